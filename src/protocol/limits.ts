@@ -1,0 +1,24 @@
+// The numbers that the wire protocol itself fixes. What an operator may choose is in config/schema.ts.
+
+/** The version in every envelope and every hot header. */
+export const PROTOCOL_VERSION = 1;
+
+/** Subprotocols, as offered in `Sec-WebSocket-Protocol`. */
+export const SUBPROTOCOL_JSON = "wsprism.v1";
+export const SUBPROTOCOL_CBOR = "wsprism.v1.cbor";
+/** A ticket travels as `wsprism.ticket.<base64url>`; it is never selected, and so never echoed. */
+export const SUBPROTOCOL_TICKET_PREFIX = "wsprism.ticket.";
+
+/** Tenant ids, session ids, service names and message types: 1–64 of these. */
+export const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
+/** What `NAME_PATTERN` allows, in words for an error. */
+export const NAME_RULE = "1–64 of A–Z a–z 0–9 . _ -";
+
+/** A room's name: 1–128 bytes of printable UTF-8. */
+export const ROOM_BYTES_MAX = 128;
+
+/** Largest `seq` on the ext lane, 2^53-1. */
+export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
+
+/** Largest message that a tenant may allow, in bytes. */
+export const MESSAGE_BYTES_MAX = 16_777_216;

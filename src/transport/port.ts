@@ -1,0 +1,120 @@
+// The contract between the gateway and a WebSocket server. Bytes come in, bytes go out: whoever
+// implements `Transport` knows sockets and no tenants, whoever uses it knows sessions and no sockets.
+// `bun.ts`, `deno.ts` and `node.ts` implement it; tests/transport/contract_test.ts holds all three to it.
+
+/** What a link sends: one WebSocket message, a text for a string and binary for bytes. */
+export interface WireFrame {
+  /** MUST NOT be empty: an empty message cannot be told from a dropped one on Bun. */
+  readonly payload: string | Uint8Array;
+  /** Size of the payload on the wire in bytes (UTF-8 for text), without the WebSocket header. */
+  readonly bytes: number;
+  /** Scratch of an adapter that writes raw server frames: header and payload, built once per frame. */
+  wire: Uint8Array | null;
+}
+
+/** A live WebSocket, seen from the gateway. Every method MAY be called after the close and then does nothing. */
+export interface Link {
+  /** The peer's address without a port, IPv4-mapped IPv6 written as IPv4; empty for a unix socket. */
+  readonly remoteAddress: string;
+  /**
+   * Sends `frames[0..count)` in order, in as few system calls as the runtime allows. Takes all of them:
+   * what the kernel refuses waits in this process. Keep one call's sum of bytes at 64 KiB or less.
+   * @returns bytes that wait in this process after the call; when above 0, `LinkHandler.drain` MUST follow.
+   */
+  write(frames: readonly WireFrame[], count: number): number;
+  /** Bytes that wait in this process, exact outside `write`. */
+  bufferedBytes(): number;
+  /** Sends a ping; does nothing where `TransportLimits.pings` is false. */
+  ping(): void;
+  /** Stops reading (a flooding peer then meets TCP's own flow control) until `resume`. */
+  pause(): void;
+  resume(): void;
+  /** Starts the closing handshake after what was written. `reason` MUST be at most 123 bytes. */
+  close(code: number, reason: string): void;
+  /** Drops the socket now; what waits is lost. `LinkHandler.close` follows with 1006. */
+  terminate(): void;
+}
+
+/**
+ * The gateway's end of a link. All methods are called synchronously, in the order of the wire, and
+ * MUST NOT throw. `open` comes first and exactly once, `close` last and exactly once.
+ */
+export interface LinkHandler {
+  open(link: Link): void;
+  text(message: string): void;
+  /** The bytes MAY be kept; they can be a view of a larger read buffer. */
+  binary(message: Uint8Array): void;
+  pong(): void;
+  /** Everything that waited in this process has been taken by the kernel. */
+  drain(): void;
+  /** `code` is what the peer or we sent, 1005 for none, 1006 for an abrupt end. */
+  close(code: number, reason: string): void;
+}
+
+/** A WebSocket handshake as it arrived, before any answer. */
+export interface UpgradeRequest {
+  /** Path and query as sent: "/v1/ws?tenant=acme". */
+  readonly target: string;
+  readonly remoteAddress: string;
+  /** A header's value, the name in lower case; repeated ones joined by ", ". */
+  header(name: string): string | null;
+}
+
+/** Either a session's handler and the subprotocol to select, or an HTTP refusal. */
+export type UpgradeAnswer =
+  | { readonly accept: LinkHandler; readonly protocol: string | null }
+  | {
+    readonly refuse: {
+      readonly status: number;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly body: string;
+    };
+  };
+
+/** What the gateway brings to a transport. */
+export interface Door {
+  /** Every HTTP request that is not a WebSocket upgrade. MUST NOT throw or reject. */
+  request(request: Request, remoteAddress: string): Response | Promise<Response>;
+  /**
+   * Every WebSocket upgrade, on any path. MUST NOT throw or reject. After an acceptance `open` MAY
+   * never come (the peer left first); then nothing else comes either.
+   */
+  upgrade(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer>;
+}
+
+export interface TransportOptions {
+  readonly hostname: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** Largest inbound message in bytes, over all its fragments; larger ones are closed with 1009. */
+  readonly maxMessageBytes: number;
+  /** Silence after which an adapter that keeps time itself (native Deno) ends a link; others ignore it. */
+  readonly idleTimeoutMs: number;
+}
+
+/** What an adapter's runtime cannot do; the gateway warns at start and works around it. */
+export interface TransportLimits {
+  /** False: no own pings, pongs invisible, idling is watched by the runtime. */
+  readonly pings: boolean;
+  /** False: `terminate` on a stalled peer only starts a close. */
+  readonly terminates: boolean;
+  /** False: `pause` does nothing. */
+  readonly pauses: boolean;
+  /** False: the bound of a message holds per WebSocket frame only, not over all its fragments. */
+  readonly boundsFragments: boolean;
+}
+
+/** A WebSocket server. Construction has no effects; `start` binds, `stop` ends everything. */
+export interface Transport {
+  readonly name: "bun" | "deno" | "node";
+  readonly limits: TransportLimits;
+  /** @throws when the address cannot be bound: one line that names the address and the cause. */
+  start(door: Door): Promise<{ readonly hostname: string; readonly port: number }>;
+  /**
+   * Runs `task` once, after the sockets that are readable now were read. Not a microtask: the
+   * flush that it serves must gather a whole turn's messages. MUST NOT starve reading.
+   */
+  afterTurn(task: () => void): void;
+  /** Stops listening, terminates every link still open, and resolves when all is released. */
+  stop(): Promise<void>;
+}
