@@ -1,0 +1,222 @@
+// The configuration file, declared once. Types, defaults, ranges, the reference in docs/ and the JSON Schema come
+// from here; what two keys must satisfy together is in relations.ts, and what is merely unwise in warnings.ts.
+// `meta.wish` completes the sentence "must be …" of an error, where a range alone doesn't say it.
+
+import * as z from "zod";
+import { MESSAGE_BYTES_MAX, NAME_PATTERN, NAME_RULE } from "../protocol/limits.ts";
+import { isCidr, parseListen } from "./addresses.ts";
+import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
+
+/** Largest rate or burst. */
+const RATE_MAX = 1_000_000_000;
+/** Paths of the public listener that the metrics must not cover. */
+const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
+
+function whole(min: number, max: number, preset: number, description: string) {
+  return z.int().min(min).max(max).default(preset).meta({ description });
+}
+
+/** A count where 0 stands for no limit. */
+function limit(description: string) {
+  return whole(0, Number.MAX_SAFE_INTEGER, 0, `${description} 0: no limit.`);
+}
+
+function rate(preset: number, description: string) {
+  return whole(1, RATE_MAX, preset, description);
+}
+
+function flag(preset: boolean, description: string) {
+  return z.boolean().default(preset).meta({ description });
+}
+
+function name(description: string) {
+  return z.string().regex(NAME_PATTERN).meta({ description, wish: NAME_RULE });
+}
+
+function text(good: (value: string) => boolean, meta: { description: string; wish: string }) {
+  return z.string().refine(good).meta(meta);
+}
+
+const handshakeLimit = z.strictObject({
+  enabled: flag(false, "Whether connection attempts are limited before the upgrade (refused with 429)."),
+  global_rps: rate(100, "Attempts per second, all addresses together."),
+  global_burst: rate(200, "Attempts at once, all addresses together."),
+  per_ip_rps: rate(10, "Attempts per second from one address."),
+  per_ip_burst: rate(50, "Attempts at once from one address."),
+  max_ip_entries: whole(
+    1,
+    10_000_000,
+    50_000,
+    "Addresses remembered; the one not seen for longest is forgotten first.",
+  ),
+}).meta({ description: "Token buckets for connection attempts." });
+
+const gateway = z.strictObject({
+  listen: text((value) => parseListen(value) !== undefined, {
+    description:
+      "Address and port of the public listener. `:port` stands for every IPv4 address, port 0 for any " +
+      "free port. `WSPRISM_LISTEN` (host:port), else `PORT` (the port only), in the environment goes first.",
+    wish: '"host:port", "[ipv6]:port" or ":port" with a port 0..65535',
+  }).default("0.0.0.0:8080"),
+  ping_interval_ms: whole(5000, 120_000, 20_000, "Time between pings to a client, in milliseconds."),
+  idle_timeout_ms: whole(
+    10_000,
+    600_000,
+    60_000,
+    "Time without any message or pong after which a session ends, in milliseconds. Greater than `ping_interval_ms`.",
+  ),
+  writer_send_timeout_ms: whole(
+    50,
+    60_000,
+    1500,
+    "Time that a socket may stall with data waiting before its session ends (4000), in milliseconds.",
+  ),
+  drain_grace_ms: whole(0, 600_000, 2000, "Time that sessions get to leave at shutdown, in milliseconds."),
+  handshake_limit: handshakeLimit.prefault({}),
+  max_connections: limit("Open connections, all tenants together."),
+  trusted_proxies: z.array(text(isCidr, {
+    description: "An address range.",
+    wish: 'an address range such as "10.0.0.0/8", or "10.1.2.3/32" for one address',
+  })).default([]).meta({
+    description: "Address ranges of the proxies whose `client_ip_header` is believed.",
+  }),
+  client_ip_header: z.string().regex(/^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/).default("x-forwarded-for").meta({
+    description: "Header in which a trusted proxy names the client's address, such as `fly-client-ip`.",
+    wish: 'a header name in lower case, such as "x-forwarded-for"',
+  }),
+  transport: z.enum(["auto", "native", "node"]).default("auto").meta({
+    description:
+      "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
+      "`auto` takes the better one for the runtime.",
+  }),
+}).meta({ description: "The listener and what holds for every connection." });
+
+const metrics = z.strictObject({
+  enabled: flag(true, "Whether metrics are served."),
+  path: text((value) => /^\/[A-Za-z0-9._~/-]{0,127}$/.test(value) && !TAKEN_PATHS.includes(value), {
+    description: "Path of the metrics on the public listener.",
+    wish: `a path such as "/metrics", other than ${TAKEN_PATHS.join(", ")}`,
+  }).default("/metrics"),
+}).meta({ description: "Prometheus metrics." });
+
+const limits = z.strictObject({
+  max_frame_bytes: whole(
+    1,
+    MESSAGE_BYTES_MAX,
+    4096,
+    "Largest message from a client, in bytes; a larger one ends the session (4508).",
+  ),
+  max_sessions_total: limit("Sessions of the tenant; above it, connections are refused with 503."),
+  max_rooms_total: limit("Rooms with at least one member."),
+  max_users_per_room: limit("Users in one room."),
+  max_rooms_per_user: limit("Rooms that one user is in."),
+  max_sessions_per_ip: limit("Sessions from one address."),
+  max_pending_per_session: whole(
+    1,
+    1_000_000,
+    64,
+    "Ext messages of one session that may wait for a service; one more is refused with `RATE_LIMITED`.",
+  ),
+}).meta({ description: "How much of everything a tenant may have." });
+
+const sessions = z.strictObject({
+  mode: z.enum(["single", "multi"]).default("multi").meta({
+    description: "Whether a user has one session or several. `single` needs `max_sessions_per_user: 1`.",
+  }),
+  max_sessions_per_user: whole(1, 4_294_967_295, 4, "Sessions of one user at the same time."),
+  on_exceed: z.enum(["deny", "kick_oldest"]).default("deny").meta({
+    description: "What happens at one session too many: the new one is refused, or the oldest one ends.",
+  }),
+}).meta({ description: "Sessions of one user." });
+
+const policy = z.strictObject({
+  rate_limit_rps: rate(200, "Messages per second."),
+  rate_limit_burst: rate(400, "Messages at once."),
+  rate_limit_scope: z.enum(["tenant", "connection", "both"]).default("connection").meta({
+    description: "Whether the rate holds for the tenant as a whole, for each connection, or for both.",
+  }),
+  sessions: sessions.prefault({}),
+  hot_error_mode: z.enum(["sys_error", "silent"]).default("sys_error").meta({
+    description: "Whether a refused hot message is answered with `sys.error` or dropped without a word.",
+  }),
+  hot_requires_active_room: flag(true, "Whether hot messages need a room joined before."),
+  ext_allowlist: z.array(text((value) => parseExtEntry(value) !== undefined, {
+    description: "An entry.",
+    wish: '"svc:type" or "svc:*"',
+  })).default(["room:join", "room:leave"]).meta({
+    description:
+      'Text messages that clients may send, as `"svc:type"` or `"svc:*"`. An empty list allows nothing.',
+  }),
+  hot_allowlist: z.array(text((value) => parseHotEntry(value) !== undefined, {
+    description: "An entry.",
+    wish: '"svc_id:opcode" or "svc_id:*", numbers 0..255',
+  })).default([]).meta({
+    description:
+      'Binary messages that clients may send, as `"svc_id:opcode"` or `"svc_id:*"`. An empty list allows ' +
+      "nothing.",
+  }),
+}).meta({ description: "What a session may do." });
+
+const service = z.strictObject({
+  svc: name("Name in the messages' `svc`; not `room` or `sys`, which every tenant has."),
+  builtin: z.enum(["chat"]).meta({ description: "The service that the gateway brings along." }),
+}).meta({ description: "A service of the ext lane." });
+
+const hotId = z.int().min(0).max(255).meta({ description: "The `svc_id` in the messages' header." });
+const hotService = z.discriminatedUnion("kind", [
+  z.strictObject({
+    id: hotId,
+    kind: z.literal("echo").meta({
+      description:
+        "`echo` sends a message to the whole room, `relay` to the others in it with the sender's number, " +
+        "`state` keeps each sender's latest and sends what changed every `tick_ms`.",
+    }),
+  }),
+  z.strictObject({ id: hotId, kind: z.literal("relay") }),
+  z.strictObject({
+    id: hotId,
+    kind: z.literal("state"),
+    tick_ms: whole(10, 10_000, 50, "With `kind: state` only: time between two sends, in milliseconds."),
+  }),
+]).meta({ description: "A service of the hot lane." });
+
+const tenant = z.strictObject({
+  id: name("The name that clients connect with (`?tenant=`); unique."),
+  limits: limits.prefault({}),
+  policy: policy.prefault({}),
+  services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
+    description: "Services of the ext lane, besides `room` and `sys`.",
+  }),
+  hot_services: z.array(hotService).default([{ id: 1, kind: "echo" }]).meta({
+    description: "Services of the hot lane.",
+  }),
+}).meta({ description: "One tenant: its own users, rooms, limits and policy." });
+
+/** The whole file. Strict at every level. */
+export const configSchema = z.strictObject({
+  version: z.literal(1).meta({ description: "Version of this format." }),
+  gateway: gateway.prefault({}),
+  metrics: metrics.prefault({}),
+  tenants: z.array(tenant).min(1).meta({ description: "At least one." }),
+}).meta({ title: "wsPrism configuration", description: "Configuration of a wsPrism gateway." });
+
+/** A configuration with every default filled in. Times are milliseconds, sizes bytes, rates per second. */
+export type Config = z.infer<typeof configSchema>;
+/** `gateway`. */
+export type GatewayConfig = Config["gateway"];
+/** `gateway.handshake_limit`. */
+export type HandshakeLimitConfig = GatewayConfig["handshake_limit"];
+/** `metrics`. */
+export type MetricsConfig = Config["metrics"];
+/** `tenants[]`. */
+export type TenantConfig = Config["tenants"][number];
+/** `tenants[].limits`; 0 is no limit, save in `max_frame_bytes` and `max_pending_per_session`. */
+export type LimitsConfig = TenantConfig["limits"];
+/** `tenants[].policy`. */
+export type PolicyConfig = TenantConfig["policy"];
+/** `tenants[].policy.sessions`. */
+export type SessionsConfig = PolicyConfig["sessions"];
+/** `tenants[].services[]`. */
+export type ServiceConfig = TenantConfig["services"][number];
+/** `tenants[].hot_services[]`. */
+export type HotServiceConfig = TenantConfig["hot_services"][number];
