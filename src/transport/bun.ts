@@ -1,0 +1,227 @@
+// The port on `Bun.serve`. One handler object serves all sockets; each finds its link in `socket.data`.
+// Bun's own idling, pings and compression are off: the gateway keeps time itself.
+// A message, open or drain callback is corked by Bun, and a corked socket reads as 0 buffered; so the gateway
+// writes after the turn, where `getBufferedAmount` is exact.
+
+import {
+  asksUpgrade,
+  BROKEN,
+  cannotListen,
+  checkHandshake,
+  type HeaderReader,
+  plainAddress,
+  refusalResponse,
+} from "./handshake.ts";
+import type {
+  Door,
+  Link,
+  LinkHandler,
+  Transport,
+  TransportLimits,
+  TransportOptions,
+  WireFrame,
+} from "./port.ts";
+
+// The part of Bun's types that this file uses (https://bun.com/reference/bun/serve); `bun-types` would clash with Deno's.
+interface BunSocket {
+  readonly data: BunLink;
+  readonly remoteAddress: string;
+  send(payload: string | Uint8Array): number;
+  cork(callback: (socket: BunSocket) => void): void;
+  getBufferedAmount(): number;
+  ping(): number;
+  pause(): void;
+  resume(): void;
+  close(code: number, reason: string): void;
+  terminate(): void;
+}
+
+interface BunServer {
+  readonly hostname: string;
+  readonly port: number;
+  requestIP(request: Request): { readonly address: string } | null;
+  upgrade(request: Request, options: { data: BunLink; headers: Record<string, string> }): boolean;
+  stop(closeActiveConnections: boolean): Promise<void>;
+}
+
+interface BunRuntime {
+  serve(options: {
+    hostname: string;
+    port: number;
+    development: false;
+    fetch(request: Request, server: BunServer): Promise<Response | undefined>;
+    error(error: unknown): Response;
+    websocket: {
+      maxPayloadLength: number;
+      backpressureLimit: number;
+      closeOnBackpressureLimit: boolean;
+      idleTimeout: number;
+      sendPings: boolean;
+      perMessageDeflate: boolean;
+      open(socket: BunSocket): void;
+      message(socket: BunSocket, message: string | Uint8Array): void;
+      pong(socket: BunSocket): void;
+      drain(socket: BunSocket): void;
+      close(socket: BunSocket, code: number, reason: string): void;
+    };
+  }): BunServer;
+}
+
+const LIMITS: TransportLimits = { pings: true, terminates: true, pauses: true, boundsFragments: true };
+
+class BunLink implements Link {
+  readonly remoteAddress: string;
+  readonly handler: LinkHandler;
+  #socket: BunSocket | null = null;
+  // What the cork callback sends; set only within `write`.
+  #frames: readonly WireFrame[] = [];
+  #count = 0;
+
+  constructor(remoteAddress: string, handler: LinkHandler) {
+    this.remoteAddress = remoteAddress;
+    this.handler = handler;
+  }
+
+  opened(socket: BunSocket): void {
+    this.#socket = socket;
+    this.handler.open(this);
+  }
+
+  closed(code: number, reason: string): void {
+    this.#socket = null;
+    this.handler.close(code, reason);
+  }
+
+  write(frames: readonly WireFrame[], count: number): number {
+    const socket = this.#socket;
+    if (socket === null || count === 0) return 0;
+    if (count === 1) {
+      socket.send(frames[0]!.payload);
+    } else {
+      this.#frames = frames;
+      this.#count = count;
+      socket.cork(sendCorked);
+      this.#frames = NO_FRAMES;
+    }
+    return socket.getBufferedAmount();
+  }
+
+  sendAll(socket: BunSocket): void {
+    const frames = this.#frames;
+    const count = this.#count;
+    for (let i = 0; i < count; i++) socket.send(frames[i]!.payload);
+  }
+
+  bufferedBytes(): number {
+    return this.#socket?.getBufferedAmount() ?? 0;
+  }
+
+  ping(): void {
+    this.#socket?.ping();
+  }
+
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#socket?.resume();
+  }
+
+  close(code: number, reason: string): void {
+    this.#socket?.close(code, reason);
+  }
+
+  terminate(): void {
+    this.#socket?.terminate();
+  }
+}
+
+const NO_FRAMES: readonly WireFrame[] = [];
+
+function sendCorked(socket: BunSocket): void {
+  socket.data.sendAll(socket);
+}
+
+/** Path and query of a request; Bun's `url` is absolute unless the Host header was unusable. */
+function targetOf(url: string): string {
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  return start < 0 ? "/" : url.slice(start);
+}
+
+class BunTransport implements Transport {
+  readonly name = "bun";
+  readonly limits: TransportLimits = LIMITS;
+  readonly #options: TransportOptions;
+  #server: BunServer | null = null;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+  }
+
+  start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+    const { hostname, port, maxMessageBytes } = this.#options;
+    const { Bun } = globalThis as unknown as { Bun: BunRuntime };
+    try {
+      const server = Bun.serve({
+        hostname,
+        port,
+        development: false,
+        fetch: (request, server) => answer(door, request, server),
+        error: () => refusalResponse(BROKEN),
+        websocket: {
+          maxPayloadLength: maxMessageBytes,
+          backpressureLimit: 0, // none: the outbox bounds what waits, and `send` then never drops
+          closeOnBackpressureLimit: false,
+          idleTimeout: 0,
+          sendPings: false,
+          perMessageDeflate: false,
+          open: (socket) => socket.data.opened(socket),
+          message: (socket, message) => {
+            if (typeof message === "string") socket.data.handler.text(message);
+            else socket.data.handler.binary(message);
+          },
+          pong: (socket) => socket.data.handler.pong(),
+          drain: (socket) => {
+            if (socket.getBufferedAmount() === 0) socket.data.handler.drain();
+          },
+          close: (socket, code, reason) => socket.data.closed(code, reason),
+        },
+      });
+      this.#server = server;
+      return Promise.resolve({ hostname: server.hostname, port: server.port });
+    } catch (cause) {
+      return Promise.reject(cannotListen(hostname, port, cause));
+    }
+  }
+
+  afterTurn(task: () => void): void {
+    setImmediate(task);
+  }
+
+  async stop(): Promise<void> {
+    const server = this.#server;
+    this.#server = null;
+    await server?.stop(true);
+  }
+}
+
+async function answer(door: Door, request: Request, server: BunServer): Promise<Response | undefined> {
+  const header: HeaderReader = (name) => request.headers.get(name);
+  const remoteAddress = plainAddress(server.requestIP(request)?.address);
+  if (!asksUpgrade(header)) return door.request(request, remoteAddress);
+  const malformed = checkHandshake(request.method, header);
+  if (malformed !== null) return refusalResponse(malformed);
+  const verdict = await door.upgrade({ target: targetOf(request.url), remoteAddress, header });
+  if ("refuse" in verdict) return refusalResponse(verdict.refuse);
+  // Without this header Bun echoes the first subprotocol offered, which can be the ticket; an empty one sends none.
+  const headers = { "Sec-WebSocket-Protocol": verdict.protocol ?? "" };
+  const data = new BunLink(remoteAddress, verdict.accept);
+  // False when the peer has left; nobody reads the answer then.
+  return server.upgrade(request, { data, headers }) ? undefined : refusalResponse(BROKEN);
+}
+
+/** A transport on `Bun.serve`; Bun only. */
+export function createBunTransport(options: TransportOptions): Transport {
+  return new BunTransport(options);
+}

@@ -1,0 +1,81 @@
+// What every adapter does around a WebSocket handshake, written once: which requests are one, what is refused
+// before the gateway is asked (RFC 6455, section 4.2.1), how a refusal looks as HTTP, and how a peer's address
+// is written. Knows no runtime.
+
+import type { UpgradeAnswer } from "./port.ts";
+
+/** An HTTP answer that ends a handshake: a status, headers and a body (JSON unless the headers say otherwise). */
+export type HttpRefusal = Extract<UpgradeAnswer, { refuse: unknown }>["refuse"];
+
+/** Reads a header by its lower-case name; null when absent. */
+export type HeaderReader = (name: string) => string | null;
+
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+const TOKEN_LIST = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*$/;
+
+function refusal(status: number, msg: string, headers: Record<string, string> = {}): HttpRefusal {
+  return { status, headers, body: JSON.stringify({ code: "BAD_REQUEST", msg }) };
+}
+
+const WRONG_METHOD = refusal(405, "a WebSocket handshake is a GET request", { allow: "GET" });
+const NOT_WEBSOCKET = refusal(400, 'the Upgrade header must be "websocket"');
+const WRONG_VERSION = refusal(426, "Sec-WebSocket-Version must be 13", { "sec-websocket-version": "13" });
+const BAD_KEY = refusal(400, "Sec-WebSocket-Key must be 16 bytes in base64");
+const BAD_PROTOCOL = refusal(400, "Sec-WebSocket-Protocol must be a list of tokens");
+
+/** The answer when the gateway's own code failed; it says nothing about why. */
+export const BROKEN: HttpRefusal = {
+  status: 500,
+  headers: {},
+  body: JSON.stringify({ code: "INTERNAL", msg: "internal error" }),
+};
+
+function listsToken(value: string | null, token: string): boolean {
+  return value !== null && value.toLowerCase().split(",").some((part) => part.trim() === token);
+}
+
+/** Whether a request asks to change protocol; an Upgrade header that Connection does not name is ignored (RFC 9110, 7.8). */
+export function asksUpgrade(header: HeaderReader): boolean {
+  return header("upgrade") !== null && listsToken(header("connection"), "upgrade");
+}
+
+/** Checks an upgrade request's form, and returns the refusal it deserves or null. */
+export function checkHandshake(method: string, header: HeaderReader): HttpRefusal | null {
+  if (method !== "GET") return WRONG_METHOD;
+  if (!listsToken(header("upgrade"), "websocket")) return NOT_WEBSOCKET;
+  if (header("sec-websocket-version") !== "13") return WRONG_VERSION;
+  if (!KEY.test(header("sec-websocket-key") ?? "")) return BAD_KEY;
+  const protocols = header("sec-websocket-protocol");
+  return protocols === null || TOKEN_LIST.test(protocols) ? null : BAD_PROTOCOL;
+}
+
+/** A refusal's headers as they go out: JSON by default, never kept alive. */
+export function refusalHeaders(refuse: HttpRefusal): Headers {
+  const headers = new Headers(refuse.headers);
+  if (!headers.has("content-type")) headers.set("content-type", "application/json");
+  headers.set("connection", "close");
+  return headers;
+}
+
+/** A refusal as a web `Response`. */
+export function refusalResponse(refuse: HttpRefusal): Response {
+  return new Response(refuse.body, { status: refuse.status, headers: refusalHeaders(refuse) });
+}
+
+/** A peer's address as the gateway knows it: IPv4-mapped IPv6 as IPv4, no zone id; empty when there is none. */
+export function plainAddress(address: string | null | undefined): string {
+  if (!address || !address.includes(":")) return address ?? "";
+  const zone = address.indexOf("%");
+  const bare = zone < 0 ? address : address.slice(0, zone);
+  return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(bare) ? bare.slice(7) : bare;
+}
+
+/** The one line that `Transport.start` throws when it cannot bind. */
+export function cannotListen(hostname: string, port: number, cause: unknown): Error {
+  const { code, message } = cause as { code?: unknown; message?: unknown };
+  const why = code === "EADDRINUSE"
+    ? "the address is in use"
+    : String(message ?? cause).split("\n", 1)[0] || String(code);
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return new Error(`Cannot listen on ${host}:${port}: ${why}`, { cause });
+}

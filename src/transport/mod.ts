@@ -1,0 +1,29 @@
+// Picks the adapter for the runtime this process runs on. Importing all three costs nothing: none of them
+// touches its runtime before `start`.
+
+import { createBunTransport } from "./bun.ts";
+import { createDenoTransport } from "./deno.ts";
+import { createNodeTransport } from "./node.ts";
+import type { Transport, TransportOptions } from "./port.ts";
+
+/** `auto`: the best one of the runtime; `native`: the runtime's own server; `node`: `node:http` and `ws`. */
+export type TransportKind = "auto" | "native" | "node";
+
+/** The runtime of this process. */
+export function runtimeName(): "bun" | "deno" | "node" {
+  return "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
+}
+
+/** @throws when `kind` does not work on this runtime. */
+export function createTransport(kind: TransportKind, options: TransportOptions): Transport {
+  const runtime = runtimeName();
+  if (runtime === "bun") {
+    if (kind !== "node") return createBunTransport(options);
+    throw new Error('Cannot use transport "node" on Bun, which replaces the package "ws": use "auto"');
+  }
+  if (kind !== "native") return createNodeTransport(options);
+  if (runtime === "deno") return createDenoTransport(options);
+  throw new Error(
+    'Cannot use transport "native" on Node, which has no WebSocket server: use "auto" or "node"',
+  );
+}
