@@ -1,0 +1,173 @@
+// A configuration file becomes a `Config` here, or the list of everything that is wrong with it. `loadConfig` is pure;
+// `readConfig` adds the reading of the file.
+
+import { readFile } from "node:fs/promises";
+import type * as z from "zod";
+import { formatListen, parseListen, parsePort } from "./addresses.ts";
+import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
+import { LATER_SERVICE_KINDS } from "./keys.ts";
+import { checkRelations } from "./relations.ts";
+import { type Config, configSchema } from "./schema.ts";
+import { type MapShape, type Shape, shapeOf } from "./shape.ts";
+import { Tree } from "./tree.ts";
+import { findWarnings } from "./warnings.ts";
+
+export { type ConfigIssue, formatIssue, formatWarning } from "./issue.ts";
+
+/** Largest file, in bytes. */
+export const FILE_BYTES_MAX = 1_048_576;
+
+/** What a configuration is made from. */
+export interface LoadOptions {
+  readonly text: string;
+  /** The file's name, for messages. */
+  readonly file: string;
+  /** The process's environment, for `${NAME}`, `WSPRISM_LISTEN` and `PORT`. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Whether `--dev` was given. */
+  readonly dev: boolean;
+}
+
+/** A complete configuration, or every failure, in the order of the file. */
+export type LoadResult =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly ConfigIssue[] }
+  | { readonly ok: false; readonly failures: readonly ConfigIssue[] };
+
+/** Reads, checks and completes a configuration. Never throws, whatever the text is. */
+export function loadConfig(options: LoadOptions): LoadResult {
+  if (Buffer.byteLength(options.text) > FILE_BYTES_MAX) return refused(tooLarge());
+  const shape = shapeOf(configSchema) as MapShape;
+  let tree: Tree;
+  try {
+    tree = new Tree(options.text, shape, options.env);
+  } catch (error) {
+    // The parser recurses, so thousands of nested brackets exhaust the stack; no sane file gets here.
+    const reason = error instanceof Error ? error.message : String(error);
+    return refused({ path: "", message: `the file cannot be read as YAML: ${reason}`, line: 1, column: 1 });
+  }
+  const failures = [...tree.failures];
+  if (tree.root === undefined) return { ok: false, failures: failures.sort(inFileOrder) };
+
+  const parsed = configSchema.safeParse(tree.root);
+  if (!parsed.success) failures.push(...valueFailures(parsed.error.issues, tree, shape));
+  failures.push(...checkRelations(tree));
+  const listen = listenFromEnv(options.env, parsed.data?.gateway.listen);
+  if (typeof listen === "object") failures.push(listen);
+  if (!options.dev) {
+    const message =
+      "cannot be served without --dev: authentication arrives in a later version, so start with --dev, " +
+      "on trusted networks only";
+    failures.push(tree.issue(["tenants"], message, "key"));
+  }
+  if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
+
+  const config = parsed.data;
+  if (typeof listen === "string") config.gateway.listen = listen;
+  return { ok: true, config, warnings: findWarnings(config, tree, options.dev).sort(inFileOrder) };
+}
+
+/** Reads a file and loads it. A file that cannot be read is a failure like any other. */
+export async function readConfig(
+  path: string,
+  options: Pick<LoadOptions, "env" | "dev">,
+): Promise<LoadResult> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    return refused({ path: "", message: unreadable(error) });
+  }
+  if (bytes.length > FILE_BYTES_MAX) return refused(tooLarge());
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return refused({ path: "", message: "the file must be UTF-8 text" });
+  }
+  return loadConfig({ ...options, text, file: path });
+}
+
+function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {
+  const failures = new Map<string, ConfigIssue>();
+  for (const issue of issues) {
+    const path = issue.path as Path;
+    if (issue.code === "unrecognized_keys") {
+      // Keys that no map has were reported by the tree; these belong to another variant of this one.
+      for (const key of issue.keys) {
+        const failure = tree.issue([...path, key], `is not a key of this kind`, "key");
+        failures.set(failure.path, failure);
+      }
+      continue;
+    }
+    if (tree.isBroken(path)) continue;
+    const missing = !tree.has(path);
+    if (missing && path.at(-1) === "builtin" && isLaterService(path.slice(0, -1), tree)) continue;
+    const { wish } = shapeAt(shape, path);
+    const message = missing ? `is missing; it must be ${wish}` : `must be ${wish}, got ${tree.show(path)}`;
+    const failure = tree.issue(path, message);
+    if (!failures.has(failure.path)) failures.set(failure.path, failure);
+  }
+  return [...failures.values()];
+}
+
+/** Whether a service is one of a later version; that was told, and asking for `builtin` would mislead. */
+function isLaterService(path: Path, tree: Tree): boolean {
+  return LATER_SERVICE_KINDS.some((key) => tree.has([...path, key]));
+}
+
+function shapeAt(root: Shape, path: Path): Shape {
+  let shape = root;
+  for (const part of path) {
+    const inner = shape.kind === "map"
+      ? shape.keys.get(String(part))
+      : shape.kind === "list"
+      ? shape.item
+      : undefined;
+    if (inner === undefined) return shape;
+    shape = inner;
+  }
+  return shape;
+}
+
+/** The listen address that the environment asks for; nothing when it asks for none, a failure when it is wrong. */
+function listenFromEnv(
+  env: LoadOptions["env"],
+  fromFile: string | undefined,
+): string | ConfigIssue | undefined {
+  const { WSPRISM_LISTEN: whole, PORT: portText } = env;
+  if (whole !== undefined && whole !== "") {
+    const address = parseListen(whole);
+    if (address !== undefined) return formatListen(address);
+    const message =
+      'in the environment must be "host:port" with a port 0..65535, as it replaces gateway.listen';
+    return { path: "WSPRISM_LISTEN", message };
+  }
+  if (portText === undefined || portText === "") return undefined;
+  const port = parsePort(portText);
+  if (port === undefined) {
+    return {
+      path: "PORT",
+      message: "in the environment must be 0..65535, as it replaces the port of gateway.listen",
+    };
+  }
+  const address = fromFile === undefined ? undefined : parseListen(fromFile);
+  return formatListen({ hostname: address?.hostname ?? "0.0.0.0", port });
+}
+
+function tooLarge(): ConfigIssue {
+  return { path: "", message: `the file must be at most ${FILE_BYTES_MAX} bytes` };
+}
+
+function unreadable(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ENOENT") return "there is no such file; name one with --config FILE";
+  if (code === "EISDIR") return "this is a directory; name a file with --config FILE";
+  if (code === "EACCES" || code === "EPERM") {
+    return "this process may not read the file; change its permissions";
+  }
+  return `the file cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+function refused(failure: ConfigIssue): LoadResult {
+  return { ok: false, failures: [failure] };
+}

@@ -1,0 +1,108 @@
+// What keys must satisfy together. Each relation looks at the values as they stand in the file and is left alone when
+// one of them is faulty by itself, so that all independent failures of a file are told at once.
+
+import type * as z from "zod";
+import type { ConfigIssue, Path } from "./issue.ts";
+import { configSchema } from "./schema.ts";
+import type { Tree } from "./tree.ts";
+
+const gatewayKeys = configSchema.shape.gateway.def.innerType.shape;
+const tenantKeys = configSchema.shape.tenants.element.shape;
+const sessionsKeys = tenantKeys.policy.def.innerType.shape.sessions.def.innerType.shape;
+/** Service names that every tenant has already. */
+const BUILT_IN: readonly string[] = ["room", "sys"];
+
+/** Every broken relation in the file. */
+export function checkRelations(tree: Tree): ConfigIssue[] {
+  const failures: ConfigIssue[] = [];
+  const root = map(tree.root);
+  checkTimes(map(root["gateway"]), tree, failures);
+
+  const tenants = list(root["tenants"]);
+  checkUnique(tenants.map((tenant) => map(tenant)["id"]), ["tenants"], "id", tree, failures);
+  tenants.forEach((value, index) => {
+    const tenant = map(value);
+    const path = ["tenants", index];
+    checkSessions(map(map(tenant["policy"])["sessions"]), [...path, "policy", "sessions"], tree, failures);
+
+    const names = list(tenant["services"]).map((service) => map(service)["svc"]);
+    checkUnique(names, [...path, "services"], "svc", tree, failures);
+    names.forEach((name, at) => {
+      if (typeof name !== "string" || !BUILT_IN.includes(name)) return;
+      const message = `must not be "${name}", a service that every tenant has already`;
+      failures.push(tree.issue([...path, "services", at, "svc"], message));
+    });
+    const ids = list(tenant["hot_services"]).map((service) => map(service)["id"]);
+    checkUnique(ids, [...path, "hot_services"], "id", tree, failures);
+  });
+  return failures;
+}
+
+function checkTimes(gateway: Readonly<Record<string, unknown>>, tree: Tree, failures: ConfigIssue[]): void {
+  const idle = good(gatewayKeys.idle_timeout_ms, gateway["idle_timeout_ms"]);
+  const ping = good(gatewayKeys.ping_interval_ms, gateway["ping_interval_ms"]);
+  if (idle === undefined || ping === undefined || idle > ping) return;
+  const path = ["gateway", "idle_timeout_ms"];
+  const named = tree.has(path) ? path : ["gateway", "ping_interval_ms"];
+  const message = tree.has(path)
+    ? `must be greater than gateway.ping_interval_ms (${
+      shown(tree, ["gateway", "ping_interval_ms"], ping)
+    }), got ${tree.show(path)}`
+    : `must be less than gateway.idle_timeout_ms (${idle}), got ${tree.show(named)}`;
+  failures.push(tree.issue(named, message));
+}
+
+function checkSessions(
+  sessions: Readonly<Record<string, unknown>>,
+  path: Path,
+  tree: Tree,
+  failures: ConfigIssue[],
+): void {
+  const most = good(sessionsKeys.max_sessions_per_user, sessions["max_sessions_per_user"]);
+  if (sessions["mode"] !== "single" || most === undefined || most === 1) return;
+  const key = [...path, "max_sessions_per_user"];
+  failures.push(tree.issue(key, `must be 1 with mode "single", got ${shown(tree, key, most)}`));
+}
+
+function checkUnique(
+  values: readonly unknown[],
+  path: Path,
+  key: string,
+  tree: Tree,
+  failures: ConfigIssue[],
+): void {
+  const first = new Map<unknown, number>();
+  values.forEach((value, index) => {
+    if (typeof value !== "string" && typeof value !== "number") return;
+    const before = first.get(value);
+    if (before === undefined) {
+      first.set(value, index);
+      return;
+    }
+    const at = [...path, index, key];
+    const other = tree.issue([...path, before, key], "");
+    failures.push(
+      tree.issue(at, `must be unique, but ${tree.show(at)} is also ${other.path} in line ${other.line}`),
+    );
+  });
+}
+
+/** The value with its default, or undefined when it is faulty by itself. */
+function good<T>(schema: z.ZodType<T>, value: unknown): T | undefined {
+  const result = schema.safeParse(value);
+  return result.success ? result.data : undefined;
+}
+
+function shown(tree: Tree, path: Path, preset: number): string {
+  return tree.has(path) ? tree.show(path) : `${preset}, the default`;
+}
+
+function map(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? value as Record<string, unknown>
+    : {};
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
