@@ -7,7 +7,7 @@ import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
 import { LATER_SERVICE_KINDS } from "./keys.ts";
 import { checkRelations } from "./relations.ts";
-import { type Config, configSchema } from "./schema.ts";
+import { type Config, configSchema, stateServiceSchema } from "./schema.ts";
 import { type MapShape, type Shape, shapeOf } from "./shape.ts";
 import { Tree } from "./tree.ts";
 import { findWarnings } from "./warnings.ts";
@@ -89,25 +89,35 @@ export async function readConfig(
 
 function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {
   const failures = new Map<string, ConfigIssue>();
-  for (const issue of issues) {
+  const add = (failure: ConfigIssue) => {
+    if (!failures.has(failure.path)) failures.set(failure.path, failure);
+  };
+  for (const issue of issues.flatMap((issue) => [issue, ...behind(issue, tree)])) {
     const path = issue.path as Path;
     if (issue.code === "unrecognized_keys") {
-      // Keys that no map has were reported by the tree; these belong to another variant of this one.
-      for (const key of issue.keys) {
-        const failure = tree.issue([...path, key], `is not a key of this kind`, "key");
-        failures.set(failure.path, failure);
+      // Keys that no map has were reported by the tree; these belong to another kind of service.
+      const kind = tree.show([...path, "kind"]);
+      for (const key of issue.keys) add(tree.issue([...path, key], `does not go with kind ${kind}`, "key"));
+    } else if (!tree.isBroken(path)) {
+      const { wish } = shapeAt(shape, path);
+      if (tree.has(path)) add(tree.issue(path, `must be ${wish}, got ${tree.show(path)}`));
+      else if (path.at(-1) !== "builtin" || !isLaterService(path.slice(0, -1), tree)) {
+        add(tree.issue(path, `is missing; it must be ${wish}`));
       }
-      continue;
     }
-    if (tree.isBroken(path)) continue;
-    const missing = !tree.has(path);
-    if (missing && path.at(-1) === "builtin" && isLaterService(path.slice(0, -1), tree)) continue;
-    const { wish } = shapeAt(shape, path);
-    const message = missing ? `is missing; it must be ${wish}` : `must be ${wish}, got ${tree.show(path)}`;
-    const failure = tree.issue(path, message);
-    if (!failures.has(failure.path)) failures.set(failure.path, failure);
   }
   return [...failures.values()];
+}
+
+/** A service of no known kind hides the faults of its other keys from zod. */
+function behind(issue: z.core.$ZodIssue, tree: Tree): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [];
+  const path = issue.path.slice(0, -1);
+  const entry = tree.at(path as Path);
+  const result = stateServiceSchema.safeParse({ ...(entry as object), kind: "state" });
+  return result.success
+    ? []
+    : result.error.issues.map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
 }
 
 /** Whether a service is one of a later version; that was told, and asking for `builtin` would mislead. */

@@ -163,6 +163,12 @@ const service = z.strictObject({
 }).meta({ description: "A service of the ext lane." });
 
 const hotId = z.int().min(0).max(255).meta({ description: "The `svc_id` in the messages' header." });
+/** The variant with the most keys, by which an entry of no known kind can be checked all the same. */
+export const stateServiceSchema = z.strictObject({
+  id: hotId,
+  kind: z.literal("state"),
+  tick_ms: whole(10, 10_000, 50, "With `kind: state` only: time between two sends, in milliseconds."),
+});
 const hotService = z.discriminatedUnion("kind", [
   z.strictObject({
     id: hotId,
@@ -173,11 +179,7 @@ const hotService = z.discriminatedUnion("kind", [
     }),
   }),
   z.strictObject({ id: hotId, kind: z.literal("relay") }),
-  z.strictObject({
-    id: hotId,
-    kind: z.literal("state"),
-    tick_ms: whole(10, 10_000, 50, "With `kind: state` only: time between two sends, in milliseconds."),
-  }),
+  stateServiceSchema,
 ]).meta({ description: "A service of the hot lane." });
 
 const tenant = z.strictObject({
@@ -197,7 +199,10 @@ export const configSchema = z.strictObject({
   version: z.literal(1).meta({ description: "Version of this format." }),
   gateway: gateway.prefault({}),
   metrics: metrics.prefault({}),
-  tenants: z.array(tenant).min(1).meta({ description: "At least one." }),
+  tenants: z.array(tenant).min(1).meta({
+    description: "At least one tenant.",
+    wish: "a list of at least one tenant",
+  }),
 }).meta({ title: "wsPrism configuration", description: "Configuration of a wsPrism gateway." });
 
 /** A configuration with every default filled in. Times are milliseconds, sizes bytes, rates per second. */

@@ -100,7 +100,9 @@ function merged(options: readonly AnySchema[]): Map<string, Shape> {
     if (shape.kind !== "map") continue;
     for (const [key, inner] of shape.keys) {
       const before = keys.get(key);
-      keys.set(key, before?.kind === "choice" ? { ...before, wish: `${before.wish}, ${inner.wish}` } : inner);
+      // Only the literals of the discriminator differ from one variant to the next.
+      const wish = `${before?.wish.startsWith("one of ") ? "" : "one of "}${before?.wish}, ${inner.wish}`;
+      keys.set(key, before?.kind === "choice" ? { ...before, wish } : before ?? inner);
     }
   }
   return keys;
@@ -112,5 +114,6 @@ function range(min: number | null, max: number | null): string {
 }
 
 function oneOf(values: readonly unknown[]): string {
-  return values.map((value) => JSON.stringify(value)).join(", ");
+  const words = values.map((value) => JSON.stringify(value)).join(", ");
+  return values.length > 1 ? `one of ${words}` : words;
 }

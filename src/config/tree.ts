@@ -11,6 +11,9 @@ import type { MapShape, Shape } from "./shape.ts";
 /** Values that a file may come to, counting an alias as often as it is used. */
 export const VALUES_MAX = 500_000;
 
+/** Syntax errors told of one file; most of the later ones follow from the earlier. */
+const SYNTAX_FAILURES_MAX = 20;
+
 /** Stands for a value that was reported already; it satisfies no schema. */
 export const BROKEN: unique symbol = Symbol("broken");
 
@@ -41,13 +44,7 @@ export class Tree {
       schema: "core",
       merge: false,
     });
-    // A warning is a tag that YAML couldn't resolve: its value would not be what the author meant.
-    for (const problem of [...this.#doc.errors, ...this.#doc.warnings]) {
-      const message = problem.code === "MULTIPLE_DOCS"
-        ? "must be one YAML document, but a second one starts here"
-        : `is not valid YAML: ${problem.message.replace(/\s+/g, " ")}`;
-      this.failures.push({ path: "", message: `the file ${message}`, ...this.#position(problem.pos[0]) });
-    }
+    this.#readProblems(text);
     if (this.failures.length > 0) return;
     if (text.includes("&")) this.#findTargets();
 
@@ -64,6 +61,16 @@ export class Tree {
   /** Whether the file itself has something at this path, rather than a default. */
   has(path: Path): boolean {
     return this.#find(path) !== undefined;
+  }
+
+  /** The value at `path`, before validation and without defaults. */
+  at(path: Path): unknown {
+    let value = this.root;
+    for (const part of path) {
+      if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return undefined;
+      value = (value as Record<string | number, unknown>)[part];
+    }
+    return value;
   }
 
   /** Makes a finding with the place of the value at `path`, or of what is nearest to it. */
@@ -85,6 +92,26 @@ export class Tree {
     return typeof node.value === "string"
       ? quote(node.value)
       : (node.source ?? String(node.value)).slice(0, 60);
+  }
+
+  #readProblems(text: string): void {
+    const seen = new Set<string>();
+    // A warning is a tag that YAML couldn't resolve: its value would not be what the author meant.
+    for (const problem of [...this.#doc.errors, ...this.#doc.warnings]) {
+      const [offset] = problem.pos;
+      const message = problem.code === "MULTIPLE_DOCS"
+        ? "must be one YAML document, but a second one starts here"
+        // The parser's own recursion ended, which it reports at every level on the way back.
+        : problem.message.includes("call stack")
+        ? "is nested too deeply"
+        : `is not valid YAML: ${problem.message.replace(/\s+/g, " ")}${inBraces(text, offset)}`;
+      // What follows from an error often stands at the same place; the first word on it is the useful one.
+      const place = this.#position(offset);
+      const key = `${place.line}:${place.column}`;
+      if (seen.has(key) || seen.size >= SYNTAX_FAILURES_MAX) continue;
+      seen.add(key);
+      this.failures.push({ path: "", message: `the file ${message}`, ...place });
+    }
   }
 
   #map(map: YAMLMap, shape: MapShape, path: Path): unknown {
@@ -125,6 +152,10 @@ export class Tree {
       return BROKEN;
     }
     const node = this.#resolve(written);
+    if (isAlias(written) && node === undefined) {
+      this.#fail(path, `refers to ${quote(written.source)}, which no anchor before it names`, written);
+      return BROKEN;
+    }
     if (isMap(node)) return shape.kind === "map" ? this.#map(node, shape, path) : {};
     if (isSeq(node)) {
       if (shape.kind !== "list") return [];
@@ -207,6 +238,12 @@ export class Tree {
     const { line, col } = this.#lines.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   }
+}
+
+/** `${NAME}` within `[ ]` or `{ }` is the one fault of the syntax that this format invites. */
+function inBraces(text: string, offset: number): string {
+  const brace = text.slice(Math.max(0, offset - 1), offset + 2).includes("${");
+  return brace ? '; within [ ] and { } write "${NAME}" with the quotes' : "";
 }
 
 function start(node: Node | null | undefined): number | undefined {

@@ -3,7 +3,7 @@
 
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import type { ConfigIssue, Path } from "./issue.ts";
-import type { Config, TenantConfig } from "./schema.ts";
+import type { Config, HandshakeLimitConfig, TenantConfig } from "./schema.ts";
 import type { Tree } from "./tree.ts";
 
 /** Every warning about a valid configuration. */
@@ -19,10 +19,7 @@ export function findWarnings(config: Config, tree: Tree, dev: boolean): ConfigIs
       "trusts every address, so that any client can pretend to be another",
     );
   });
-  const { handshake_limit: handshake } = gateway;
-  if (handshake.enabled && handshake.per_ip_rps > handshake.global_rps) {
-    warn(["gateway", "handshake_limit", "per_ip_rps"], "is never reached, as global_rps is less");
-  }
+  if (gateway.handshake_limit.enabled) warnOfHandshakes(gateway.handshake_limit, warn);
   config.tenants.forEach((tenant, index) => {
     const path = ["tenants", index];
     if (dev) {
@@ -31,6 +28,7 @@ export function findWarnings(config: Config, tree: Tree, dev: boolean): ConfigIs
         'accepts development tickets ("dev", "dev:<name>") from anybody, because of --dev',
       );
     }
+    warnOfLimits(tenant, path, gateway.max_connections, warn);
     warnOfExtLane(tenant, [...path, "policy", "ext_allowlist"], tree, warn);
     warnOfHotLane(tenant, [...path, "policy", "hot_allowlist"], tree, warn);
     warnOfServices(tenant, path, tree, warn);
@@ -39,6 +37,36 @@ export function findWarnings(config: Config, tree: Tree, dev: boolean): ConfigIs
 }
 
 type Warn = (path: Path, message: string) => void;
+
+function warnOfHandshakes(limit: HandshakeLimitConfig, warn: Warn): void {
+  const path = ["gateway", "handshake_limit"];
+  if (limit.per_ip_rps > limit.global_rps) {
+    warn([...path, "per_ip_rps"], "is more than global_rps, which refuses first");
+  }
+  if (limit.global_burst < limit.global_rps) warn([...path, "global_burst"], smallBurst("global_rps"));
+  if (limit.per_ip_burst < limit.per_ip_rps) warn([...path, "per_ip_burst"], smallBurst("per_ip_rps"));
+}
+
+function smallBurst(rate: string): string {
+  return `is less than ${rate}, so that one second's worth is refused in part when it comes at once`;
+}
+
+function warnOfLimits(tenant: TenantConfig, path: Path, connections: number, warn: Warn): void {
+  const { limits, policy } = tenant;
+  if (policy.rate_limit_burst < policy.rate_limit_rps) {
+    warn([...path, "policy", "rate_limit_burst"], smallBurst("rate_limit_rps"));
+  }
+  if (connections > 0 && limits.max_sessions_total > connections) {
+    warn(
+      [...path, "limits", "max_sessions_total"],
+      "is more than gateway.max_connections, which is reached first",
+    );
+  }
+  if (limits.max_sessions_total > 0 && policy.sessions.max_sessions_per_user > limits.max_sessions_total) {
+    const key = [...path, "policy", "sessions", "max_sessions_per_user"];
+    warn(key, "is more than limits.max_sessions_total, which is reached first");
+  }
+}
 
 function warnOfExtLane(tenant: TenantConfig, path: Path, tree: Tree, warn: Warn): void {
   const { ext_allowlist: entries } = tenant.policy;
@@ -58,12 +86,23 @@ function warnOfExtLane(tenant: TenantConfig, path: Path, tree: Tree, warn: Warn)
 
 function warnOfHotLane(tenant: TenantConfig, path: Path, tree: Tree, warn: Warn): void {
   const ids = new Set(tenant.hot_services.map((service) => service.id));
-  tenant.policy.hot_allowlist.forEach((text, index) => {
+  const { hot_allowlist: entries, hot_requires_active_room: needsRoom } = tenant.policy;
+  if (entries.length > 0 && needsRoom && !tenant.policy.ext_allowlist.some(lets("room", "join"))) {
+    warn(
+      path,
+      'lets nothing through: hot_requires_active_room is true, and ext_allowlist has no "room:join"',
+    );
+  }
+  entries.forEach((text, index) => {
     const entry = parseHotEntry(text);
     if (entry === undefined || ids.has(entry.svcId)) return;
     const at = [...path, index];
     warn(at, `${tree.show(at)} names a hot service that this tenant doesn't have`);
   });
+}
+
+function lets(svc: string, type: string): (text: string) => boolean {
+  return (text) => text === `${svc}:*` || text === `${svc}:${type}`;
 }
 
 /** Services that the file itself names and no entry reaches; unused defaults are nobody's mistake. */
