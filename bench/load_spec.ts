@@ -1,0 +1,64 @@
+// What run.ts tells the load generator and what it hears back. One generator process does one `Load` and
+// prints one `LoadResult`; both travel as JSON.
+
+/** One measurement: who connects, what is sent, for how long. In `path` and `init`, `%d` is the session's number and `%g` its group. */
+export interface Load {
+  readonly port: number;
+  /** The server's process, whose CPU time and memory are read from /proc. */
+  readonly serverPid: number;
+  readonly path: string;
+  readonly sessions: number;
+  /** Session n is in group n modulo groups: a room, where there are rooms. */
+  readonly groups: number;
+  /** Text messages sent once after the upgrade. */
+  readonly init: readonly string[];
+  /** A session is ready when a text with this in it has arrived; null: as soon as it is upgraded. */
+  readonly readyText: string | null;
+  readonly pace: Pace;
+  readonly message: MessageShape;
+  /** Deliveries that one message causes; null where that is not a fixed number. */
+  readonly fanout: number | null;
+  /** Every n-th delivery of a session gives a latency sample. */
+  readonly sampleEvery: number;
+  readonly warmupSeconds: number;
+  readonly seconds: number;
+}
+
+/** Closed loop: so many of its own messages in flight. Open loop: so many per second. Idle: memory is measured instead. */
+export type Pace =
+  | { readonly kind: "closed"; readonly publishersPerGroup: number; readonly inFlight: number }
+  | { readonly kind: "open"; readonly publishersPerGroup: number; readonly perSecond: number }
+  | { readonly kind: "idle"; readonly baselineSessions: number };
+
+/**
+ * `binary`: `prefix`, then `payloadBytes` of which the first 8 are the stamp; in what comes back, the stamp
+ * starts at `answerStampAt`. `text`: `template` with `@` replaced by `payloadBytes` of ASCII that starts with the stamp.
+ */
+export type MessageShape =
+  | {
+    readonly kind: "binary";
+    readonly prefix: readonly number[];
+    readonly payloadBytes: number;
+    readonly answerStampAt: number;
+  }
+  | { readonly kind: "text"; readonly template: string; readonly payloadBytes: number };
+
+/** What a measurement gave; the counts are of the measured seconds, without connecting and warming up. */
+export interface LoadResult {
+  readonly seconds: number;
+  readonly sent: number;
+  readonly received: number;
+  readonly receivedBytes: number;
+  readonly serverCpuSeconds: number;
+  readonly loadCpuSeconds: number;
+  readonly p50Micros: number;
+  readonly p99Micros: number;
+  readonly samples: number;
+  /** Messages that were neither asked for nor expected, such as errors, and the first of them. */
+  readonly strays: number;
+  readonly firstStray: string;
+  /** Sessions that the server ended. */
+  readonly closed: number;
+  /** Resident bytes that one session adds to the server (idle pace only, else 0). */
+  readonly bytesPerSession: number;
+}
