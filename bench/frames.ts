@@ -54,7 +54,7 @@ export class Burst {
   }
 }
 
-/** A stamp found in `bytes`, or null where there is none: a message that no generator sent. */
+/** What a stamp says: when a message left, and whose it is. */
 export interface Stamp {
   micros: number;
   sender: number;
