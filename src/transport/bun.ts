@@ -49,6 +49,7 @@ interface BunRuntime {
     hostname: string;
     port: number;
     development: false;
+    reusePort: false;
     fetch(request: Request, server: BunServer): Promise<Response | undefined>;
     error(error: unknown): Response;
     websocket: {
@@ -149,10 +150,17 @@ function targetOf(url: string): string {
   return start < 0 ? "/" : url.slice(start);
 }
 
+/** What Bun has told a peer whose frames were broken; to the close callback it says 1006 and a description. */
+function violationCode(description: string): number {
+  if (description === "") return 1006;
+  return description.includes("too big message") ? 1009 : description.includes("UTF-8") ? 1007 : 1002;
+}
+
 class BunTransport implements Transport {
   readonly name = "bun";
   readonly limits: TransportLimits = LIMITS;
   readonly #options: TransportOptions;
+  readonly #links = new Set<BunLink>();
   #server: BunServer | null = null;
 
   constructor(options: TransportOptions) {
@@ -167,7 +175,8 @@ class BunTransport implements Transport {
         hostname,
         port,
         development: false,
-        fetch: (request, server) => answer(door, request, server),
+        reusePort: false, // said aloud, for outside of development Bun's default lets two servers share a port
+        fetch: (request, server) => this.#answer(door, request, server),
         error: () => refusalResponse(BROKEN),
         websocket: {
           maxPayloadLength: maxMessageBytes,
@@ -176,7 +185,10 @@ class BunTransport implements Transport {
           idleTimeout: 0,
           sendPings: false,
           perMessageDeflate: false,
-          open: (socket) => socket.data.opened(socket),
+          open: (socket) => {
+            this.#links.add(socket.data);
+            socket.data.opened(socket);
+          },
           message: (socket, message) => {
             if (typeof message === "string") socket.data.handler.text(message);
             else socket.data.handler.binary(message);
@@ -185,7 +197,10 @@ class BunTransport implements Transport {
           drain: (socket) => {
             if (socket.getBufferedAmount() === 0) socket.data.handler.drain();
           },
-          close: (socket, code, reason) => socket.data.closed(code, reason),
+          close: (socket, code, reason) => {
+            this.#links.delete(socket.data);
+            socket.data.closed(code === 1006 ? violationCode(reason) : code, reason);
+          },
         },
       });
       this.#server = server;
@@ -202,23 +217,28 @@ class BunTransport implements Transport {
   async stop(): Promise<void> {
     const server = this.#server;
     this.#server = null;
-    await server?.stop(true);
+    if (server === null) return;
+    const stopped = server.stop(false);
+    for (const link of this.#links) link.terminate();
+    await server.stop(true); // idle HTTP connections; it would close links with 1001 and wait for stalled ones
+    await stopped;
   }
-}
 
-async function answer(door: Door, request: Request, server: BunServer): Promise<Response | undefined> {
-  const header: HeaderReader = (name) => request.headers.get(name);
-  const remoteAddress = plainAddress(server.requestIP(request)?.address);
-  if (!asksUpgrade(header)) return door.request(request, remoteAddress);
-  const malformed = checkHandshake(request.method, header);
-  if (malformed !== null) return refusalResponse(malformed);
-  const verdict = await door.upgrade({ target: targetOf(request.url), remoteAddress, header });
-  if ("refuse" in verdict) return refusalResponse(verdict.refuse);
-  // Without this header Bun echoes the first subprotocol offered, which can be the ticket; an empty one sends none.
-  const headers = { "Sec-WebSocket-Protocol": verdict.protocol ?? "" };
-  const data = new BunLink(remoteAddress, verdict.accept);
-  // False when the peer has left; nobody reads the answer then.
-  return server.upgrade(request, { data, headers }) ? undefined : refusalResponse(BROKEN);
+  async #answer(door: Door, request: Request, server: BunServer): Promise<Response | undefined> {
+    const sent = request.headers;
+    const header: HeaderReader = (name) => sent.get(name);
+    const remoteAddress = plainAddress(server.requestIP(request)?.address);
+    if (!asksUpgrade(header)) return door.request(request, remoteAddress);
+    const malformed = checkHandshake(request.method, header);
+    if (malformed !== null) return refusalResponse(malformed);
+    const verdict = await door.upgrade({ target: targetOf(request.url), remoteAddress, header });
+    if ("refuse" in verdict) return refusalResponse(verdict.refuse);
+    // Without this header Bun echoes the first subprotocol offered, which can be the ticket; an empty one sends none.
+    const headers = { "Sec-WebSocket-Protocol": verdict.protocol ?? "" };
+    const data = new BunLink(remoteAddress, verdict.accept);
+    // False when the peer has left; nobody reads the answer then.
+    return server.upgrade(request, { data, headers }) ? undefined : refusalResponse(BROKEN);
+  }
 }
 
 /** A transport on `Bun.serve`; Bun only. */

@@ -70,7 +70,7 @@ class DenoLink implements Link {
     this.#state = "closed";
     this.#transport.links.delete(this);
     if (!opened) return;
-    if (this.#code === 0) this.#handler.close(code, reason);
+    if (this.#code === 0) this.#handler.close(code || 1006, reason); // 0 for an abrupt end
     else this.#handler.close(this.#code, this.#reason);
   }
 
@@ -157,8 +157,9 @@ class DenoTransport implements Transport {
   }
 
   async #answer(door: Door, request: Request, remoteAddress: string): Promise<Response> {
-    const header: HeaderReader = (name) => request.headers.get(name);
-    if (!asksUpgrade(header)) return door.request(request, remoteAddress);
+    if (!asksUpgrade((name) => request.headers.get(name))) return door.request(request, remoteAddress);
+    const headers = new Headers(request.headers); // a copy, for the original cannot be read once the peer has left
+    const header: HeaderReader = (name) => headers.get(name);
     const malformed = checkHandshake(request.method, header);
     if (malformed !== null) return refusalResponse(malformed);
     const target = request.url.slice(request.url.indexOf("/", request.url.indexOf("://") + 3));

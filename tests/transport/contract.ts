@@ -1,0 +1,993 @@
+// The contract of src/transport/port.ts as tests, run on every adapter. Where an adapter's limits say that its
+// runtime cannot do a thing, the test asserts what happens instead.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { WebSocket } from "ws";
+import type {
+  Door,
+  Link,
+  LinkHandler,
+  Transport,
+  TransportOptions,
+  UpgradeAnswer,
+  UpgradeRequest,
+  WireFrame,
+} from "../../src/transport/port.ts";
+import { closePayload, frame, handshake, OP, RawClient, within } from "../raw_client.ts";
+
+const MAX_MESSAGE_BYTES = 100_000;
+const UNMASKED = "an unmasked frame";
+const STALL_BYTES = 32 * 1024 * 1024;
+
+type Happening =
+  | { kind: "text"; text: string }
+  | { kind: "binary"; bytes: Uint8Array }
+  | { kind: "pong" | "drain" }
+  | { kind: "close"; code: number; reason: string };
+
+/** A session's end of a link that remembers what it was told, and can be awaited. */
+class Recorder implements LinkHandler {
+  link: Link | null = null;
+  opens = 0;
+  readonly heard: Happening[] = [];
+  onText: (message: string) => void = () => {};
+  readonly opened: Promise<Link>;
+  readonly closed: Promise<{ code: number; reason: string }>;
+  #opened!: (link: Link) => void;
+  #closed!: (end: { code: number; reason: string }) => void;
+  #waiting: { from: number; kind: string; resolve: (happening: Happening) => void }[] = [];
+  #read = 0;
+
+  constructor() {
+    this.opened = new Promise((resolve) => this.#opened = resolve);
+    this.closed = new Promise((resolve) => this.#closed = resolve);
+  }
+
+  open(link: Link): void {
+    assert.equal(this.heard.length, 0, "open must come first");
+    this.opens++;
+    this.link = link;
+    this.#opened(link);
+  }
+
+  text(text: string): void {
+    this.#hear({ kind: "text", text });
+    this.onText(text);
+  }
+
+  binary(bytes: Uint8Array): void {
+    this.#hear({ kind: "binary", bytes });
+  }
+
+  pong(): void {
+    this.#hear({ kind: "pong" });
+  }
+
+  drain(): void {
+    this.#hear({ kind: "drain" });
+  }
+
+  close(code: number, reason: string): void {
+    this.#hear({ kind: "close", code, reason });
+    this.#closed({ code, reason });
+  }
+
+  /** The next happening of a kind that no earlier `next` has returned, in the order of arrival. */
+  async next<K extends Happening["kind"]>(kind: K): Promise<Extract<Happening, { kind: K }>> {
+    for (let i = this.#read; i < this.heard.length; i++) {
+      if (this.heard[i]!.kind !== kind) continue;
+      this.#read = i + 1;
+      return this.heard[i] as Extract<Happening, { kind: K }>;
+    }
+    const happening = await within(
+      new Promise<Happening>((resolve) => this.#waiting.push({ from: this.heard.length, kind, resolve })),
+      `a ${kind} at the handler`,
+    );
+    return happening as Extract<Happening, { kind: K }>;
+  }
+
+  count(kind: Happening["kind"]): number {
+    return this.heard.filter((happening) => happening.kind === kind).length;
+  }
+
+  #hear(happening: Happening): void {
+    assert.equal(this.opens, 1, `${happening.kind} came before open`);
+    assert.equal(this.count("close"), 0, `${happening.kind} came after close`);
+    this.heard.push(happening);
+    const rest = this.#waiting.filter((waiter) => waiter.kind !== happening.kind);
+    for (const waiter of this.#waiting) {
+      if (waiter.kind !== happening.kind) continue;
+      this.#read = this.heard.length;
+      waiter.resolve(happening);
+    }
+    this.#waiting = rest;
+  }
+}
+
+/** A started transport, with a door that accepts everybody unless a test changes it. */
+interface House {
+  readonly transport: Transport;
+  readonly port: number;
+  readonly requests: UpgradeRequest[];
+  /** One per accepted upgrade, in order. */
+  readonly recorders: Recorder[];
+  upgrade: (request: UpgradeRequest) => UpgradeAnswer | Promise<UpgradeAnswer>;
+  request: Door["request"];
+  accept(protocol?: string | null): UpgradeAnswer;
+  /** Connects a raw client and returns both ends, open. */
+  pair(
+    headers?: Record<string, string | null>,
+  ): Promise<{ client: RawClient; recorder: Recorder; link: Link }>;
+  /** Proves that the server still serves: a whole round trip with a new client. */
+  alive(): Promise<void>;
+}
+
+/** A frame as the gateway builds it. */
+export function wireFrame(payload: string | Uint8Array): WireFrame {
+  return {
+    payload,
+    bytes: typeof payload === "string" ? Buffer.byteLength(payload) : payload.length,
+    wire: null,
+  };
+}
+
+/** How a runtime's own reader of frames differs from RFC 6455, where no adapter can change it. */
+export interface Quirks {
+  /** False: a broken frame ends the connection without a close frame, and the handler is told 1006. */
+  readonly tellsViolations: boolean;
+  /** False: frames that are not masked are taken. */
+  readonly refusesUnmasked: boolean;
+}
+
+/** Registers the suite for one adapter. */
+export function contract(
+  name: Transport["name"],
+  create: (options: TransportOptions) => Transport,
+  quirks: Quirks = { tellsViolations: true, refusesUnmasked: true },
+): void {
+  const options: TransportOptions = {
+    hostname: "127.0.0.1",
+    port: 0,
+    maxMessageBytes: MAX_MESSAGE_BYTES,
+    idleTimeoutMs: 60_000,
+  };
+  const { limits } = create(options);
+
+  function it(what: string, run: (house: House) => Promise<void>): void {
+    test(`${name}: ${what}`, async () => {
+      const transport = create(options);
+      const house: House = {
+        transport,
+        port: 0,
+        requests: [],
+        recorders: [],
+        upgrade: () => house.accept(),
+        request: () => new Response("hello"),
+        accept(protocol = null) {
+          const recorder = new Recorder();
+          house.recorders.push(recorder);
+          return { accept: recorder, protocol };
+        },
+        async pair(headers = {}) {
+          const index = house.recorders.length;
+          const client = await RawClient.open(house.port, "/pair", headers);
+          const recorder = house.recorders[index]!;
+          return { client, recorder, link: await within(recorder.opened, "open") };
+        },
+        async alive() {
+          house.upgrade = () => house.accept();
+          const { client, recorder, link } = await house.pair();
+          client.text("alive?");
+          assert.equal((await recorder.next("text")).text, "alive?");
+          link.write([wireFrame("alive")], 1);
+          assert.equal(await client.nextText(), "alive");
+          client.destroy();
+          await within(recorder.closed, "the close of the last client");
+        },
+      };
+      const bound = await transport.start({
+        request: (request, address) => house.request(request, address),
+        upgrade: (request) => {
+          house.requests.push(request);
+          return house.upgrade(request);
+        },
+      });
+      (house as { port: number }).port = bound.port;
+      try {
+        await run(house);
+      } finally {
+        await within(transport.stop(), "stop");
+      }
+    });
+  }
+
+  // Handshake
+
+  it("a handshake is answered with 101 and the right accept key", async (house) => {
+    const client = await RawClient.connect(house.port);
+    const head = await client.upgrade("/v1/ws");
+    assert.equal(head.status, 101);
+    assert.equal(head.headers.get("upgrade")?.toLowerCase(), "websocket");
+    assert.equal(head.headers.get("connection")?.toLowerCase(), "upgrade");
+    assert.equal(head.headers.get("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert.equal(head.headers.get("sec-websocket-extensions"), undefined);
+    client.destroy();
+  });
+
+  it("the door sees target, address and headers as they were sent", async (house) => {
+    let seen: unknown[] = [];
+    house.upgrade = (request) => {
+      seen = [request.header("origin"), request.header("x-missing"), request.header("x-twice")];
+      return house.accept();
+    };
+    const client = await RawClient.connect(house.port);
+    await client.upgrade("/v1/ws?tenant=acme&ticket=a%20b+c&sid=x.y", {
+      Origin: "https://a.example",
+      "X-Twice": "one",
+      "x-twice": "two",
+    });
+    assert.equal(house.requests[0]!.target, "/v1/ws?tenant=acme&ticket=a%20b+c&sid=x.y");
+    assert.equal(house.requests[0]!.remoteAddress, "127.0.0.1");
+    assert.deepEqual(seen, ["https://a.example", null, "one, two"]);
+    const link = await within(house.recorders[0]!.opened, "open");
+    assert.equal(link.remoteAddress, "127.0.0.1");
+    client.destroy();
+  });
+
+  it("the selected subprotocol is sent, and the offered ticket never", async (house) => {
+    house.upgrade = () => house.accept("wsprism.v1");
+    const client = await RawClient.connect(house.port);
+    const head = await client.upgrade("/", {
+      "sec-websocket-protocol": "wsprism.ticket.c2VjcmV0, wsprism.v1",
+    });
+    assert.equal(head.status, 101);
+    assert.equal(head.headers.get("sec-websocket-protocol"), "wsprism.v1");
+    assert.ok(!head.text.includes("c2VjcmV0"));
+    client.destroy();
+  });
+
+  it("no subprotocol header is sent when none is selected, whatever was offered", async (house) => {
+    for (const offered of [null, "wsprism.ticket.c2VjcmV0", "wsprism.ticket.c2VjcmV0, other"]) {
+      const client = await RawClient.connect(house.port);
+      const head = await client.upgrade("/", { "sec-websocket-protocol": offered });
+      assert.equal(head.status, 101);
+      assert.equal(head.headers.has("sec-websocket-protocol"), false, head.text);
+      assert.ok(!head.text.includes("c2VjcmV0"));
+      client.destroy();
+    }
+  });
+
+  for (const [how, wrap] of [["at once", (a: UpgradeAnswer) => a], ["later", later]] as const) {
+    it(`a refusal given ${how} carries status, headers and body, and ends the connection`, async (house) => {
+      const body = '{"code":"RATE_LIMITED","msg":"zu viele – später","retry_after_ms":1000}';
+      house.upgrade = () => wrap({ refuse: { status: 429, headers: { "retry-after": "1" }, body } });
+      const client = await RawClient.connect(house.port);
+      const head = await client.upgrade();
+      assert.equal(head.status, 429);
+      assert.equal(head.headers.get("retry-after"), "1");
+      assert.match(head.headers.get("content-type")!, /^application\/json/);
+      assert.equal(await client.body(head), body);
+      client.end();
+      await within(client.gone, "the end of a refused connection");
+    });
+
+    it(`an acceptance given ${how} opens the link`, async (house) => {
+      house.upgrade = () => wrap(house.accept());
+      const { client, recorder, link } = await house.pair();
+      client.text("in");
+      assert.equal((await recorder.next("text")).text, "in");
+      link.write([wireFrame("out")], 1);
+      assert.equal(await client.nextText(), "out");
+      client.destroy();
+    });
+  }
+
+  for (
+    const [leave, act] of [["a reset", (c: RawClient) => c.reset()], [
+      "a FIN",
+      (c: RawClient) => c.end(),
+    ]] as const
+  ) {
+    it(`an acceptance opens nothing for a peer that left by ${leave} meanwhile`, async (house) => {
+      let answer!: (answer: UpgradeAnswer) => void;
+      const asked = new Promise<void>((resolve) => {
+        house.upgrade = () => {
+          resolve();
+          return new Promise((give) => answer = give);
+        };
+      });
+      const client = await RawClient.connect(house.port);
+      client.send(handshake("/"));
+      await within(asked, "the door being asked");
+      act(client);
+      await roundTrips(house, 3); // the end has reached the server by then
+      answer(house.accept());
+      const recorder = house.recorders.at(-1)!;
+      await house.alive();
+      if (recorder.opens > 0) await within(recorder.closed, "the close of a link whose peer is gone");
+      assert.equal(recorder.opens, recorder.count("close"));
+      if (name !== "deno") assert.equal(recorder.opens, 0);
+    });
+  }
+
+  it("a malformed handshake is refused before the door is asked", async (house) => {
+    const cases: [string, number][] = [
+      [handshake("/", { "sec-websocket-key": "short" }), 400],
+      [handshake("/", { "sec-websocket-key": null }), 400],
+      [handshake("/", { "sec-websocket-version": null }), 426],
+      [handshake("/", { "sec-websocket-version": "8" }), 426],
+      [handshake("/", { upgrade: "h2c" }), 400],
+      [handshake("/", { "sec-websocket-protocol": "a b" }), 400],
+      [handshake("/", { "sec-websocket-protocol": "a,,b" }), 400],
+      [handshake("/").replace("GET", "POST"), 405],
+    ];
+    for (const [bytes, status] of cases) {
+      const client = await RawClient.connect(house.port);
+      client.send(bytes);
+      const head = await client.head();
+      assert.equal(head.status, status, bytes);
+      assert.equal(JSON.parse(await client.body(head)).code, "BAD_REQUEST");
+      if (status === 426) assert.equal(head.headers.get("sec-websocket-version"), "13");
+      client.destroy();
+    }
+    assert.equal(house.requests.length, 0);
+    await house.alive();
+  });
+
+  it("an Upgrade header without Connection: upgrade is an ordinary request", async (house) => {
+    const client = await RawClient.connect(house.port);
+    const head = await client.upgrade("/", { connection: "keep-alive" });
+    assert.equal(head.status, 200);
+    assert.equal(house.requests.length, 0);
+    client.destroy();
+  });
+
+  it("a handshake may arrive byte by byte, with lists and any case in its headers", async (house) => {
+    const client = await RawClient.connect(house.port);
+    for (const byte of handshake("/", { connection: "keep-alive, UPGRADE", upgrade: "WebSocket" })) {
+      client.send(byte);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.equal((await client.head()).status, 101);
+    client.destroy();
+  });
+
+  it("frames that follow the handshake in the same packet arrive after open, in order", async (house) => {
+    const client = await RawClient.connect(house.port);
+    client.send(Buffer.concat([
+      Buffer.from(handshake("/")),
+      frame(OP.text, "first"),
+      frame(OP.binary, Uint8Array.of(2)),
+      frame(OP.text, "third"),
+    ]));
+    assert.equal((await client.head()).status, 101);
+    const recorder = house.recorders[0]!;
+    assert.equal((await recorder.next("text")).text, "first");
+    assert.equal((await recorder.next("text")).text, "third");
+    assert.deepEqual(recorder.heard.map((happening) => happening.kind), ["text", "binary", "text"]);
+    client.destroy();
+  });
+
+  it("a compressing client gets no compression", async (house) => {
+    const client = await RawClient.connect(house.port);
+    const head = await client.upgrade("/", { "sec-websocket-extensions": "permessage-deflate" });
+    assert.equal(head.status, 101);
+    assert.equal(head.headers.has("sec-websocket-extensions"), false);
+    client.destroy();
+  });
+
+  // Hostile before the upgrade
+
+  it("garbage, resets and endless headers before the upgrade leave the server serving", async (house) => {
+    const garbage = [
+      "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+      "\r\n\r\n\r\n\r\n",
+      "GET\r\n\r\n",
+      "\0".repeat(5000),
+    ];
+    for (const bytes of garbage) {
+      const client = await RawClient.connect(house.port);
+      client.send(Buffer.from(bytes, "latin1"));
+      client.end();
+      await within(client.gone, "the end of a garbage connection");
+    }
+    const half = await RawClient.connect(house.port);
+    half.send("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: webso");
+    half.reset();
+    const bare = await RawClient.connect(house.port);
+    bare.reset();
+    const early = await RawClient.connect(house.port);
+    early.send(handshake("/"));
+    early.reset();
+    const huge = await RawClient.connect(house.port);
+    huge.send(handshake("/", { "x-huge": "a".repeat(1_000_000) }));
+    await within(huge.gone.then(() => {}), "the end of a connection with 1 MB of headers");
+    assert.equal(house.requests.filter((request) => request.header("x-huge") !== null).length, 0);
+    await house.alive();
+  });
+
+  // Messages
+
+  it("texts and binaries of every length class go out whole and in order", async (house) => {
+    const { client, link } = await house.pair();
+    const lengths = [1, 125, 126, 127, 65_535, 65_536, 70_000];
+    const frames = lengths.flatMap((length) => [
+      wireFrame("é".repeat(length >> 1) + "x".repeat(length & 1)),
+      wireFrame(new Uint8Array(length).fill(length)),
+    ]);
+    for (const one of frames) link.write([one], 1);
+    link.write(frames, frames.length);
+    for (const expected of [...frames, ...frames]) {
+      const got = await client.frame();
+      assert.equal(got.opcode, typeof expected.payload === "string" ? OP.text : OP.binary);
+      assert.equal(got.fin && !got.masked && got.rsv === 0, true);
+      assert.equal(got.payload.length, expected.bytes);
+      assert.ok(got.payload.equals(Buffer.from(expected.payload as string)));
+    }
+    client.destroy();
+  });
+
+  it("write sends the first count frames only, and nothing for a count of 0", async (house) => {
+    const { client, link } = await house.pair();
+    const frames = ["a", "b", "c"].map(wireFrame);
+    assert.equal(link.write(frames, 0), 0);
+    link.write(frames, 2);
+    link.write([wireFrame("end")], 1);
+    assert.deepEqual([await client.nextText(), await client.nextText(), await client.nextText()], [
+      "a",
+      "b",
+      "end",
+    ]);
+    client.destroy();
+  });
+
+  it("one frame object can be written to many links and many times", async (house) => {
+    const one = await house.pair();
+    const two = await house.pair();
+    const [text, binary] = [wireFrame("shared ✓"), wireFrame(Uint8Array.of(1, 2, 3))];
+    for (const { link } of [one, two, one]) link.write([text, binary], 2);
+    for (const { client } of [one, two, one]) {
+      assert.equal(await client.nextText(), "shared ✓");
+      assert.deepEqual([...(await client.frame()).payload], [1, 2, 3]);
+    }
+    one.client.destroy();
+    two.client.destroy();
+  });
+
+  it("inbound messages keep their type, their bytes and their order, empty ones too", async (house) => {
+    const { client, recorder } = await house.pair();
+    client.text("");
+    client.binary(new Uint8Array(0));
+    client.text("grüße 🎈");
+    for (const length of [1, 125, 126, 65_536, MAX_MESSAGE_BYTES]) {
+      client.binary(new Uint8Array(length).fill(7));
+    }
+    client.text("x".repeat(MAX_MESSAGE_BYTES));
+    while (recorder.heard.length < 9) await recorder.next(recorder.heard.length === 8 ? "text" : "binary");
+    const shape = recorder.heard.map((happening) =>
+      happening.kind === "text"
+        ? `text ${happening.text.length}`
+        : happening.kind === "binary"
+        ? `binary ${happening.bytes.length}`
+        : happening.kind
+    );
+    assert.deepEqual(shape, [
+      "text 0",
+      "binary 0",
+      "text 8",
+      "binary 1",
+      "binary 125",
+      "binary 126",
+      "binary 65536",
+      "binary 100000",
+      "text 100000",
+    ]);
+    assert.equal((recorder.heard[2] as { text: string }).text, "grüße 🎈");
+    client.destroy();
+  });
+
+  it("inbound bytes may be kept: later messages do not change them", async (house) => {
+    const { client, recorder } = await house.pair();
+    for (let i = 0; i < 200; i++) client.binary(new Uint8Array(500).fill(i));
+    client.text("end");
+    await recorder.next("text");
+    const kept = recorder.heard.filter((happening) => happening.kind === "binary");
+    assert.equal(kept.length, 200);
+    kept.forEach(({ bytes }, i) => {
+      assert.ok(bytes instanceof Uint8Array);
+      assert.ok(bytes.length === 500 && bytes.every((byte) => byte === i));
+    });
+    client.destroy();
+  });
+
+  it("a fragmented message arrives as one, control frames between its parts are answered", async (house) => {
+    const { client, recorder } = await house.pair();
+    const text = Buffer.from("a ✓ b");
+    client.sendFrame(OP.text, text.subarray(0, 3), { fin: false }); // cuts the character in two
+    client.sendFrame(OP.ping, "between");
+    client.sendFrame(OP.continuation, text.subarray(3, 4), { fin: false });
+    client.sendFrame(OP.continuation, text.subarray(4));
+    assert.equal((await recorder.next("text")).text, "a ✓ b");
+    const pong = await client.frame();
+    assert.deepEqual([pong.opcode, pong.payload.toString()], [OP.pong, "between"]);
+    client.destroy();
+  });
+
+  it("the ws client talks with it", async (house) => {
+    const client = new WebSocket(`ws://127.0.0.1:${house.port}/v1/ws`);
+    const messages: string[] = [];
+    const closed = new Promise<[number, string]>((resolve) => {
+      client.on("close", (code, reason) => resolve([code, reason.toString()]));
+    });
+    await within(new Promise((resolve) => client.on("open", resolve)), "the ws client's open");
+    const recorder = house.recorders[0]!;
+    recorder.onText = (text) => {
+      recorder.link!.write([wireFrame(`${text} back`), wireFrame(Uint8Array.of(9))], 2);
+      recorder.link!.close(1000, "done");
+    };
+    client.on("message", (data, isBinary) => messages.push(isBinary ? "binary" : data.toString()));
+    client.send("there");
+    assert.deepEqual(await within(closed, "the ws client's close"), [1000, "done"]);
+    assert.deepEqual(messages, ["there back", "binary"]);
+    assert.deepEqual(await within(recorder.closed, "close"), { code: 1000, reason: "done" });
+  });
+
+  // Backpressure
+
+  it("write tells what waits behind a stalled reader, and drain follows when it is gone", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    client.pause();
+    const big = wireFrame(new Uint8Array(60_000).fill(1));
+    let written = 0;
+    let waiting = 0;
+    while (waiting < 1_000_000) {
+      assert.ok(written < STALL_BYTES, "no backpressure after 32 MB");
+      waiting = link.write([big], 1);
+      written += big.bytes;
+      if (written % 600_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.equal(link.bufferedBytes() > 0, true);
+    assert.equal(recorder.count("drain") === 0 || !limits.terminates, true, "drained though nobody reads");
+    const before = link.write([big], 1);
+    assert.ok(before >= waiting || !limits.terminates, "what waits grows by what is written");
+    const last = wireFrame("last");
+    link.write([last], 1);
+    client.resume();
+    const count = written / big.bytes + 1;
+    for (let i = 0; i < count; i++) {
+      const got = await client.frame();
+      assert.equal(got.payload.length, big.bytes);
+    }
+    assert.equal(await client.nextText(), "last");
+    if (recorder.count("drain") === 0) await recorder.next("drain");
+    assert.equal(link.bufferedBytes(), 0);
+    client.destroy();
+  });
+
+  it("drain follows even when only a few bytes waited", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    client.pause();
+    const small = wireFrame(new Uint8Array(1_000).fill(1));
+    let written = 0;
+    while (link.write([small], 1) === 0) {
+      written += small.bytes;
+      assert.ok(written < STALL_BYTES, "no backpressure after 32 MB");
+      if (written % 100_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    client.resume();
+    await recorder.next("drain");
+    assert.equal(link.bufferedBytes(), 0);
+    client.destroy();
+  });
+
+  // Pings
+
+  it("ping reaches the peer, and its pong the handler", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    link.ping();
+    if (limits.pings) {
+      assert.equal((await client.frame()).opcode, OP.ping);
+      client.sendFrame(OP.pong);
+      await recorder.next("pong");
+    } else {
+      client.sendFrame(OP.pong);
+      client.text("after the pong");
+      await recorder.next("text");
+      assert.equal(recorder.count("pong"), 0);
+      link.write([wireFrame("no ping came before me")], 1);
+      assert.equal(await client.nextText(), "no ping came before me");
+    }
+    client.destroy();
+  });
+
+  it("a ping is answered with its own payload, also between flushes", async (house) => {
+    const { client, link } = await house.pair();
+    for (let i = 0; i < 20; i++) client.sendFrame(OP.ping, `n${i}`);
+    link.write([wireFrame("a"), wireFrame("b")], 2);
+    const pongs: string[] = [];
+    const texts: string[] = [];
+    while (pongs.length < 20 || texts.length < 2) {
+      const got = await client.frame();
+      (got.opcode === OP.pong ? pongs : texts).push(got.payload.toString());
+    }
+    assert.deepEqual(pongs, Array.from({ length: 20 }, (_, i) => `n${i}`));
+    assert.deepEqual(texts, ["a", "b"]);
+    client.destroy();
+  });
+
+  // Pausing
+
+  it("a paused link delivers nothing until it resumes", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    link.pause();
+    client.text("held");
+    await roundTrips(house, 5);
+    assert.equal(recorder.count("text"), limits.pauses ? 0 : 1);
+    link.resume();
+    if (limits.pauses) assert.equal((await recorder.next("text")).text, "held");
+    client.text("free");
+    assert.equal((await recorder.next("text")).text, limits.pauses ? "free" : "held");
+    client.destroy();
+  });
+
+  it("a paused link still writes and still closes", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    link.pause();
+    link.write([wireFrame("out")], 1);
+    assert.equal(await client.nextText(), "out");
+    link.close(4001, "over");
+    assert.deepEqual(await client.nextClose(), { code: 4001, reason: "over" });
+    client.close(4001);
+    client.end();
+    assert.equal((await within(recorder.closed, "close")).code, 4001);
+  });
+
+  // Closing
+
+  it("our close reaches the peer after what was written, with code and reason", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    const reason = "é".repeat(61) + "x"; // 123 bytes, the most that fits
+    link.write([wireFrame("before"), wireFrame("the end")], 2);
+    link.close(4505, reason);
+    link.write([wireFrame("too late")], 1);
+    link.close(1000, "twice");
+    assert.equal(await client.nextText(), "before");
+    assert.equal(await client.nextText(), "the end");
+    assert.deepEqual(await client.nextClose(), { code: 4505, reason });
+    client.close(4505);
+    client.end();
+    assert.deepEqual(await within(recorder.closed, "close"), { code: 4505, reason });
+    await within(client.gone, "the end of a closed connection");
+  });
+
+  it("nothing is heard of a peer after our close but the close", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    link.close(4000, "");
+    for (let i = 0; i < 10; i++) client.text("late");
+    client.sendFrame(OP.pong);
+    await client.nextClose();
+    client.close(4000);
+    client.end();
+    await within(recorder.closed, "close");
+    assert.deepEqual(recorder.heard.map((happening) => happening.kind), ["close"]);
+  });
+
+  it("the peer's close is echoed, and its code and reason are told", async (house) => {
+    const { client, recorder } = await house.pair();
+    client.text("before");
+    client.close(4321, "auf Wiedersehen, ✓");
+    assert.equal((await client.nextClose()).code, 4321);
+    client.end();
+    assert.deepEqual(await within(recorder.closed, "close"), { code: 4321, reason: "auf Wiedersehen, ✓" });
+    assert.deepEqual(recorder.heard.map((happening) => happening.kind), ["text", "close"]);
+  });
+
+  it("a close without a code is told as 1005", async (house) => {
+    const { client, recorder } = await house.pair();
+    client.close();
+    client.end();
+    assert.equal((await within(recorder.closed, "close")).code, 1005);
+  });
+
+  for (
+    const [how, act] of [
+      ["a FIN", (client: RawClient) => client.end()],
+      ["a reset", (client: RawClient) => client.reset()],
+    ] as const
+  ) {
+    it(`a peer that leaves by ${how} without a close frame is told as 1006`, async (house) => {
+      const { client, recorder } = await house.pair();
+      client.text("last");
+      await recorder.next("text");
+      act(client);
+      assert.deepEqual(await within(recorder.closed, "close"), { code: 1006, reason: "" });
+    });
+  }
+
+  it("terminate ends a link with 1006, once, and without a close frame", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    link.terminate();
+    link.terminate();
+    link.close(1000, "");
+    assert.deepEqual(await within(recorder.closed, "close"), { code: 1006, reason: "" });
+    if (limits.terminates) {
+      await within(client.gone, "the end of a terminated connection");
+      assert.equal(await client.rest(), "");
+    } else {
+      assert.equal((await client.frame()).opcode, OP.close); // the best this runtime can do
+      client.close();
+      await within(client.gone, "the end of a terminated connection");
+    }
+    await house.alive();
+    assert.equal(recorder.count("close"), 1);
+  });
+
+  it("terminate frees the gateway of a peer that reads nothing", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    await stall(client, link);
+    link.terminate();
+    assert.equal((await within(recorder.closed, "close", 2_000)).code, 1006);
+    assert.equal(link.bufferedBytes(), 0);
+    assert.equal(link.write([wireFrame("nobody")], 1), 0);
+    client.destroy();
+    await house.alive();
+  });
+
+  it("every method does nothing after the close", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    client.reset();
+    await within(recorder.closed, "close");
+    assert.equal(link.write([wireFrame("x"), wireFrame("y")], 2), 0);
+    assert.equal(link.write([wireFrame("x")], 1), 0);
+    assert.equal(link.bufferedBytes(), 0);
+    link.ping();
+    link.pause();
+    link.resume();
+    link.close(1000, "");
+    link.terminate();
+    assert.equal(link.remoteAddress, "127.0.0.1");
+    await house.alive();
+    assert.equal(recorder.count("close"), 1);
+  });
+
+  it("links may be written and ended from within their own callbacks", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    recorder.onText = (text) => {
+      if (text === "bye") {
+        link.write([wireFrame("bye"), wireFrame("bye")], 2);
+        link.terminate();
+      } else link.write([wireFrame(text), wireFrame(text)], 2);
+    };
+    client.text("one");
+    assert.deepEqual([await client.nextText(), await client.nextText()], ["one", "one"]);
+    client.text("bye");
+    assert.equal((await within(recorder.closed, "close")).code, 1006);
+    await house.alive();
+  });
+
+  // Limits and broken frames
+
+  it("a message over the limit is closed with 1009 and never delivered, in one frame or in many", async (house) => {
+    const part = new Uint8Array(MAX_MESSAGE_BYTES / 2 + 1);
+    const attacks: [string, Buffer][] = [
+      ["one binary frame", frame(OP.binary, new Uint8Array(MAX_MESSAGE_BYTES + 1))],
+      ["one text frame", frame(OP.text, "é".repeat(MAX_MESSAGE_BYTES / 2 + 1))],
+      [
+        "two fragments",
+        Buffer.concat([frame(OP.binary, part, { fin: false }), frame(OP.continuation, part)]),
+      ],
+    ];
+    for (const [what, bytes] of attacks) {
+      const { client, recorder } = await house.pair();
+      client.send(bytes);
+      assert.equal((await client.nextClose()).code, 1009, what);
+      client.close(1009);
+      client.end();
+      assert.equal((await within(recorder.closed, "close")).code, 1009, what);
+      assert.deepEqual(recorder.heard.map((happening) => happening.kind), ["close"]);
+    }
+    await house.alive();
+  });
+
+  it("a fragmented message without an end is refused once it passes the limit", async (house) => {
+    const { client, recorder } = await house.pair();
+    const part = new Uint8Array(MAX_MESSAGE_BYTES / 4);
+    client.sendFrame(OP.binary, part, { fin: false });
+    for (let i = 0; i < 5; i++) client.sendFrame(OP.continuation, part, { fin: false });
+    if (!limits.boundsFragments) {
+      client.sendFrame(OP.ping, "still there?"); // it collects on, and refuses only the whole message
+      assert.equal((await client.frame()).opcode, OP.pong);
+      client.sendFrame(OP.continuation);
+    }
+    assert.equal((await client.nextClose()).code, 1009);
+    client.close(1009);
+    client.end();
+    assert.equal((await within(recorder.closed, "close")).code, 1009);
+    assert.equal(recorder.count("binary"), 0);
+  });
+
+  const bad: [string, Buffer, number[]][] = [
+    [UNMASKED, frame(OP.text, "x", { mask: null }), [1002]],
+    ["RSV1 without an extension", frame(OP.text, "x", { rsv: 4 }), [1002]],
+    ["RSV2", frame(OP.text, "x", { rsv: 2 }), [1002]],
+    ["RSV3", frame(OP.binary, "x", { rsv: 1 }), [1002]],
+    ["opcode 3", frame(3, "x"), [1002]],
+    ["opcode 11", frame(11, "x"), [1002]],
+    ["a ping of 126 bytes", frame(OP.ping, "x".repeat(126)), [1002]],
+    ["a fragmented ping", frame(OP.ping, "x", { fin: false }), [1002]],
+    ["a continuation of nothing", frame(OP.continuation, "x"), [1002]],
+    ["a new text amid fragments", Buffer.concat([frame(OP.text, "x", { fin: false }), frame(OP.text, "y")]), [
+      1002,
+    ]],
+    ["invalid UTF-8", frame(OP.text, Uint8Array.of(0xff, 0xfe)), [1007]],
+    ["an overlong UTF-8 form", frame(OP.text, Uint8Array.of(0xc0, 0xaf)), [1007]],
+    ["a lone surrogate in UTF-8", frame(OP.text, Uint8Array.of(0xed, 0xa0, 0x80)), [1007]],
+    [
+      "invalid UTF-8 over two fragments",
+      Buffer.concat([frame(OP.text, Uint8Array.of(0xc3), { fin: false }), frame(OP.continuation, "x")]),
+      [1007],
+    ],
+    ["an announced length of 2^62", frame(OP.binary, "x", { announce: 2n ** 62n }), [1009, 1002]],
+    ["an announced length of 2^63", frame(OP.binary, "x", { announce: 2n ** 63n }), [1009, 1002]],
+    ["a close frame of one byte", frame(OP.close, "x"), [1002]],
+    ["a close code that is never sent", frame(OP.close, closePayload(1006)), [1002]],
+    ["a close code below 1000", frame(OP.close, closePayload(999)), [1002]],
+    ["a close reason of invalid UTF-8", frame(OP.close, Uint8Array.of(0x03, 0xe8, 0xff)), [1007, 1002]],
+  ];
+  for (const [what, bytes, codes] of bad) {
+    it(`${what} ends the link with ${codes.join(" or ")}, and nothing is delivered`, async (house) => {
+      const { client, recorder } = await house.pair();
+      client.send(bytes);
+      client.text("after");
+      if (what === UNMASKED && !quirks.refusesUnmasked) {
+        assert.equal((await recorder.next("text")).text, "x");
+        client.destroy();
+        return;
+      }
+      if (!quirks.tellsViolations) {
+        await within(client.gone, "the end of a broken connection");
+        assert.deepEqual(await within(recorder.closed, "close"), { code: 1006, reason: "" });
+        assert.deepEqual(recorder.heard.map((happening) => happening.kind), ["close"]);
+        await house.alive();
+        return;
+      }
+      const { code } = await client.nextClose();
+      assert.ok(codes.includes(code), `the peer was told ${code}`);
+      client.close(code);
+      client.end();
+      const end = await within(recorder.closed, "close");
+      assert.equal(end.code, code, "the handler and the peer must be told the same");
+      assert.deepEqual(recorder.heard.map((happening) => happening.kind), ["close"]);
+      await house.alive();
+    });
+  }
+
+  // HTTP
+
+  it("requests that are no upgrade reach the door as web requests, and its response the client", async (house) => {
+    house.request = async (request, address) =>
+      new Response(`${request.method} ${new URL(request.url).pathname} ${await request.text()} ${address}`, {
+        status: 202,
+        headers: { "x-answer": request.headers.get("x-question") ?? "" },
+      });
+    const base = `http://127.0.0.1:${house.port}`;
+    const got = await fetch(`${base}/metrics?x=1`, { headers: { "x-question": "42" } });
+    assert.deepEqual([got.status, got.headers.get("x-answer")], [202, "42"]);
+    assert.equal(await got.text(), "GET /metrics  127.0.0.1");
+    const posted = await fetch(`${base}/publish`, { method: "POST", body: "payload ✓" });
+    assert.equal(await posted.text(), "POST /publish payload ✓ 127.0.0.1");
+    assert.equal(house.requests.length, 0);
+  });
+
+  it("a request that fails is answered with 500, and tells nothing", async (house) => {
+    house.request = () => Promise.reject(new Error("secret"));
+    const got = await fetch(`http://127.0.0.1:${house.port}/`);
+    assert.equal(got.status, 500);
+    assert.ok(!(await got.text()).includes("secret"));
+    await house.alive();
+  });
+
+  // Turns
+
+  it("afterTurn runs its task once, after microtasks and after all that one read brought", async (house) => {
+    const { client, recorder } = await house.pair();
+    let runs = 0;
+    let seen = 0;
+    const ran = new Promise<void>((resolve) => {
+      recorder.onText = () => {
+        if (recorder.count("text") > 1) return;
+        house.transport.afterTurn(() => {
+          runs++;
+          seen = recorder.count("text");
+          resolve();
+        });
+        queueMicrotask(() => assert.equal(runs, 0));
+      };
+    });
+    client.send(Buffer.concat(Array.from({ length: 50 }, (_, i) => frame(OP.text, `m${i}`))));
+    await within(ran, "afterTurn");
+    assert.ok(seen > 1, `one turn gathered ${seen} of 50 messages`);
+    await roundTrips(house, 2);
+    assert.equal(runs, 1);
+    client.destroy();
+  });
+
+  it("afterTurn in an endless chain does not starve reading", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    let on = true;
+    const spin = () => on && house.transport.afterTurn(spin);
+    spin();
+    recorder.onText = (text) => void link.write([wireFrame(text)], 1);
+    for (let i = 0; i < 50; i++) {
+      client.text(`n${i}`);
+      assert.equal(await client.nextText(), `n${i}`);
+    }
+    on = false;
+    client.destroy();
+  });
+
+  // Start and stop
+
+  it("stop ends every link once with 1006 and frees the port", async (house) => {
+    const pairs = [await house.pair(), await house.pair(), await house.pair()];
+    const stalled = await house.pair();
+    await stall(stalled.client, stalled.link);
+    const idle = await RawClient.connect(house.port);
+    await within(house.transport.stop(), "stop");
+    for (const { recorder } of [...pairs, stalled]) {
+      assert.equal((await within(recorder.closed, "close")).code, 1006);
+      assert.equal(recorder.count("close"), 1);
+    }
+    for (const { client } of pairs) await within(client.gone, "the end of a stopped connection");
+    stalled.client.destroy();
+    idle.destroy();
+    await assert.rejects(RawClient.connect(house.port));
+    const again = create({ ...options, port: house.port });
+    assert.equal(
+      (await again.start({ request: () => new Response(), upgrade: () => house.accept() })).port,
+      house.port,
+    );
+    await again.stop();
+  });
+
+  it("a port in use is told in one line that names the address", async (house) => {
+    const second = create({ ...options, port: house.port });
+    await assert.rejects(
+      second.start({ request: () => new Response(), upgrade: () => house.accept() }),
+      (error: Error) => {
+        assert.equal(error.message, `Cannot listen on 127.0.0.1:${house.port}: the address is in use`);
+        return true;
+      },
+    );
+    await second.stop();
+    await house.alive();
+  });
+
+  test(`${name}: construction has no effects, and stop before start resolves`, async () => {
+    const transport = create({ ...options, hostname: "no such host", port: 1 });
+    assert.equal(typeof transport.limits.pings, "boolean");
+    await transport.stop();
+  });
+}
+
+function later(answer: UpgradeAnswer): Promise<UpgradeAnswer> {
+  return new Promise((resolve) => setTimeout(() => resolve(answer), 5));
+}
+
+/** Whole round trips with a fresh client: whatever was on its way before them has arrived after. */
+async function roundTrips(house: House, count: number): Promise<void> {
+  const before = house.upgrade;
+  for (let i = 0; i < count; i++) await house.alive();
+  house.upgrade = before;
+}
+
+/** Fills a link whose client does not read until bytes wait in the server. */
+async function stall(client: RawClient, link: Link): Promise<void> {
+  client.pause();
+  const big = wireFrame(new Uint8Array(60_000));
+  for (let written = 0; link.write([big], 1) < 1_000_000; written += big.bytes) {
+    assert.ok(written < STALL_BYTES, "no backpressure after 32 MB");
+    if (written % 600_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
