@@ -1,0 +1,64 @@
+// A message on its way out, encoded once however many sessions it goes to. Every outbox in a room
+// holds the same frame; a transport keeps its own form of it in `wire`.
+
+import { Buffer } from "node:buffer";
+
+/** How a frame is treated when a session cannot keep up, in the order in which a flush serves them. */
+export const LANE = {
+  /** What the gateway itself says: `sys` messages, acks. Overtakes everything. */
+  control: 0,
+  /** Ext lane: delivered, or the session is closed. */
+  reliable: 1,
+  /** Hot lane: dropped when the session has no room for it. */
+  lossy: 2,
+} as const;
+
+export type Lane = (typeof LANE)[keyof typeof LANE];
+
+/** Lane names as metrics and `sys.gap` spell them, by number. */
+export const LANE_NAMES = ["control", "reliable", "lossy"] as const;
+
+/** An ext envelope as the gateway sends it; keys are written in the order in which they stand. */
+export interface OutEnvelope {
+  readonly v: 1;
+  readonly svc: string;
+  readonly type: string;
+  readonly seq?: number;
+  readonly room?: string;
+  readonly data?: unknown;
+  readonly trace_id?: string;
+}
+
+/** One WebSocket message, never empty. */
+export class Frame {
+  readonly payload: string | Uint8Array;
+  /** Payload size in bytes (UTF-8 for text). */
+  readonly bytes: number;
+  readonly lane: Lane;
+  /** A transport's scratch: its server frame, built once. */
+  wire: Uint8Array | null = null;
+  /** The envelope behind an ext frame, null on the hot lane. */
+  readonly envelope: OutEnvelope | null;
+  /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
+  cbor: Frame | null = null;
+
+  constructor(payload: string | Uint8Array, lane: Lane, envelope: OutEnvelope | null) {
+    this.payload = payload;
+    this.bytes = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
+    this.lane = lane;
+    this.envelope = envelope;
+  }
+}
+
+/**
+ * An ext envelope as a JSON text frame.
+ * @throws RangeError when `data` is nested too deep to be written.
+ */
+export function extFrame(envelope: OutEnvelope, lane: Lane): Frame {
+  return new Frame(JSON.stringify(envelope), lane, envelope);
+}
+
+/** Bytes as a binary frame of the hot lane. `bytes` MUST NOT be empty or change afterwards. */
+export function hotFrame(bytes: Uint8Array, lane: Lane): Frame {
+  return new Frame(bytes, lane, null);
+}

@@ -1,0 +1,98 @@
+// What the gateway itself says, one function a message, in the order of docs/protocol.md.
+// Every `sys` message carries `trace_id`: it finds the session in the logs.
+
+import type { ErrorCode } from "./codes.ts";
+import { extFrame, type Frame, LANE, type OutEnvelope } from "./frame.ts";
+
+/** The content of `sys.authed`. */
+export interface Authed {
+  readonly tenant: string;
+  readonly user: string;
+  readonly sid: string;
+  readonly session: string;
+  readonly ping_interval_ms: number;
+  readonly max_frame_bytes: number;
+  /** The gateway's clock, Unix time in milliseconds. */
+  readonly time_ms: number;
+}
+
+/** What may stand beside `code` and `msg` in a `sys.error`. */
+export interface ErrorDetail {
+  readonly seq?: number | null;
+  readonly retryAfterMs?: number;
+}
+
+export function sysAuthed(traceId: string, data: Authed): Frame {
+  return control({ v: 1, svc: "sys", type: "authed", data, trace_id: traceId });
+}
+
+export function sysError(traceId: string, code: ErrorCode, msg: string, detail: ErrorDetail = {}): Frame {
+  const { seq, retryAfterMs } = detail;
+  const data = retryAfterMs === undefined ? { code, msg } : { code, msg, retry_after_ms: retryAfterMs };
+  const head = { v: 1, svc: "sys", type: "error" } as const;
+  return control(
+    seq === undefined || seq === null
+      ? { ...head, data, trace_id: traceId }
+      : { ...head, seq, data, trace_id: traceId },
+  );
+}
+
+/** `member` is the session's number in the room (u32), `count` how many members the room has. */
+export function sysJoined(
+  traceId: string,
+  room: string,
+  data: { member: number; count: number },
+  seq: number | null,
+): Frame {
+  return control(withSeq({ v: 1, svc: "sys", type: "joined", room, data, trace_id: traceId }, seq));
+}
+
+/** `room` is null when there was none to leave. */
+export function sysLeft(traceId: string, room: string | null, seq: number | null): Frame {
+  const head = { v: 1, svc: "sys", type: "left" } as const;
+  const envelope = room === null ? { ...head, trace_id: traceId } : { ...head, room, trace_id: traceId };
+  return control(withSeq(envelope, seq));
+}
+
+export function sysKicked(traceId: string, reason: string): Frame {
+  return control({ v: 1, svc: "sys", type: "kicked", data: { reason }, trace_id: traceId });
+}
+
+export function sysAck(traceId: string, seq: number): Frame {
+  return control({ v: 1, svc: "sys", type: "ack", seq, trace_id: traceId });
+}
+
+/** A change in a room's membership. On the reliable lane: it can be many, so it must be bounded. */
+export function sysPresence(
+  traceId: string,
+  room: string,
+  data: { event: "join" | "leave"; user: string; member: number; count: number },
+): Frame {
+  return extFrame({ v: 1, svc: "sys", type: "presence", room, data, trace_id: traceId }, LANE.reliable);
+}
+
+export function sysDraining(traceId: string, retryAfterMs: number): Frame {
+  const data = { retry_after_ms: retryAfterMs };
+  return control({ v: 1, svc: "sys", type: "draining", data, trace_id: traceId });
+}
+
+/**
+ * Answers `sys.ping`: an object as `data` comes back with `time_ms` added, any other value as `data.echo`.
+ * @throws RangeError when `data` is nested too deep to be written.
+ */
+export function sysPong(traceId: string, data: unknown, timeMs: number, seq: number | null): Frame {
+  const answer = typeof data === "object" && data !== null && !Array.isArray(data)
+    ? { ...data, time_ms: timeMs }
+    : data === undefined
+    ? { time_ms: timeMs }
+    : { echo: data, time_ms: timeMs };
+  return control(withSeq({ v: 1, svc: "sys", type: "pong", data: answer, trace_id: traceId }, seq));
+}
+
+function withSeq(envelope: OutEnvelope, seq: number | null): OutEnvelope {
+  return seq === null ? envelope : { ...envelope, seq };
+}
+
+function control(envelope: OutEnvelope): Frame {
+  return extFrame(envelope, LANE.control);
+}
