@@ -1,0 +1,74 @@
+// Logs: one line an event, made of a constant message and fields. Readable on a terminal, JSON lines for
+// machines. The gateway sees the `Log` port only, so that two gateways in one process keep apart.
+
+import {
+  configureSync,
+  getJsonLinesFormatter,
+  getLogger,
+  type LogLevel,
+  type LogRecord,
+} from "@logtape/logtape";
+
+/** Values of a log line. Names as in the documentation: `tenant`, `user`, `session`, `trace_id`, … Never a ticket. */
+export type LogFields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
+export type LogLevelName = (typeof LOG_LEVELS)[number];
+export const LOG_FORMATS = ["pretty", "json"] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+/** A log that goes nowhere. */
+export const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * The process's log. Configures the logging library, so call it once.
+ * @param write takes a line with its line end
+ */
+export function processLog(level: LogLevelName, format: LogFormat, write: (line: string) => void): Log {
+  const toLine = format === "json"
+    ? getJsonLinesFormatter({ message: "rendered", properties: "flatten" })
+    : prettyLine;
+  configureSync({
+    reset: true,
+    sinks: { lines: (record: LogRecord) => write(toLine(record)) },
+    loggers: [
+      { category: "wsprism", lowestLevel: level as LogLevel, sinks: ["lines"] },
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["lines"] },
+    ],
+  });
+  const logger = getLogger("wsprism");
+  return {
+    debug: (message, fields = {}) => logger.debug(message, fields),
+    info: (message, fields = {}) => logger.info(message, fields),
+    warn: (message, fields = {}) => logger.warn(message, fields),
+    error: (message, fields = {}) => logger.error(message, fields),
+  };
+}
+
+const LEVEL_WORDS: Record<string, string> = {
+  debug: "debug",
+  info: "info ",
+  warning: "warn ",
+  error: "ERROR",
+  fatal: "FATAL",
+};
+
+function prettyLine(record: LogRecord): string {
+  const time = new Date(record.timestamp).toISOString().slice(11, 23);
+  const fields = Object.entries(record.properties).map(([name, value]) => `  ${name}=${prettyValue(value)}`);
+  return `${time} ${LEVEL_WORDS[record.level] ?? record.level} ${record.message.join("")}${
+    fields.join("")
+  }\n`;
+}
+
+// A client chooses some values, its user name for one: quoting keeps one event on one line.
+function prettyValue(value: unknown): string {
+  return typeof value === "string" && /^[\w.:\/@\-\[\]*]+$/.test(value) ? value : JSON.stringify(value);
+}

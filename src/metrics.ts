@@ -1,0 +1,279 @@
+// Metrics. What happens often is counted in plain numbers, per tenant, and read when somebody scrapes:
+// the exporter walks these objects then, and costs nothing in between. Label values come from the
+// configuration and from constants, so their number is bounded.
+
+import { Registry } from "prom-client";
+
+/** Lanes of inbound messages. */
+export type InboundLane = "ext" | "hot";
+
+/** Numbers under a few label values, for what is counted off the hot path. */
+export class Counts {
+  readonly #values = new Map<string, { labels: Readonly<Record<string, string>>; value: number }>();
+
+  add(labels: Readonly<Record<string, string>>, by = 1): void {
+    const key = Object.values(labels).join("\n");
+    const entry = this.#values.get(key);
+    if (entry === undefined) this.#values.set(key, { labels, value: by });
+    else entry.value += by;
+  }
+
+  *[Symbol.iterator](): Generator<{ labels: Readonly<Record<string, string>>; value: number }> {
+    yield* this.#values.values();
+  }
+}
+
+/** Upper bounds of the duration buckets in seconds. */
+const BOUNDS_S = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
+
+/** Durations, bucketed. */
+export class Durations {
+  readonly counts: number[] = new Array(BOUNDS_S.length + 1).fill(0);
+  sumMs = 0;
+
+  observe(ms: number): void {
+    const seconds = ms / 1000;
+    let i = 0;
+    while (i < BOUNDS_S.length && seconds > BOUNDS_S[i]!) i++;
+    this.counts[i]!++;
+    this.sumMs += ms;
+  }
+}
+
+/** Messages and their payload bytes. */
+export class Traffic {
+  messages = 0;
+  bytes = 0;
+
+  add(messages: number, bytes: number): void {
+    this.messages += messages;
+    this.bytes += bytes;
+  }
+}
+
+/** Everything that is counted for one tenant. */
+export class TenantMetrics {
+  /** Sessions open now. */
+  sessions = 0;
+  /** By `status`: "ok", or the HTTP status of the refusal. */
+  readonly upgrades = new Counts();
+  /** By `reason`. */
+  readonly handshakeRejections = new Counts();
+  readonly in = { ext: new Traffic(), hot: new Traffic() };
+  /** By the outbox's lanes, in its order. */
+  readonly out: readonly Traffic[];
+  /** Messages that policy let pass. */
+  readonly passed = { ext: 0, hot: 0 };
+  /** By `lane`, `decision` and `reason`: messages that policy did not let pass. */
+  readonly denied = new Counts();
+  /** Outbound messages dropped, by `lane` and `reason`. */
+  readonly drops = new Counts();
+  readonly droppedBytes = new Counts();
+  /** Sessions ended by the gateway, by the close code's `name`. */
+  readonly closes = new Counts();
+  readonly serviceErrors = { ext: 0, hot: 0 };
+  readonly dispatch = { ext: new Durations(), hot: new Durations() };
+  decodeErrors = 0;
+  writerTimeouts = 0;
+  unknownServices = 0;
+
+  constructor(lanes: number) {
+    this.out = Array.from({ length: lanes }, () => new Traffic());
+  }
+}
+
+/** What a scrape reads besides the counters: facts that other parts know. */
+export interface TenantView {
+  readonly id: string;
+  readonly metrics: TenantMetrics;
+  rooms(): number;
+}
+
+export interface GatewayView {
+  readonly tenants: Iterable<TenantView>;
+  /** Handshakes refused before a tenant was known, by `reason`. */
+  readonly strayRejections: Counts;
+  readonly laneNames: readonly string[];
+  readonly build: Readonly<Record<string, string>>;
+  draining(): boolean;
+  loopLag(): Durations;
+  /** Entries in the handshake limiter's memory. */
+  limiterEntries(): number;
+}
+
+type Labels = Readonly<Record<string, string>>;
+interface Sample {
+  readonly labels: Labels;
+  readonly value: number;
+  readonly metricName?: string;
+}
+
+/** Label value for handshakes whose tenant does not exist: a stranger's word must not become a label. */
+export const NO_TENANT = "";
+
+/** The exporter of a gateway in Prometheus' text format. */
+export class Exporter {
+  readonly #registry = new Registry();
+  readonly contentType: string = this.#registry.contentType;
+
+  constructor(view: GatewayView) {
+    const each = function* (read: (t: TenantMetrics, tenant: string) => Iterable<Sample>): Generator<Sample> {
+      for (const { id, metrics } of view.tenants) yield* read(metrics, id);
+    };
+    const one = (read: (t: TenantMetrics) => number) => () =>
+      each((t, tenant) => [{ labels: { tenant }, value: read(t) }]);
+    const counts = (read: (t: TenantMetrics) => Counts) => () =>
+      each(function* (t, tenant) {
+        for (const { labels, value } of read(t)) yield { labels: { tenant, ...labels }, value };
+      });
+    const total = (read: (t: TenantMetrics) => number) => () => {
+      let value = 0;
+      for (const { metrics } of view.tenants) value += read(metrics);
+      return [{ labels: {}, value }];
+    };
+    const traffic = (unit: "messages" | "bytes", direction: "in" | "out") => () =>
+      each(function* (t, tenant) {
+        if (direction === "in") {
+          yield { labels: { tenant, lane: "ext" }, value: t.in.ext[unit] };
+          yield { labels: { tenant, lane: "hot" }, value: t.in.hot[unit] };
+        } else {
+          for (const [i, lane] of t.out.entries()) {
+            yield { labels: { tenant, lane: view.laneNames[i]! }, value: lane[unit] };
+          }
+        }
+      });
+
+    this.#counter("ws_upgrades_total", "Handshakes answered, by outcome.", counts((t) => t.upgrades));
+    this.#gauge("ws_sessions_active", "Sessions open now.", one((t) => t.sessions));
+    this.#counter(
+      "policy_decisions_total",
+      "Inbound messages, by what policy decided.",
+      () =>
+        each(function* (t, tenant) {
+          for (const lane of ["ext", "hot"] as const) {
+            yield { labels: { tenant, lane, decision: "pass", reason: "ok" }, value: t.passed[lane] };
+          }
+          for (const { labels, value } of t.denied) yield { labels: { tenant, ...labels }, value };
+        }),
+    );
+    this.#counter("handshake_rejections_total", "Handshakes refused, by reason.", function* () {
+      for (const { labels, value } of view.strayRejections) {
+        yield { labels: { tenant: NO_TENANT, ...labels }, value };
+      }
+      yield* counts((t) => t.handshakeRejections)();
+    });
+    this.#counter(
+      "decode_errors_total",
+      "Inbound messages that could not be read.",
+      one((t) => t.decodeErrors),
+    );
+    this.#counter(
+      "service_errors_total",
+      "Messages that a service refused or failed on.",
+      () =>
+        each((t, tenant) => [
+          { labels: { tenant, lane: "ext" }, value: t.serviceErrors.ext },
+          { labels: { tenant, lane: "hot" }, value: t.serviceErrors.hot },
+        ]),
+    );
+    this.#counter(
+      "writer_timeouts_total",
+      "Sessions closed because their socket stalled.",
+      one((t) => t.writerTimeouts),
+    );
+    this.#counter(
+      "unknown_service_total",
+      "Messages to services that do not exist.",
+      total((t) => t.unknownServices),
+    );
+    this.#counter("egress_drop_total", "Outbound messages dropped, all tenants.", total((t) => sum(t.drops)));
+    this.#counter("drops_total", "Outbound messages dropped, by lane and reason.", counts((t) => t.drops));
+    this.#counter("dropped_bytes_total", "Payload bytes of dropped messages.", counts((t) => t.droppedBytes));
+    this.#counter(
+      "session_closes_total",
+      "Sessions that the gateway ended, by close code.",
+      counts((t) => t.closes),
+    );
+    this.#counter("messages_in_total", "Messages received, by lane.", traffic("messages", "in"));
+    this.#counter("bytes_in_total", "Payload bytes received, by lane.", traffic("bytes", "in"));
+    this.#counter("messages_out_total", "Messages written, by lane.", traffic("messages", "out"));
+    this.#counter("bytes_out_total", "Payload bytes written, by lane.", traffic("bytes", "out"));
+    this.#gauge("rooms_active", "Rooms with at least one member.", function* () {
+      for (const tenant of view.tenants) yield { labels: { tenant: tenant.id }, value: tenant.rooms() };
+    });
+    this.#histogram(
+      "dispatch_duration_seconds",
+      "Time in services; hot lane: 1 in 1,024 messages.",
+      () =>
+        each((t, tenant) => [
+          ...histogram("wsprism_dispatch_duration_seconds", { tenant, lane: "ext" }, t.dispatch.ext),
+          ...histogram("wsprism_dispatch_duration_seconds", { tenant, lane: "hot" }, t.dispatch.hot),
+        ]),
+    );
+    this.#histogram(
+      "event_loop_lag_seconds",
+      "How late a timer fires.",
+      () => histogram("wsprism_event_loop_lag_seconds", {}, view.loopLag()),
+    );
+    const gauge = (name: string, help: string, read: () => number) =>
+      this.#gauge(name, help, () => [{ labels: {}, value: read() }]);
+    gauge("draining", "1 while the gateway drains.", () => view.draining() ? 1 : 0);
+    gauge("handshake_limiter_entries", "Addresses the handshake limiter remembers.", view.limiterEntries);
+    gauge(
+      "process_resident_memory_bytes",
+      "Resident memory of the process.",
+      () => process.memoryUsage.rss(),
+    );
+    gauge("process_heap_bytes", "Heap in use.", () => process.memoryUsage().heapUsed);
+    this.#gauge(
+      "build_info",
+      "Always 1; what runs is in the labels.",
+      () => [{ labels: view.build, value: 1 }],
+    );
+  }
+
+  render(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  #counter(name: string, help: string, read: () => Iterable<Sample>): void {
+    this.#add(name, help, "counter", read);
+  }
+  #gauge(name: string, help: string, read: () => Iterable<Sample>): void {
+    this.#add(name, help, "gauge", read);
+  }
+  #histogram(name: string, help: string, read: () => Iterable<Sample>): void {
+    this.#add(name, help, "histogram", read);
+  }
+
+  // prom-client asks a metric for its values at scrape time through `get`; that is all it needs of one.
+  #add(name: string, help: string, type: string, read: () => Iterable<Sample>): void {
+    const full = `wsprism_${name}`;
+    const metric = {
+      name: full,
+      help,
+      type,
+      aggregator: "sum",
+      get: () => ({ name: full, help, type, aggregator: "sum", values: [...read()] }),
+    };
+    // deno-lint-ignore no-explicit-any -- the library's types name only its own metric classes
+    this.#registry.registerMetric(metric as any);
+  }
+}
+
+function sum(counts: Counts): number {
+  let all = 0;
+  for (const { value } of counts) all += value;
+  return all;
+}
+
+function* histogram(name: string, labels: Labels, of: Durations): Generator<Sample> {
+  let count = 0;
+  for (const [i, bucket] of of.counts.entries()) {
+    count += bucket;
+    const le = i < BOUNDS_S.length ? String(BOUNDS_S[i]) : "+Inf";
+    yield { metricName: `${name}_bucket`, labels: { le, ...labels }, value: count };
+  }
+  yield { metricName: `${name}_sum`, labels, value: of.sumMs / 1000 };
+  yield { metricName: `${name}_count`, labels, value: count };
+}
