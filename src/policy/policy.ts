@@ -1,0 +1,96 @@
+// A tenant's policy, compiled at load: what its clients may send, how large and how often. It is told
+// facts and returns verdicts; it neither logs nor counts. The order of the checks is the order of the
+// methods here, and a refused message never takes from what the tenant's clients share.
+
+import type { TenantConfig } from "../config/schema.ts";
+import { CLOSE, refusal } from "../protocol/codes.ts";
+import { ExtAllowlist, HotAllowlist } from "./allowlist.ts";
+import { Rate } from "./rate.ts";
+
+/** Why a message was refused, as metrics name it. */
+export type DenyReason = "size" | "session_rate" | "tenant_rate" | "allowlist" | "no_active_room";
+
+export const TOO_LARGE = refusal(
+  "PAYLOAD_TOO_LARGE",
+  "message is larger than the tenant's max_frame_bytes",
+  CLOSE.messageTooLarge,
+);
+export const NOT_ALLOWED_EXT = refusal("NOT_ALLOWED", "svc and type are not in the tenant's ext_allowlist");
+export const NOT_ALLOWED_HOT = refusal(
+  "NOT_ALLOWED",
+  "service and opcode are not in the tenant's hot_allowlist",
+);
+export const RATE_LIMITED = refusal("RATE_LIMITED", "too many messages");
+export const NO_ACTIVE_ROOM = refusal(
+  "BAD_REQUEST",
+  "no active room: join one before sending on the hot lane",
+);
+
+/** A bucket's state (see rate.ts); a session keeps its own. */
+export interface Bucket {
+  rateFullAt: number;
+}
+
+export class TenantPolicy {
+  readonly maxFrameBytes: number;
+  /** Whether refused hot messages are answered, or only counted. */
+  readonly answersHotErrors: boolean;
+  readonly hotRequiresActiveRoom: boolean;
+  readonly #ext: ExtAllowlist;
+  readonly #hot: HotAllowlist;
+  /** What a session may send, in scopes `connection` and `both`. */
+  readonly #sessionRate: Rate | null;
+  /** How many refusals a session is told, in scope `tenant`, where nothing else bounds them. */
+  readonly #refusalRate: Rate | null;
+  readonly #tenantRate: Rate | null;
+  readonly #tenantBucket: Bucket = { rateFullAt: 0 };
+
+  constructor(config: TenantConfig) {
+    const { policy, limits } = config;
+    this.maxFrameBytes = limits.max_frame_bytes;
+    this.answersHotErrors = policy.hot_error_mode === "sys_error";
+    this.hotRequiresActiveRoom = policy.hot_requires_active_room;
+    this.#ext = new ExtAllowlist(policy.ext_allowlist);
+    this.#hot = new HotAllowlist(policy.hot_allowlist);
+    const scope = policy.rate_limit_scope;
+    const rate = new Rate(policy.rate_limit_rps, policy.rate_limit_burst);
+    this.#sessionRate = scope === "tenant" ? null : rate;
+    this.#refusalRate = scope === "tenant" ? rate : null;
+    this.#tenantRate = scope === "connection" ? null : rate;
+  }
+
+  /**
+   * Takes a token of the session's own bucket, the first thing that happens to any message.
+   * @returns milliseconds to wait for one, 0 when it was taken
+   */
+  takeSession(bucket: Bucket, now: number): number {
+    return this.#sessionRate === null ? 0 : takeFrom(this.#sessionRate, bucket, now);
+  }
+
+  /** Whether a refusal is told to the client: always while its session is within its rate. */
+  mayTellRefusal(bucket: Bucket, now: number): boolean {
+    return this.#refusalRate === null || takeFrom(this.#refusalRate, bucket, now) === 0;
+  }
+
+  allowsExt(svc: string, type: string): boolean {
+    return this.#ext.allows(svc, type);
+  }
+
+  allowsHot(svcId: number, opcode: number): boolean {
+    return this.#hot.allows(svcId, opcode);
+  }
+
+  /**
+   * Takes a token that all sessions of the tenant share, the last check of a message that passed all others.
+   * @returns milliseconds to wait for one, 0 when it was taken
+   */
+  takeTenant(now: number): number {
+    return this.#tenantRate === null ? 0 : takeFrom(this.#tenantRate, this.#tenantBucket, now);
+  }
+}
+
+function takeFrom(rate: Rate, bucket: Bucket, now: number): number {
+  const wait = rate.waitMs(bucket.rateFullAt, now);
+  if (wait === 0) bucket.rateFullAt = rate.take(bucket.rateFullAt, now);
+  return wait;
+}

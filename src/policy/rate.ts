@@ -1,0 +1,30 @@
+// Token buckets, written as the equivalent GCRA ("virtual scheduling", ITU-T I.371): a bucket's whole state is
+// one number, the time at which it will be full again. So a session pays 8 bytes for its limiter, an
+// address in the handshake limiter pays a Map entry, and waiting times come out exact.
+
+/** Rate and burst of many buckets. Times are milliseconds of one monotonic clock. */
+export class Rate {
+  readonly #intervalMs: number;
+  readonly #burstMs: number;
+
+  /**
+   * @param perSecond tokens that come back each second, above 0
+   * @param burst tokens of a full bucket, 1 or more
+   */
+  constructor(perSecond: number, burst: number) {
+    this.#intervalMs = 1000 / perSecond;
+    this.#burstMs = this.#intervalMs * burst;
+  }
+
+  /** Milliseconds until a token is there: 0 when one is. `fullAt` is the bucket's state, 0 for a new one. */
+  waitMs(fullAt: number, now: number): number {
+    const wait = Math.max(fullAt, now) + this.#intervalMs - this.#burstMs - now;
+    // A billionth of a token is the rounding of the sums above, not a missing token.
+    return wait > this.#intervalMs * 1e-6 ? wait : 0;
+  }
+
+  /** The bucket's state after a token is taken; ask `waitMs` first. */
+  take(fullAt: number, now: number): number {
+    return Math.max(fullAt, now) + this.#intervalMs;
+  }
+}
