@@ -1,0 +1,217 @@
+// A tenant's rooms: who is in which, exact limits, and fan-out. Membership is counted twice, because
+// two questions are asked: sessions receive messages, users are limited. All of it runs
+// synchronously, so a limit is never overshot; a room without members does not exist.
+
+import { type Refusal, refusal } from "../protocol/codes.ts";
+import type { Frame } from "../protocol/frame.ts";
+
+/** Who receives a room's messages. */
+export interface Subscriber {
+  readonly user: string;
+  readonly traceId: string;
+  /** MUST only queue: no member may join, leave or end inside it. */
+  deliver(frame: Frame): void;
+}
+
+/** One subscriber in one room. */
+export interface Membership {
+  readonly room: Room;
+  readonly subscriber: Subscriber;
+  /** Unique in the room as long as the member stays, u32, from 1. */
+  readonly member: number;
+  /** Whether the member is told of others joining and leaving. */
+  presence: boolean;
+  /** Place in the room's list, kept by the room. */
+  index: number;
+}
+
+/** Told of every change, after it was made. MUST NOT join or leave inside it. */
+export interface RoomWatcher {
+  joined(membership: Membership): void;
+  left(membership: Membership): void;
+  /** The last member has left; nothing of the room remains. */
+  emptied(room: Room): void;
+}
+
+/** Bounds of a tenant; 0 is none. Users count once however many sessions they have. */
+export interface RoomLimits {
+  readonly max_rooms_total: number;
+  readonly max_users_per_room: number;
+  readonly max_rooms_per_user: number;
+}
+
+export const ROOM_FULL = refusal("RESOURCE_EXHAUSTED", "room has its maximum of users");
+export const TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "tenant has its maximum of rooms");
+export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in the maximum of rooms");
+
+const MEMBER_MAX = 0xffff_ffff;
+
+/** One room with at least one member. */
+export class Room {
+  readonly name: string;
+  readonly #members: Membership[] = [];
+  /** Sessions of each user here. */
+  readonly #users = new Map<string, number>();
+  #lastMember: number;
+  #wrapped = false;
+  #observers = 0;
+
+  /** @param lastMember the member number given last, 0 for a new room */
+  constructor(name: string, lastMember = 0) {
+    this.name = name;
+    this.#lastMember = lastMember;
+  }
+
+  /** Members, in no particular order. MUST NOT be kept. */
+  get members(): readonly Membership[] {
+    return this.#members;
+  }
+
+  get userCount(): number {
+    return this.#users.size;
+  }
+
+  hasUser(user: string): boolean {
+    return this.#users.has(user);
+  }
+
+  /** Queues a frame for every member, but for `except`. @returns how many it was queued for */
+  publish(frame: Frame, except: Subscriber | null): number {
+    const members = this.#members;
+    let count = 0;
+    // Backwards: should a delivery end the member it goes to, the last one takes its place, and was served.
+    for (let i = members.length - 1; i >= 0; i--) {
+      const to = members[i]!.subscriber;
+      if (to === except) continue;
+      to.deliver(frame);
+      count++;
+    }
+    return count;
+  }
+
+  /** How many members want presence events. */
+  get observerCount(): number {
+    return this.#observers;
+  }
+
+  setPresence(membership: Membership, wanted: boolean): void {
+    if (membership.presence === wanted) return;
+    membership.presence = wanted;
+    this.#observers += wanted ? 1 : -1;
+  }
+
+  /** @returns the membership, and whether its user was not here before */
+  add(subscriber: Subscriber): { membership: Membership; firstOfUser: boolean } {
+    const member = this.#freeNumber();
+    const membership: Membership = {
+      room: this,
+      subscriber,
+      member,
+      presence: false,
+      index: this.#members.length,
+    };
+    this.#members.push(membership);
+    const sessions = this.#users.get(subscriber.user) ?? 0;
+    this.#users.set(subscriber.user, sessions + 1);
+    return { membership, firstOfUser: sessions === 0 };
+  }
+
+  /** @returns whether its user has no session left here */
+  remove(membership: Membership): boolean {
+    this.setPresence(membership, false);
+    const last = this.#members.pop()!;
+    if (last !== membership) {
+      last.index = membership.index;
+      this.#members[last.index] = last;
+    }
+    const user = membership.subscriber.user;
+    const sessions = this.#users.get(user)! - 1;
+    if (sessions > 0) this.#users.set(user, sessions);
+    else this.#users.delete(user);
+    return sessions === 0;
+  }
+
+  #freeNumber(): number {
+    // Numbers repeat only after 2^32 joins of a room that never emptied; from then on, held ones are skipped.
+    do {
+      if (this.#lastMember === MEMBER_MAX) {
+        this.#lastMember = 0;
+        this.#wrapped = true;
+      }
+      this.#lastMember++;
+    } while (this.#wrapped && this.#members.some((held) => held.member === this.#lastMember));
+    return this.#lastMember;
+  }
+}
+
+export class Rooms {
+  readonly #limits: RoomLimits;
+  readonly #rooms = new Map<string, Room>();
+  /** Distinct rooms of each user. */
+  readonly #roomsOfUser = new Map<string, number>();
+  readonly #watchers: RoomWatcher[] = [];
+
+  constructor(limits: RoomLimits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#rooms.size;
+  }
+
+  /** Users that are in any room. */
+  get userCount(): number {
+    return this.#roomsOfUser.size;
+  }
+
+  find(name: string): Room | undefined {
+    return this.#rooms.get(name);
+  }
+
+  /** Calls `watcher` at every change, as long as these rooms exist. */
+  watch(watcher: RoomWatcher): void {
+    this.#watchers.push(watcher);
+  }
+
+  /** Adds a subscriber that is not yet in the room. */
+  join(name: string, subscriber: Subscriber): Membership | Refusal {
+    const { user } = subscriber;
+    const known = this.#rooms.get(name);
+    const refused = this.#refuses(known, user);
+    if (refused !== null) return refused;
+    const room = known ?? new Room(name);
+    if (known === undefined) this.#rooms.set(name, room);
+    const { membership, firstOfUser } = room.add(subscriber);
+    if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
+    for (const watcher of this.#watchers) watcher.joined(membership);
+    return membership;
+  }
+
+  /** Removes a membership; call it once for each. */
+  leave(membership: Membership): void {
+    const { room } = membership;
+    const { user } = membership.subscriber;
+    if (room.remove(membership)) {
+      const rooms = this.#roomsOfUser.get(user)! - 1;
+      if (rooms > 0) this.#roomsOfUser.set(user, rooms);
+      else this.#roomsOfUser.delete(user);
+    }
+    for (const watcher of this.#watchers) watcher.left(membership);
+    if (room.members.length > 0) return;
+    this.#rooms.delete(room.name);
+    for (const watcher of this.#watchers) watcher.emptied(room);
+  }
+
+  #refuses(room: Room | undefined, user: string): Refusal | null {
+    const limits = this.#limits;
+    if (room === undefined) {
+      if (limits.max_rooms_total > 0 && this.#rooms.size >= limits.max_rooms_total) return TOO_MANY_ROOMS;
+    } else {
+      if (room.hasUser(user)) return null;
+      if (limits.max_users_per_room > 0 && room.userCount >= limits.max_users_per_room) return ROOM_FULL;
+    }
+    const rooms = this.#roomsOfUser.get(user) ?? 0;
+    if (limits.max_rooms_per_user > 0 && rooms >= limits.max_rooms_per_user) return USER_IN_TOO_MANY_ROOMS;
+    return null;
+  }
+}
