@@ -1,0 +1,32 @@
+// The built-in `chat` service: a member says something to its room, reliably.
+
+import { refusal } from "../protocol/codes.ts";
+import type { Envelope } from "../protocol/envelope.ts";
+import { extFrame, LANE } from "../protocol/frame.ts";
+import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
+
+const NO_ROOM = refusal("BAD_REQUEST", "chat.send needs a room");
+const BAD_DATA = refusal("BAD_REQUEST", "chat.send takes data {msg: string}");
+const NOT_A_MEMBER = refusal("NOT_ALLOWED", "chat.send is for members of the room: join it first");
+
+export class ChatService implements ExtService {
+  /** The name it answers to, and under which its messages go out. */
+  readonly #svc: string;
+
+  constructor(svc: string) {
+    this.#svc = svc;
+  }
+
+  handle(context: Context, message: Envelope): Answer {
+    if (message.type !== "send") return UNKNOWN_TYPE;
+    const { room, data } = message;
+    if (room === null) return NO_ROOM;
+    const msg = typeof data === "object" && data !== null ? (data as { msg?: unknown }).msg : undefined;
+    if (typeof msg !== "string") return BAD_DATA;
+    const membership = context.membership(room);
+    if (membership === undefined) return NOT_A_MEMBER;
+    const said = { v: 1, svc: this.#svc, type: "msg", room, data: { from: context.user, msg } } as const;
+    membership.room.publish(extFrame(said, LANE.reliable), null);
+    return DONE;
+  }
+}

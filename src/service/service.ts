@@ -1,0 +1,51 @@
+// The two ports of the business side. An ext service gets checked envelopes and answers them, at once
+// or later; a hot service gets checked frames and is native and synchronous. Both see a `Context`, which
+// is one session's say in its own tenant.
+
+import { type Refusal, refusal } from "../protocol/codes.ts";
+import type { Envelope } from "../protocol/envelope.ts";
+import type { Membership, Subscriber } from "../room/rooms.ts";
+
+/** A session as services see it. Valid until it ends; afterwards every method does nothing. */
+export interface Context extends Subscriber {
+  readonly tenant: string;
+  readonly user: string;
+  /** The client's name for its tab or device. */
+  readonly sid: string;
+  /** The gateway's name for this session, unique in this process. */
+  readonly session: string;
+  readonly traceId: string;
+  /** The room joined last, as long as it is not left: where hot frames go. */
+  readonly active: Membership | null;
+  membership(room: string): Membership | undefined;
+  /** Joins, or makes a room joined before the active one again. */
+  join(room: string): Membership | Refusal;
+  leave(membership: Membership): void;
+  /** Whether policy lets the session send this message itself. */
+  mayExt(svc: string, type: string): boolean;
+}
+
+/** What became of an ext message. `reply`, where present, goes to the sender as `type: "reply"`. */
+export type Answer = { readonly ok: true; readonly reply?: unknown } | Refusal;
+
+/** A message taken, with nothing to say. */
+export const DONE: Answer = { ok: true };
+
+/** Ext lane port. MUST NOT throw for anything a client can send; what it throws becomes `INTERNAL`. */
+export interface ExtService {
+  handle(context: Context, message: Envelope): Answer | Promise<Answer>;
+}
+
+/** Hot lane port: native, synchronous, no allocation that a benchmark has not paid for. */
+export interface HotService {
+  /** @returns null when the frame was taken. `frame` is checked and MAY be kept. */
+  handle(context: Context, frame: Uint8Array): Refusal | null;
+  /** Releases timers; nothing is handled afterwards. */
+  stop(): void;
+}
+
+/** Repeats `task` every `ms` milliseconds until the returned function is called. */
+export type Every = (ms: number, task: () => void) => () => void;
+
+export const UNKNOWN_TYPE = refusal("NOT_FOUND", "service has no such message type");
+export const UNKNOWN_SERVICE = refusal("NOT_FOUND", "tenant has no such service");

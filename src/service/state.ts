@@ -1,0 +1,124 @@
+// The hot service `state`: keeps the latest frame per sender and opcode in each room, and every tick
+// sends each member what the others changed. Ten updates between two ticks cost their room one. Who joins
+// gets all there is; who leaves is forgotten. Held at most: members × allowed opcodes × max_frame_bytes.
+
+import type { Refusal } from "../protocol/codes.ts";
+import { type Frame, hotFrame, LANE } from "../protocol/frame.ts";
+import { HOT_AT, withSender } from "../protocol/hot.ts";
+import type { Membership, Room, Rooms, RoomWatcher, Subscriber } from "../room/rooms.ts";
+import type { Context, Every, HotService } from "./service.ts";
+
+/** The latest frame of one sender and opcode. */
+interface Cell {
+  readonly sender: Subscriber;
+  frame: Frame;
+  /** Waiting for the next tick. */
+  changed: boolean;
+}
+
+interface RoomState {
+  readonly room: Room;
+  /** By member number, then opcode. */
+  readonly senders: Map<number, Map<number, Cell>>;
+  changed: Cell[];
+  /** In the list of rooms that the next tick serves. */
+  queued: boolean;
+}
+
+export class StateService implements HotService, RoomWatcher {
+  readonly #tickMs: number;
+  readonly #every: Every;
+  readonly #states = new Map<Room, RoomState>();
+  #dirty: RoomState[] = [];
+  #stopTicking: (() => void) | null = null;
+
+  /** @param tickMs milliseconds between two rounds of changes */
+  constructor(rooms: Rooms, tickMs: number, every: Every) {
+    this.#tickMs = tickMs;
+    this.#every = every;
+    rooms.watch(this);
+  }
+
+  handle(context: Context, frame: Uint8Array): Refusal | null {
+    const { active } = context;
+    if (active === null) return null;
+    const state = this.#stateOf(active.room);
+    let cells = state.senders.get(active.member);
+    if (cells === undefined) state.senders.set(active.member, cells = new Map());
+    const opcode = frame[HOT_AT.opcode]!;
+    // withSender copies, so that a kept frame does not pin the read buffer it arrived in.
+    const latest = hotFrame(withSender(frame, active.member), LANE.lossy);
+    let cell = cells.get(opcode);
+    if (cell === undefined) {
+      cells.set(opcode, cell = { sender: active.subscriber, frame: latest, changed: false });
+    }
+    cell.frame = latest;
+    if (!cell.changed) this.#mark(state, cell);
+    return null;
+  }
+
+  joined(membership: Membership): void {
+    const state = this.#states.get(membership.room);
+    if (state === undefined) return;
+    for (const cells of state.senders.values()) {
+      // What waits for the tick comes with it, to the new member too.
+      for (const cell of cells.values()) if (!cell.changed) membership.subscriber.deliver(cell.frame);
+    }
+  }
+
+  left(membership: Membership): void {
+    const state = this.#states.get(membership.room);
+    const cells = state?.senders.get(membership.member);
+    if (state === undefined || cells === undefined) return;
+    state.senders.delete(membership.member);
+    state.changed = state.changed.filter((cell) => cell.sender !== membership.subscriber);
+  }
+
+  emptied(room: Room): void {
+    this.#states.delete(room);
+  }
+
+  stop(): void {
+    this.#stopTicking?.();
+    this.#stopTicking = null;
+    this.#dirty = [];
+    this.#states.clear();
+  }
+
+  #stateOf(room: Room): RoomState {
+    let state = this.#states.get(room);
+    if (state === undefined) {
+      this.#states.set(room, state = { room, senders: new Map(), changed: [], queued: false });
+    }
+    return state;
+  }
+
+  #mark(state: RoomState, cell: Cell): void {
+    cell.changed = true;
+    if (!state.queued) {
+      state.queued = true;
+      this.#dirty.push(state);
+    }
+    state.changed.push(cell);
+    this.#stopTicking ??= this.#every(this.#tickMs, () => this.#tick());
+  }
+
+  #tick(): void {
+    const dirty = this.#dirty;
+    if (dirty.length === 0) {
+      this.#stopTicking?.();
+      this.#stopTicking = null;
+      return;
+    }
+    this.#dirty = [];
+    for (const state of dirty) {
+      const changed = state.changed;
+      state.changed = [];
+      state.queued = false;
+      for (const cell of changed) cell.changed = false;
+      for (const { subscriber } of state.room.members) {
+        for (const cell of changed) if (cell.sender !== subscriber) subscriber.deliver(cell.frame);
+      }
+    }
+  }
+}
