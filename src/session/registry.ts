@@ -1,0 +1,139 @@
+// A tenant's open sessions, by id, by user and by address, and the rule on how many of them a user may have.
+// A session is in all indices or in none.
+
+import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
+
+/** What the registry needs to know of a session. */
+export interface Registered {
+  readonly session: string;
+  readonly user: string;
+  readonly sid: string;
+  readonly address: string;
+  /** Tells the client why and ends the session; it MUST leave the registry inside. */
+  kick(reason: string, code: CloseCode): void;
+}
+
+/** Bounds; 0 is none, but for `max_sessions_per_user`. */
+export interface SessionLimits {
+  readonly maxSessions: number;
+  readonly maxPerAddress: number;
+  readonly maxPerUser: number;
+  readonly onExceed: "deny" | "kick_oldest";
+}
+
+/** Sessions of all tenants, against `gateway.max_connections`. */
+export interface Totals {
+  sessions: number;
+  /** Links open, those of sessions that have ended and await the peer's close among them. */
+  links: number;
+  readonly maxSessions: number;
+}
+
+export const TOO_MANY_SESSIONS = refusal(
+  "TOO_MANY_SESSIONS",
+  "user has its maximum of sessions",
+  CLOSE.tooManySessions,
+);
+export const TENANT_FULL = refusal(
+  "RESOURCE_EXHAUSTED",
+  "tenant has its maximum of sessions",
+  CLOSE.overloaded,
+);
+export const GATEWAY_FULL = refusal(
+  "RESOURCE_EXHAUSTED",
+  "gateway has its maximum of sessions",
+  CLOSE.overloaded,
+);
+export const ADDRESS_FULL = refusal(
+  "RESOURCE_EXHAUSTED",
+  "address has its maximum of sessions",
+  CLOSE.overloaded,
+);
+
+export class Registry<S extends Registered> {
+  readonly #limits: SessionLimits;
+  readonly #totals: Totals;
+  readonly #byId = new Map<string, S>();
+  /** A user's sessions, oldest first. */
+  readonly #byUser = new Map<string, S[]>();
+  readonly #byAddress = new Map<string, number>();
+
+  constructor(limits: SessionLimits, totals: Totals) {
+    this.#limits = limits;
+    this.#totals = totals;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get userCount(): number {
+    return this.#byUser.size;
+  }
+
+  get addressCount(): number {
+    return this.#byAddress.size;
+  }
+
+  find(session: string): S | undefined {
+    return this.#byId.get(session);
+  }
+
+  ofUser(user: string): readonly S[] {
+    return this.#byUser.get(user) ?? [];
+  }
+
+  /** All sessions. While iterating, sessions MAY leave. */
+  all(): Iterable<S> {
+    return this.#byId.values();
+  }
+
+  /** Why no further session from this address would be taken, or null. Asked before the user is known. */
+  capacityRefusal(address: string): Refusal | null {
+    const { maxSessions, maxPerAddress } = this.#limits;
+    const totals = this.#totals;
+    if (totals.maxSessions > 0 && totals.sessions >= totals.maxSessions) return GATEWAY_FULL;
+    if (maxSessions > 0 && this.#byId.size >= maxSessions) return TENANT_FULL;
+    if (maxPerAddress > 0 && (this.#byAddress.get(address) ?? 0) >= maxPerAddress) return ADDRESS_FULL;
+    return null;
+  }
+
+  /**
+   * Takes a session in. One of the same user and sid is replaced; above the user's maximum, the oldest go or
+   * this one does, as the tenant's policy says.
+   * @returns why it was not taken, or null
+   */
+  admit(session: S): Refusal | null {
+    const { maxPerUser, onExceed } = this.#limits;
+    const before = this.ofUser(session.user);
+    before.find((other) => other.sid === session.sid)?.kick("replaced", CLOSE.replaced);
+    if (this.ofUser(session.user).length >= maxPerUser && onExceed === "deny") return TOO_MANY_SESSIONS;
+    while (this.ofUser(session.user).length >= maxPerUser) {
+      this.ofUser(session.user)[0]!.kick("max_sessions_exceeded", CLOSE.kicked);
+    }
+    const full = this.capacityRefusal(session.address);
+    if (full !== null) return full;
+    this.#byId.set(session.session, session);
+    const sessions = this.#byUser.get(session.user);
+    if (sessions === undefined) this.#byUser.set(session.user, [session]);
+    else sessions.push(session);
+    if (this.#limits.maxPerAddress > 0) {
+      this.#byAddress.set(session.address, (this.#byAddress.get(session.address) ?? 0) + 1);
+    }
+    this.#totals.sessions++;
+    return null;
+  }
+
+  /** Forgets a session that was admitted; does nothing for any other. */
+  remove(session: S): void {
+    if (!this.#byId.delete(session.session)) return;
+    this.#totals.sessions--;
+    const sessions = this.#byUser.get(session.user)!;
+    sessions.splice(sessions.indexOf(session), 1);
+    if (sessions.length === 0) this.#byUser.delete(session.user);
+    if (this.#limits.maxPerAddress === 0) return;
+    const count = this.#byAddress.get(session.address)! - 1;
+    if (count > 0) this.#byAddress.set(session.address, count);
+    else this.#byAddress.delete(session.address);
+  }
+}
