@@ -1,0 +1,56 @@
+// Which address a handshake came from. Behind proxies the socket's peer is the nearest proxy; the client stands
+// in a header that only listed proxies are believed.
+
+import ipaddr from "ipaddr.js";
+
+type Address = ipaddr.IPv4 | ipaddr.IPv6;
+type Cidr = [Address, number];
+
+/** At most this many hops of a forwarding header are looked at. */
+const HOPS_MAX = 32;
+
+export class AddressFinder {
+  readonly #trusted: readonly Cidr[];
+  readonly #header: string;
+
+  /**
+   * @param trustedProxies CIDRs or single addresses, checked by the schema
+   * @param header name in lower case
+   */
+  constructor(trustedProxies: readonly string[], header: string) {
+    this.#trusted = trustedProxies.map((text) => {
+      if (text.includes("/")) return ipaddr.parseCIDR(text);
+      const address = ipaddr.parse(text);
+      return [address, address.kind() === "ipv4" ? 32 : 128];
+    });
+    this.#header = header;
+  }
+
+  /** The first address, going back from the socket's peer, that is no trusted proxy. */
+  find(peer: string, header: (name: string) => string | null): string {
+    if (this.#trusted.length === 0 || !this.#isTrusted(peer)) return peer;
+    let nearest = peer;
+    const hops = (header(this.#header) ?? "").split(",").slice(-HOPS_MAX);
+    for (let i = hops.length - 1; i >= 0; i--) {
+      const hop = plainAddress(hops[i]!);
+      if (hop === null) return nearest; // What cannot be read cannot be believed, nor what stands before it.
+      nearest = hop;
+      if (!this.#isTrusted(hop)) return hop;
+    }
+    return nearest;
+  }
+
+  #isTrusted(text: string): boolean {
+    if (!ipaddr.isValid(text)) return false;
+    const address = ipaddr.process(text);
+    return this.#trusted.some(([range, bits]) =>
+      address.kind() === range.kind() && address.match(range, bits)
+    );
+  }
+}
+
+/** An address as written in forwarding headers, with or without port and brackets, in its canonical form. */
+function plainAddress(hop: string): string | null {
+  const text = hop.trim().replace(/^\[(.+)\](?::\d+)?$/, "$1").replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, "$1");
+  return ipaddr.isValid(text) ? ipaddr.process(text).toString() : null;
+}

@@ -1,0 +1,54 @@
+// The handshake limiter: how many upgrades are answered per second, in all and per address. It remembers
+// a bounded number of addresses; the one not seen for longest is forgotten first.
+
+import type { HandshakeLimitConfig } from "../config/schema.ts";
+import { Rate } from "../policy/rate.ts";
+
+/** Which limit refused, as metrics name it, and when to come back. */
+export interface Limited {
+  readonly reason: "global_rate" | "address_rate";
+  readonly waitMs: number;
+}
+
+export class HandshakeLimiter {
+  readonly #global: Rate;
+  readonly #perAddress: Rate;
+  readonly #maxAddresses: number;
+  readonly #enabled: boolean;
+  /** Bucket states (see rate.ts), least recently seen first. */
+  readonly #addresses = new Map<string, number>();
+  #globalFullAt = 0;
+
+  constructor(config: HandshakeLimitConfig) {
+    this.#enabled = config.enabled;
+    this.#global = new Rate(config.global_rps, config.global_burst);
+    this.#perAddress = new Rate(config.per_ip_rps, config.per_ip_burst);
+    this.#maxAddresses = config.max_ip_entries;
+  }
+
+  /** Addresses remembered now. */
+  get size(): number {
+    return this.#addresses.size;
+  }
+
+  /**
+   * Takes a token of both buckets, or of neither: one address cannot use up what all share by being refused.
+   * @param now milliseconds of a monotonic clock
+   */
+  take(address: string, now: number): Limited | null {
+    if (!this.#enabled) return null;
+    const globalWait = this.#global.waitMs(this.#globalFullAt, now);
+    if (globalWait > 0) return { reason: "global_rate", waitMs: globalWait };
+    const fullAt = this.#addresses.get(address) ?? 0;
+    const wait = this.#perAddress.waitMs(fullAt, now);
+    // Set anew at each visit: a Map keeps the order of insertion, and so the oldest first.
+    this.#addresses.delete(address);
+    this.#addresses.set(address, wait > 0 ? fullAt : this.#perAddress.take(fullAt, now));
+    if (this.#addresses.size > this.#maxAddresses) {
+      this.#addresses.delete(this.#addresses.keys().next().value!);
+    }
+    if (wait > 0) return { reason: "address_rate", waitMs: wait };
+    this.#globalFullAt = this.#global.take(this.#globalFullAt, now);
+    return null;
+  }
+}

@@ -1,0 +1,33 @@
+// The operator's HTTP on the public listener: liveness, readiness, metrics. Everything else is a JSON error.
+
+import { Hono } from "hono";
+
+export interface OpsOptions {
+  /** Whether the gateway drains, and so is not ready. */
+  readonly draining: () => boolean;
+  /** Where metrics are served, null for nowhere. */
+  readonly metricsPath: string | null;
+  readonly metricsContentType: string;
+  readonly metrics: () => Promise<string>;
+  /** Where clients connect; asked for without an upgrade, it says so. */
+  readonly wsPath: string;
+}
+
+/** Routes of the public listener. */
+export function opsRoutes(options: OpsOptions): Hono {
+  const app = new Hono();
+  app.get("/healthz", (c) => c.text("ok"));
+  app.get("/readyz", (c) => options.draining() ? c.text("draining", 503) : c.text("ready"));
+  app.all(options.wsPath, (c) => {
+    const body = { code: "BAD_REQUEST", msg: "this is a WebSocket endpoint: send an upgrade request" };
+    return c.json(body, 426, { upgrade: "websocket", connection: "upgrade" });
+  });
+  if (options.metricsPath !== null) {
+    app.get(options.metricsPath, async (c) => {
+      return c.body(await options.metrics(), 200, { "content-type": options.metricsContentType });
+    });
+  }
+  app.notFound((c) => c.json({ code: "NOT_FOUND", msg: "no such page" }, 404));
+  app.onError((_error, c) => c.json({ code: "INTERNAL", msg: "the gateway failed on this request" }, 500));
+  return app;
+}
