@@ -1,0 +1,16 @@
+// `wsprism schema`: the configuration's JSON Schema, for editors.
+
+import process from "node:process";
+import { Command } from "commander";
+import { type Done, EXIT } from "./exit.ts";
+
+export function schemaCommand(done: Done): Command {
+  return new Command("schema")
+    .description("print the configuration's JSON Schema, for editors that complete and check YAML")
+    .action(async () => {
+      // Loaded when asked for: no start should pay for it.
+      const { configJsonSchema } = await import("../config/document.ts");
+      process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+      done(EXIT.done);
+    });
+}

@@ -1,0 +1,309 @@
+// The composition root: the only place that constructs the parts and knows all of them. It starts them, drains
+// them and stops them, in that order; nothing here is on a message's way.
+
+import { randomBytes } from "node:crypto";
+import { AddressFinder } from "./admission/address.ts";
+import { Admission, WS_PATH } from "./admission/admission.ts";
+import { HandshakeLimiter } from "./admission/limiter.ts";
+import { parseListen } from "./config/addresses.ts";
+import type { Config, TenantConfig } from "./config/schema.ts";
+import type { Log } from "./log.ts";
+import { Durations, Exporter, TenantMetrics } from "./metrics.ts";
+import { opsRoutes } from "./ops/http.ts";
+import { TenantPolicy } from "./policy/policy.ts";
+import { CLOSE } from "./protocol/codes.ts";
+import { LANE_NAMES } from "./protocol/frame.ts";
+import { sysDraining } from "./protocol/sys.ts";
+import { presence } from "./room/presence.ts";
+import { Rooms } from "./room/rooms.ts";
+import { ChatService } from "./service/chat.ts";
+import { Dispatcher } from "./service/dispatcher.ts";
+import { EchoService } from "./service/echo.ts";
+import { RelayService } from "./service/relay.ts";
+import { RoomService } from "./service/room.ts";
+import type { Every, ExtService, HotService } from "./service/service.ts";
+import { StateService } from "./service/state.ts";
+import { Flusher } from "./session/flusher.ts";
+import type { OutboxLimits } from "./session/outbox.ts";
+import { Registry } from "./session/registry.ts";
+import type { Session } from "./session/session.ts";
+import type { House, Tenant } from "./session/tenant.ts";
+import { TimerWheel } from "./session/timer_wheel.ts";
+import type { Transport, TransportOptions } from "./transport/port.ts";
+
+/** Time and chance, so that tests can bring their own. */
+export interface Clock {
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+  /** Unix time in milliseconds. */
+  readonly unixMs: () => number;
+  readonly every: Every;
+  /** A new id, hard to guess, 16 characters of hexadecimal. */
+  readonly newId: () => string;
+}
+
+export const SYSTEM_CLOCK: Clock = {
+  now: () => performance.now(),
+  unixMs: () => Date.now(),
+  every: (ms, task) => {
+    const timer = setInterval(task, ms);
+    return () => clearInterval(timer);
+  },
+  newId: () => randomBytes(8).toString("hex"),
+};
+
+export interface GatewayOptions {
+  readonly config: Config;
+  /** Accept dev tickets. */
+  readonly dev: boolean;
+  readonly transport: Transport;
+  readonly log: Log;
+  /** Labels of the metric `wsprism_build_info`. */
+  readonly build: Readonly<Record<string, string>>;
+  readonly clock: Clock;
+  /** Further ext services of every tenant, by name, for embedding. */
+  readonly services: ReadonlyMap<string, ExtService>;
+}
+
+/** What a transport has to be created with for this configuration. */
+export function transportOptions(config: Config): TransportOptions {
+  // The schema has checked it.
+  const { hostname, port } = parseListen(config.gateway.listen)!;
+  return {
+    hostname,
+    port,
+    maxMessageBytes: Math.max(...config.tenants.map((tenant) => tenant.limits.max_frame_bytes)),
+    idleTimeoutMs: config.gateway.idle_timeout_ms,
+  };
+}
+
+/** Between two looks at what drains. */
+const DRAIN_STEP_MS = 50;
+/** How long clients may take to answer the last close of a drain. */
+const LAST_CLOSE_MS = 1000;
+
+/** Bounds of what waits for one session. */
+const OUTBOX: Omit<OutboxLimits, "sendTimeoutMs"> = {
+  reliableBytes: 1_048_576,
+  reliableMessages: 4096,
+  lossyBytes: 262_144,
+};
+
+export class Gateway {
+  readonly #options: GatewayOptions;
+  readonly #tenants = new Map<string, Tenant>();
+  readonly #house: House;
+  readonly #limiter: HandshakeLimiter;
+  readonly #admission: Admission;
+  readonly #loopLag = new Durations();
+  #draining = false;
+  #stopTicking: (() => void) | null = null;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    const { config, transport, log, clock } = options;
+    const { gateway } = config;
+    this.#house = {
+      totals: { sessions: 0, links: 0, maxSessions: gateway.max_connections },
+      wheel: new TimerWheel(clock.now),
+      flusher: new Flusher({ afterTurn: (task) => transport.afterTurn(task), now: clock.now }),
+      log,
+      now: clock.now,
+      unixMs: clock.unixMs,
+      pingIntervalMs: gateway.ping_interval_ms,
+      idleTimeoutMs: transport.limits.pings ? gateway.idle_timeout_ms : 0,
+    };
+    for (const tenant of config.tenants) this.#tenants.set(tenant.id, this.#buildTenant(tenant));
+    this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
+    this.#admission = new Admission({
+      tenants: this.#tenants,
+      limiter: this.#limiter,
+      addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
+      log,
+      now: clock.now,
+      newId: clock.newId,
+      dev: options.dev,
+      drainRetryMs: Math.max(1000, gateway.drain_grace_ms),
+    });
+  }
+
+  /**
+   * Opens the door.
+   * @throws when the address cannot be bound, see `Transport.start`
+   */
+  async start(): Promise<{ readonly hostname: string; readonly port: number }> {
+    const { transport, clock, config, log, build } = this.#options;
+    const exporter = this.#exporter();
+    const ops = opsRoutes({
+      draining: () => this.#draining,
+      metricsPath: config.metrics.enabled ? config.metrics.path : null,
+      metricsContentType: exporter.contentType,
+      metrics: () => exporter.render(),
+      wsPath: WS_PATH,
+    });
+    let before = clock.now();
+    this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
+      const now = clock.now();
+      this.#loopLag.observe(Math.max(0, now - before - TimerWheel.tickMs));
+      before = now;
+      this.#house.wheel.advance();
+      this.#house.flusher.checkStalls();
+    });
+    for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
+    try {
+      const address = await transport.start({
+        request: (request) => ops.fetch(request),
+        upgrade: (request) => this.#admission.answer(request),
+      });
+      const limits = describeLimits(transport);
+      if (limits !== null) log.warn(limits, { transport: transport.name });
+      log.info("listening", { ...address, transport: transport.name, ...build });
+      return address;
+    } catch (cause) {
+      this.#stopTicking();
+      throw cause;
+    }
+  }
+
+  /**
+   * Takes no one in any more, tells every session to reconnect elsewhere, and closes them one after the other over
+   * `drain_grace_ms`, so that they do not arrive elsewhere all at once. Resolves when all are gone.
+   */
+  async drain(): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#admission.drain();
+    const { config, clock, log } = this.#options;
+    const graceMs = config.gateway.drain_grace_ms;
+    const sessions = [...this.#tenants.values()].flatMap((tenant) => [...tenant.registry.all()]);
+    log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
+    const endsAfter = (i: number) => graceMs * (i + 1) / sessions.length;
+    sessions.forEach((session, i) => session.deliver(sysDraining(session.traceId, Math.ceil(endsAfter(i)))));
+    const since = clock.now();
+    let next = 0;
+    await this.#poll(() => {
+      const elapsed = clock.now() - since;
+      while (next < sessions.length && endsAfter(next) <= elapsed) {
+        sessions[next++]!.end(CLOSE.draining, null);
+      }
+      return next === sessions.length || this.#house.totals.sessions === 0;
+    });
+    const closedAt = clock.now();
+    await this.#poll(() => this.#house.totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
+    log.info("drained", { sessions: sessions.length });
+  }
+
+  /** Drops what is still open and frees the address. */
+  async stop(): Promise<void> {
+    await this.#options.transport.stop();
+    this.#stopTicking?.();
+    for (const tenant of this.#tenants.values()) tenant.dispatcher.stop();
+  }
+
+  /** Numbers for tests and for the operator's HTTP: what is held right now. */
+  census(
+    tenantId: string,
+  ): { sessions: number; users: number; rooms: number; roomUsers: number; timers: number } {
+    const { registry, rooms } = this.#tenants.get(tenantId)!;
+    return {
+      sessions: registry.size,
+      users: registry.userCount,
+      rooms: rooms.size,
+      roomUsers: rooms.userCount,
+      timers: this.#house.wheel.size,
+    };
+  }
+
+  #buildTenant(config: TenantConfig): Tenant {
+    const { limits } = config;
+    const rooms = new Rooms(limits);
+    rooms.watch(presence);
+    const { sessions } = config.policy;
+    return {
+      id: config.id,
+      policy: new TenantPolicy(config),
+      rooms,
+      dispatcher: new Dispatcher(this.#extServices(config), this.#hotServices(config, rooms)),
+      registry: new Registry<Session>({
+        maxSessions: limits.max_sessions_total,
+        maxPerAddress: limits.max_sessions_per_ip,
+        maxPerUser: sessions.max_sessions_per_user,
+        onExceed: sessions.on_exceed,
+      }, this.#house.totals),
+      metrics: new TenantMetrics(LANE_NAMES.length),
+      outbox: { ...OUTBOX, sendTimeoutMs: this.#options.config.gateway.writer_send_timeout_ms },
+      maxPending: limits.max_pending_per_session,
+      house: this.#house,
+    };
+  }
+
+  #extServices(config: TenantConfig): Map<string, ExtService> {
+    const services = new Map<string, ExtService>(this.#options.services);
+    services.set("room", new RoomService());
+    for (const { svc } of config.services) services.set(svc, new ChatService(svc));
+    return services;
+  }
+
+  #hotServices(config: TenantConfig, rooms: Rooms): Map<number, HotService> {
+    return new Map(config.hot_services.map((service) => {
+      switch (service.kind) {
+        case "echo":
+          return [service.id, new EchoService()];
+        case "relay":
+          return [service.id, new RelayService()];
+        case "state":
+          return [service.id, new StateService(rooms, service.tick_ms, this.#options.clock.every)];
+      }
+    }));
+  }
+
+  #exporter(): Exporter {
+    return new Exporter({
+      tenants: [...this.#tenants.values()].map(({ id, metrics, rooms }) => ({
+        id,
+        metrics,
+        rooms: () => rooms.size,
+      })),
+      strayRejections: this.#admission.strayRejections,
+      laneNames: LANE_NAMES,
+      build: this.#options.build,
+      draining: () => this.#draining,
+      loopLag: () => this.#loopLag,
+      limiterEntries: () => this.#limiter.size,
+    });
+  }
+
+  /** Asks again and again until the answer is yes. */
+  #poll(done: () => boolean): Promise<void> {
+    if (done()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const stop = this.#options.clock.every(DRAIN_STEP_MS, () => {
+        if (!done()) return;
+        stop();
+        resolve();
+      });
+    });
+  }
+}
+
+function describe(tenant: TenantConfig): Record<string, string | number | readonly string[]> {
+  return {
+    tenant: tenant.id,
+    services: ["room", ...tenant.services.map(({ svc }) => svc)],
+    hot_services: tenant.hot_services.map(({ id, kind }) => `${id}:${kind}`),
+    max_frame_bytes: tenant.limits.max_frame_bytes,
+  };
+}
+
+function describeLimits(transport: Transport): string | null {
+  const { pings, terminates, pauses, boundsFragments } = transport.limits;
+  const lacks = [
+    pings ? null : "own pings",
+    terminates ? null : "ending a stalled socket",
+    pauses ? null : "pausing a flood",
+    boundsFragments ? null : "a bound on fragmented messages",
+  ].filter((lack) => lack !== null);
+  return lacks.length === 0
+    ? null
+    : `this transport lacks ${lacks.join(", ")}: keep it off the open internet`;
+}
