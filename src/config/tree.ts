@@ -126,7 +126,9 @@ export class Tree {
       const below = [...path, key];
       const place = this.#position(start(pair.key as Node));
       if (lines.has(key)) {
-        this.#fail(below, `is given twice, first in line ${lines.get(key)}`, pair.key as Node);
+        // Not `#fail`: the first value stays, and its own faults are still to be told.
+        const message = `is given twice, first in line ${lines.get(key)}`;
+        this.failures.push({ path: formatPath(below), message, ...place });
         continue;
       }
       lines.set(key, place.line);

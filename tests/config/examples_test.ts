@@ -1,0 +1,66 @@
+import { strict as assert } from "node:assert";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { readConfig } from "../../src/config/load.ts";
+import { accepted, warned } from "./loading.ts";
+
+const root = new URL("../../", import.meta.url);
+const examples = readdirSync(new URL("config/examples/", root)).map((name) => `config/examples/${name}`);
+const read = (path: string) => readFileSync(new URL(path, root), "utf8");
+
+test("There are the three examples, and each is among the files tested below", () => {
+  assert.deepEqual(
+    examples.sort(),
+    ["chat-saas", "game", "trading-dashboard"].map((name) => `config/examples/${name}.yaml`),
+  );
+});
+
+for (const path of ["config/wsprism.yaml", ...examples]) {
+  test(`${path} loads from disk with --dev, with no warning but that of --dev`, async () => {
+    const result = await readConfig(fileURLToPath(new URL(path, root)), { env: {}, dev: true });
+    assert.ok(result.ok);
+    assert.deepEqual(warned(read(path)), []);
+    assert.equal(result.warnings.length, result.config.tenants.length);
+  });
+}
+
+test("The shipped file opens rooms, chat and the three hot services to tenant acme", () => {
+  const [acme, ...others] = accepted(read("config/wsprism.yaml")).config.tenants;
+  assert.deepEqual(others, []);
+  assert.equal(acme?.id, "acme");
+  assert.deepEqual(acme.policy.ext_allowlist, ["room:*", "chat:send"]);
+  assert.deepEqual(acme.policy.hot_allowlist, ["1:*", "2:*", "3:*"]);
+  assert.deepEqual(acme.services, [{ svc: "chat", builtin: "chat" }]);
+  assert.deepEqual(acme.hot_services, [
+    { id: 1, kind: "echo" },
+    { id: 2, kind: "relay" },
+    { id: 3, kind: "state", tick_ms: 50 },
+  ]);
+});
+
+test("A file written for v1 loads unchanged, with warnings for the services that it doesn't have", () => {
+  const text = read("tests/config/fixtures/v1.yaml");
+  assert.deepEqual(warned(text).map((line) => line.replace(/ names .*/, "")), [
+    'tenants[1].policy.ext_allowlist[1] "match:*"',
+    'tenants[1].policy.hot_allowlist[1] "2:10"',
+    'tenants[2].policy.ext_allowlist[1] "metrics:subscribe"',
+  ]);
+  const { config } = accepted(text);
+  assert.deepEqual(config.gateway.handshake_limit, {
+    enabled: true,
+    global_rps: 300,
+    global_burst: 900,
+    per_ip_rps: 8,
+    per_ip_burst: 24,
+    max_ip_entries: 20000,
+  });
+  assert.equal(config.gateway.listen, "0.0.0.0:9001");
+  assert.deepEqual(config.tenants.map((tenant) => tenant.limits.max_frame_bytes), [2048, 32768, 524288]);
+  assert.deepEqual(config.tenants[0]?.policy.sessions, {
+    mode: "single",
+    max_sessions_per_user: 1,
+    on_exceed: "kick_oldest",
+  });
+  assert.equal(config.tenants[1]?.policy.hot_error_mode, "silent");
+});

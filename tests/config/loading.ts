@@ -1,0 +1,49 @@
+// Short ways for the tests of this folder to load a text.
+
+import { strict as assert } from "node:assert";
+import { type ConfigIssue, formatIssue, loadConfig } from "../../src/config/load.ts";
+import type { Config } from "../../src/config/schema.ts";
+
+/** What a test may vary. */
+export interface Circumstances {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly dev?: boolean;
+}
+
+/** Loads a text that must be accepted. */
+export function accepted(
+  text: string,
+  { env = {}, dev = true }: Circumstances = {},
+): { config: Config; warnings: readonly ConfigIssue[] } {
+  const result = loadConfig({ text, file: "gateway.yaml", env, dev });
+  if (!result.ok) assert.fail(result.failures.map((issue) => formatIssue("gateway.yaml", issue)).join("\n"));
+  return result;
+}
+
+/** Loads a text that must be refused. */
+export function refused(text: string, { env = {}, dev = true }: Circumstances = {}): readonly ConfigIssue[] {
+  const result = loadConfig({ text, file: "gateway.yaml", env, dev });
+  if (result.ok) assert.fail("the text was accepted");
+  assert.notEqual(result.failures.length, 0);
+  return result.failures;
+}
+
+/** The failures as "path message (line, column)" lines. */
+export function refusals(text: string, circumstances: Circumstances = {}): string[] {
+  return refused(text, circumstances).map(line);
+}
+
+/** The warnings as "path message (line, column)" lines, without the one that --dev always brings. */
+export function warned(text: string): string[] {
+  return accepted(text).warnings.filter((issue) => !issue.message.includes("--dev")).map(line);
+}
+
+function line(issue: ConfigIssue): string {
+  const place = issue.line === undefined ? "" : ` (${issue.line}, ${issue.column})`;
+  return `${issue.path} ${issue.message}${place}`.trim();
+}
+
+/** A file with one tenant; `more` is added inside the tenant, indented by four. */
+export function oneTenant(more = ""): string {
+  return `version: 1\ntenants:\n  - id: acme\n${more === "" ? "" : `    ${more}\n`}`;
+}

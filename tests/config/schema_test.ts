@@ -1,0 +1,226 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import fc from "fast-check";
+import { configShape } from "../../src/config/document.ts";
+import type { Shape } from "../../src/config/shape.ts";
+import { accepted, oneTenant, refusals } from "./loading.ts";
+
+test("A file with nothing but a tenant's id has every default of the contract", () => {
+  assert.deepEqual(accepted(oneTenant()).config, {
+    version: 1,
+    gateway: {
+      listen: "0.0.0.0:8080",
+      ping_interval_ms: 20000,
+      idle_timeout_ms: 60000,
+      writer_send_timeout_ms: 1500,
+      drain_grace_ms: 2000,
+      handshake_limit: {
+        enabled: false,
+        global_rps: 100,
+        global_burst: 200,
+        per_ip_rps: 10,
+        per_ip_burst: 50,
+        max_ip_entries: 50000,
+      },
+      max_connections: 0,
+      trusted_proxies: [],
+      client_ip_header: "x-forwarded-for",
+      transport: "auto",
+    },
+    metrics: { enabled: true, path: "/metrics" },
+    tenants: [{
+      id: "acme",
+      limits: {
+        max_frame_bytes: 4096,
+        max_sessions_total: 0,
+        max_rooms_total: 0,
+        max_users_per_room: 0,
+        max_rooms_per_user: 0,
+        max_sessions_per_ip: 0,
+        max_pending_per_session: 64,
+      },
+      policy: {
+        rate_limit_rps: 200,
+        rate_limit_burst: 400,
+        rate_limit_scope: "connection",
+        sessions: { mode: "multi", max_sessions_per_user: 4, on_exceed: "deny" },
+        hot_error_mode: "sys_error",
+        hot_requires_active_room: true,
+        ext_allowlist: ["room:join", "room:leave"],
+        hot_allowlist: [],
+      },
+      services: [{ svc: "chat", builtin: "chat" }],
+      hot_services: [{ id: 1, kind: "echo" }],
+    }],
+  });
+});
+
+/** Every range of the contract; `path` goes through tenant 0. The companion keeps relations out of the way. */
+const RANGES: readonly [path: string, min: number, max: number, companion?: string][] = [
+  ["gateway.ping_interval_ms", 5000, 120_000, "idle_timeout_ms: 600000"],
+  ["gateway.idle_timeout_ms", 10_000, 600_000, "ping_interval_ms: 5000"],
+  ["gateway.writer_send_timeout_ms", 50, 60_000],
+  ["gateway.drain_grace_ms", 0, 600_000],
+  ["gateway.max_connections", 0, Number.MAX_SAFE_INTEGER],
+  ["gateway.handshake_limit.global_rps", 1, 1_000_000_000],
+  ["gateway.handshake_limit.global_burst", 1, 1_000_000_000],
+  ["gateway.handshake_limit.per_ip_rps", 1, 1_000_000_000],
+  ["gateway.handshake_limit.per_ip_burst", 1, 1_000_000_000],
+  ["gateway.handshake_limit.max_ip_entries", 1, 10_000_000],
+  ["tenants[].limits.max_frame_bytes", 1, 16_777_216],
+  ["tenants[].limits.max_sessions_total", 0, Number.MAX_SAFE_INTEGER],
+  ["tenants[].limits.max_rooms_total", 0, Number.MAX_SAFE_INTEGER],
+  ["tenants[].limits.max_users_per_room", 0, Number.MAX_SAFE_INTEGER],
+  ["tenants[].limits.max_rooms_per_user", 0, Number.MAX_SAFE_INTEGER],
+  ["tenants[].limits.max_sessions_per_ip", 0, Number.MAX_SAFE_INTEGER],
+  ["tenants[].limits.max_pending_per_session", 1, 1_000_000],
+  ["tenants[].policy.rate_limit_rps", 1, 1_000_000_000],
+  ["tenants[].policy.rate_limit_burst", 1, 1_000_000_000],
+  ["tenants[].policy.sessions.max_sessions_per_user", 1, 4_294_967_295],
+  ["tenants[].hot_services[].id", 0, 255, "kind: echo"],
+  ["tenants[].hot_services[].tick_ms", 10, 10_000, "id: 1, kind: state"],
+];
+
+/** A file, in flow style, in which one key has a value. */
+function fileWith(path: string, value: string, companion?: string): string {
+  let inner = `${value}${companion === undefined ? "" : `, ${companion}`}`;
+  for (const part of path.split(".").reverse()) {
+    const isList = part.endsWith("[]");
+    const others = part === "tenants[]" ? "id: acme, " : "";
+    const isLeaf = inner.startsWith(value);
+    const body = isLeaf ? inner : `{ ${others}${inner} }`;
+    inner = isList ? `${part.slice(0, -2)}: [${body}]` : `${part}: ${body}`;
+  }
+  return `{ version: 1, ${path.startsWith("tenants") ? "" : "tenants: [{ id: acme }], "}${inner} }`;
+}
+
+for (const [path, min, max, companion] of RANGES) {
+  test(`${path} takes ${min}..${max} and nothing beside it`, () => {
+    const wrong = (value: string) => {
+      const [first, ...others] = refusals(fileWith(path, value, companion));
+      assert.deepEqual(others, [], value);
+      const end = path.split(".").at(-1);
+      assert.match(
+        first ?? "",
+        new RegExp(`\\.${end} must be .*, got ${value.replace(/[.+]/g, "\\$&")} \\(`),
+        value,
+      );
+    };
+    for (const value of [min, max]) accepted(fileWith(path, String(value), companion));
+    for (const value of [min - 1, -1 - min, max + 1, min + 0.5]) wrong(String(value));
+    for (const value of [`"${min}"`, "true", "lots", ".inf", ".nan", "null", "1e400"]) {
+      const got = { null: "nothing", lots: '"lots"' }[value] ?? value;
+      const failures = refusals(fileWith(path, value, companion));
+      assert.equal(failures.length, 1, value);
+      assert.ok(failures[0]?.includes(`, got ${got} (`), failures[0]);
+    }
+  });
+}
+
+test("Every number of the schema is in the table of ranges above", () => {
+  const numbers: string[] = [];
+  const walk = (shape: Shape, path: string): void => {
+    if (shape.kind === "list") walk(shape.item, `${path}[]`);
+    else if (shape.kind === "map") {
+      for (const [key, inner] of shape.keys) walk(inner, path === "" ? key : `${path}.${key}`);
+    } else if (shape.kind === "number") numbers.push(path);
+  };
+  walk(configShape(), "");
+  assert.deepEqual(numbers.sort(), RANGES.map(([path]) => path).sort());
+});
+
+const CHOICES: readonly [path: string, values: readonly string[]][] = [
+  ["gateway.transport", ["auto", "native", "node"]],
+  ["tenants[].policy.rate_limit_scope", ["tenant", "connection", "both"]],
+  ["tenants[].policy.sessions.on_exceed", ["deny", "kick_oldest"]],
+  ["tenants[].policy.hot_error_mode", ["sys_error", "silent"]],
+  ["gateway.handshake_limit.enabled", ["true", "false"]],
+  ["metrics.enabled", ["true", "false"]],
+  ["tenants[].policy.hot_requires_active_room", ["true", "false"]],
+];
+
+for (const [path, values] of CHOICES) {
+  test(`${path} takes ${values.join(", ")} only`, () => {
+    for (const value of values) accepted(fileWith(path, value));
+    for (const value of ["other", "yes", "1", "[]", `${values[0]?.toUpperCase()}x`]) {
+      assert.equal(refusals(fileWith(path, value)).length, 1, value);
+    }
+  });
+}
+
+test("A rate within the range is taken as it is", () => {
+  fc.assert(fc.property(fc.integer({ min: 1, max: 1_000_000_000 }), (rate) => {
+    const { config } = accepted(fileWith("tenants[].policy.rate_limit_rps", String(rate)));
+    assert.equal(config.tenants[0]?.policy.rate_limit_rps, rate);
+  }));
+});
+
+test("A version other than 1 is refused, and so is a missing one", () => {
+  assert.deepEqual(refusals("version: 2\ntenants: [{ id: a }]"), ["version must be 1, got 2 (1, 10)"]);
+  assert.deepEqual(refusals("tenants: [{ id: a }]"), ["version is missing; it must be 1 (1, 1)"]);
+});
+
+test("There is at least one tenant, and each has an id", () => {
+  const wish = "must be a list of at least one tenant, got";
+  assert.deepEqual(refusals("version: 1\ntenants: []"), [`tenants ${wish} an empty list (2, 10)`]);
+  assert.deepEqual(refusals("version: 1\ntenants: acme"), [`tenants ${wish} "acme" (2, 10)`]);
+  assert.deepEqual(refusals("version: 1"), [
+    "tenants is missing; it must be a list of at least one tenant (1, 1)",
+  ]);
+  assert.match(
+    refusals("version: 1\ntenants:\n  - limits: {}")[0] ?? "",
+    /^tenants\[0\]\.id is missing; .* \(3, 5\)$/,
+  );
+});
+
+test("A tenant's id is 1 to 64 of the characters that the protocol has for names", () => {
+  for (const id of ["a", "A.b_c-9", "x".repeat(64)]) {
+    assert.equal(
+      accepted(
+        fileWith("tenants[].limits.max_rooms_total", "1")
+          .replace("acme", id),
+      ).config.tenants[0]?.id,
+      id,
+    );
+  }
+  for (const id of ['""', "a b", "a/b", "ü", "x".repeat(65)]) {
+    assert.match(
+      refusals(`version: 1\ntenants: [{ id: ${id} }]`)[0] ?? "",
+      /^tenants\[0\]\.id must be 1–64 of /,
+      id,
+    );
+  }
+});
+
+test("A state service has a tick of 50 ms unless it says otherwise, and the others have none", () => {
+  const { config } = accepted(oneTenant("hot_services: [{ id: 0, kind: state }, { id: 255, kind: relay }]"));
+  assert.deepEqual(config.tenants[0]?.hot_services, [{ id: 0, kind: "state", tick_ms: 50 }, {
+    id: 255,
+    kind: "relay",
+  }]);
+  assert.deepEqual(refusals(oneTenant("hot_services: [{ id: 1, kind: echo, tick_ms: 50 }]")), [
+    'tenants[0].hot_services[0].tick_ms does not go with kind "echo" (4, 41)',
+  ]);
+});
+
+test("A hot service of an unknown kind doesn't hide what else is wrong with it", () => {
+  assert.deepEqual(refusals(oneTenant("hot_services: [{ id: 256, kind: rely, tick_ms: 1 }, { id: 2 }]")), [
+    "tenants[0].hot_services[0].id must be 0..255, got 256 (4, 26)",
+    'tenants[0].hot_services[0].kind must be one of "echo", "relay", "state", got "rely" (4, 37)',
+    "tenants[0].hot_services[0].tick_ms must be 10..10000, got 1 (4, 52)",
+    'tenants[0].hot_services[1].kind is missing; it must be one of "echo", "relay", "state" (4, 57)',
+  ]);
+});
+
+test("The path of the metrics is a path, and none that the gateway needs itself", () => {
+  for (const path of ["/", "/metrics", "/internal/stats", "/healthz2"]) {
+    accepted(fileWith("metrics.path", path));
+  }
+  for (const path of ["metrics", '""', "/v1/ws", "/healthz", "/readyz", "/a?b", '"/a b"']) {
+    assert.match(
+      refusals(fileWith("metrics.path", path))[0] ?? "",
+      /^metrics\.path must be a path such as/,
+      path,
+    );
+  }
+});
