@@ -42,7 +42,6 @@ export class Tree {
       uniqueKeys: false,
       version: "1.2",
       schema: "core",
-      merge: false,
     });
     this.#readProblems(text);
     if (this.failures.length > 0) return;

@@ -122,6 +122,9 @@ test("A file that cannot be read is a failure that says what to do", async () =>
   const directory = await readConfig(fileURLToPath(new URL(".", import.meta.url)), options);
   assert.ok(!directory.ok);
   assert.match(directory.failures[0]?.message ?? "", /^this is a directory/);
+  const latin1 = await readConfig(fileURLToPath(new URL("fixtures/latin1.bin", import.meta.url)), options);
+  assert.ok(!latin1.ok);
+  assert.deepEqual(latin1.failures, [{ path: "", message: "the file must be UTF-8 text" }]);
 });
 
 test("A thousand tenants load, each with what its entry says", () => {
