@@ -61,6 +61,7 @@ interface BunRuntime {
       perMessageDeflate: boolean;
       open(socket: BunSocket): void;
       message(socket: BunSocket, message: string | Uint8Array): void;
+      ping(socket: BunSocket): void;
       pong(socket: BunSocket): void;
       drain(socket: BunSocket): void;
       close(socket: BunSocket, code: number, reason: string): void;
@@ -70,6 +71,9 @@ interface BunRuntime {
 
 const LIMITS: TransportLimits = { pings: true, terminates: true, pauses: true, boundsFragments: true };
 
+/** Bun answers every ping by itself, without a bound; a peer that reads none of the answers is dropped (as `ws` does). */
+const PONGS_WAITING_MAX = 60;
+
 class BunLink implements Link {
   readonly remoteAddress: string;
   readonly handler: LinkHandler;
@@ -77,6 +81,7 @@ class BunLink implements Link {
   // What the cork callback sends; set only within `write`.
   #frames: readonly WireFrame[] = [];
   #count = 0;
+  #pongsWaiting = 0;
 
   constructor(remoteAddress: string, handler: LinkHandler) {
     this.remoteAddress = remoteAddress;
@@ -91,6 +96,16 @@ class BunLink implements Link {
   closed(code: number, reason: string): void {
     this.#socket = null;
     this.handler.close(code, reason);
+  }
+
+  pinged(socket: BunSocket): void {
+    if (socket.getBufferedAmount() > 0 && ++this.#pongsWaiting > PONGS_WAITING_MAX) socket.terminate();
+  }
+
+  drained(socket: BunSocket): void {
+    if (socket.getBufferedAmount() > 0) return;
+    this.#pongsWaiting = 0;
+    this.handler.drain();
   }
 
   write(frames: readonly WireFrame[], count: number): number {
@@ -193,10 +208,9 @@ class BunTransport implements Transport {
             if (typeof message === "string") socket.data.handler.text(message);
             else socket.data.handler.binary(message);
           },
+          ping: (socket) => socket.data.pinged(socket),
           pong: (socket) => socket.data.handler.pong(),
-          drain: (socket) => {
-            if (socket.getBufferedAmount() === 0) socket.data.handler.drain();
-          },
+          drain: (socket) => socket.data.drained(socket),
           close: (socket, code, reason) => {
             this.#links.delete(socket.data);
             socket.data.closed(code === 1006 ? violationCode(reason) : code, reason);

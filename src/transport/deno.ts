@@ -151,8 +151,7 @@ class DenoTransport implements Transport {
       this.#server = server;
       return Promise.resolve({ hostname: server.addr.hostname, port: server.addr.port });
     } catch (cause) {
-      const inUse = cause instanceof Deno.errors.AddrInUse;
-      return Promise.reject(cannotListen(hostname, port, inUse ? { code: "EADDRINUSE", cause } : cause));
+      return Promise.reject(cannotListen(hostname, port, cause));
     }
   }
 

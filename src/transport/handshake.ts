@@ -21,7 +21,7 @@ const WRONG_METHOD = refusal(405, "a WebSocket handshake is a GET request", { al
 const NOT_WEBSOCKET = refusal(400, 'the Upgrade header must be "websocket"');
 const WRONG_VERSION = refusal(426, "Sec-WebSocket-Version must be 13", { "sec-websocket-version": "13" });
 const BAD_KEY = refusal(400, "Sec-WebSocket-Key must be 16 bytes in base64");
-const BAD_PROTOCOL = refusal(400, "Sec-WebSocket-Protocol must be a list of tokens");
+const BAD_PROTOCOL = refusal(400, "Sec-WebSocket-Protocol must be a list of tokens, each once");
 
 /** The answer when the gateway's own code failed; it says nothing about why. */
 export const BROKEN: HttpRefusal = {
@@ -34,6 +34,12 @@ function listsToken(value: string | null, token: string): boolean {
   return value !== null && value.toLowerCase().split(",").some((part) => part.trim() === token);
 }
 
+function isListOfDifferentTokens(value: string): boolean {
+  if (!TOKEN_LIST.test(value)) return false;
+  const tokens = value.split(",").map((token) => token.trim());
+  return new Set(tokens).size === tokens.length;
+}
+
 /** Whether a request asks to change protocol; an Upgrade header that Connection does not name is ignored (RFC 9110, 7.8). */
 export function asksUpgrade(header: HeaderReader): boolean {
   return header("upgrade") !== null && listsToken(header("connection"), "upgrade");
@@ -42,11 +48,11 @@ export function asksUpgrade(header: HeaderReader): boolean {
 /** Checks an upgrade request's form, and returns the refusal it deserves or null. */
 export function checkHandshake(method: string, header: HeaderReader): HttpRefusal | null {
   if (method !== "GET") return WRONG_METHOD;
-  if (!listsToken(header("upgrade"), "websocket")) return NOT_WEBSOCKET;
+  if (header("upgrade")?.toLowerCase() !== "websocket") return NOT_WEBSOCKET;
   if (header("sec-websocket-version") !== "13") return WRONG_VERSION;
   if (!KEY.test(header("sec-websocket-key") ?? "")) return BAD_KEY;
   const protocols = header("sec-websocket-protocol");
-  return protocols === null || TOKEN_LIST.test(protocols) ? null : BAD_PROTOCOL;
+  return protocols === null || isListOfDifferentTokens(protocols) ? null : BAD_PROTOCOL;
 }
 
 /** A refusal's headers as they go out: JSON by default, never kept alive. */

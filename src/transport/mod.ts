@@ -19,11 +19,12 @@ export function createTransport(kind: TransportKind, options: TransportOptions):
   const runtime = runtimeName();
   if (runtime === "bun") {
     if (kind !== "node") return createBunTransport(options);
-    throw new Error('Cannot use transport "node" on Bun, which replaces the package "ws": use "auto"');
+    // Bun replaces the package "ws" by its own, which fails the contract on drain and on pongs (1.4.5).
+    throw new Error('Cannot use transport "node" on Bun: use "auto" or "native"');
   }
   if (kind !== "native") return createNodeTransport(options);
   if (runtime === "deno") return createDenoTransport(options);
   throw new Error(
-    'Cannot use transport "native" on Node, which has no WebSocket server: use "auto" or "node"',
+    'Cannot use transport "native" on Node: use "auto" or "node"',
   );
 }

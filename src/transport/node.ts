@@ -69,18 +69,32 @@ function wireOf(frame: WireFrame): Uint8Array {
   return wire;
 }
 
-function joined(frames: readonly WireFrame[], count: number): Uint8Array {
-  const first = frames[0]!;
-  if (count === 1) return first.wire ?? wireOf(first);
-  let length = 0;
-  for (let i = 0; i < count; i++) length += (frames[i]!.wire ?? wireOf(frames[i]!)).length;
-  const all = Buffer.allocUnsafe(length);
-  for (let i = 0, at = 0; i < count; i++) {
-    const wire = frames[i]!.wire!;
-    all.set(wire, at);
-    at += wire.length;
+/** Frames of a flush up to this size are joined in a buffer that is used again and again. */
+const SCRATCH_BYTES = 16_384;
+
+/** Writes a flush as one buffer: two thirds of the cost of cork and writev (Deno 2.9, 200 frames of 70 bytes). */
+class Joiner {
+  #scratch: Buffer = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+
+  write(socket: Socket, frames: readonly WireFrame[], count: number): void {
+    const first = frames[0]!;
+    if (count === 1) {
+      socket.write(first.wire ?? wireOf(first));
+      return;
+    }
+    let length = 0;
+    for (let i = 0; i < count; i++) length += (frames[i]!.wire ?? wireOf(frames[i]!)).length;
+    const reusable = length <= SCRATCH_BYTES && socket.writableLength === 0;
+    const all = reusable ? this.#scratch : Buffer.allocUnsafe(length);
+    for (let i = 0, at = 0; i < count; i++) {
+      const wire = frames[i]!.wire!;
+      all.set(wire, at);
+      at += wire.length;
+    }
+    socket.write(reusable ? all.subarray(0, length) : all);
+    // Nothing waits: the kernel has its copy. Otherwise the stream holds on to these bytes, and they are its own now.
+    if (reusable && socket.writableLength > 0) this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   }
-  return all;
 }
 
 class NodeLink implements Link {
@@ -88,20 +102,36 @@ class NodeLink implements Link {
   readonly #ws: LinkSocket;
   readonly #socket: Socket;
   readonly #handler: LinkHandler;
+  readonly #joiner: Joiner;
   #drainAwaited = false;
   #closed = false;
-  // The code and reason of whoever ended the link first, when that was us; 0 for the peer.
+  // Why this side ended the link; 0 as long as it did not.
   #code = 0;
   #reason = "";
 
-  constructor(ws: LinkSocket, socket: Socket, remoteAddress: string, handler: LinkHandler) {
+  constructor(
+    ws: LinkSocket,
+    socket: Socket,
+    gateway: { remoteAddress: string; handler: LinkHandler; joiner: Joiner },
+  ) {
     this.#ws = ws;
     this.#socket = socket;
-    this.remoteAddress = remoteAddress;
-    this.#handler = handler;
+    this.remoteAddress = gateway.remoteAddress;
+    this.#handler = gateway.handler;
+    this.#joiner = gateway.joiner;
   }
 
   open(): void {
+    const ws = this.#ws;
+    ws.link = this;
+    ws.on("message", onMessage);
+    ws.on("pong", onPong);
+    ws.on("error", onError);
+    ws.on("close", onClose);
+    // Before the listener of `ws`, which would wait for the peer to read what it will never read.
+    this.#socket.prependListener("end", () => {
+      if (ws.readyState === WebSocket.OPEN) this.#socket.destroy();
+    });
     this.#handler.open(this);
   }
 
@@ -117,7 +147,10 @@ class NodeLink implements Link {
 
   /** `ws` found a broken frame and has sent the close frame; the peer need not be waited for. */
   failed(error: Error & { code?: string }): void {
-    if (this.#code === 0) this.#code = CLOSE_CODE[error.code ?? ""] ?? 1002;
+    if (this.#code === 0) {
+      this.#code = CLOSE_CODE[error.code ?? ""] ?? 1002;
+      this.#reason = error.message;
+    }
     this.closed(this.#code, this.#reason);
   }
 
@@ -131,7 +164,7 @@ class NodeLink implements Link {
   write(frames: readonly WireFrame[], count: number): number {
     const socket = this.#socket;
     if (count === 0 || this.#ws.readyState !== WebSocket.OPEN || !socket.writable) return 0;
-    socket.write(joined(frames, count));
+    this.#joiner.write(socket, frames, count);
     const waiting = socket.writableLength;
     if (waiting > 0 && !this.#drainAwaited) this.#awaitDrain();
     return waiting;
@@ -144,7 +177,7 @@ class NodeLink implements Link {
       this.#drainAwaited = false;
       if (error || this.#closed) return;
       if (this.#socket.writableLength > 0) this.#awaitDrain();
-      else this.#handler.drain();
+      else if (this.#code === 0) this.#handler.drain();
     });
   }
 
@@ -192,6 +225,10 @@ function onError(this: WebSocket, error: Error): void {
   (this as LinkSocket).link!.failed(error);
 }
 
+function onClose(this: WebSocket, code: number, reason: Buffer): void {
+  (this as LinkSocket).link!.closed(code, reason.toString());
+}
+
 function ignore(): void {}
 
 /** Ends a socket that stays HTTP; drops it when the peer does not close its side. */
@@ -229,7 +266,9 @@ class NodeTransport implements Transport {
   readonly name = "node";
   readonly limits: TransportLimits = LIMITS;
   readonly #options: TransportOptions;
-  readonly #links = new Set<NodeLink>();
+  /** Every TCP connection, whatever became of it. */
+  readonly #sockets = new Set<Socket>();
+  readonly #joiner = new Joiner();
   #server: Server | null = null;
   #turns = 0;
 
@@ -239,74 +278,50 @@ class NodeTransport implements Transport {
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
     const { hostname, port, maxMessageBytes } = this.#options;
-    // deno-lint-ignore no-explicit-any -- `closeTimeout` and `autoPong` are missing in @types/ws 8.18
-    const wsOptions: any = {
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      maxPayload: maxMessageBytes,
-      closeTimeout: LINGER_MS,
-      WebSocket: LinkSocket,
-      handleProtocols: (_offered: Set<string>, request: IncomingMessage) => selected.get(request) ?? false,
-    };
-    const selected = new WeakMap<IncomingMessage, string>();
-    const wss = new WebSocketServer(wsOptions);
-    const listener = getRequestListener(
-      (request, env) =>
-        door.request(request, plainAddress((env.incoming as IncomingMessage).socket.remoteAddress)),
-      { overrideGlobalObjects: false },
-    );
     const server = createServer({
       maxHeaderSize: 16_384,
       headersTimeout: 10_000,
       requestTimeout: 60_000,
       keepAliveTimeout: 10_000,
       connectionsCheckingInterval: 2_000,
-    }, (incoming, outgoing) => void listener(incoming, outgoing));
-    server.on("connection", (socket: Socket) => socket.on("error", ignore));
+    });
+    const { sockets, selected } = webSockets(maxMessageBytes);
+    const listener = getRequestListener(
+      (request, { incoming }) =>
+        door.request(request, plainAddress((incoming as IncomingMessage).socket.remoteAddress)),
+      { overrideGlobalObjects: false },
+    );
+    server.on("request", (incoming, outgoing) => void listener(incoming, outgoing));
+    const connections = this.#sockets;
+    function onSocketClose(this: Socket): void {
+      connections.delete(this);
+    }
+    server.on("connection", (socket: Socket) => {
+      connections.add(socket);
+      socket.on("close", onSocketClose);
+      socket.on("error", ignore);
+    });
     server.on("clientError", (error, socket) => onClientError(error, socket as Socket));
     server.on("upgrade", async (request: IncomingMessage, stream, head: Buffer) => {
-      const socket = stream as Socket;
-      const header: HeaderReader = (name) => {
-        const value = request.headers[name];
-        return value === undefined ? null : Array.isArray(value) ? value.join(", ") : value;
-      };
-      const malformed = checkHandshake(request.method ?? "", header);
-      if (malformed !== null) return refuse(socket, malformed);
+      const socket = stream as Socket; // the type is a Duplex for those who bring their own
       const remoteAddress = plainAddress(socket.remoteAddress);
-      const pending = door.upgrade({ target: request.url ?? "/", remoteAddress, header });
-      const verdict = pending instanceof Promise ? await watched(socket, pending) : pending;
+      const verdict = await verdictOn(door, request, { socket, remoteAddress });
       if ("refuse" in verdict) return refuse(socket, verdict.refuse);
       if (verdict.protocol !== null) selected.set(request, verdict.protocol);
-      wss.handleUpgrade(
-        request,
-        socket,
-        head,
-        (ws) => this.#open(ws as LinkSocket, socket, remoteAddress, verdict.accept),
-      );
+      sockets.handleUpgrade(request, socket, head, (ws) => {
+        const gateway = { remoteAddress, handler: verdict.accept, joiner: this.#joiner };
+        new NodeLink(ws as LinkSocket, socket, gateway).open();
+      });
     });
     return new Promise((resolve, reject) => {
-      server.once("error", (cause) => reject(cannotListen(hostname, port, cause)));
+      // After the start it is a connection that could not be accepted, and nobody's to mend here.
+      server.on("error", (cause) => reject(cannotListen(hostname, port, cause)));
       server.listen(port, hostname, () => {
         this.#server = server;
         const bound = server.address() as AddressInfo;
         resolve({ hostname: bound.address, port: bound.port });
       });
     });
-  }
-
-  #open(ws: LinkSocket, socket: Socket, remoteAddress: string, handler: LinkHandler): void {
-    const link = new NodeLink(ws, socket, remoteAddress, handler);
-    ws.link = link;
-    this.#links.add(link);
-    ws.on("message", onMessage);
-    ws.on("pong", onPong);
-    ws.on("error", onError);
-    ws.on("close", (code, reason) => {
-      this.#links.delete(link);
-      link.closed(code, reason.toString());
-    });
-    link.open();
   }
 
   afterTurn(task: () => void): void {
@@ -320,18 +335,44 @@ class NodeTransport implements Transport {
     if (server === null) return;
     this.#server = null;
     const released = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeAllConnections();
-    for (const link of this.#links) link.terminate();
+    for (const socket of this.#sockets) socket.destroy();
     await released;
   }
 }
 
-/** Waits for the gateway's answer while reading on, so that a peer that leaves meanwhile is noticed. */
-async function watched(socket: Socket, answer: Promise<UpgradeAnswer>): Promise<UpgradeAnswer> {
+/** The half of `ws` that shakes hands, and where it looks up which subprotocol was selected for a request. */
+function webSockets(
+  maxPayload: number,
+): { sockets: WebSocketServer; selected: WeakMap<IncomingMessage, string> } {
+  const selected = new WeakMap<IncomingMessage, string>();
+  const options = {
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload,
+    closeTimeout: LINGER_MS, // not in @types/ws 8.18
+    WebSocket: LinkSocket,
+    handleProtocols: (_offered: Set<string>, request: IncomingMessage) => selected.get(request) ?? false,
+  } as const;
+  return { sockets: new WebSocketServer(options), selected };
+}
+
+/** Asks the gateway. While it thinks, the socket is read on, so that a peer that leaves meanwhile is noticed. */
+async function verdictOn(
+  door: Door,
+  request: IncomingMessage,
+  { socket, remoteAddress }: { socket: Socket; remoteAddress: string },
+): Promise<UpgradeAnswer> {
+  const header: HeaderReader = (name) => {
+    const value = request.headers[name];
+    return value === undefined ? null : Array.isArray(value) ? value.join(", ") : value;
+  };
+  const malformed = checkHandshake(request.method ?? "", header);
+  if (malformed !== null) return { refuse: malformed };
   const peek = () => void socket.read(0);
   socket.on("readable", peek);
   try {
-    return await answer;
+    return await door.upgrade({ target: request.url ?? "/", remoteAddress, header });
   } catch {
     return { refuse: BROKEN };
   } finally {

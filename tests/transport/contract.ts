@@ -320,6 +320,8 @@ export function contract(
       [handshake("/", { upgrade: "h2c" }), 400],
       [handshake("/", { "sec-websocket-protocol": "a b" }), 400],
       [handshake("/", { "sec-websocket-protocol": "a,,b" }), 400],
+      [handshake("/", { "sec-websocket-protocol": "a, b, a" }), 400],
+      [handshake("/", { upgrade: "websocket, h2c" }), 400],
       [handshake("/").replace("GET", "POST"), 405],
     ];
     for (const [bytes, status] of cases) {
@@ -705,6 +707,30 @@ export function contract(
     });
   }
 
+  it("a peer that reads nothing and ends its side is told as 1006 at once", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    await stall(client, link);
+    client.end();
+    assert.equal((await within(recorder.closed, "close", 2_000)).code, 1006);
+    client.destroy();
+  });
+
+  it("a peer that sends pings and reads nothing is dropped before its pongs pile up", async (house) => {
+    const { client, recorder, link } = await house.pair();
+    await stall(client, link);
+    const before = link.bufferedBytes();
+    const pings = Buffer.concat(Array.from({ length: 1_000 }, () => frame(OP.ping, "x".repeat(125))));
+    let most = before;
+    for (let i = 0; i < 100 && recorder.count("close") === 0; i++) {
+      client.send(pings);
+      await new Promise((resolve) => setImmediate(resolve));
+      most = Math.max(most, link.bufferedBytes());
+    }
+    assert.ok(most - before < 1_000_000, `${most - before} bytes of pongs wait`);
+    if (limits.terminates) assert.equal((await within(recorder.closed, "close")).code, 1006);
+    client.destroy();
+  });
+
   it("terminate ends a link with 1006, once, and without a close frame", async (house) => {
     const { client, recorder, link } = await house.pair();
     link.terminate();
@@ -934,14 +960,26 @@ export function contract(
     const stalled = await house.pair();
     await stall(stalled.client, stalled.link);
     const idle = await RawClient.connect(house.port);
-    await within(house.transport.stop(), "stop");
+    house.upgrade = () => ({ refuse: { status: 403, headers: {}, body: "" } });
+    const refused = await RawClient.connect(house.port);
+    await refused.upgrade();
+    const asked = new Promise<void>((resolve) => {
+      house.upgrade = () => {
+        resolve();
+        return new Promise(() => {}); // the gateway never answers
+      };
+    });
+    const waiting = await RawClient.connect(house.port);
+    waiting.send(handshake("/"));
+    await within(asked, "the door being asked");
+    await within(house.transport.stop(), "stop", 2_000);
     for (const { recorder } of [...pairs, stalled]) {
       assert.equal((await within(recorder.closed, "close")).code, 1006);
       assert.equal(recorder.count("close"), 1);
     }
     for (const { client } of pairs) await within(client.gone, "the end of a stopped connection");
     stalled.client.destroy();
-    idle.destroy();
+    for (const client of [idle, refused, waiting]) client.destroy();
     await assert.rejects(RawClient.connect(house.port));
     const again = create({ ...options, port: house.port });
     assert.equal(

@@ -1,0 +1,22 @@
+// Which adapter each kind means on the runtime that runs this test.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createTransport, runtimeName, type TransportKind } from "../../src/transport/mod.ts";
+
+const options = { hostname: "127.0.0.1", port: 0, maxMessageBytes: 1_000, idleTimeoutMs: 1_000 };
+
+const EXPECTED: Record<ReturnType<typeof runtimeName>, Record<TransportKind, string | RegExp>> = {
+  bun: { auto: "bun", native: "bun", node: /^Cannot use transport "node" on Bun/ },
+  deno: { auto: "node", native: "deno", node: "node" },
+  node: { auto: "node", native: /^Cannot use transport "native" on Node/, node: "node" },
+};
+
+test("a kind of transport is what the runtime has for it, or an error that names the mend", () => {
+  for (
+    const [kind, expected] of Object.entries(EXPECTED[runtimeName()]) as [TransportKind, string | RegExp][]
+  ) {
+    if (typeof expected === "string") assert.equal(createTransport(kind, options).name, expected);
+    else assert.throws(() => createTransport(kind, options), { message: expected });
+  }
+});
