@@ -24,6 +24,7 @@ import { RoomService } from "./service/room.ts";
 import type { Every, ExtService, HotService } from "./service/service.ts";
 import { StateService } from "./service/state.ts";
 import { Flusher } from "./session/flusher.ts";
+import { Intake } from "./session/intake.ts";
 import type { OutboxLimits } from "./session/outbox.ts";
 import { Registry } from "./session/registry.ts";
 import type { Session } from "./session/session.ts";
@@ -219,20 +220,25 @@ export class Gateway {
     const rooms = new Rooms(limits);
     rooms.watch(presence);
     const { sessions } = config.policy;
+    const policy = new TenantPolicy(config);
+    const metrics = new TenantMetrics(LANE_NAMES.length);
+    const dispatcher = new Dispatcher(this.#extServices(config), this.#hotServices(config, rooms));
+    const { log, now, unixMs } = this.#house;
+    const maxPending = limits.max_pending_per_session;
     return {
       id: config.id,
-      policy: new TenantPolicy(config),
+      policy,
       rooms,
-      dispatcher: new Dispatcher(this.#extServices(config), this.#hotServices(config, rooms)),
+      dispatcher,
+      intake: new Intake({ policy, dispatcher, metrics, maxPending, log, now, unixMs }),
       registry: new Registry<Session>({
         maxSessions: limits.max_sessions_total,
         maxPerAddress: limits.max_sessions_per_ip,
         maxPerUser: sessions.max_sessions_per_user,
         onExceed: sessions.on_exceed,
       }, this.#house.totals),
-      metrics: new TenantMetrics(LANE_NAMES.length),
+      metrics,
       outbox: { ...OUTBOX, sendTimeoutMs: this.#options.config.gateway.writer_send_timeout_ms },
-      maxPending: limits.max_pending_per_session,
       house: this.#house,
     };
   }

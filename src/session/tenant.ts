@@ -6,6 +6,7 @@ import type { TenantPolicy } from "../policy/policy.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { Dispatcher } from "../service/dispatcher.ts";
 import type { Flusher } from "./flusher.ts";
+import type { Intake } from "./intake.ts";
 import type { OutboxLimits } from "./outbox.ts";
 import type { Registry, Totals } from "./registry.ts";
 import type { Session } from "./session.ts";
@@ -17,11 +18,10 @@ export interface Tenant {
   readonly policy: TenantPolicy;
   readonly rooms: Rooms;
   readonly dispatcher: Dispatcher;
+  readonly intake: Intake;
   readonly registry: Registry<Session>;
   readonly metrics: TenantMetrics;
   readonly outbox: OutboxLimits;
-  /** Ext messages of one session that may wait for services. */
-  readonly maxPending: number;
   readonly house: House;
 }
 

@@ -112,7 +112,7 @@ for (const [path, min, max, companion] of RANGES) {
       const got = { null: "nothing", lots: '"lots"' }[value] ?? value;
       const failures = refusals(fileWith(path, value, companion));
       assert.equal(failures.length, 1, value);
-      assert.ok(failures[0]?.includes(`, got ${got} (`), failures[0]);
+      assert.ok(failures[0]?.includes(`, got ${got} (`), failures[0] ?? "no failure");
     }
   });
 }

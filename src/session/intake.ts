@@ -1,0 +1,301 @@
+// What happens to a message that arrived: read, judged by policy, handed to a service, answered. One intake serves
+// all sessions of a tenant; what it keeps per session stands in the session itself.
+
+import { Buffer } from "node:buffer";
+import type { Log } from "../log.ts";
+import type { TenantMetrics } from "../metrics.ts";
+import {
+  type Bucket,
+  type DenyReason,
+  NO_ACTIVE_ROOM,
+  NOT_ALLOWED_EXT,
+  NOT_ALLOWED_HOT,
+  RATE_LIMITED,
+  type TenantPolicy,
+  TOO_LARGE,
+} from "../policy/policy.ts";
+import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
+import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
+import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protocol/envelope.ts";
+import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
+import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
+import { sysAck, sysError, sysPong } from "../protocol/sys.ts";
+import type { Dispatcher } from "../service/dispatcher.ts";
+import { type Answer, type Context, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
+import { PendingCalls } from "./pending.ts";
+
+/** A session as its intake sees it. */
+export interface Speaker extends Context, Bucket {
+  /** Ext envelopes arrive as CBOR too. */
+  readonly cbor: boolean;
+  /** False from the close on, whoever started it. */
+  readonly isOpen: boolean;
+  /** When the client was last told that a limiter dropped its messages. */
+  sessionLimitToldAt: number;
+  tenantLimitToldAt: number;
+  /** Hot messages so far. */
+  hotCount: number;
+  /** Ext messages that wait for services; null until a service is asynchronous. */
+  pending: PendingCalls | null;
+  /** Tells the client why and ends the session. */
+  endRefused(refused: Refusal, seq: number | null): void;
+}
+
+export interface IntakeOptions {
+  readonly policy: TenantPolicy;
+  readonly dispatcher: Dispatcher;
+  readonly metrics: TenantMetrics;
+  /** Ext messages of one session that may wait for services. */
+  readonly maxPending: number;
+  readonly log: Log;
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+  /** Unix time in milliseconds. */
+  readonly unixMs: () => number;
+}
+
+type Lane = "ext" | "hot";
+
+const INTERNAL = refusal("INTERNAL", "the service failed on this message");
+const TOO_MANY_PENDING = refusal("RATE_LIMITED", "too many messages of this session wait for services");
+const CBOR_OR_HOT = refusal(
+  "BAD_REQUEST",
+  "binary message is neither a hot frame nor a CBOR map",
+  CLOSE.badMessage,
+);
+const ALREADY_AUTHENTICATED = refusal("BAD_REQUEST", "session is authenticated");
+const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
+
+/** One hot message in this many is timed. A power of two. */
+const HOT_SAMPLE = 1024;
+/** A client is told of its rate limit this often, in milliseconds; in between, drops are counted only. */
+const TELL_LIMIT_MS = 1000;
+
+export class Intake {
+  readonly #options: IntakeOptions;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  text(from: Speaker, message: string, now: number): void {
+    // A character is one byte at least, so an oversized message is known without counting.
+    const tooLong = message.length > this.#options.policy.maxFrameBytes;
+    this.#ext(from, message, tooLong ? message.length : Buffer.byteLength(message), now);
+  }
+
+  binary(from: Speaker, message: Uint8Array, now: number): void {
+    if (from.cbor && looksLikeCborMap(message)) this.#ext(from, message, message.length, now);
+    else this.#hot(from, message, now);
+  }
+
+  #ext(from: Speaker, message: string | Uint8Array, bytes: number, now: number): void {
+    const { policy, metrics } = this.#options;
+    metrics.in.ext.add(1, bytes);
+    if (bytes > policy.maxFrameBytes) return this.#tooLarge(from, "ext");
+    const wait = policy.takeSession(from, now);
+    if (wait > 0) {
+      // Only the one that is told of needs to be read, for its seq.
+      const seq = now - from.sessionLimitToldAt < TELL_LIMIT_MS ? null : decode(message).seq;
+      return this.#limited(from, { lane: "ext", reason: "session_rate", waitMs: wait, seq, now });
+    }
+    const decoded = decode(message);
+    if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq);
+    const { svc, type, seq } = decoded;
+    const isProtocol = svc === "sys" && (type === "ping" || type === "auth" || type === "ack");
+    if (!isProtocol && !policy.allowsExt(svc, type)) {
+      return this.#deny(from, { lane: "ext", reason: "allowlist", refused: NOT_ALLOWED_EXT, seq, now });
+    }
+    const tenantWait = policy.takeTenant(now);
+    if (tenantWait > 0) {
+      return this.#limited(from, { lane: "ext", reason: "tenant_rate", waitMs: tenantWait, seq, now });
+    }
+    metrics.passed.ext++;
+    if (svc === "sys") this.#sys(from, decoded);
+    else this.#enqueue(from, decoded);
+  }
+
+  #sys(from: Speaker, message: Envelope): void {
+    switch (message.type) {
+      case "ping":
+        try {
+          from.deliver(sysPong(from.traceId, message.data, this.#options.unixMs(), message.seq));
+        } catch { // RangeError, see sysPong
+          tell(from, TOO_DEEP, message.seq);
+        }
+        return;
+      case "ack":
+        return;
+      case "auth":
+        tell(from, ALREADY_AUTHENTICATED, message.seq);
+        return;
+      default:
+        tell(from, UNKNOWN_TYPE, message.seq);
+    }
+  }
+
+  #enqueue(from: Speaker, message: Envelope): void {
+    const { pending } = from;
+    if (pending === null || pending.count === 0) return this.#call(from, message);
+    if (pending.count >= this.#options.maxPending) {
+      this.#options.metrics.denied.add({ lane: "ext", decision: "reject", reason: "pending" });
+      tell(from, TOO_MANY_PENDING, message.seq);
+    } else if (pending.isBusy(message.svc)) pending.add(message);
+    else this.#call(from, message);
+  }
+
+  #call(from: Speaker, message: Envelope): void {
+    const { dispatcher, now } = this.#options;
+    const { svc } = message;
+    let next: Envelope | undefined = message;
+    while (next !== undefined && from.isOpen) {
+      const current: Envelope = next;
+      const startedAt = now();
+      let answer: Answer | Promise<Answer>;
+      try {
+        answer = dispatcher.ext(from, current);
+      } catch (cause) {
+        answer = this.#failed(from, svc, cause);
+      }
+      if (answer instanceof Promise) return this.#await(from, current, answer, startedAt);
+      this.#answer(from, current, answer, startedAt);
+      next = from.pending?.isBusy(svc) ? from.pending.next(svc) : undefined;
+    }
+  }
+
+  #await(from: Speaker, message: Envelope, answer: Promise<Answer>, startedAt: number): void {
+    const { svc } = message;
+    const pending = from.pending ??= new PendingCalls();
+    if (!pending.isBusy(svc)) pending.add(message);
+    answer.catch((cause: unknown) => this.#failed(from, svc, cause)).then((settled) => {
+      if (from.isOpen) this.#answer(from, message, settled, startedAt);
+      const next = pending.next(svc);
+      if (next !== undefined) this.#call(from, next);
+    });
+  }
+
+  #failed(from: Speaker, svc: string, cause: unknown): Refusal {
+    const error = cause instanceof Error ? cause.stack ?? cause.message : String(cause);
+    const { tenant, user, session, traceId } = from;
+    this.#options.log.error("service failed", { tenant, user, session, trace_id: traceId, svc, error });
+    return INTERNAL;
+  }
+
+  #answer(from: Speaker, message: Envelope, answer: Answer, startedAt: number): void {
+    const { metrics, now } = this.#options;
+    metrics.dispatch.ext.observe(now() - startedAt);
+    const { svc, seq, flags } = message;
+    if (!answer.ok) {
+      metrics.serviceErrors.ext++;
+      if (answer === UNKNOWN_SERVICE) metrics.unknownServices++;
+      tell(from, answer, seq);
+      return;
+    }
+    if (answer.reply !== undefined) {
+      const head = { v: 1, svc, type: "reply" } as const;
+      const data = answer.reply;
+      from.deliver(extFrame(seq === null ? { ...head, data } : { ...head, seq, data }, LANE.reliable));
+    }
+    if (seq !== null && (flags & EXT_FLAG.ackRequested) !== 0) from.deliver(sysAck(from.traceId, seq));
+  }
+
+  #hot(from: Speaker, frame: Uint8Array, now: number): void {
+    const { policy, metrics, dispatcher } = this.#options;
+    metrics.in.hot.add(1, frame.length);
+    if (frame.length > policy.maxFrameBytes) return this.#tooLarge(from, "hot");
+    const wait = policy.takeSession(from, now);
+    if (wait > 0) {
+      const seq = checkHot(frame) === null ? hotSeq(frame) : null;
+      return this.#limited(from, { lane: "hot", reason: "session_rate", waitMs: wait, seq, now });
+    }
+    const unreadable = checkHot(frame);
+    if (unreadable !== null) {
+      const isNeither = from.cbor && frame.length > 0 && frame[0] !== 1;
+      return this.#unreadable(from, isNeither ? CBOR_OR_HOT : unreadable, null);
+    }
+    if (!policy.allowsHot(frame[HOT_AT.svcId]!, frame[HOT_AT.opcode]!)) {
+      const seq = hotSeq(frame);
+      return this.#deny(from, { lane: "hot", reason: "allowlist", refused: NOT_ALLOWED_HOT, seq, now });
+    }
+    if (from.active === null && policy.hotRequiresActiveRoom) {
+      const seq = hotSeq(frame);
+      return this.#deny(from, { lane: "hot", reason: "no_active_room", refused: NO_ACTIVE_ROOM, seq, now });
+    }
+    const tenantWait = policy.takeTenant(now);
+    if (tenantWait > 0) {
+      const seq = hotSeq(frame);
+      return this.#limited(from, { lane: "hot", reason: "tenant_rate", waitMs: tenantWait, seq, now });
+    }
+    metrics.passed.hot++;
+    let refused: Refusal | null;
+    try {
+      refused = dispatcher.hot(from, frame);
+    } catch (cause) {
+      refused = this.#failed(from, String(frame[HOT_AT.svcId]), cause);
+    }
+    if ((++from.hotCount & (HOT_SAMPLE - 1)) === 0) metrics.dispatch.hot.observe(this.#options.now() - now);
+    if (refused !== null) this.#hotRefused(from, refused, hotSeq(frame));
+    else if ((frame[HOT_AT.flags]! & HOT_FLAG.ackRequested) !== 0) {
+      from.deliver(hotFrame(ackOf(frame), LANE.control));
+    }
+  }
+
+  #hotRefused(from: Speaker, refused: Refusal, seq: number | null): void {
+    const { metrics, policy } = this.#options;
+    metrics.serviceErrors.hot++;
+    if (refused === UNKNOWN_SERVICE) metrics.unknownServices++;
+    if (policy.answersHotErrors) tell(from, refused, seq);
+  }
+
+  #tooLarge(from: Speaker, lane: Lane): void {
+    this.#options.metrics.denied.add({ lane, decision: "close", reason: "size" satisfies DenyReason });
+    from.endRefused(TOO_LARGE, null);
+  }
+
+  #unreadable(from: Speaker, refused: Refusal, seq: number | null): void {
+    this.#options.metrics.decodeErrors++;
+    from.endRefused(refused, seq);
+  }
+
+  #deny(
+    from: Speaker,
+    denial: { lane: Lane; reason: DenyReason; refused: Refusal; seq: number | null; now: number },
+  ): void {
+    const { metrics, policy } = this.#options;
+    const { lane, reason, refused, seq, now } = denial;
+    metrics.denied.add({ lane, decision: "reject", reason });
+    if (lane === "hot" && !policy.answersHotErrors) return;
+    if (policy.mayTellRefusal(from, now)) tell(from, refused, seq);
+  }
+
+  /** A limiter dropped a message: the first in a second is answered, all are counted. */
+  #limited(
+    from: Speaker,
+    drop: {
+      lane: Lane;
+      reason: "session_rate" | "tenant_rate";
+      waitMs: number;
+      seq: number | null;
+      now: number;
+    },
+  ): void {
+    const { metrics, policy } = this.#options;
+    const { lane, reason, waitMs, seq, now } = drop;
+    metrics.denied.add({ lane, decision: "drop", reason });
+    if (lane === "hot" && !policy.answersHotErrors) return;
+    const toldAt = reason === "session_rate" ? from.sessionLimitToldAt : from.tenantLimitToldAt;
+    if (now - toldAt < TELL_LIMIT_MS) return;
+    if (reason === "session_rate") from.sessionLimitToldAt = now;
+    else from.tenantLimitToldAt = now;
+    const { code, msg } = RATE_LIMITED;
+    from.deliver(sysError(from.traceId, code, msg, { seq, retryAfterMs: Math.ceil(waitMs) }));
+  }
+}
+
+function tell(to: Speaker, refused: Refusal, seq: number | null): void {
+  to.deliver(sysError(to.traceId, refused.code, refused.msg, { seq }));
+}
+
+function decode(message: string | Uint8Array): Envelope | Unreadable {
+  return typeof message === "string" ? decodeJson(message) : decodeCbor(message);
+}

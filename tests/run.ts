@@ -1,0 +1,113 @@
+// Runs checks and tests one after the other and adds up what they say. `deno task test` runs everything, on every
+// target; `deno task ok` what a developer wants before each commit. The last line is "N passed, N failed".
+
+import { spawn } from "node:child_process";
+import { readdir } from "node:fs/promises";
+import process from "node:process";
+
+const DENO = process.execPath;
+const BUN = "node_modules/bun/bin/bun.exe";
+
+/** What tests may do: talk to themselves, start gateways, write to the temporary folder. */
+const PERMISSIONS = [
+  "--no-prompt",
+  "--allow-net=127.0.0.1,localhost,[::1]",
+  "--allow-read",
+  "--allow-write=/tmp",
+  "--allow-env",
+  "--allow-sys",
+  "--allow-run",
+];
+
+interface Step {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+interface Tally {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** Folders of unit tests: all but the flow tests, which need a gateway process. */
+async function unitTests(): Promise<string[]> {
+  const entries = await readdir("tests", { withFileTypes: true });
+  return entries
+    .filter((entry) =>
+      entry.isDirectory() ? !["flow", "vectors"].includes(entry.name) : entry.name.endsWith("_test.ts")
+    )
+    .map((entry) => `tests/${entry.name}`);
+}
+
+async function gate(): Promise<Step[]> {
+  const units = await unitTests();
+  return [
+    { name: "format", command: [DENO, "fmt", "--check", "-q"] },
+    { name: "lint", command: [DENO, "lint", "-q"] },
+    { name: "types", command: [DENO, "check", "-q", "main.ts", "src", "tests", "bench"] },
+    { name: "unit tests on Deno", command: [DENO, "test", "-q", ...PERMISSIONS, ...units] },
+    { name: "unit tests on Bun", command: [BUN, "test", ...units.map((path) => `./${path}`)] },
+  ];
+}
+
+function flows(): Step[] {
+  const flow = [DENO, "test", "-q", ...PERMISSIONS, "tests/flow"];
+  return [
+    { name: "the executable", command: ["./compile.sh"] },
+    ...["bun", "deno", "executable", "deno-native"].map((target) => ({
+      name: `flow tests on ${target}`,
+      command: flow,
+      env: { WSPRISM_TARGET: target },
+    })),
+  ];
+}
+
+/** Runs a step, its output passed on. A step without tests counts as one. */
+function run(step: Step): Promise<Tally> {
+  process.stdout.write(`\n=== ${step.name}\n`);
+  const [program, ...args] = step.command;
+  return new Promise((resolve) => {
+    const child = spawn(program!, args, {
+      env: { ...process.env, ...step.env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (bytes: Uint8Array) => {
+        output += new TextDecoder().decode(bytes);
+        process.stdout.write(bytes);
+      });
+    }
+    child.on("error", (error) => {
+      process.stdout.write(`${step.name}: ${error.message}\n`);
+      resolve({ passed: 0, failed: 1 });
+    });
+    child.on("close", (code) => resolve(tally(output, code === 0)));
+  });
+}
+
+function tally(output: string, ok: boolean): Tally {
+  // deno-lint-ignore no-control-regex -- colours
+  const plain = output.replace(/\x1b\[[0-9;]*m/g, "");
+  const deno = /(\d+) passed(?: \([^)]*\))? \| (\d+) failed/.exec(plain);
+  const bun = [/^\s*(\d+) pass$/m.exec(plain), /^\s*(\d+) fail$/m.exec(plain)];
+  const passed = Number(deno?.[1] ?? bun[0]?.[1] ?? (ok ? 1 : 0));
+  const failed = Number(deno?.[2] ?? bun[1]?.[1] ?? 0);
+  // A file that cannot even be loaded fails no test; the exit code knows.
+  return { passed, failed: ok ? failed : Math.max(1, failed) };
+}
+
+const steps = process.argv[2] === "ok" ? await gate() : [...await gate(), ...flows()];
+let passed = 0, failed = 0;
+const lines: string[] = [];
+for (const step of steps) {
+  const since = performance.now();
+  const result = await run(step);
+  passed += result.passed;
+  failed += result.failed;
+  const seconds = Math.round((performance.now() - since) / 1000);
+  lines.push(`${step.name}: ${result.passed} passed, ${result.failed} failed (${seconds} s)`);
+}
+process.stdout.write(`\n${lines.join("\n")}\n${passed} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 ? 0 : 1;
