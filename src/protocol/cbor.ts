@@ -39,8 +39,10 @@ export function decodeCbor(message: Uint8Array): Envelope | Unreadable {
  */
 export function cborForm(frame: Frame): Frame {
   if (frame.envelope === null) return frame;
-  // The encoder's buffer is reused: slice makes the bytes ours.
-  return frame.cbor ??= new Frame(encoder.encode(wellFormed(frame)).slice(), frame.lane, null);
+  if (frame.cbor !== null) return frame.cbor;
+  // The encoder hands out pieces of a larger buffer, which a frame that waits would hold: a copy holds itself only.
+  const bytes = new Uint8Array(encoder.encode(wellFormed(frame)));
+  return frame.cbor = new Frame(bytes, frame.lane, null);
 }
 
 /**
@@ -117,8 +119,6 @@ class PlainReader {
   }
 
   #array(length: number, depth: number): unknown {
-    // Each element takes a byte at least, so a false length is refused before anything is read.
-    if (length > this.#bytes.length - this.at) return this.#refuse();
     const array: unknown[] = [];
     for (let i = 0; i < length; i++) {
       array.push(this.item(depth));
@@ -128,7 +128,6 @@ class PlainReader {
   }
 
   #map(length: number, depth: number): unknown {
-    if (length * 2 > this.#bytes.length - this.at) return this.#refuse();
     const map: Record<string, unknown> = {};
     for (let i = 0; i < length; i++) {
       const key = this.item(depth);
