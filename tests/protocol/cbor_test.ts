@@ -185,6 +185,8 @@ test("The CBOR form is made once for a frame, and a hot frame is its own", () =>
   const before = (cborForm(frame).payload as Uint8Array).slice();
   cborForm(other);
   assert.deepEqual(cborForm(frame).payload, before, "the bytes are the frame's own");
+  const { buffer } = cborForm(frame).payload as Uint8Array;
+  assert.equal(buffer.byteLength, before.length, "and hold no larger buffer");
   const hot = hotFrame(Uint8Array.of(1, 2, 3), LANE.lossy);
   assert.equal(cborForm(hot), hot);
   const form = cborForm(frame);
@@ -196,4 +198,16 @@ test("A map is told from a hot frame by its first byte", () => {
     assert.equal(looksLikeCborMap(Uint8Array.of(first, 1)), first >= 0xa0 && first <= 0xbf, String(first));
   }
   assert.equal(looksLikeCborMap(new Uint8Array(0)), false);
+});
+
+test("Widths that CBOR reserves are refused, whatever stands behind them", () => {
+  for (let first = 0; first < 256; first++) {
+    const bytes = new Uint8Array(40);
+    bytes[0] = first;
+    const known = (first & 31) < 28;
+    for (let length = 1; !known && length <= bytes.length; length++) {
+      assert.equal(readPlainCbor(bytes.subarray(0, length)), undefined, first.toString(16));
+    }
+    assert.equal(readPlainCbor(bytes), undefined, "a byte too many at the least");
+  }
 });
