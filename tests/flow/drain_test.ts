@@ -27,7 +27,7 @@ const exitCode = (gateway: GatewayProcess) => within(gateway.exited, "the exit",
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   test(`at ${signal} sessions are told when, served on, and closed with 1001 one after the other`, async () => {
-    const graceMs = 2000, count = 10;
+    const graceMs = 1000, count = 10;
     await using gateway = await start(graceMs);
     const clients: Client[] = [];
     for (let i = 0; i < count; i++) {
