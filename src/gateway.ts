@@ -75,6 +75,9 @@ export function transportOptions(config: Config): TransportOptions {
     port,
     maxMessageBytes: Math.max(...config.tenants.map((tenant) => tenant.limits.max_frame_bytes)),
     idleTimeoutMs: config.gateway.idle_timeout_ms,
+    maxHeaderBytes: config.gateway.max_header_bytes,
+    headerTimeoutMs: config.gateway.header_timeout_ms,
+    tls: null,
   };
 }
 

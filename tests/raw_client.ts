@@ -2,7 +2,8 @@
 // stop reading. It checks nothing and answers nothing by itself (no pong, no close echo): a test says what happens.
 // Every wait has a deadline, so that a missing event is a named failure and not a hanging run.
 
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 
 /** How long a test waits for anything before it fails; below the 5 s that `bun test` gives a whole test. */
 export const DEADLINE_MS = 4_500;
@@ -85,9 +86,68 @@ export function handshake(target: string, headers: Record<string, string | null>
   return `GET ${target} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`;
 }
 
-/** One TCP connection to a server under test. */
+/** Where a client connects, and how. */
+export interface Peer {
+  readonly port: number;
+  /** 127.0.0.1 unless it says otherwise. */
+  readonly host?: string;
+  /** With it the client speaks TLS, and trusts these certificates (PEM) only. */
+  readonly ca?: string;
+}
+
+/** Passes bytes on between a client and a server. A TLS socket on Deno 2.9 reads on while it is paused; this does not. */
+class Relay {
+  /** The side towards the server. */
+  readonly server: Socket;
+  readonly port: number;
+  #client: Socket | null = null;
+
+  static of(server: Socket): Promise<Relay> {
+    return new Promise((resolve) => {
+      const listener = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+        listener.close();
+        relay.#join(client);
+      });
+      let relay: Relay;
+      listener.listen(0, "127.0.0.1", () => {
+        relay = new Relay(server, (listener.address() as AddressInfo).port);
+        resolve(relay);
+      });
+    });
+  }
+
+  private constructor(server: Socket, port: number) {
+    this.server = server;
+    this.port = port;
+    server.setNoDelay();
+  }
+
+  #join(client: Socket): void {
+    this.#client = client;
+    const { server } = this;
+    client.pipe(server);
+    server.pipe(client);
+    for (const [one, other] of [[client, server], [server, client]] as const) {
+      one.on("error", () => other.destroy());
+      one.on("close", () => other.destroy());
+    }
+  }
+
+  pause(): void {
+    this.server.unpipe();
+    this.server.pause();
+  }
+
+  resume(): void {
+    this.server.pipe(this.#client!);
+  }
+}
+
+/** One TCP connection to a server under test, or a TLS connection on one. */
 export class RawClient {
   readonly socket: Socket;
+  /** What TLS goes through; null without TLS. */
+  readonly #relay: Relay | null;
   /** Resolves when the connection is over, whichever way. */
   readonly gone: Promise<void>;
   #chunks: Buffer[] = [];
@@ -95,13 +155,20 @@ export class RawClient {
   #ended = false;
   #wake: (() => void) | null = null;
 
-  /** Connects; `host` defaults to 127.0.0.1. */
-  static connect(port: number, host = "127.0.0.1"): Promise<RawClient> {
+  /** Connects; a port alone is one of 127.0.0.1. */
+  static connect(peer: number | Peer): Promise<RawClient> {
+    const { port, host = "127.0.0.1", ca } = typeof peer === "number" ? { port: peer } as Peer : peer;
     return within(
       new Promise((resolve, reject) => {
-        const socket = connect(port, host);
-        socket.once("error", reject);
-        socket.once("connect", () => resolve(new RawClient(socket)));
+        const tcp = connect({ port, host, allowHalfOpen: ca !== undefined });
+        tcp.once("error", reject);
+        tcp.once("connect", async () => {
+          if (ca === undefined) return resolve(new RawClient(tcp, null));
+          const relay = await Relay.of(tcp);
+          const socket = connectTls({ port: relay.port, host: "127.0.0.1", servername: "localhost", ca });
+          socket.once("error", reject);
+          socket.once("secureConnect", () => resolve(new RawClient(socket, relay)));
+        });
       }),
       `a connection to ${host}:${port}`,
     );
@@ -109,7 +176,7 @@ export class RawClient {
 
   /** Connects and shakes hands; fails unless the answer is 101. */
   static async open(
-    port: number,
+    port: number | Peer,
     target = "/",
     headers: Record<string, string | null> = {},
   ): Promise<RawClient> {
@@ -119,8 +186,9 @@ export class RawClient {
     return client;
   }
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, relay: Relay | null) {
     this.socket = socket;
+    this.#relay = relay;
     socket.setNoDelay();
     this.gone = new Promise((resolve) => {
       const over = () => {
@@ -238,12 +306,14 @@ export class RawClient {
 
   /** Stops reading: after some MB the kernel's buffers are full and the server meets backpressure. */
   pause(): void {
-    this.socket.pause();
+    if (this.#relay === null) this.socket.pause();
+    else this.#relay.pause();
   }
 
   /** Reads on. */
   resume(): void {
-    this.socket.resume();
+    if (this.#relay === null) this.socket.resume();
+    else this.#relay.resume();
   }
 
   /** Ends the connection politely (FIN). */
@@ -253,7 +323,12 @@ export class RawClient {
 
   /** Ends the connection with a reset (RST). */
   reset(): void {
-    this.socket.resetAndDestroy();
+    (this.#relay?.server ?? this.socket).resetAndDestroy();
+  }
+
+  /** The common name of the server's certificate. */
+  get certificateName(): unknown {
+    return (this.socket as TLSSocket).getPeerCertificate().subject.CN;
   }
 
   /** Drops the connection. */

@@ -111,6 +111,7 @@ function type(shape: Shape): string {
 
 function preset(shape: Shape): string {
   if (shape.required) return "required";
+  if (shape.optional) return "none";
   return shape.kind === "map" ? "its keys' defaults" : `\`${flow(shape.preset)}\``;
 }
 

@@ -7,13 +7,10 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
   "": ["admin", "plugins", "extensions"],
   "gateway": [
     "auth_timeout_ms",
-    "tls",
     "quotas",
     "state_dir",
     "max_outbox_bytes",
     "socket_watermark_bytes",
-    "max_header_bytes",
-    "header_timeout_ms",
   ],
   "gateway.handshake_limit": ["failed_auth_cost"],
   "tenants[]": ["suspended", "auth", "origins", "delivery", "webhooks"],

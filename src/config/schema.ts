@@ -51,6 +51,21 @@ const handshakeLimit = z.strictObject({
   ),
 }).meta({ description: "Token buckets for connection attempts." });
 
+const tls = z.strictObject({
+  cert_file: z.string().min(1).max(4096).meta({
+    description:
+      "File with the server's certificate and then its intermediates, in PEM. A relative path starts at this file.",
+    wish: "a path",
+  }),
+  key_file: z.string().min(1).max(4096).meta({
+    description: "File with the certificate's private key in PEM, without a passphrase.",
+    wish: "a path",
+  }),
+}).optional().meta({
+  description:
+    "Serves `wss:` and `https:` on the public listener. Files that change are taken up by themselves.",
+});
+
 const gateway = z.strictObject({
   listen: text((value) => parseListen(value) !== undefined, {
     description:
@@ -74,6 +89,18 @@ const gateway = z.strictObject({
   drain_grace_ms: whole(0, 600_000, 2000, "Time that sessions get to leave at shutdown, in milliseconds."),
   handshake_limit: handshakeLimit.prefault({}),
   max_connections: limit("Open connections, all tenants together."),
+  max_header_bytes: whole(
+    2048,
+    65_536,
+    16_384,
+    "Largest head of a request, its address and headers, in bytes; a larger one is refused with 431.",
+  ),
+  header_timeout_ms: whole(
+    1000,
+    120_000,
+    12_000,
+    "Time for a request's head to arrive, and before it for the TLS handshake, in milliseconds.",
+  ),
   trusted_proxies: z.array(text(isCidr, {
     description: "An address range.",
     wish: 'an address range such as "10.0.0.0/8", or "10.1.2.3/32" for one address',
@@ -89,6 +116,7 @@ const gateway = z.strictObject({
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
       "`auto` takes the better one for the runtime.",
   }),
+  tls,
 }).meta({ description: "The listener and what holds for every connection." });
 
 const metrics = z.strictObject({

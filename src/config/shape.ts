@@ -14,6 +14,8 @@ interface Common {
   readonly required: boolean;
   /** The value of an absent key, for a list or a single value. */
   readonly preset: unknown;
+  /** Whether an absent key has no value at all. */
+  readonly optional: boolean;
 }
 
 /** A map with fixed keys. */
@@ -40,11 +42,18 @@ interface Met {
   description: string;
   required: boolean;
   preset: unknown;
+  optional: boolean;
 }
 
 /** Reads the shape of a schema. */
 export function shapeOf(schema: AnySchema): Shape {
-  return read(schema, { wish: undefined, description: "", required: true, preset: undefined });
+  return read(schema, {
+    wish: undefined,
+    description: "",
+    required: true,
+    preset: undefined,
+    optional: false,
+  });
 }
 
 function read(schema: AnySchema, met: Met): Shape {
@@ -61,6 +70,10 @@ function read(schema: AnySchema, met: Met): Shape {
       return read(def.innerType, met);
     case "prefault":
       met.required = false;
+      return read(def.innerType, met);
+    case "optional":
+      met.required = false;
+      met.optional = true;
       return read(def.innerType, met);
     case "object": {
       const keys = new Map(Object.entries(def.shape).map(([key, inner]) => [key, shapeOf(inner)]));
@@ -88,8 +101,8 @@ function read(schema: AnySchema, met: Met): Shape {
 }
 
 function common(met: Met, wish: string): Common {
-  const { description, required, preset } = met;
-  return { wish: met.wish ?? wish, description, required, preset };
+  const { description, required, preset, optional } = met;
+  return { wish: met.wish ?? wish, description, required, preset, optional };
 }
 
 /** The keys of all variants together: a hint or a table shows what could be there. */

@@ -3,6 +3,7 @@
 // A message, open or drain callback is corked by Bun, and a corked socket reads as 0 buffered; so the gateway
 // writes after the turn, where `getBufferedAmount` is exact.
 
+import http from "node:http";
 import {
   asksUpgrade,
   BROKEN,
@@ -16,6 +17,7 @@ import type {
   Door,
   Link,
   LinkHandler,
+  TlsPair,
   Transport,
   TransportLimits,
   TransportOptions,
@@ -50,6 +52,7 @@ interface BunRuntime {
     port: number;
     development: false;
     reusePort: false;
+    tls?: TlsPair;
     fetch(request: Request, server: BunServer): Promise<Response | undefined>;
     error(error: unknown): Response;
     websocket: {
@@ -69,7 +72,17 @@ interface BunRuntime {
   }): BunServer;
 }
 
-const LIMITS: TransportLimits = { pings: true, terminates: true, pauses: true, boundsFragments: true };
+/** Bun drops what has sent no whole head after this time, TLS handshake included, and has no option for it (1.4.5). */
+const HEADER_TIMEOUT_MS = 12_000;
+
+const LIMITS: TransportLimits = {
+  pings: true,
+  terminates: true,
+  pauses: true,
+  boundsFragments: true,
+  renewsTls: true,
+  fixed: { headerTimeoutMs: HEADER_TIMEOUT_MS },
+};
 
 /** Bun answers every ping by itself, without a bound; a peer that reads none of the answers is dropped (as `ws` does). */
 const PONGS_WAITING_MAX = 60;
@@ -176,52 +189,82 @@ class BunTransport implements Transport {
   readonly limits: TransportLimits = LIMITS;
   readonly #options: TransportOptions;
   readonly #links = new Set<BunLink>();
+  /** Servers that listen no more, each kept by the links that it accepted. */
+  readonly #former = new Set<BunServer>();
+  #door: Door | null = null;
   #server: BunServer | null = null;
+  #tls: TlsPair | null;
 
   constructor(options: TransportOptions) {
     this.#options = options;
+    this.#tls = options.tls;
   }
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
-    const { hostname, port, maxMessageBytes } = this.#options;
-    const { Bun } = globalThis as unknown as { Bun: BunRuntime };
+    const { hostname, port, maxHeaderBytes } = this.#options;
+    // One number for all servers of the process; Bun's types call it constant, and its server obeys it (1.4.5).
+    (http as { maxHeaderSize: number }).maxHeaderSize = maxHeaderBytes;
+    this.#door = door;
     try {
-      const server = Bun.serve({
-        hostname,
-        port,
-        development: false,
-        reusePort: false, // said aloud, for outside of development Bun's default lets two servers share a port
-        fetch: (request, server) => this.#answer(door, request, server),
-        error: () => refusalResponse(BROKEN),
-        websocket: {
-          maxPayloadLength: maxMessageBytes,
-          backpressureLimit: 0, // none: the outbox bounds what waits, and `send` then never drops
-          closeOnBackpressureLimit: false,
-          idleTimeout: 0,
-          sendPings: false,
-          perMessageDeflate: false,
-          open: (socket) => {
-            this.#links.add(socket.data);
-            socket.data.opened(socket);
-          },
-          message: (socket, message) => {
-            if (typeof message === "string") socket.data.handler.text(message);
-            else socket.data.handler.binary(message);
-          },
-          ping: (socket) => socket.data.pinged(socket),
-          pong: (socket) => socket.data.handler.pong(),
-          drain: (socket) => socket.data.drained(socket),
-          close: (socket, code, reason) => {
-            this.#links.delete(socket.data);
-            socket.data.closed(code === 1006 ? violationCode(reason) : code, reason);
-          },
-        },
-      });
-      this.#server = server;
-      return Promise.resolve({ hostname: server.hostname, port: server.port });
+      this.#server = this.#serve(port, this.#tls);
+      return Promise.resolve({ hostname: this.#server.hostname, port: this.#server.port });
     } catch (cause) {
       return Promise.reject(cannotListen(hostname, port, cause));
     }
+  }
+
+  #serve(port: number, tls: TlsPair | null): BunServer {
+    const { hostname, maxMessageBytes } = this.#options;
+    const { Bun } = globalThis as unknown as { Bun: BunRuntime };
+    const door = this.#door!;
+    return Bun.serve({
+      hostname,
+      port,
+      development: false,
+      reusePort: false, // said aloud, for outside of development Bun's default lets two servers share a port
+      ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+      fetch: (request, server) => this.#answer(door, request, server),
+      error: () => refusalResponse(BROKEN),
+      websocket: {
+        maxPayloadLength: maxMessageBytes,
+        backpressureLimit: 0, // none: the outbox bounds what waits, and `send` then never drops
+        closeOnBackpressureLimit: false,
+        idleTimeout: 0,
+        sendPings: false,
+        perMessageDeflate: false,
+        open: (socket) => {
+          this.#links.add(socket.data);
+          socket.data.opened(socket);
+        },
+        message: (socket, message) => {
+          if (typeof message === "string") socket.data.handler.text(message);
+          else socket.data.handler.binary(message);
+        },
+        ping: (socket) => socket.data.pinged(socket),
+        pong: (socket) => socket.data.handler.pong(),
+        drain: (socket) => socket.data.drained(socket),
+        close: (socket, code, reason) => {
+          this.#links.delete(socket.data);
+          socket.data.closed(code === 1006 ? violationCode(reason) : code, reason);
+        },
+      },
+    });
+  }
+
+  // Bun ignores `reload({ tls })`. A server that is stopped keeps its links, and the port is free in the same turn, so
+  // that its successor misses only who was connecting in that instant (one or two of eight that never stop trying).
+  renewTls(tls: TlsPair): void {
+    const former = this.#server!;
+    const stopped = former.stop(false);
+    this.#former.add(former);
+    void stopped.then(() => this.#former.delete(former));
+    try {
+      this.#server = this.#serve(former.port, tls);
+    } catch (error) {
+      this.#server = this.#serve(former.port, this.#tls);
+      throw error;
+    }
+    this.#tls = tls;
   }
 
   afterTurn(task: () => void): void {
@@ -232,10 +275,12 @@ class BunTransport implements Transport {
     const server = this.#server;
     this.#server = null;
     if (server === null) return;
-    const stopped = server.stop(false);
+    const servers = [server, ...this.#former];
+    const stopped = servers.map((each) => each.stop(false));
     for (const link of this.#links) link.terminate();
-    await server.stop(true); // idle HTTP connections; it would close links with 1001 and wait for stalled ones
-    await stopped;
+    // Idle HTTP connections; it would close links with 1001 and wait for stalled ones.
+    await Promise.all(servers.map((each) => each.stop(true)));
+    await Promise.all(stopped);
   }
 
   async #answer(door: Door, request: Request, server: BunServer): Promise<Response | undefined> {

@@ -1,6 +1,6 @@
 // The port on `Deno.serve` and `Deno.upgradeWebSocket`, for those who want the native server and know its limits:
 // it neither sends pings nor shows pongs, cannot stop reading, cannot drop a stalled socket, and bounds a frame
-// but no message. The default on Deno is node.ts.
+// but no message. A request's head has no deadline, and a new certificate needs a restart. The default on Deno is node.ts.
 
 import {
   asksUpgrade,
@@ -15,13 +15,22 @@ import type {
   Door,
   Link,
   LinkHandler,
+  TlsPair,
   Transport,
   TransportLimits,
   TransportOptions,
   WireFrame,
 } from "./port.ts";
 
-const LIMITS: TransportLimits = { pings: false, terminates: false, pauses: false, boundsFragments: false };
+const LIMITS: TransportLimits = {
+  pings: false,
+  terminates: false,
+  pauses: false,
+  boundsFragments: false,
+  // A second server can share the port only with --unstable-net, and both ways to end the first one end its links.
+  renewsTls: false,
+  fixed: { maxHeaderBytes: 65_536, headerTimeoutMs: Infinity }, // and 431 is a 400 (Deno 2.9.6)
+};
 
 /** How often buffered links are looked at; Deno has no drain event. */
 const POLL_MS = 5;
@@ -137,11 +146,12 @@ class DenoTransport implements Transport {
   }
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
-    const { hostname, port } = this.#options;
+    const { hostname, port, tls } = this.#options;
     try {
       const server = Deno.serve({
         hostname,
         port,
+        ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
         signal: this.#abort.signal,
         onListen: () => {},
         onError: () => refusalResponse(BROKEN),
@@ -182,6 +192,10 @@ class DenoTransport implements Transport {
     for (const link of this.#buffered) if (link.drained()) this.#buffered.delete(link);
     if (this.#buffered.size > 0) setTimeout(() => this.#poll(), POLL_MS);
     else this.#polling = false;
+  }
+
+  renewTls(_tls: TlsPair): void {
+    throw new Error("Deno's own server takes no other certificate while it runs");
   }
 
   afterTurn(task: () => void): void {

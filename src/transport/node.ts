@@ -1,10 +1,18 @@
-// The port on `node:http` and the package `ws`: the default on Deno, and it runs on Node.
+// The port on `node:http(s)` and the package `ws`: the default on Deno, and it runs on Node.
 // `ws` does the handshake, reading, pings and closing; what the gateway sends goes around it, straight into the
 // socket: a frame's WebSocket header and payload are joined once and kept in `frame.wire`, and a flush is one
 // `socket.write`. Without permessage-deflate `ws` writes synchronously too, so the order holds.
 
-import { createServer, type IncomingMessage, type Server, STATUS_CODES } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { WebSocket, WebSocketServer } from "ws";
 import {
@@ -20,6 +28,7 @@ import type {
   Door,
   Link,
   LinkHandler,
+  TlsPair,
   Transport,
   TransportLimits,
   TransportOptions,
@@ -27,7 +36,20 @@ import type {
   WireFrame,
 } from "./port.ts";
 
-const LIMITS: TransportLimits = { pings: true, terminates: true, pauses: true, boundsFragments: true };
+const LIMITS: TransportLimits = {
+  pings: true,
+  terminates: true,
+  pauses: true,
+  boundsFragments: true,
+  renewsTls: true,
+  fixed: {},
+};
+
+/** More headers than this are refused with 431, as on Bun. Deno 2.9 counts none, Node drops what is above in silence. */
+const HEADERS_MAX = 198;
+
+/** Connections that have sent no whole request yet; one more, and the one that has waited longest is dropped. */
+const WAITING_MAX = 10_000;
 
 /** How long a peer may take to finish a close or to read a refusal before its socket is dropped. */
 const LINGER_MS = 8_000;
@@ -72,26 +94,38 @@ function wireOf(frame: WireFrame): Uint8Array {
 /** Frames of a flush up to this size are joined in a buffer that is used again and again. */
 const SCRATCH_BYTES = 16_384;
 
+interface Flush {
+  readonly count: number;
+  readonly written: Written | undefined;
+}
+
+type Written = (error?: Error | null) => void;
+
+/** How long until the next look at a TLS socket in which something waits that is not ours, such as a pong. */
+const LOOK_MS = 5;
+
 /** Writes a flush as one buffer: two thirds of the cost of cork and writev (Deno 2.9, 200 frames of 70 bytes). */
 class Joiner {
   #scratch: Buffer = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
-  write(socket: Socket, frames: readonly WireFrame[], count: number): void {
+  /** @param written is called when the kernel has everything; with TLS only */
+  write(socket: Socket, frames: readonly WireFrame[], { count, written }: Flush): void {
     const first = frames[0]!;
     if (count === 1) {
-      socket.write(first.wire ?? wireOf(first));
+      socket.write(first.wire ?? wireOf(first), written);
       return;
     }
     let length = 0;
     for (let i = 0; i < count; i++) length += (frames[i]!.wire ?? wireOf(frames[i]!)).length;
-    const reusable = length <= SCRATCH_BYTES && socket.writableLength === 0;
+    // TLS encrypts after `write` has returned, from the very bytes it was given.
+    const reusable = written === undefined && length <= SCRATCH_BYTES && socket.writableLength === 0;
     const all = reusable ? this.#scratch : Buffer.allocUnsafe(length);
     for (let i = 0, at = 0; i < count; i++) {
       const wire = frames[i]!.wire!;
       all.set(wire, at);
       at += wire.length;
     }
-    socket.write(reusable ? all.subarray(0, length) : all);
+    socket.write(reusable ? all.subarray(0, length) : all, written);
     // Nothing waits: the kernel has its copy. Otherwise the stream holds on to these bytes, and they are its own now.
     if (reusable && socket.writableLength > 0) this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   }
@@ -103,6 +137,10 @@ class NodeLink implements Link {
   readonly #socket: Socket;
   readonly #handler: LinkHandler;
   readonly #joiner: Joiner;
+  /** With TLS: told of every write. */
+  readonly #written: Written | undefined;
+  /** With TLS: writes that were not told of yet. */
+  #unwritten = 0;
   #drainAwaited = false;
   #closed = false;
   // Why this side ended the link; 0 as long as it did not.
@@ -119,6 +157,7 @@ class NodeLink implements Link {
     this.remoteAddress = gateway.remoteAddress;
     this.#handler = gateway.handler;
     this.#joiner = gateway.joiner;
+    this.#written = "encrypted" in socket ? (error) => this.#wrote(error) : undefined;
   }
 
   open(): void {
@@ -164,20 +203,40 @@ class NodeLink implements Link {
   write(frames: readonly WireFrame[], count: number): number {
     const socket = this.#socket;
     if (count === 0 || this.#ws.readyState !== WebSocket.OPEN || !socket.writable) return 0;
-    this.#joiner.write(socket, frames, count);
+    const written = this.#written;
+    if (written !== undefined) this.#unwritten++;
+    this.#joiner.write(socket, frames, { count, written });
     const waiting = socket.writableLength;
-    if (waiting > 0 && !this.#drainAwaited) this.#awaitDrain();
+    if (waiting > 0 && !this.#drainAwaited) {
+      this.#drainAwaited = true;
+      if (written === undefined) this.#awaitDrain();
+    }
     return waiting;
+  }
+
+  // With TLS every write waits for a moment, and a second empty write would end the socket with EPERM (Deno 2.9.6).
+  #wrote(error: Error | null | undefined): void {
+    this.#unwritten--;
+    if (!error) this.#lookForDrain();
+  }
+
+  #lookForDrain(): void {
+    if (this.#unwritten > 0 || this.#closed || !this.#drainAwaited) return;
+    if (this.#socket.writableLength > 0) {
+      setTimeout(() => this.#lookForDrain(), LOOK_MS);
+      return;
+    }
+    this.#drainAwaited = false;
+    if (this.#code === 0) this.#handler.drain();
   }
 
   // The stream's own "drain" comes only above its high-water mark; an empty write's callback comes always.
   #awaitDrain(): void {
-    this.#drainAwaited = true;
     this.#socket.write(NOTHING, (error) => {
-      this.#drainAwaited = false;
       if (error || this.#closed) return;
-      if (this.#socket.writableLength > 0) this.#awaitDrain();
-      else if (this.#code === 0) this.#handler.drain();
+      if (this.#socket.writableLength > 0) return this.#awaitDrain();
+      this.#drainAwaited = false;
+      if (this.#code === 0) this.#handler.drain();
     });
   }
 
@@ -251,6 +310,16 @@ function refuse(socket: Socket, refusal: HttpRefusal): void {
   farewell(socket, `${head}\r\n${refusal.body}`);
 }
 
+const TOO_MANY_HEADERS: HttpRefusal = {
+  status: 431,
+  headers: {},
+  body: JSON.stringify({ code: "BAD_REQUEST", msg: `more than ${HEADERS_MAX} headers` }),
+};
+
+function hasTooManyHeaders(request: IncomingMessage): boolean {
+  return request.rawHeaders.length > HEADERS_MAX * 2; // names and values
+}
+
 // What `node:http` could not read as a request.
 function onClientError(error: Error & { code?: string }, socket: Socket): void {
   const status = error.code === "HPE_HEADER_OVERFLOW"
@@ -262,14 +331,21 @@ function onClientError(error: Error & { code?: string }, socket: Socket): void {
   else farewell(socket, `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n\r\n`);
 }
 
+/** The same for a TCP socket and for the TLS socket that stands on it. */
+function nameOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
+}
+
 class NodeTransport implements Transport {
   readonly name = "node";
   readonly limits: TransportLimits = LIMITS;
   readonly #options: TransportOptions;
   /** Every TCP connection, whatever became of it. */
   readonly #sockets = new Set<Socket>();
+  /** Those of them that have sent no request yet, by name, the oldest first. */
+  readonly #waiting = new Map<string, Socket>();
   readonly #joiner = new Joiner();
-  #server: Server | null = null;
+  #server: Server | TlsServer | null = null;
   #turns = 0;
 
   constructor(options: TransportOptions) {
@@ -277,33 +353,34 @@ class NodeTransport implements Transport {
   }
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
-    const { hostname, port, maxMessageBytes } = this.#options;
-    const server = createServer({
-      maxHeaderSize: 16_384,
-      headersTimeout: 10_000,
-      requestTimeout: 60_000,
+    const { hostname, port, maxMessageBytes, maxHeaderBytes, headerTimeoutMs, tls } = this.#options;
+    const bounds = {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: headerTimeoutMs,
+      requestTimeout: Math.max(60_000, headerTimeoutMs),
       keepAliveTimeout: 10_000,
-      connectionsCheckingInterval: 2_000,
-    });
+      connectionsCheckingInterval: Math.min(2_000, headerTimeoutMs / 4),
+    };
+    const server = tls === null
+      ? createServer(bounds)
+      : createTlsServer({ ...bounds, ...tls, handshakeTimeout: headerTimeoutMs });
     const { sockets, selected } = webSockets(maxMessageBytes);
     const listener = getRequestListener(
       (request, { incoming }) =>
         door.request(request, plainAddress((incoming as IncomingMessage).socket.remoteAddress)),
       { overrideGlobalObjects: false },
     );
-    server.on("request", (incoming, outgoing) => void listener(incoming, outgoing));
-    const connections = this.#sockets;
-    function onSocketClose(this: Socket): void {
-      connections.delete(this);
-    }
-    server.on("connection", (socket: Socket) => {
-      connections.add(socket);
-      socket.on("close", onSocketClose);
-      socket.on("error", ignore);
+    server.on("connection", (socket: Socket) => this.#follow(socket));
+    server.on("clientError", (error: Error, socket: Duplex) => onClientError(error, socket as Socket));
+    server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
+      this.#waiting.delete(nameOf(incoming.socket));
+      if (hasTooManyHeaders(incoming)) refuse(incoming.socket, TOO_MANY_HEADERS);
+      else void listener(incoming, outgoing);
     });
-    server.on("clientError", (error, socket) => onClientError(error, socket as Socket));
-    server.on("upgrade", async (request: IncomingMessage, stream, head: Buffer) => {
+    server.on("upgrade", async (request: IncomingMessage, stream: Duplex, head: Buffer) => {
       const socket = stream as Socket; // the type is a Duplex for those who bring their own
+      this.#waiting.delete(nameOf(socket));
+      if (hasTooManyHeaders(request)) return refuse(socket, TOO_MANY_HEADERS);
       const remoteAddress = plainAddress(socket.remoteAddress);
       const verdict = await verdictOn(door, request, remoteAddress);
       if ("refuse" in verdict) return refuse(socket, verdict.refuse);
@@ -322,6 +399,27 @@ class NodeTransport implements Transport {
         resolve({ hostname: bound.address, port: bound.port });
       });
     });
+  }
+
+  /** Follows every TCP connection to its end, and bounds those that have sent no request yet. */
+  #follow(socket: Socket): void {
+    const name = nameOf(socket);
+    this.#sockets.add(socket);
+    this.#waiting.set(name, socket);
+    if (this.#waiting.size > WAITING_MAX) {
+      const [oldest, dropped] = this.#waiting.entries().next().value!;
+      this.#waiting.delete(oldest);
+      dropped.destroy();
+    }
+    socket.on("close", () => {
+      this.#sockets.delete(socket);
+      if (this.#waiting.get(name) === socket) this.#waiting.delete(name);
+    });
+    socket.on("error", ignore);
+  }
+
+  renewTls(tls: TlsPair): void {
+    (this.#server as TlsServer).setSecureContext({ ...tls });
   }
 
   afterTurn(task: () => void): void {

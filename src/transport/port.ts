@@ -82,6 +82,12 @@ export interface Door {
   upgrade(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer>;
 }
 
+/** A certificate with its intermediates, and its private key without a passphrase; both PEM, and a pair. */
+export interface TlsPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
 export interface TransportOptions {
   readonly hostname: string;
   /** 0 takes any free port. */
@@ -90,6 +96,12 @@ export interface TransportOptions {
   readonly maxMessageBytes: number;
   /** Silence after which an adapter that keeps time itself (native Deno) ends a link; others ignore it. */
   readonly idleTimeoutMs: number;
+  /** Largest head of a request in bytes, over its first line and all headers; a larger one is refused with 431. */
+  readonly maxHeaderBytes: number;
+  /** Time for a request's head to arrive, and before it for the TLS handshake; then the connection is dropped. */
+  readonly headerTimeoutMs: number;
+  /** Null serves plain HTTP. */
+  readonly tls: TlsPair | null;
 }
 
 /** What an adapter's runtime cannot do; the gateway warns at start and works around it. */
@@ -102,6 +114,10 @@ export interface TransportLimits {
   readonly pauses: boolean;
   /** False: the bound of a message holds per WebSocket frame only, not over all its fragments. */
   readonly boundsFragments: boolean;
+  /** False: `renewTls` throws, and a new certificate needs a restart. */
+  readonly renewsTls: boolean;
+  /** Options that the runtime does not take, with the value that holds instead; Infinity where nothing bounds it. */
+  readonly fixed: Readonly<Partial<Record<"maxHeaderBytes" | "headerTimeoutMs", number>>>;
 }
 
 /** A WebSocket server. Construction has no effects; `start` binds, `stop` ends everything. */
@@ -110,6 +126,13 @@ export interface Transport {
   readonly limits: TransportLimits;
   /** @throws when the address cannot be bound: one line that names the address and the cause. */
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }>;
+  /**
+   * New connections get this certificate from now on; links and requests under way live on with theirs. MUST NOT be
+   * called before `start`, nor where `TransportOptions.tls` was null. The pair MUST be one that was checked: not every
+   * runtime refuses a bad one.
+   * @throws when the runtime takes no other certificate, or not this one; then everything is as it was.
+   */
+  renewTls(tls: TlsPair): void;
   /**
    * Runs `task` once, after the sockets that are readable now were read. Not a microtask: the
    * flush that it serves must gather a whole turn's messages. MUST NOT starve reading.

@@ -141,7 +141,14 @@ class FakeTransport implements Transport {
   readonly #tasks: (() => void)[] = [];
 
   constructor(pings: boolean) {
-    this.limits = { pings, terminates: true, pauses: true, boundsFragments: true };
+    this.limits = {
+      pings,
+      terminates: true,
+      pauses: true,
+      boundsFragments: true,
+      renewsTls: true,
+      fixed: {},
+    };
   }
 
   start(door: Door) {
@@ -157,6 +164,7 @@ class FakeTransport implements Transport {
     for (const task of tasks) task();
     return tasks.length;
   }
+  renewTls(): void {}
   stop() {
     return Promise.resolve();
   }

@@ -8,6 +8,7 @@ import type {
   Door,
   Link,
   LinkHandler,
+  TlsPair,
   Transport,
   TransportOptions,
   UpgradeAnswer,
@@ -15,7 +16,7 @@ import type {
   WireFrame,
 } from "../../src/transport/port.ts";
 import { strictly } from "../uncaught.ts";
-import { closePayload, frame, handshake, OP, RawClient, within } from "../raw_client.ts";
+import { closePayload, frame, handshake, OP, type Peer, RawClient, within } from "../raw_client.ts";
 
 const MAX_MESSAGE_BYTES = 100_000;
 const UNMASKED = "an unmasked frame";
@@ -113,6 +114,8 @@ class Recorder implements LinkHandler {
 interface House {
   readonly transport: Transport;
   readonly port: number;
+  /** Where clients connect, with TLS where this run has it. */
+  readonly peer: Peer;
   readonly requests: UpgradeRequest[];
   /** One per accepted upgrade, in order. */
   readonly recorders: Recorder[];
@@ -144,27 +147,35 @@ export interface Quirks {
   readonly refusesUnmasked: boolean;
 }
 
-/** Registers the suite for one adapter. */
+/** Registers the suite for one adapter, on plain TCP or on TLS. */
 export function contract(
   name: Transport["name"],
   create: (options: TransportOptions) => Transport,
-  quirks: Quirks = { tellsViolations: true, refusesUnmasked: true },
+  { tellsViolations = true, refusesUnmasked = true, tls = null }: Partial<Quirks> & {
+    readonly tls?: TlsPair | null;
+  } = {},
 ): void {
+  const quirks: Quirks = { tellsViolations, refusesUnmasked };
   const options: TransportOptions = {
     hostname: "127.0.0.1",
     port: 0,
     maxMessageBytes: MAX_MESSAGE_BYTES,
     idleTimeoutMs: 60_000,
+    maxHeaderBytes: 16_384,
+    headerTimeoutMs: 12_000,
+    tls,
   };
   const { limits } = create(options);
+  const label = tls === null ? name : `${name} with TLS`;
 
   function it(what: string, run: (house: House) => Promise<void>): void {
-    test(`${name}: ${what}`, () =>
+    test(`${label}: ${what}`, () =>
       strictly(async () => {
         const transport = create(options);
         const house: House = {
           transport,
           port: 0,
+          peer: { port: 0 },
           requests: [],
           recorders: [],
           upgrade: () => house.accept(),
@@ -176,7 +187,7 @@ export function contract(
           },
           async pair(headers = {}) {
             const index = house.recorders.length;
-            const client = await RawClient.open(house.port, "/pair", headers);
+            const client = await RawClient.open(house.peer, "/pair", headers);
             const recorder = house.recorders[index]!;
             return { client, recorder, link: await within(recorder.opened, "open") };
           },
@@ -198,7 +209,8 @@ export function contract(
             return house.upgrade(request);
           },
         });
-        (house as { port: number }).port = bound.port;
+        const peer = tls === null ? { port: bound.port } : { port: bound.port, ca: tls.cert };
+        Object.assign(house, { port: bound.port, peer });
         try {
           await run(house);
         } finally {
@@ -214,7 +226,7 @@ export function contract(
   // Handshake
 
   it("a handshake is answered with 101 and the right accept key", async (house) => {
-    const client = await RawClient.connect(house.port);
+    const client = await RawClient.connect(house.peer);
     const head = await client.upgrade("/v1/ws");
     assert.equal(head.status, 101);
     assert.equal(head.headers.get("upgrade")?.toLowerCase(), "websocket");
@@ -230,7 +242,7 @@ export function contract(
       seen = ["origin", "x-missing", "x-twice", "set-cookie"].map((name) => request.header(name));
       return house.accept();
     };
-    const client = await RawClient.connect(house.port);
+    const client = await RawClient.connect(house.peer);
     await client.upgrade("/v1/ws?tenant=acme&ticket=a%20b+c&sid=x.y", {
       Origin: "https://a.example",
       "X-Twice": "one",
@@ -248,7 +260,7 @@ export function contract(
 
   it("the selected subprotocol is sent, and the offered ticket never", async (house) => {
     house.upgrade = () => house.accept("wsprism.v1");
-    const client = await RawClient.connect(house.port);
+    const client = await RawClient.connect(house.peer);
     const head = await client.upgrade("/", {
       "sec-websocket-protocol": "wsprism.ticket.c2VjcmV0, wsprism.v1",
     });
@@ -260,7 +272,7 @@ export function contract(
 
   it("no subprotocol header is sent when none is selected, whatever was offered", async (house) => {
     for (const offered of [null, "wsprism.ticket.c2VjcmV0", "wsprism.ticket.c2VjcmV0, other"]) {
-      const client = await RawClient.connect(house.port);
+      const client = await RawClient.connect(house.peer);
       const head = await client.upgrade("/", { "sec-websocket-protocol": offered });
       assert.equal(head.status, 101);
       assert.equal(head.headers.has("sec-websocket-protocol"), false, head.text);
@@ -273,7 +285,7 @@ export function contract(
     it(`a refusal given ${how} carries status, headers and body, and ends the connection`, async (house) => {
       const body = '{"code":"RATE_LIMITED","msg":"zu viele – später","retry_after_ms":1000}';
       house.upgrade = () => wrap({ refuse: { status: 429, headers: { "retry-after": "1" }, body } });
-      const client = await RawClient.connect(house.port);
+      const client = await RawClient.connect(house.peer);
       const head = await client.upgrade();
       assert.equal(head.status, 429);
       assert.equal(head.headers.get("retry-after"), "1");
@@ -308,7 +320,7 @@ export function contract(
           return new Promise((give) => answer = give);
         };
       });
-      const client = await RawClient.connect(house.port);
+      const client = await RawClient.connect(house.peer);
       client.send(handshake("/"));
       await within(asked, "the door being asked");
       act(client);
@@ -336,7 +348,7 @@ export function contract(
       [handshake("/").replace("GET", "POST"), 405],
     ];
     for (const [bytes, status] of cases) {
-      const client = await RawClient.connect(house.port);
+      const client = await RawClient.connect(house.peer);
       client.send(bytes);
       const head = await client.head();
       assert.equal(head.status, status, bytes);
@@ -349,7 +361,7 @@ export function contract(
   });
 
   it("an Upgrade header without Connection: upgrade is an ordinary request", async (house) => {
-    const client = await RawClient.connect(house.port);
+    const client = await RawClient.connect(house.peer);
     const head = await client.upgrade("/", { connection: "keep-alive" });
     assert.equal(head.status, 200);
     assert.equal(house.requests.length, 0);
@@ -357,7 +369,7 @@ export function contract(
   });
 
   it("a handshake may arrive byte by byte, with lists and any case in its headers", async (house) => {
-    const client = await RawClient.connect(house.port);
+    const client = await RawClient.connect(house.peer);
     for (const byte of handshake("/", { connection: "keep-alive, UPGRADE", upgrade: "WebSocket" })) {
       client.send(byte);
       await new Promise((resolve) => setImmediate(resolve));
@@ -367,7 +379,7 @@ export function contract(
   });
 
   it("frames that follow the handshake in the same packet arrive after open, in order", async (house) => {
-    const client = await RawClient.connect(house.port);
+    const client = await RawClient.connect(house.peer);
     client.send(Buffer.concat([
       Buffer.from(handshake("/")),
       frame(OP.text, "first"),
@@ -383,7 +395,7 @@ export function contract(
   });
 
   it("a compressing client gets no compression", async (house) => {
-    const client = await RawClient.connect(house.port);
+    const client = await RawClient.connect(house.peer);
     const head = await client.upgrade("/", { "sec-websocket-extensions": "permessage-deflate" });
     assert.equal(head.status, 101);
     assert.equal(head.headers.has("sec-websocket-extensions"), false);
@@ -393,7 +405,7 @@ export function contract(
   it("an upgrade whose door fails is answered with 500, and tells nothing", async (house) => {
     for (const fail of [() => Promise.reject(new Error("secret")), throwSecret]) {
       house.upgrade = fail;
-      const client = await RawClient.connect(house.port);
+      const client = await RawClient.connect(house.peer);
       const head = await client.upgrade();
       assert.equal(head.status, 500);
       assert.ok(!(await client.body(head)).includes("secret"));
@@ -412,20 +424,20 @@ export function contract(
       "\0".repeat(5000),
     ];
     for (const bytes of garbage) {
-      const client = await RawClient.connect(house.port);
+      const client = await RawClient.connect(house.peer);
       client.send(Buffer.from(bytes, "latin1"));
       client.end();
       await within(client.gone, "the end of a garbage connection");
     }
-    const half = await RawClient.connect(house.port);
+    const half = await RawClient.connect(house.peer);
     half.send("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: webso");
     half.reset();
-    const bare = await RawClient.connect(house.port);
+    const bare = await RawClient.connect(house.peer);
     bare.reset();
-    const early = await RawClient.connect(house.port);
+    const early = await RawClient.connect(house.peer);
     early.send(handshake("/"));
     early.reset();
-    const huge = await RawClient.connect(house.port);
+    const huge = await RawClient.connect(house.peer);
     huge.send(handshake("/", { "x-huge": "a".repeat(1_000_000) }));
     await within(huge.gone.then(() => {}), "the end of a connection with 1 MB of headers");
     assert.equal(house.requests.filter((request) => request.header("x-huge") !== null).length, 0);
@@ -540,7 +552,9 @@ export function contract(
   });
 
   it("the ws client talks with it", async (house) => {
-    const client = new WebSocket(`ws://127.0.0.1:${house.port}/v1/ws`);
+    const scheme = tls === null ? "ws" : "wss";
+    const trust = tls === null ? {} : { ca: tls.cert };
+    const client = new WebSocket(`${scheme}://127.0.0.1:${house.port}/v1/ws`, trust);
     const messages: string[] = [];
     const closed = new Promise<[number, string]>((resolve) => {
       client.on("close", (code, reason) => resolve([code, reason.toString()]));
@@ -947,27 +961,37 @@ export function contract(
         status: 202,
         headers: { "x-answer": request.headers.get("x-question") ?? "" },
       });
-    const base = `http://127.0.0.1:${house.port}`;
-    const got = await fetch(`${base}/metrics?x=1`, { headers: { "x-question": "42" } });
+    const client = await RawClient.connect(house.peer);
+    client.send("GET /metrics?x=1 HTTP/1.1\r\nhost: 127.0.0.1\r\nx-question: 42\r\n\r\n");
+    const got = await client.head();
     assert.deepEqual([got.status, got.headers.get("x-answer")], [202, "42"]);
-    assert.equal(await got.text(), "GET /metrics  127.0.0.1");
-    const posted = await fetch(`${base}/publish`, { method: "POST", body: "payload ✓" });
-    assert.equal(await posted.text(), "POST /publish payload ✓ 127.0.0.1");
+    assert.equal(await client.body(got), "GET /metrics  127.0.0.1");
+    const body = Buffer.from("payload ✓");
+    client.send(
+      `POST /publish HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`,
+    );
+    client.send(body);
+    const posted = await client.head();
+    assert.equal(await client.body(posted), "POST /publish payload ✓ 127.0.0.1");
+    client.destroy();
     assert.equal(house.requests.length, 0);
   });
 
   it("a request that fails is answered with 500, and tells nothing", async (house) => {
     house.request = () => Promise.reject(new Error("secret"));
-    const got = await fetch(`http://127.0.0.1:${house.port}/`);
+    const client = await RawClient.connect(house.peer);
+    client.send("GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+    const got = await client.head();
     assert.equal(got.status, 500);
-    assert.ok(!(await got.text()).includes("secret"));
+    assert.ok(!(await client.body(got)).includes("secret"));
+    client.destroy();
     await house.alive();
   });
 
   // Turns
 
   it("afterTurn runs its task once, after microtasks and after what many sockets had to read", async (house) => {
-    const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.open(house.port)));
+    const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.open(house.peer)));
     const texts = () => house.recorders.reduce((sum, recorder) => sum + recorder.count("text"), 0);
     let runs = 0;
     let runsAtMicrotask = -1;
@@ -1019,9 +1043,9 @@ export function contract(
     const pairs = [await house.pair(), await house.pair(), await house.pair()];
     const stalled = await house.pair();
     await stall(stalled.client, stalled.link);
-    const idle = await RawClient.connect(house.port);
+    const idle = await RawClient.connect(house.peer);
     house.upgrade = () => ({ refuse: { status: 403, headers: {}, body: "" } });
-    const refused = await RawClient.connect(house.port);
+    const refused = await RawClient.connect(house.peer);
     await refused.upgrade();
     const asked = new Promise<void>((resolve) => {
       house.upgrade = () => {
@@ -1029,7 +1053,7 @@ export function contract(
         return new Promise(() => {}); // the gateway never answers
       };
     });
-    const waiting = await RawClient.connect(house.port);
+    const waiting = await RawClient.connect(house.peer);
     waiting.send(handshake("/"));
     await within(asked, "the door being asked");
     await within(house.transport.stop(), "stop", 2_000);
@@ -1040,7 +1064,7 @@ export function contract(
     for (const { client } of pairs) await within(client.gone, "the end of a stopped connection");
     stalled.client.destroy();
     for (const client of [idle, refused, waiting]) client.destroy();
-    await assert.rejects(RawClient.connect(house.port));
+    await assert.rejects(RawClient.connect(house.peer));
     const again = create({ ...options, port: house.port });
     assert.equal(
       (await again.start({ request: () => new Response(), upgrade: () => house.accept() })).port,
@@ -1062,7 +1086,7 @@ export function contract(
     await house.alive();
   });
 
-  test(`${name}: construction has no effects, and stop before start resolves`, async () => {
+  test(`${label}: construction has no effects, and stop before start resolves`, async () => {
     const transport = create({ ...options, hostname: "no such host", port: 1 });
     assert.equal(typeof transport.limits.pings, "boolean");
     await transport.stop();

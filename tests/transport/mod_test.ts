@@ -4,7 +4,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createTransport, runtimeName, type TransportKind } from "../../src/transport/mod.ts";
 
-const options = { hostname: "127.0.0.1", port: 0, maxMessageBytes: 1_000, idleTimeoutMs: 1_000 };
+const options = {
+  hostname: "127.0.0.1",
+  port: 0,
+  maxMessageBytes: 1_000,
+  idleTimeoutMs: 1_000,
+  maxHeaderBytes: 16_384,
+  headerTimeoutMs: 12_000,
+  tls: null,
+};
 
 const EXPECTED: Record<ReturnType<typeof runtimeName>, Record<TransportKind, string | RegExp>> = {
   bun: { auto: "bun", native: "bun", node: /^Cannot use transport "node" on Bun/ },
