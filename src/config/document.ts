@@ -10,8 +10,9 @@ export function configJsonSchema(): Record<string, unknown> {
   return z.toJSONSchema(configSchema, {
     io: "input",
     override: ({ jsonSchema }) => {
-      // Our own note for error messages; no JSON Schema keyword.
+      // Our own notes for error messages; no JSON Schema keywords.
       delete jsonSchema["wish"];
+      delete jsonSchema["secret"];
     },
   });
 }
@@ -37,7 +38,7 @@ tenants:
   - id: acme
 \`\`\`
 
-Everything not written takes its default, so the four lines above are a complete file.
+Everything not written takes its default, so the four lines above are a complete file for a start with \`--dev\`.
 
 ## Rules of the file
 
@@ -60,8 +61,10 @@ Everything not written takes its default, so the four lines above are a complete
 
 ## Authentication
 
-This version has none yet: it starts with \`--dev\` only, and then whoever can reach a tenant may connect to it under any
-name. Keep it on networks that you trust. A warning says so at every start and in every check.
+Every tenant needs \`auth\`. With \`--dev\` it may be left out, and then whoever can reach the tenant may connect to it under
+any name (\`ticket=dev:<name>\`): keep that on networks that you trust; a warning says so at every start and in every check.
+Paths of key files start at the configuration file. [authentication.md](authentication.md) is about tickets, and
+[security.md](security.md) about what the gateway defends. Values of secrets are in no message and no log.
 
 ## Allowlists
 

@@ -6,14 +6,12 @@ import type { MapShape, Shape } from "./shape.ts";
 const LATER: Readonly<Record<string, readonly string[]>> = {
   "": ["admin", "plugins", "extensions"],
   "gateway": [
-    "auth_timeout_ms",
     "quotas",
     "state_dir",
     "max_outbox_bytes",
     "socket_watermark_bytes",
   ],
-  "gateway.handshake_limit": ["failed_auth_cost"],
-  "tenants[]": ["suspended", "auth", "origins", "delivery", "webhooks"],
+  "tenants[]": ["suspended", "delivery", "webhooks"],
   "tenants[].policy": ["quotas", "rules"],
   "tenants[].services[]": ["worker", "wasm", "http", "permissions", "limits", "options"],
   "tenants[].hot_services[]": ["lane", "key"],

@@ -1,9 +1,12 @@
 // A configuration file becomes a `Config` here, or the list of everything that is wrong with it. `loadConfig` is pure;
 // `readConfig` adds the reading of the file.
 
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import type * as z from "zod";
 import { formatListen, parseListen, parsePort } from "./addresses.ts";
+import { checkAuth } from "./auth.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
 import { LATER_SERVICE_KINDS } from "./keys.ts";
 import { checkRelations } from "./relations.ts";
@@ -26,6 +29,10 @@ export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Whether `--dev` was given. */
   readonly dev: boolean;
+  /** The bytes of a file that the configuration names, by the path as it stands there; throws the file system's error. */
+  readonly read: (path: string) => Uint8Array;
+  /** Unix time in milliseconds, for what expires. */
+  readonly nowMs: number;
 }
 
 /** A complete configuration, or every failure, in the order of the file. */
@@ -53,17 +60,17 @@ export function loadConfig(options: LoadOptions): LoadResult {
   failures.push(...checkRelations(tree));
   const listen = listenFromEnv(options.env, parsed.data?.gateway.listen);
   if (typeof listen === "object") failures.push(listen);
-  if (!options.dev) {
-    const message =
-      "cannot be served without --dev: authentication arrives in a later version, so start with --dev, " +
-      "on trusted networks only";
-    failures.push(tree.issue(["tenants"], message, "key"));
-  }
+  const auth = checkAuth(tree, options);
+  failures.push(...auth.failures);
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
 
   const config = parsed.data;
   if (typeof listen === "string") config.gateway.listen = listen;
-  return { ok: true, config, warnings: findWarnings(config, tree, options.dev).sort(inFileOrder) };
+  for (const [index, checked] of auth.auths.entries()) {
+    if (checked !== undefined) config.tenants[index]!.auth = checked;
+  }
+  const warnings = [...findWarnings(config, tree, options.dev), ...auth.warnings];
+  return { ok: true, config, warnings: warnings.sort(inFileOrder) };
 }
 
 /** Reads a file and loads it. A file that cannot be read is a failure like any other. */
@@ -84,7 +91,9 @@ export async function readConfig(
   } catch {
     return refused({ path: "", message: "the file must be UTF-8 text" });
   }
-  return loadConfig({ ...options, text, file: path });
+  const folder = dirname(path);
+  const read = (name: string) => readFileSync(resolve(folder, name));
+  return loadConfig({ ...options, text, file: path, read, nowMs: Date.now() });
 }
 
 function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {

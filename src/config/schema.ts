@@ -3,51 +3,32 @@
 // `meta.wish` completes the sentence "must be …" of an error, where a range alone doesn't say it.
 
 import * as z from "zod";
-import { MESSAGE_BYTES_MAX, NAME_PATTERN, NAME_RULE } from "../protocol/limits.ts";
+import { MESSAGE_BYTES_MAX } from "../protocol/limits.ts";
 import { isCidr, parseListen } from "./addresses.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
+import { authSchema, originsSchema } from "./auth_schema.ts";
+import { flag, limit, name, rate, text, whole } from "./fields.ts";
 
-/** Largest rate or burst. */
-const RATE_MAX = 1_000_000_000;
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
-
-function whole(min: number, max: number, preset: number, description: string) {
-  return z.int().min(min).max(max).default(preset).meta({ description });
-}
-
-/** A count where 0 stands for no limit. */
-function limit(description: string) {
-  return whole(0, Number.MAX_SAFE_INTEGER, 0, `${description} 0: no limit.`);
-}
-
-function rate(preset: number, description: string) {
-  return whole(1, RATE_MAX, preset, description);
-}
-
-function flag(preset: boolean, description: string) {
-  return z.boolean().default(preset).meta({ description });
-}
-
-function name(description: string) {
-  return z.string().regex(NAME_PATTERN).meta({ description, wish: NAME_RULE });
-}
-
-function text(good: (value: string) => boolean, meta: { description: string; wish: string }) {
-  return z.string().refine(good).meta(meta);
-}
 
 const handshakeLimit = z.strictObject({
   enabled: flag(false, "Whether connection attempts are limited before the upgrade (refused with 429)."),
   global_rps: rate(100, "Attempts per second, all addresses together."),
   global_burst: rate(200, "Attempts at once, all addresses together."),
-  per_ip_rps: rate(10, "Attempts per second from one address."),
+  per_ip_rps: rate(10, "Attempts per second from one address; IPv6 addresses count by their first 64 bits."),
   per_ip_burst: rate(50, "Attempts at once from one address."),
   max_ip_entries: whole(
     1,
     10_000_000,
     50_000,
     "Addresses remembered; the one not seen for longest is forgotten first.",
+  ),
+  failed_auth_cost: whole(
+    0,
+    1000,
+    5,
+    "Attempts that a bad ticket counts for, besides its own. Its address then waits longer.",
   ),
 }).meta({ description: "Token buckets for connection attempts." });
 
@@ -89,6 +70,12 @@ const gateway = z.strictObject({
   drain_grace_ms: whole(0, 600_000, 2000, "Time that sessions get to leave at shutdown, in milliseconds."),
   handshake_limit: handshakeLimit.prefault({}),
   max_connections: limit("Open connections, all tenants together."),
+  auth_timeout_ms: whole(
+    100,
+    600_000,
+    5000,
+    "Time for the first message of a client that connects without a ticket, in milliseconds.",
+  ),
   max_header_bytes: whole(
     2048,
     65_536,
@@ -138,7 +125,7 @@ const limits = z.strictObject({
   max_rooms_total: limit("Rooms with at least one member."),
   max_users_per_room: limit("Users in one room."),
   max_rooms_per_user: limit("Rooms that one user is in."),
-  max_sessions_per_ip: limit("Sessions from one address."),
+  max_sessions_per_ip: limit("Sessions from one address; IPv6 addresses count by their first 64 bits."),
   max_pending_per_session: whole(
     1,
     1_000_000,
@@ -212,6 +199,8 @@ const hotService = z.discriminatedUnion("kind", [
 
 const tenant = z.strictObject({
   id: name("The name that clients connect with (`?tenant=`); unique."),
+  auth: authSchema.optional(),
+  origins: originsSchema,
   limits: limits.prefault({}),
   policy: policy.prefault({}),
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
@@ -243,6 +232,16 @@ export type HandshakeLimitConfig = GatewayConfig["handshake_limit"];
 export type MetricsConfig = Config["metrics"];
 /** `tenants[]`. */
 export type TenantConfig = Config["tenants"][number];
+/** `tenants[].auth`. */
+export type AuthConfig = NonNullable<TenantConfig["auth"]>;
+/** `tenants[].auth.jwt`. */
+export type JwtConfig = NonNullable<AuthConfig["jwt"]>;
+/** `tenants[].auth.jwt.keys[]`; a loaded one has the contents of its files in `public_key` and `private_key`. */
+export type JwtKeyConfig = JwtConfig["keys"][number];
+/** `tenants[].auth.static`. */
+export type StaticConfig = NonNullable<AuthConfig["static"]>;
+/** `tenants[].auth.http`. */
+export type HttpAuthConfig = NonNullable<AuthConfig["http"]>;
 /** `tenants[].limits`; 0 is no limit, save in `max_frame_bytes` and `max_pending_per_session`. */
 export type LimitsConfig = TenantConfig["limits"];
 /** `tenants[].policy`. */

@@ -12,8 +12,10 @@ interface Common {
   readonly description: string;
   /** Whether the key must be given. */
   readonly required: boolean;
-  /** The value of an absent key, for a list or a single value. */
+  /** The value of an absent key, for a list or a single value; undefined when it has none. */
   readonly preset: unknown;
+  /** Whether no message may show what stands there. */
+  readonly secret: boolean;
   /** Whether an absent key has no value at all. */
   readonly optional: boolean;
 }
@@ -43,6 +45,7 @@ interface Met {
   required: boolean;
   preset: unknown;
   optional: boolean;
+  secret: boolean;
 }
 
 /** Reads the shape of a schema. */
@@ -53,6 +56,7 @@ export function shapeOf(schema: AnySchema): Shape {
     required: true,
     preset: undefined,
     optional: false,
+    secret: false,
   });
 }
 
@@ -61,6 +65,7 @@ function read(schema: AnySchema, met: Met): Shape {
   const meta = known.meta?.();
   if (meta?.description !== undefined && met.description === "") met.description = meta.description;
   if (typeof meta?.["wish"] === "string") met.wish ??= meta["wish"];
+  if (meta?.["secret"] === true) met.secret = true;
 
   const def = (schema as z.core.$ZodTypes)._zod.def;
   switch (def.type) {
@@ -101,8 +106,8 @@ function read(schema: AnySchema, met: Met): Shape {
 }
 
 function common(met: Met, wish: string): Common {
-  const { description, required, preset, optional } = met;
-  return { wish: met.wish ?? wish, description, required, preset, optional };
+  const { description, required, preset, optional, secret } = met;
+  return { wish: met.wish ?? wish, description, required, preset, optional, secret };
 }
 
 /** The keys of all variants together: a hint or a table shows what could be there. */

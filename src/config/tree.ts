@@ -88,9 +88,26 @@ export class Tree {
     if (isMap(node)) return "a map";
     if (isSeq(node)) return node.items.length === 0 ? "an empty list" : "a list";
     if (!isScalar(node) || node.value === null) return "nothing";
+    if (this.#isSecret(path)) return "a value that is not shown";
     return typeof node.value === "string"
       ? quote(node.value)
       : (node.source ?? String(node.value)).slice(0, 60);
+  }
+
+  /** Whether a text at `path` is a secret, or stands where a map with one should be. */
+  #isSecret(path: Path): boolean {
+    let shape: Shape | undefined = this.#shape;
+    for (const [index, part] of path.entries()) {
+      const list = shape.kind === "list" && shape.secret && index === path.length - 1;
+      shape = shape.kind === "map"
+        ? shape.keys.get(String(part))
+        : shape.kind === "list"
+        ? shape.item
+        : undefined;
+      if (shape === undefined) return false;
+      if (list) return true;
+    }
+    return shape.secret;
   }
 
   #readProblems(text: string): void {

@@ -22,12 +22,17 @@ export function findWarnings(config: Config, tree: Tree, dev: boolean): ConfigIs
   if (gateway.handshake_limit.enabled) warnOfHandshakes(gateway.handshake_limit, warn);
   config.tenants.forEach((tenant, index) => {
     const path = ["tenants", index];
-    if (dev) {
+    if (dev && (tenant.auth === undefined || tenant.auth.mode === "dev")) {
       warn(
         [...path, "id"],
         'accepts development tickets ("dev", "dev:<name>") from anybody, because of --dev',
       );
     }
+    tenant.origins.forEach((origin, at) => {
+      if (origin === "*") {
+        warn([...path, "origins", at], "lets pages of any site connect in their visitors' name");
+      }
+    });
     warnOfLimits(tenant, path, gateway.max_connections, warn);
     warnOfExtLane(tenant, [...path, "policy", "ext_allowlist"], tree, warn);
     warnOfHotLane(tenant, [...path, "policy", "hot_allowlist"], tree, warn);

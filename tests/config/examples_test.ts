@@ -54,6 +54,7 @@ test("A file written for v1 loads unchanged, with warnings for the services that
     per_ip_rps: 8,
     per_ip_burst: 24,
     max_ip_entries: 20000,
+    failed_auth_cost: 5,
   });
   assert.equal(config.gateway.listen, "0.0.0.0:9001");
   assert.deepEqual(config.tenants.map((tenant) => tenant.limits.max_frame_bytes), [2048, 32768, 524288]);

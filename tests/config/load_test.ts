@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { FILE_BYTES_MAX, formatIssue, formatWarning, loadConfig, readConfig } from "../../src/config/load.ts";
-import { accepted, oneTenant, refusals, refused } from "./loading.ts";
+import { accepted, loadOptions, oneTenant, refusals, refused } from "./loading.ts";
 
 test("A failure reads as one line with file, path, wish, value and place", () => {
   const text = "version: 1\n\ntenants:\n  - id: acme\n    limits:\n      max_frame_bytes: lots\n";
@@ -34,7 +34,7 @@ test("All failures of a file are told at once, in its order, whatever their kind
 gateway:
   listen: nowhere
   ping_interval_ms: 60000
-  auth_timeout_ms: 5000
+  quotas: 5000
   idle_timeout: 90000
 tenants:
   - id: a
@@ -52,9 +52,9 @@ tenants:
     [
       "gateway.listen 3",
       "gateway.ping_interval_ms 4",
-      "gateway.auth_timeout_ms 5",
+      "gateway.quotas 5",
       "gateway.idle_timeout 6",
-      "tenants 7",
+      "tenants[0] 8",
       "tenants[0].limits.max_frame_bytes 9",
       "tenants[0].limits.max_frame_bytes 9",
       "tenants[0].policy.rules 11",
@@ -62,17 +62,20 @@ tenants:
       "tenants[0].policy.rate_limit_rps 13",
       "tenants[0].policy.ext_allowlist[0] 14",
       "tenants[0].services[0].svc 15",
+      "tenants[1] 16",
       "tenants[1].id 16",
     ],
   );
 });
 
-test("Without --dev a good file is refused with one failure that says why and what to do", () => {
-  const failures = refusals(oneTenant(), { dev: false });
-  assert.equal(failures.length, 1);
+test("Without --dev every tenant needs auth, and the failure names the tenant and says what to do", () => {
+  const failures = refusals(`${oneTenant()}  - id: other\n`, { dev: false });
+  assert.equal(failures.length, 2);
+  assert.match(failures[0] ?? "", /^tenants\[0\] needs auth, .*"acme".*--dev.* \(3, 5\)$/);
+  assert.match(failures[1] ?? "", /^tenants\[1\] needs auth, .*"other"/);
   assert.match(
-    failures[0] ?? "",
-    /^tenants cannot be served without --dev: authentication arrives .* \(2, 1\)$/,
+    refusals(oneTenant("auth: { mode: dev }"), { dev: false })[0] ?? "",
+    /^tenants\[0\]\.auth\.mode "dev" accepts anybody and needs --dev/,
   );
 });
 
@@ -191,7 +194,7 @@ test("No text makes the loader throw, and every refusal has something to say", (
   );
   fc.assert(
     fc.property(text, fc.boolean(), (text, dev) => {
-      const result = loadConfig({ text, file: "x", env: { A: "*a" }, dev });
+      const result = loadConfig(loadOptions(text, { env: { A: "*a" }, dev }));
       if (result.ok) return;
       assert.notEqual(result.failures.length, 0);
       for (const issue of result.failures) {

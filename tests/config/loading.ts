@@ -1,28 +1,44 @@
 // Short ways for the tests of this folder to load a text.
 
 import { strict as assert } from "node:assert";
-import { type ConfigIssue, formatIssue, loadConfig } from "../../src/config/load.ts";
+import { type ConfigIssue, formatIssue, loadConfig, type LoadOptions } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
 
 /** What a test may vary. */
 export interface Circumstances {
   readonly env?: Readonly<Record<string, string>>;
   readonly dev?: boolean;
+  /** Contents of the files that the text names. */
+  readonly files?: Readonly<Record<string, string>>;
+  readonly nowMs?: number;
+}
+
+/** 2026-01-01, when nothing has expired. */
+const NOW_MS = 1_767_225_600_000;
+
+/** What `loadConfig` is given. */
+export function loadOptions(text: string, circumstances: Circumstances = {}): LoadOptions {
+  const { env = {}, dev = true, files = {}, nowMs = NOW_MS } = circumstances;
+  const read = (path: string) => {
+    if (Object.hasOwn(files, path)) return new TextEncoder().encode(files[path]);
+    throw Object.assign(new Error(`no file ${path}`), { code: "ENOENT" });
+  };
+  return { text, file: "gateway.yaml", env, dev, read, nowMs };
 }
 
 /** Loads a text that must be accepted. */
 export function accepted(
   text: string,
-  { env = {}, dev = true }: Circumstances = {},
+  circumstances: Circumstances = {},
 ): { config: Config; warnings: readonly ConfigIssue[] } {
-  const result = loadConfig({ text, file: "gateway.yaml", env, dev });
+  const result = loadConfig(loadOptions(text, circumstances));
   if (!result.ok) assert.fail(result.failures.map((issue) => formatIssue("gateway.yaml", issue)).join("\n"));
   return result;
 }
 
 /** Loads a text that must be refused. */
-export function refused(text: string, { env = {}, dev = true }: Circumstances = {}): readonly ConfigIssue[] {
-  const result = loadConfig({ text, file: "gateway.yaml", env, dev });
+export function refused(text: string, circumstances: Circumstances = {}): readonly ConfigIssue[] {
+  const result = loadConfig(loadOptions(text, circumstances));
   if (result.ok) assert.fail("the text was accepted");
   assert.notEqual(result.failures.length, 0);
   return result.failures;
@@ -34,8 +50,8 @@ export function refusals(text: string, circumstances: Circumstances = {}): strin
 }
 
 /** The warnings as "path message (line, column)" lines, without the one that --dev always brings. */
-export function warned(text: string): string[] {
-  return accepted(text).warnings.filter((issue) => !issue.message.includes("--dev")).map(line);
+export function warned(text: string, circumstances: Circumstances = {}): string[] {
+  return accepted(text, circumstances).warnings.filter((issue) => !issue.message.includes("--dev")).map(line);
 }
 
 function line(issue: ConfigIssue): string {

@@ -21,8 +21,12 @@ test("A file with nothing but a tenant's id has every default of the contract", 
         per_ip_rps: 10,
         per_ip_burst: 50,
         max_ip_entries: 50000,
+        failed_auth_cost: 5,
       },
       max_connections: 0,
+      auth_timeout_ms: 5000,
+      max_header_bytes: 16384,
+      header_timeout_ms: 12000,
       trusted_proxies: [],
       client_ip_header: "x-forwarded-for",
       transport: "auto",
@@ -30,6 +34,7 @@ test("A file with nothing but a tenant's id has every default of the contract", 
     metrics: { enabled: true, path: "/metrics" },
     tenants: [{
       id: "acme",
+      origins: [],
       limits: {
         max_frame_bytes: 4096,
         max_sessions_total: 0,
@@ -67,6 +72,24 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.handshake_limit.per_ip_rps", 1, 1_000_000_000],
   ["gateway.handshake_limit.per_ip_burst", 1, 1_000_000_000],
   ["gateway.handshake_limit.max_ip_entries", 1, 10_000_000],
+  ["gateway.handshake_limit.failed_auth_cost", 0, 1000],
+  ["gateway.auth_timeout_ms", 100, 600_000],
+  ["gateway.max_header_bytes", 2048, 65_536],
+  ["gateway.header_timeout_ms", 1000, 120_000],
+  ["tenants[].auth.max_pending", 1, 1_000_000],
+  ["tenants[].auth.max_pending_per_ip", 1, 1_000_000],
+  ["tenants[].auth.expiry_warning_ms", 0, 3_600_000],
+  ["tenants[].auth.failure_delay_ms", 0, 5000],
+  ["tenants[].auth.jwt.jwks_refresh_ms", 1000, 86_400_000],
+  ["tenants[].auth.jwt.jwks_cooldown_ms", 100, 3_600_000],
+  ["tenants[].auth.jwt.jwks_timeout_ms", 50, 60_000],
+  ["tenants[].auth.jwt.jwks_max_stale_ms", 0, 2_592_000_000],
+  ["tenants[].auth.jwt.leeway_s", 0, 300],
+  ["tenants[].auth.http.timeout_ms", 50, 30_000],
+  ["tenants[].auth.http.max_concurrent", 1, 10_000],
+  ["tenants[].auth.http.max_queued", 0, 100_000],
+  ["tenants[].auth.http.cache_ttl_ms", 0, 300_000],
+  ["tenants[].auth.http.cache_max_entries", 1, 1_000_000],
   ["tenants[].limits.max_frame_bytes", 1, 16_777_216],
   ["tenants[].limits.max_sessions_total", 0, Number.MAX_SAFE_INTEGER],
   ["tenants[].limits.max_rooms_total", 0, Number.MAX_SAFE_INTEGER],
@@ -81,14 +104,29 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["tenants[].hot_services[].tick_ms", 10, 10_000, "id: 1, kind: state"],
 ];
 
+/** What a map needs besides; in `auth`, that depends on the mode. */
+function others(part: string, inner: string): string {
+  switch (part) {
+    case "tenants[]":
+      return "id: acme, ";
+    case "auth":
+      return `mode: ${/^(jwt|http):/.exec(inner)?.[1] ?? "dev"}, `;
+    case "jwt":
+      return 'algorithms: [HS256], keys: [{ secret: "0123456789abcdef0123456789abcdef" }], ';
+    case "http":
+      return 'url: "https://backend.example/", ';
+    default:
+      return "";
+  }
+}
+
 /** A file, in flow style, in which one key has a value. */
 function fileWith(path: string, value: string, companion?: string): string {
   let inner = `${value}${companion === undefined ? "" : `, ${companion}`}`;
   for (const part of path.split(".").reverse()) {
     const isList = part.endsWith("[]");
-    const others = part === "tenants[]" ? "id: acme, " : "";
     const isLeaf = inner.startsWith(value);
-    const body = isLeaf ? inner : `{ ${others}${inner} }`;
+    const body = isLeaf ? inner : `{ ${others(part, inner)}${inner} }`;
     inner = isList ? `${part.slice(0, -2)}: [${body}]` : `${part}: ${body}`;
   }
   return `{ version: 1, ${path.startsWith("tenants") ? "" : "tenants: [{ id: acme }], "}${inner} }`;

@@ -117,10 +117,9 @@ const LATER: readonly [file: (key: string) => string, keys: string][] = [
   [(key) => `${key}: {}\n${oneTenant()}`, "admin plugins extensions"],
   [
     (key) => `gateway: { ${key}: 1 }\n${oneTenant()}`,
-    "auth_timeout_ms quotas state_dir max_outbox_bytes socket_watermark_bytes",
+    "quotas state_dir max_outbox_bytes socket_watermark_bytes",
   ],
-  [(key) => `gateway: { handshake_limit: { ${key}: 1 } }\n${oneTenant()}`, "failed_auth_cost"],
-  [(key) => oneTenant(`${key}: {}`), "suspended auth origins delivery webhooks"],
+  [(key) => oneTenant(`${key}: {}`), "suspended delivery webhooks"],
   [(key) => oneTenant(`policy: { ${key}: [] }`), "quotas rules"],
   [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm http"],
   [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
