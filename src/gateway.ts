@@ -2,13 +2,16 @@
 // them and stops them, in that order; nothing here is on a message's way.
 
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { AddressFinder } from "./admission/address.ts";
 import { Admission, WS_PATH } from "./admission/admission.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { parseListen } from "./config/addresses.ts";
+import type { Certificate } from "./config/certificate.ts";
+import { CertificateWatch, describeFindings } from "./config/certificate_files.ts";
 import type { Config, TenantConfig } from "./config/schema.ts";
-import type { Log } from "./log.ts";
-import { Durations, Exporter, TenantMetrics } from "./metrics.ts";
+import type { Log, LogFields } from "./log.ts";
+import { type CertificateMetrics, Durations, Exporter, TenantMetrics } from "./metrics.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { TenantPolicy } from "./policy/policy.ts";
 import { CLOSE } from "./protocol/codes.ts";
@@ -55,6 +58,8 @@ export const SYSTEM_CLOCK: Clock = {
 
 export interface GatewayOptions {
   readonly config: Config;
+  /** What the transport was created with; null without TLS. */
+  readonly certificate: Certificate | null;
   /** Accept dev tickets. */
   readonly dev: boolean;
   readonly transport: Transport;
@@ -67,7 +72,7 @@ export interface GatewayOptions {
 }
 
 /** What a transport has to be created with for this configuration. */
-export function transportOptions(config: Config): TransportOptions {
+export function transportOptions(config: Config, certificate: Certificate | null): TransportOptions {
   // The schema has checked it.
   const { hostname, port } = parseListen(config.gateway.listen)!;
   return {
@@ -77,7 +82,7 @@ export function transportOptions(config: Config): TransportOptions {
     idleTimeoutMs: config.gateway.idle_timeout_ms,
     maxHeaderBytes: config.gateway.max_header_bytes,
     headerTimeoutMs: config.gateway.header_timeout_ms,
-    tls: null,
+    tls: certificate,
   };
 }
 
@@ -101,6 +106,8 @@ export class Gateway {
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
+  readonly #certificate: CertificateMetrics | null;
+  readonly #certificateWatch: CertificateWatch | null;
   #stopTicking: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
@@ -129,6 +136,13 @@ export class Gateway {
       dev: options.dev,
       drainRetryMs: Math.max(1000, gateway.drain_grace_ms),
     });
+    const { certificate } = options;
+    this.#certificate = certificate === null
+      ? null
+      : { expiresMs: certificate.expiresMs, renewed: 0, refused: 0 };
+    this.#certificateWatch = certificate === null || gateway.tls === undefined
+      ? null
+      : this.#watchCertificate(gateway.tls, certificate);
   }
 
   /**
@@ -159,8 +173,12 @@ export class Gateway {
         request: (request) => ops.fetch(request),
         upgrade: (request) => this.#admission.answer(request),
       });
+      this.#certificateWatch?.start();
       const limits = describeLimits(transport);
       if (limits !== null) log.warn(limits, { transport: transport.name });
+      for (const fixed of describeFixed(config, transport)) log.warn(fixed, { transport: transport.name });
+      const { certificate } = this.#options;
+      if (certificate !== null) log.info("certificate in use", describeCertificate(certificate));
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
@@ -199,6 +217,7 @@ export class Gateway {
 
   /** Drops what is still open and frees the address. */
   async stop(): Promise<void> {
+    this.#certificateWatch?.stop();
     await this.#options.transport.stop();
     this.#stopTicking?.();
     for (const tenant of this.#tenants.values()) tenant.dispatcher.stop();
@@ -216,6 +235,37 @@ export class Gateway {
       roomUsers: rooms.userCount,
       timers: this.#house.wheel.size,
     };
+  }
+
+  #watchCertificate(files: NonNullable<Config["gateway"]["tls"]>, current: Certificate): CertificateWatch {
+    const { transport, log, clock } = this.#options;
+    const metrics = this.#certificate!;
+    const refuse = (reason: string) => {
+      metrics.refused++;
+      log.error("new certificate refused, the one in use stays", {
+        reason,
+        expires: isoTime(metrics.expiresMs),
+      });
+    };
+    return new CertificateWatch({
+      files,
+      current,
+      read: (path) => readFile(path),
+      every: clock.every,
+      unixMs: clock.unixMs,
+      renewed: (certificate, warnings) => {
+        try {
+          transport.renewTls(certificate);
+        } catch (error) {
+          return refuse(error instanceof Error ? error.message : String(error));
+        }
+        metrics.renewed++;
+        metrics.expiresMs = certificate.expiresMs;
+        log.info("certificate renewed", describeCertificate(certificate));
+        if (warnings.length > 0) log.warn(describeFindings(warnings));
+      },
+      refused: (failures) => refuse(describeFindings(failures)),
+    });
   }
 
   #buildTenant(config: TenantConfig): Tenant {
@@ -279,6 +329,7 @@ export class Gateway {
       draining: () => this.#draining,
       loopLag: () => this.#loopLag,
       limiterEntries: () => this.#limiter.size,
+      certificate: this.#certificate,
     });
   }
 
@@ -304,13 +355,38 @@ function describe(tenant: TenantConfig): Record<string, string | number | readon
   };
 }
 
+/** What the configuration asks for and the runtime decides by itself. */
+function describeFixed({ gateway }: Config, { limits }: Transport): string[] {
+  const { maxHeaderBytes, headerTimeoutMs } = limits.fixed;
+  const asked = [
+    ["max_header_bytes", gateway.max_header_bytes, maxHeaderBytes],
+    ["header_timeout_ms", gateway.header_timeout_ms, headerTimeoutMs],
+  ] as const;
+  return asked.flatMap(([key, wish, fixed]) => {
+    if (fixed === undefined || fixed === wish) return [];
+    const holds = fixed === Infinity
+      ? "which bounds it nowhere"
+      : `where it is ${fixed} and cannot be changed`;
+    return [`gateway.${key} is ${wish}, but has no effect on this transport, ${holds}`];
+  });
+}
+
+function describeCertificate({ names, expiresMs, fingerprint }: Certificate): LogFields {
+  return { names, expires: isoTime(expiresMs), fingerprint };
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
 function describeLimits(transport: Transport): string | null {
-  const { pings, terminates, pauses, boundsFragments } = transport.limits;
+  const { pings, terminates, pauses, boundsFragments, renewsTls } = transport.limits;
   const lacks = [
     pings ? null : "own pings",
     terminates ? null : "ending a stalled socket",
     pauses ? null : "pausing a flood",
     boundsFragments ? null : "a bound on fragmented messages",
+    renewsTls ? null : "taking up a new certificate without a restart",
   ].filter((lack) => lack !== null);
   return lacks.length === 0
     ? null

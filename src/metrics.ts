@@ -99,6 +99,15 @@ export interface GatewayView {
   loopLag(): Durations;
   /** Entries in the handshake limiter's memory. */
   limiterEntries(): number;
+  /** The certificate in use and what became of new ones; null without TLS. */
+  readonly certificate: CertificateMetrics | null;
+}
+
+export interface CertificateMetrics {
+  /** Unix time in milliseconds. */
+  expiresMs: number;
+  renewed: number;
+  refused: number;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -219,6 +228,21 @@ export class Exporter {
       this.#gauge(name, help, () => [{ labels: {}, value: read() }]);
     gauge("draining", "1 while the gateway drains.", () => view.draining() ? 1 : 0);
     gauge("handshake_limiter_entries", "Addresses the handshake limiter remembers.", view.limiterEntries);
+    this.#gauge(
+      "tls_certificate_expiry_timestamp_seconds",
+      "Unix time at which the certificate expires.",
+      () => {
+        const { certificate } = view;
+        return certificate === null ? [] : [{ labels: {}, value: certificate.expiresMs / 1000 }];
+      },
+    );
+    this.#counter("tls_renewals_total", "Changes of the certificate's files, by result.", () => {
+      const { certificate } = view;
+      return certificate === null ? [] : [
+        { labels: { result: "renewed" }, value: certificate.renewed },
+        { labels: { result: "refused" }, value: certificate.refused },
+      ];
+    });
     gauge(
       "process_resident_memory_bytes",
       "Resident memory of the process.",

@@ -3,6 +3,7 @@
 import process from "node:process";
 import { Command, Option } from "commander";
 
+import { loadCertificate } from "../config/certificate_files.ts";
 import { Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
@@ -51,13 +52,16 @@ async function start(options: StartOptions, build: Build): Promise<number> {
   const signal = firstSignal(log);
   let gateway: Gateway;
   try {
+    const { tls } = config.gateway;
+    const certificate = tls === undefined ? null : loadCertificate(tls, SYSTEM_CLOCK.unixMs());
     const transport = createTransport(
       options.transport ?? config.gateway.transport,
-      transportOptions(config),
+      transportOptions(config, certificate),
     );
     const { version, commit } = build;
     gateway = new Gateway({
       config,
+      certificate,
       dev: options.dev,
       transport,
       log,

@@ -12,6 +12,7 @@ import { LATER_SERVICE_KINDS } from "./keys.ts";
 import { checkRelations } from "./relations.ts";
 import { type Config, configSchema, stateServiceSchema } from "./schema.ts";
 import { type MapShape, type Shape, shapeOf } from "./shape.ts";
+import { checkTls } from "./tls.ts";
 import { Tree } from "./tree.ts";
 import { findWarnings } from "./warnings.ts";
 
@@ -61,7 +62,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const listen = listenFromEnv(options.env, parsed.data?.gateway.listen);
   if (typeof listen === "object") failures.push(listen);
   const auth = checkAuth(tree, options);
-  failures.push(...auth.failures);
+  const tls = checkTls(tree, options);
+  failures.push(...auth.failures, ...tls.failures);
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
 
   const config = parsed.data;
@@ -69,7 +71,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
   for (const [index, checked] of auth.auths.entries()) {
     if (checked !== undefined) config.tenants[index]!.auth = checked;
   }
-  const warnings = [...findWarnings(config, tree, options.dev), ...auth.warnings];
+  const warnings = [...findWarnings(config, tree, options.dev), ...auth.warnings, ...tls.warnings];
   return { ok: true, config, warnings: warnings.sort(inFileOrder) };
 }
 
@@ -93,7 +95,13 @@ export async function readConfig(
   }
   const folder = dirname(path);
   const read = (name: string) => readFileSync(resolve(folder, name));
-  return loadConfig({ ...options, text, file: path, read, nowMs: Date.now() });
+  const result = loadConfig({ ...options, text, file: path, read, nowMs: Date.now() });
+  const tls = result.ok ? result.config.gateway.tls : undefined;
+  if (tls !== undefined) {
+    tls.cert_file = resolve(folder, tls.cert_file);
+    tls.key_file = resolve(folder, tls.key_file);
+  }
+  return result;
 }
 
 function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {

@@ -255,13 +255,14 @@ class BunTransport implements Transport {
   // that its successor misses only who was connecting in that instant (one or two of eight that never stop trying).
   renewTls(tls: TlsPair): void {
     const former = this.#server!;
+    const { port } = former; // a stopped server has none
     const stopped = former.stop(false);
     this.#former.add(former);
     void stopped.then(() => this.#former.delete(former));
     try {
-      this.#server = this.#serve(former.port, tls);
+      this.#server = this.#serve(port, tls);
     } catch (error) {
-      this.#server = this.#serve(former.port, this.#tls);
+      this.#server = this.#serve(port, this.#tls);
       throw error;
     }
     this.#tls = tls;

@@ -195,7 +195,7 @@ class DenoTransport implements Transport {
   }
 
   renewTls(_tls: TlsPair): void {
-    throw new Error("Deno's own server takes no other certificate while it runs");
+    throw new Error("Deno's own server takes no new certificate: restart to use it");
   }
 
   afterTurn(task: () => void): void {

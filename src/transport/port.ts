@@ -96,7 +96,7 @@ export interface TransportOptions {
   readonly maxMessageBytes: number;
   /** Silence after which an adapter that keeps time itself (native Deno) ends a link; others ignore it. */
   readonly idleTimeoutMs: number;
-  /** Largest head of a request in bytes, over its first line and all headers; a larger one is refused with 431. */
+  /** Largest head of a request in bytes, first line and headers, give or take their separators; above it: 431. */
   readonly maxHeaderBytes: number;
   /** Time for a request's head to arrive, and before it for the TLS handshake; then the connection is dropped. */
   readonly headerTimeoutMs: number;

@@ -207,6 +207,7 @@ export class House {
     this.gateway = new Gateway({
       config: accepted(text).config,
       dev: options.dev ?? true,
+      certificate: null,
       transport: this.transport,
       log,
       build: { version: "0" },

@@ -15,10 +15,12 @@ import type {
   UpgradeRequest,
   WireFrame,
 } from "../../src/transport/port.ts";
+import { makePair } from "../certificates.ts";
 import { strictly } from "../uncaught.ts";
 import { closePayload, frame, handshake, OP, type Peer, RawClient, within } from "../raw_client.ts";
 
 const MAX_MESSAGE_BYTES = 100_000;
+const MAX_HEADER_BYTES = 8_192;
 const UNMASKED = "an unmasked frame";
 const STALL_BYTES = 32 * 1024 * 1024;
 
@@ -145,23 +147,28 @@ export interface Quirks {
   readonly tellsViolations: boolean;
   /** False: frames that are not masked are taken. */
   readonly refusesUnmasked: boolean;
+  /** Status for a head that is too large. */
+  readonly tooLarge: number;
 }
 
 /** Registers the suite for one adapter, on plain TCP or on TLS. */
 export function contract(
   name: Transport["name"],
   create: (options: TransportOptions) => Transport,
-  { tellsViolations = true, refusesUnmasked = true, tls = null }: Partial<Quirks> & {
-    readonly tls?: TlsPair | null;
-  } = {},
+  { tls = null, ...differences }: Partial<Quirks> & { readonly tls?: TlsPair | null } = {},
 ): void {
-  const quirks: Quirks = { tellsViolations, refusesUnmasked };
+  const quirks: Quirks = {
+    tellsViolations: true,
+    refusesUnmasked: true,
+    tooLarge: 431,
+    ...differences,
+  };
   const options: TransportOptions = {
     hostname: "127.0.0.1",
     port: 0,
     maxMessageBytes: MAX_MESSAGE_BYTES,
     idleTimeoutMs: 60_000,
-    maxHeaderBytes: 16_384,
+    maxHeaderBytes: MAX_HEADER_BYTES,
     headerTimeoutMs: 12_000,
     tls,
   };
@@ -443,6 +450,159 @@ export function contract(
     assert.equal(house.requests.filter((request) => request.header("x-huge") !== null).length, 0);
     await house.alive();
   });
+
+  for (
+    const [where, head] of [
+      ["the address", (bytes: number) => handshake(`/?${"a".repeat(bytes)}`)],
+      ["a header", (bytes: number) => handshake("/", { "x-big": "a".repeat(bytes) })],
+      ["many headers", (bytes: number) => handshake("/", fewHeaders(bytes))],
+    ] as const
+  ) {
+    it(`a head that is too large by ${where} is refused, one below the limit is not`, async (house) => {
+      const most = limits.fixed.maxHeaderBytes ?? MAX_HEADER_BYTES;
+      const fits = await RawClient.connect(house.peer);
+      fits.send(head(most - 500));
+      assert.equal((await fits.head()).status, 101);
+      fits.destroy();
+      const asked = house.requests.length;
+      for (const bytes of [most + 500, most * 4]) {
+        const client = await RawClient.connect(house.peer);
+        client.send(head(bytes));
+        assert.equal((await client.head()).status, quirks.tooLarge);
+        client.end();
+        await within(client.gone, "the end of a connection whose head is too large");
+      }
+      assert.equal(house.requests.length, asked);
+      await house.alive();
+    });
+  }
+
+  it("a request with 90 headers is served, one with 300 is refused", async (house) => {
+    const headers = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`x-${i}`, "y"]));
+    for (const upgrade of ["websocket", null]) {
+      const many = await RawClient.connect(house.peer);
+      many.send(handshake("/", { ...headers(90), upgrade }));
+      assert.equal((await many.head()).status, upgrade === null ? 200 : 101);
+      many.destroy();
+      const tooMany = await RawClient.connect(house.peer);
+      tooMany.send(handshake("/", { ...headers(300), upgrade }));
+      assert.equal((await tooMany.head()).status, quirks.tooLarge);
+      tooMany.destroy();
+    }
+    await house.alive();
+  });
+
+  it("what smuggles a second request or header into a first one is refused", async (house) => {
+    const cases = [
+      "GET / HTTP/1.1\r\nhost: a\r\nx: a\r\n b: folded\r\n\r\n",
+      "GET / HTTP/1.1\r\nhost: a\r\nx: a\0b\r\n\r\n",
+      "GET / HTTP/1.1\r\nhost: a\r\nx : spaced\r\n\r\n",
+      "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc",
+      "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +3\r\n\r\nabc",
+      "GET /a b HTTP/1.1\r\nhost: a\r\n\r\n",
+    ];
+    let served = 0;
+    house.request = () => new Response(String(++served));
+    for (const bytes of cases) {
+      const client = await RawClient.connect(house.peer);
+      client.send(bytes);
+      const { status } = await client.head();
+      assert.ok(status >= 400, `${JSON.stringify(bytes)} was answered with ${status}`);
+      client.destroy();
+    }
+    assert.equal(served, 0);
+    await house.alive();
+  });
+
+  // TLS
+
+  if (tls !== null) {
+    const other = makePair("renewed");
+
+    it("bytes that are no TLS end their connection and nobody else's", async (house) => {
+      const { client, recorder } = await house.pair();
+      for (
+        const bytes of ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", "\x16\x03\x01\xff\xff", "\0".repeat(20_000)]
+      ) {
+        const stranger = await RawClient.connect(house.port);
+        stranger.send(Buffer.from(bytes, "latin1"));
+        stranger.end();
+        await within(stranger.gone, "the end of a connection without TLS");
+        assert.ok(!(await stranger.rest()).includes("200"));
+      }
+      const left = await RawClient.connect(house.port);
+      left.send("\x16\x03");
+      left.reset();
+      client.text("still here");
+      assert.equal((await recorder.next("text")).text, "still here");
+      client.destroy();
+      await house.alive();
+    });
+
+    it("a renewed certificate is for new connections, and living links talk on", async (house) => {
+      const old = await house.pair();
+      assert.equal(old.client.certificateName, "contract");
+      const { next } = turns(house, old);
+      await next();
+      if (!limits.renewsTls) {
+        assert.throws(() => house.transport.renewTls(other));
+        await next();
+        assert.equal((await RawClient.connect(house.peer)).certificateName, "contract");
+        return;
+      }
+      // Half a request and an unanswered one, for what is under way lives on too.
+      const half = await RawClient.connect(house.peer);
+      half.send("GET / HTTP/1.1\r\nho");
+      let answer!: (answer: UpgradeAnswer) => void;
+      const asked = new Promise<void>((resolve) => {
+        house.upgrade = () => {
+          resolve();
+          return new Promise((give) => answer = give);
+        };
+      });
+      const waiting = await RawClient.connect(house.peer);
+      waiting.send(handshake("/"));
+      await within(asked, "the door being asked");
+
+      for (const [pair, name] of [[other, "renewed"], [tls, "contract"], [other, "renewed"]] as const) {
+        house.transport.renewTls(pair);
+        await next();
+        const fresh = await RawClient.connect({ port: house.port, ca: pair.cert });
+        assert.equal(fresh.certificateName, name);
+        fresh.destroy();
+      }
+      half.send("st: a\r\n\r\n");
+      assert.equal((await half.head()).status, 200);
+      answer(house.accept());
+      assert.equal((await waiting.head()).status, 101);
+      house.upgrade = () => house.accept();
+      for (const client of [half, waiting, old.client]) client.destroy();
+      await within(old.recorder.closed, "the close of the oldest link");
+    });
+
+    it("after renewals stop ends the links of every certificate and frees the port", async (house) => {
+      if (!limits.renewsTls) return assert.throws(() => house.transport.renewTls(other));
+      const pairs = [await house.pair()];
+      for (const pair of [other, tls]) {
+        house.transport.renewTls(pair);
+        (house as { peer: Peer }).peer = { port: house.port, ca: pair.cert };
+        pairs.push(await house.pair());
+      }
+      await within(house.transport.stop(), "stop", 2_000);
+      for (const { client, recorder } of pairs) {
+        assert.equal((await within(recorder.closed, "close")).code, 1006);
+        await within(client.gone, "the end of a stopped connection");
+      }
+      await assert.rejects(RawClient.connect(house.port));
+    });
+
+    it("a pair that cannot be used changes nothing where the runtime refuses it", async (house) => {
+      if (name !== "bun") return await house.alive(); // the contract asks for checked pairs only
+      assert.throws(() => house.transport.renewTls({ cert: "no certificate", key: "no key" }));
+      await house.alive();
+    });
+  }
 
   // Messages
 
@@ -1091,6 +1251,28 @@ export function contract(
     assert.equal(typeof transport.limits.pings, "boolean");
     await transport.stop();
   });
+}
+
+/** Headers of this size together, few enough for every runtime. */
+function fewHeaders(bytes: number): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`x${i}`, "a".repeat(bytes / 50 - 5)]));
+}
+
+/** A link whose two ends can be asked to exchange one more message each. */
+function turns(
+  house: House,
+  { client, recorder, link }: Awaited<ReturnType<House["pair"]>>,
+): { next: () => Promise<void> } {
+  let turn = 0;
+  return {
+    next: async () => {
+      const text = `${house.port} ${++turn}`;
+      client.text(text);
+      assert.equal((await recorder.next("text")).text, text);
+      link.write([wireFrame(text)], 1);
+      assert.equal(await client.nextText(), text);
+    },
+  };
 }
 
 function throwSecret(): never {

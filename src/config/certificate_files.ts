@@ -1,7 +1,8 @@
-// Looks at a certificate's files again and again, and tells when they hold another pair. Reading two small files is
+// A certificate's files in a running gateway: read at its start, then looked at again and again. Reading two small files is
 // cheaper than being clever about what changed: it sees renames, swapped symlinks (certbot, Kubernetes) and files that
 // are written in place alike, on every file system.
 
+import { readFileSync } from "node:fs";
 import {
   type Certificate,
   type CertificateFiles,
@@ -10,6 +11,28 @@ import {
   fileContent,
   type Finding,
 } from "./certificate.ts";
+
+/**
+ * Reads the pair that a gateway starts with.
+ * @throws when it cannot be used: one line that names the key and the cause
+ */
+export function loadCertificate(files: CertificateFiles, nowMs: number): Certificate {
+  const [cert, key] = [files.cert_file, files.key_file].map((path): FileContent => {
+    try {
+      return fileContent(readFileSync(path));
+    } catch (error) {
+      return fileContent({ error });
+    }
+  }) as [FileContent, FileContent];
+  const verdict = checkCertificate({ cert, key }, nowMs);
+  if (verdict.ok) return verdict.certificate;
+  throw new Error(`Cannot serve TLS: ${describeFindings(verdict.failures)}`);
+}
+
+/** Findings in one line. */
+export function describeFindings(findings: readonly Finding[]): string {
+  return findings.map(({ key, message }) => `gateway.tls.${key} ${message}`).join("; ");
+}
 
 export interface CertificateWatchOptions {
   readonly files: CertificateFiles;
