@@ -78,12 +78,13 @@ export class Client {
 
   /** Connects; what comes first is the caller's to read. */
   static async connect(gateway: GatewayProcess, options: ClientOptions = {}): Promise<Client> {
-    const url = `ws://127.0.0.1:${gateway.port}${target(options)}`;
+    const url = `${gateway.origin.replace("http", "ws")}${target(options)}`;
     const { kind = "ws", cbor = false, headers = {} } = options;
     const protocols = cbor ? [CBOR] : [];
+    const trust = gateway.ca === null ? {} : { ca: gateway.ca };
     const socket = kind === "own"
       ? new WebSocket(url, protocols)
-      : new WsWebSocket(url, protocols, { headers }) as unknown as WebSocket;
+      : new WsWebSocket(url, protocols, { headers, ...trust }) as unknown as WebSocket;
     const client = new Client(socket, cbor);
     await within(
       new Promise<void>((resolve, reject) => {

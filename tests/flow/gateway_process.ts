@@ -11,7 +11,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { within } from "../raw_client.ts";
+import { type Peer, RawClient, within } from "../raw_client.ts";
 import { Metrics } from "./metrics_text.ts";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
@@ -43,6 +43,10 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Lines on stderr that are no fault. */
   readonly mayComplain?: boolean;
+  /** Files beside the configuration, by name. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** The certificate that the gateway has, where it speaks TLS. */
+  readonly ca?: string;
 }
 
 /** A command of wsPrism that has ended. */
@@ -159,6 +163,8 @@ export class GatewayProcess {
   readonly exited: Promise<number>;
   stderr = "";
   port = 0;
+  /** What clients trust; null without TLS. */
+  ca: string | null;
   readonly #child: ChildProcess;
   readonly #folder: Folder;
   readonly #mayComplain: boolean;
@@ -192,8 +198,11 @@ export class GatewayProcess {
     }
   }
 
-  private constructor(config: string, { args = [], env, mayComplain = false }: StartOptions) {
+  private constructor(config: string, options: StartOptions) {
+    const { args = [], env, mayComplain = false, files = {}, ca = null } = options;
     this.#folder = new Folder();
+    this.ca = ca;
+    for (const [name, text] of Object.entries(files)) this.#folder.write(name, text);
     this.#mayComplain = mayComplain;
     const file = this.#folder.write("wsprism.yaml", config);
     const transport = NATIVE_DENO && !args.includes("--transport") ? ["--transport", "native"] : [];
@@ -214,7 +223,17 @@ export class GatewayProcess {
   }
 
   get origin(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.ca === null ? "http" : "https"}://127.0.0.1:${this.port}`;
+  }
+
+  /** Where raw clients connect. */
+  get peer(): Peer {
+    return this.ca === null ? { port: this.port } : { port: this.port, ca: this.ca };
+  }
+
+  /** Where its configuration stands. */
+  get folder(): string {
+    return this.#folder.path;
   }
 
   /** The log as text, for what must not be in it. */
@@ -244,8 +263,21 @@ export class GatewayProcess {
 
   /** An HTTP answer of the gateway. */
   async get(path: string): Promise<{ status: number; headers: Headers; body: string }> {
+    if (this.ca !== null) return await this.#getSecurely(path);
     const answer = await within(fetch(`${this.origin}${path}`), `the answer to GET ${path}`);
     return { status: answer.status, headers: answer.headers, body: await answer.text() };
+  }
+
+  // What `fetch` trusts is told differently on each runtime.
+  async #getSecurely(path: string): Promise<{ status: number; headers: Headers; body: string }> {
+    const client = await RawClient.connect(this.peer);
+    client.send(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n`);
+    const head = await client.head();
+    const body = head.headers.has("transfer-encoding")
+      ? unchunked(await client.rest())
+      : await client.body(head);
+    client.destroy();
+    return { status: head.status, headers: new Headers([...head.headers]), body };
   }
 
   async metrics(): Promise<Metrics> {
@@ -343,6 +375,12 @@ export function lastly(gateway: GatewayProcess): void {
     await gateway.empty();
     await gateway.stop();
   });
+}
+
+function unchunked(text: string): string {
+  const size = parseInt(text, 16);
+  const start = text.indexOf("\r\n") + 2;
+  return size > 0 ? text.slice(start, start + size) + unchunked(text.slice(start + size + 2)) : "";
 }
 
 /** Asks until the answer is not null; fails with `what` after the deadline. */
