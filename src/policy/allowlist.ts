@@ -18,6 +18,22 @@ export class ExtAllowlist {
     }
   }
 
+  /** What both this list and the entries allow. */
+  within(entries: readonly string[]): ExtAllowlist {
+    const other = new ExtAllowlist(entries), both = new ExtAllowlist([]);
+    for (const [svc, theirs] of other.#types) {
+      const ours = this.#types.get(svc);
+      if (ours === undefined) continue;
+      const types = ours === null
+        ? theirs
+        : theirs === null
+        ? ours
+        : new Set([...theirs].filter((t) => ours.has(t)));
+      both.#types.set(svc, types);
+    }
+    return both;
+  }
+
   allows(svc: string, type: string): boolean {
     const types = this.#types.get(svc);
     return types === null || (types !== undefined && types.has(type));
@@ -40,6 +56,21 @@ export class HotAllowlist {
       if (opcode === "*") this.#rows[svcId] = ALL;
       else if (row !== ALL) (this.#rows[svcId] = row ?? new Uint8Array(256))[Number(opcode)] = 1;
     }
+  }
+
+  /** What both this list and the entries allow. */
+  within(entries: readonly string[]): HotAllowlist {
+    const other = new HotAllowlist(entries), both = new HotAllowlist([]);
+    other.#rows.forEach((theirs, svcId) => {
+      const ours = this.#rows[svcId];
+      if (ours === undefined || theirs === undefined) return;
+      both.#rows[svcId] = ours === ALL
+        ? theirs
+        : theirs === ALL
+        ? ours
+        : ours.map((bit, i) => bit & theirs[i]!);
+    });
+    return both;
   }
 
   allows(svcId: number, opcode: number): boolean {

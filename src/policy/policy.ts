@@ -5,6 +5,7 @@
 import type { TenantConfig } from "../config/schema.ts";
 import { CLOSE, refusal } from "../protocol/codes.ts";
 import { ExtAllowlist, HotAllowlist } from "./allowlist.ts";
+import type { Narrowing } from "./narrowing.ts";
 import { Rate } from "./rate.ts";
 
 /** Why a message was refused, as metrics name it. */
@@ -26,6 +27,11 @@ export const NO_ACTIVE_ROOM = refusal(
   "no active room: join one before sending on the hot lane",
 );
 
+export const ROOM_NOT_ALLOWED = refusal("NOT_ALLOWED", "the session's ticket is not for this room");
+
+/** Narrowed policies that a tenant keeps for sessions to share; tickets usually differ by role, not by user. */
+const NARROWED_MAX = 256;
+
 /** A bucket's state (see rate.ts); a session keeps its own. */
 export interface Bucket {
   rateFullAt: number;
@@ -43,20 +49,47 @@ export class TenantPolicy {
   /** How many refusals a session is told, in scope `tenant`, where nothing else bounds them. */
   readonly #refusalRate: Rate | null;
   readonly #tenantRate: Rate | null;
-  readonly #tenantBucket: Bucket = { rateFullAt: 0 };
+  readonly #tenantBucket: Bucket;
+  readonly #config: TenantConfig;
+  /** By what narrows, oldest first. */
+  readonly #narrowed = new Map<string, TenantPolicy>();
 
-  constructor(config: TenantConfig) {
+  /** @param narrowed the tenant's own policy, and what a ticket takes away from it */
+  constructor(config: TenantConfig, narrowed?: { readonly whole: TenantPolicy; readonly by: Narrowing }) {
     const { policy, limits } = config;
-    this.maxFrameBytes = limits.max_frame_bytes;
+    const by = narrowed?.by, whole = narrowed?.whole ?? null;
+    this.#config = config;
+    this.maxFrameBytes = Math.min(limits.max_frame_bytes, by?.limits?.max_frame_bytes ?? Infinity);
     this.answersHotErrors = policy.hot_error_mode === "sys_error";
     this.hotRequiresActiveRoom = policy.hot_requires_active_room;
-    this.#ext = new ExtAllowlist(policy.ext_allowlist);
-    this.#hot = new HotAllowlist(policy.hot_allowlist);
+    const ext = whole === null ? new ExtAllowlist(policy.ext_allowlist) : whole.#ext;
+    const hot = whole === null ? new HotAllowlist(policy.hot_allowlist) : whole.#hot;
+    this.#ext = by?.ext ? ext.within(by.ext) : ext;
+    this.#hot = by?.hot ? hot.within(by.hot) : hot;
     const scope = policy.rate_limit_scope;
     const rate = new Rate(policy.rate_limit_rps, policy.rate_limit_burst);
-    this.#sessionRate = scope === "tenant" ? null : rate;
-    this.#refusalRate = scope === "tenant" ? rate : null;
+    const { rate_limit_rps: rps, rate_limit_burst: burst } = by?.limits ?? {};
+    const ownRate = rps === undefined && burst === undefined ? null : new Rate(
+      Math.min(policy.rate_limit_rps, rps ?? Infinity),
+      Math.min(policy.rate_limit_burst, burst ?? Infinity),
+    );
+    this.#sessionRate = ownRate ?? (scope === "tenant" ? null : rate);
+    this.#refusalRate = scope === "tenant" && ownRate === null ? rate : null;
     this.#tenantRate = scope === "connection" ? null : rate;
+    this.#tenantBucket = whole === null ? { rateFullAt: 0 } : whole.#tenantBucket;
+  }
+
+  /** The policy of a session whose ticket takes something away; sessions that lose the same share one. */
+  narrowed(by: Narrowing): TenantPolicy {
+    if (by.ext === null && by.hot === null && by.limits === null) return this;
+    const key = JSON.stringify([by.ext, by.hot, by.limits]);
+    let policy = this.#narrowed.get(key);
+    if (policy === undefined) {
+      policy = new TenantPolicy(this.#config, { whole: this, by });
+      this.#narrowed.set(key, policy);
+      if (this.#narrowed.size > NARROWED_MAX) this.#narrowed.delete(this.#narrowed.keys().next().value!);
+    }
+    return policy;
   }
 
   /**

@@ -23,6 +23,12 @@ export class Rate {
     return wait > this.#intervalMs * 1e-6 ? wait : 0;
   }
 
+  /** The bucket's state after `count` tokens are taken, there or not; it owes `count` at most. */
+  takeMany(fullAt: number, now: number, count: number): number {
+    const taken = Math.max(fullAt, now) + this.#intervalMs * count;
+    return Math.min(taken, now + this.#burstMs + this.#intervalMs * count);
+  }
+
   /** The bucket's state after a token is taken; ask `waitMs` first. */
   take(fullAt: number, now: number): number {
     return Math.max(fullAt, now) + this.#intervalMs;
