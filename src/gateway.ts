@@ -4,15 +4,22 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { AddressFinder } from "./admission/address.ts";
-import { Admission, WS_PATH } from "./admission/admission.ts";
+import { Admission, type Gate, WS_PATH } from "./admission/admission.ts";
+import { Delay } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
+import { buildLobby } from "./admission/lobby.ts";
+import { OriginRule } from "./admission/origin.ts";
+import { Retry, SPREAD_MS } from "./admission/retry.ts";
+import { TenantAuth } from "./admission/tenant_auth.ts";
+import { DEV_AUTH, verifierFor } from "./admission/verifiers.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import { CertificateWatch, describeFindings } from "./config/certificate_files.ts";
 import type { Config, TenantConfig } from "./config/schema.ts";
-import type { Log, LogFields } from "./log.ts";
+import type { Log } from "./log.ts";
 import { type CertificateMetrics, Durations, Exporter, TenantMetrics } from "./metrics.ts";
 import { opsRoutes } from "./ops/http.ts";
+import { describe, describeCertificate, describeFixed, describeLimits, isoTime } from "./ops/start_report.ts";
 import { TenantPolicy } from "./policy/policy.ts";
 import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
@@ -44,6 +51,8 @@ export interface Clock {
   readonly every: Every;
   /** A new id, hard to guess, 16 characters of hexadecimal. */
   readonly newId: () => string;
+  /** 0 up to, not including, 1; need not be hard to guess. */
+  readonly random: () => number;
 }
 
 export const SYSTEM_CLOCK: Clock = {
@@ -54,6 +63,7 @@ export const SYSTEM_CLOCK: Clock = {
     return () => clearInterval(timer);
   },
   newId: () => randomBytes(8).toString("hex"),
+  random: () => Math.random(),
 };
 
 export interface GatewayOptions {
@@ -101,6 +111,7 @@ const OUTBOX: Omit<OutboxLimits, "sendTimeoutMs"> = {
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #tenants = new Map<string, Tenant>();
+  readonly #gates = new Map<string, Gate>();
   readonly #house: House;
   readonly #limiter: HandshakeLimiter;
   readonly #admission: Admission;
@@ -115,7 +126,7 @@ export class Gateway {
     const { config, transport, log, clock } = options;
     const { gateway } = config;
     this.#house = {
-      totals: { sessions: 0, links: 0, maxSessions: gateway.max_connections },
+      totals: { sessions: 0, links: 0, pending: 0, maxSessions: gateway.max_connections },
       wheel: new TimerWheel(clock.now),
       flusher: new Flusher({ afterTurn: (task) => transport.afterTurn(task), now: clock.now }),
       log,
@@ -124,16 +135,17 @@ export class Gateway {
       pingIntervalMs: gateway.ping_interval_ms,
       idleTimeoutMs: transport.limits.pings ? gateway.idle_timeout_ms : 0,
     };
-    for (const tenant of config.tenants) this.#tenants.set(tenant.id, this.#buildTenant(tenant));
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
+    for (const tenant of config.tenants) this.#addTenant(tenant);
     this.#admission = new Admission({
-      tenants: this.#tenants,
+      gates: this.#gates,
       limiter: this.#limiter,
       addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
+      delay: new Delay(this.#house.wheel),
+      retry: new Retry(clock.random),
       log,
       now: clock.now,
       newId: clock.newId,
-      dev: options.dev,
       drainRetryMs: Math.max(1000, gateway.drain_grace_ms),
     });
     const { certificate } = options;
@@ -174,9 +186,11 @@ export class Gateway {
         upgrade: (request) => this.#admission.answer(request),
       });
       this.#certificateWatch?.start();
-      const limits = describeLimits(transport);
+      const limits = describeLimits(transport.limits);
       if (limits !== null) log.warn(limits, { transport: transport.name });
-      for (const fixed of describeFixed(config, transport)) log.warn(fixed, { transport: transport.name });
+      for (const fixed of describeFixed(config, transport.limits.fixed)) {
+        log.warn(fixed, { transport: transport.name });
+      }
       const { certificate } = this.#options;
       if (certificate !== null) log.info("certificate in use", describeCertificate(certificate));
       log.info("listening", { ...address, transport: transport.name, ...build });
@@ -200,7 +214,12 @@ export class Gateway {
     const sessions = [...this.#tenants.values()].flatMap((tenant) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
     const endsAfter = (i: number) => graceMs * (i + 1) / sessions.length;
-    sessions.forEach((session, i) => session.deliver(sysDraining(session.traceId, Math.ceil(endsAfter(i)))));
+    // Their ends are spread over the grace already; where that is short, their return is.
+    const spreadMs = Math.max(0, SPREAD_MS.one - graceMs);
+    sessions.forEach((session, i) => {
+      const retryAfterMs = Math.ceil(endsAfter(i) + clock.random() * spreadMs);
+      session.deliver(sysDraining(session.traceId, retryAfterMs));
+    });
     const since = clock.now();
     let next = 0;
     await this.#poll(() => {
@@ -268,13 +287,38 @@ export class Gateway {
     });
   }
 
-  #buildTenant(config: TenantConfig): Tenant {
+  #addTenant(config: TenantConfig): void {
+    const metrics = new TenantMetrics(LANE_NAMES.length);
+    const auth = this.#buildAuth(config, metrics);
+    const tenant = this.#buildTenant(config, auth, metrics);
+    const lobby = buildLobby(auth, {
+      totals: this.#house.totals,
+      wheel: this.#house.wheel,
+      metrics,
+      timeoutMs: this.#options.config.gateway.auth_timeout_ms,
+    });
+    this.#tenants.set(config.id, tenant);
+    this.#gates.set(config.id, { tenant, auth, origins: new OriginRule(config.origins), lobby });
+  }
+
+  #buildAuth({ id, auth }: TenantConfig, metrics: TenantMetrics): TenantAuth {
+    const { dev, log, clock } = this.#options;
+    if (auth === undefined && !dev) throw new Error(`Cannot serve tenant "${id}": it has no auth`);
+    const { now, unixMs } = clock;
+    return new TenantAuth({
+      verifier: verifierFor({ tenant: id, config: auth ?? DEV_AUTH, fetch, now, unixMs, log }),
+      config: auth ?? DEV_AUTH,
+      metrics,
+      charge: (addressGroup) => this.#limiter.charge(addressGroup, now()),
+    });
+  }
+
+  #buildTenant(config: TenantConfig, authenticator: TenantAuth, metrics: TenantMetrics): Tenant {
     const { limits } = config;
     const rooms = new Rooms(limits);
     rooms.watch(presence);
     const { sessions } = config.policy;
     const policy = new TenantPolicy(config);
-    const metrics = new TenantMetrics(LANE_NAMES.length);
     const dispatcher = new Dispatcher(this.#extServices(config), this.#hotServices(config, rooms));
     const { log, now, unixMs } = this.#house;
     const maxPending = limits.max_pending_per_session;
@@ -283,13 +327,14 @@ export class Gateway {
       policy,
       rooms,
       dispatcher,
-      intake: new Intake({ policy, dispatcher, metrics, maxPending, log, now, unixMs }),
+      intake: new Intake({ dispatcher, metrics, maxPending, log, now, unixMs }),
       registry: new Registry<Session>({
         maxSessions: limits.max_sessions_total,
         maxPerAddress: limits.max_sessions_per_ip,
         maxPerUser: sessions.max_sessions_per_user,
         onExceed: sessions.on_exceed,
       }, this.#house.totals),
+      authenticator,
       metrics,
       outbox: { ...OUTBOX, sendTimeoutMs: this.#options.config.gateway.writer_send_timeout_ms },
       house: this.#house,
@@ -322,6 +367,7 @@ export class Gateway {
         id,
         metrics,
         rooms: () => rooms.size,
+        pending: () => this.#gates.get(id)!.lobby?.size ?? 0,
       })),
       strayRejections: this.#admission.strayRejections,
       laneNames: LANE_NAMES,
@@ -344,51 +390,4 @@ export class Gateway {
       });
     });
   }
-}
-
-function describe(tenant: TenantConfig): Record<string, string | number | readonly string[]> {
-  return {
-    tenant: tenant.id,
-    services: ["room", ...tenant.services.map(({ svc }) => svc)],
-    hot_services: tenant.hot_services.map(({ id, kind }) => `${id}:${kind}`),
-    max_frame_bytes: tenant.limits.max_frame_bytes,
-  };
-}
-
-/** What the configuration asks for and the runtime decides by itself. */
-function describeFixed({ gateway }: Config, { limits }: Transport): string[] {
-  const { maxHeaderBytes, headerTimeoutMs } = limits.fixed;
-  const asked = [
-    ["max_header_bytes", gateway.max_header_bytes, maxHeaderBytes],
-    ["header_timeout_ms", gateway.header_timeout_ms, headerTimeoutMs],
-  ] as const;
-  return asked.flatMap(([key, wish, fixed]) => {
-    if (fixed === undefined || fixed === wish) return [];
-    const holds = fixed === Infinity
-      ? "which bounds it nowhere"
-      : `where it is ${fixed} and cannot be changed`;
-    return [`gateway.${key} is ${wish}, but has no effect on this transport, ${holds}`];
-  });
-}
-
-function describeCertificate({ names, expiresMs, fingerprint }: Certificate): LogFields {
-  return { names, expires: isoTime(expiresMs), fingerprint };
-}
-
-function isoTime(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-function describeLimits(transport: Transport): string | null {
-  const { pings, terminates, pauses, boundsFragments, renewsTls } = transport.limits;
-  const lacks = [
-    pings ? null : "own pings",
-    terminates ? null : "ending a stalled socket",
-    pauses ? null : "pausing a flood",
-    boundsFragments ? null : "a bound on fragmented messages",
-    renewsTls ? null : "taking up a new certificate without a restart",
-  ].filter((lack) => lack !== null);
-  return lacks.length === 0
-    ? null
-    : `this transport lacks ${lacks.join(", ")}: keep it off the open internet`;
 }

@@ -59,6 +59,8 @@ export class TenantMetrics {
   readonly upgrades = new Counts();
   /** By `reason`. */
   readonly handshakeRejections = new Counts();
+  /** By `way` and `outcome`: tickets verified, or not. */
+  readonly tickets = new Counts();
   readonly in = { ext: new Traffic(), hot: new Traffic() };
   /** By the outbox's lanes, in its order. */
   readonly out: readonly Traffic[];
@@ -87,6 +89,8 @@ export interface TenantView {
   readonly id: string;
   readonly metrics: TenantMetrics;
   rooms(): number;
+  /** Links that have not sent their ticket yet. */
+  pending(): number;
 }
 
 export interface GatewayView {
@@ -172,6 +176,11 @@ export class Exporter {
       yield* counts((t) => t.handshakeRejections)();
     });
     this.#counter(
+      "tickets_total",
+      "Tickets looked at, by the way they came and the outcome.",
+      counts((t) => t.tickets),
+    );
+    this.#counter(
       "decode_errors_total",
       "Inbound messages that could not be read.",
       one((t) => t.decodeErrors),
@@ -209,6 +218,9 @@ export class Exporter {
     this.#counter("bytes_out_total", "Payload bytes written, by lane.", traffic("bytes", "out"));
     this.#gauge("rooms_active", "Rooms with at least one member.", function* () {
       for (const tenant of view.tenants) yield { labels: { tenant: tenant.id }, value: tenant.rooms() };
+    });
+    this.#gauge("pending_links", "Links that have not sent their ticket yet.", function* () {
+      for (const tenant of view.tenants) yield { labels: { tenant: tenant.id }, value: tenant.pending() };
     });
     this.#histogram(
       "dispatch_duration_seconds",

@@ -40,6 +40,13 @@ export class AddressFinder {
     return nearest;
   }
 
+  /** What limits count an address under: itself, or its /64 network, of which one host can have all addresses. */
+  group(address: string): string {
+    if (!address.includes(":") || !ipaddr.IPv6.isValid(address)) return address;
+    const parts = ipaddr.IPv6.parse(address).parts.slice(0, 4);
+    return `${parts.map((part) => part.toString(16)).join(":")}::/64`;
+  }
+
   #isTrusted(text: string): boolean {
     if (!ipaddr.isValid(text)) return false;
     const address = ipaddr.process(text);

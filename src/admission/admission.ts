@@ -1,16 +1,24 @@
-// Who may connect. The checks run from cheap to dear: draining, limiter, tenant, capacity, and only then
-// the ticket. A refusal is an HTTP answer with a JSON body, given before the upgrade.
+// Who may connect. The checks run from cheap to dear: draining, the limiter, tenant, origin, capacity, and only then
+// the ticket. A refusal is an HTTP answer with a JSON body, given before the upgrade; that to a bad ticket comes a
+// moment later.
 
 import type { Log } from "../log.ts";
-import { Counts, type TenantMetrics } from "../metrics.ts";
+import { Counts } from "../metrics.ts";
 import type { ErrorCode } from "../protocol/codes.ts";
 import { NAME_PATTERN, NAME_RULE, SUBPROTOCOL_CBOR, SUBPROTOCOL_JSON } from "../protocol/limits.ts";
+import type { Grant } from "../session/grant.ts";
 import { Session } from "../session/session.ts";
 import type { Tenant } from "../session/tenant.ts";
 import type { UpgradeAnswer, UpgradeRequest } from "../transport/port.ts";
 import type { AddressFinder } from "./address.ts";
+import type { Delay } from "./delay.ts";
 import type { HandshakeLimiter } from "./limiter.ts";
-import { devUser, findTicket } from "./ticket.ts";
+import { Arrival, type Lobby } from "./lobby.ts";
+import type { OriginRule } from "./origin.ts";
+import { type Retry, SPREAD_MS } from "./retry.ts";
+import type { Outcome, TenantAuth } from "./tenant_auth.ts";
+import { findTicket } from "./ticket.ts";
+import { type Bearer, isBad, NO_TICKET, QUERY_TICKET, type Unverified, WRONG_SID } from "./verifier.ts";
 
 /** Where clients connect. */
 export const WS_PATH = "/v1/ws";
@@ -18,16 +26,25 @@ export const WS_PATH = "/v1/ws";
 /** After a capacity refusal: come back no sooner, milliseconds. */
 const CAPACITY_RETRY_MS = 1000;
 
+/** A tenant, seen from outside. */
+export interface Gate {
+  readonly tenant: Tenant;
+  readonly auth: TenantAuth;
+  readonly origins: OriginRule;
+  /** Null where every client must bring its ticket along. */
+  readonly lobby: Lobby | null;
+}
+
 export interface AdmissionOptions {
-  readonly tenants: ReadonlyMap<string, Tenant>;
+  readonly gates: ReadonlyMap<string, Gate>;
   readonly limiter: HandshakeLimiter;
   readonly addresses: AddressFinder;
+  readonly delay: Delay;
+  readonly retry: Retry;
   readonly log: Log;
   readonly now: () => number;
   /** A new name for a session or a trace, unique in this process. */
   readonly newId: () => string;
-  /** Whether dev tickets are accepted. */
-  readonly dev: boolean;
   /** Milliseconds a refused client should stay away while the gateway drains. */
   readonly drainRetryMs: number;
 }
@@ -41,6 +58,26 @@ interface Denial {
   readonly retryAfterMs?: number;
 }
 
+/** A handshake as far as it is understood. */
+interface Visit {
+  readonly address: string;
+  readonly addressGroup: string;
+  /** Null before the tenant is known. */
+  readonly gate: Gate | null;
+}
+
+/** A handshake that passed all but the ticket. */
+interface Visitor extends Visit {
+  readonly gate: Gate;
+  /** What the client asked for. */
+  readonly sid: string | null;
+  readonly traceId: string;
+  /** The subprotocol to select. */
+  readonly protocol: string | null;
+}
+
+const DRAINING_MSG = "gateway is draining";
+
 export class Admission {
   /** Refusals before the tenant was known, by `reason`. */
   readonly strayRejections = new Counts();
@@ -51,105 +88,185 @@ export class Admission {
     this.#options = options;
   }
 
-  /** From now on every handshake is answered with 503. */
+  /** From now on every handshake is answered with 503, and who has not brought a ticket yet is sent elsewhere. */
   drain(): void {
     this.#draining = true;
+    const { gates, retry, drainRetryMs } = this.#options;
+    for (const { lobby } of gates.values()) lobby?.drain(() => retry.after(drainRetryMs, SPREAD_MS.all));
   }
 
   /** Answers a handshake: with a session for its link, or with a refusal. */
-  answer(request: UpgradeRequest): UpgradeAnswer {
-    const { limiter, addresses, now, tenants, drainRetryMs } = this.#options;
+  answer(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer> {
+    const { limiter, addresses, now, gates, retry } = this.#options;
     const at = request.target.indexOf("?");
     const path = at < 0 ? request.target : request.target.slice(0, at);
     const query = readQuery(at < 0 ? "" : request.target.slice(at + 1));
     const tenantId = query?.get("tenant") ?? "";
-    const tenant = tenants.get(tenantId);
+    const gate = gates.get(tenantId) ?? null;
     const address = addresses.find(request.remoteAddress, (name) => request.header(name));
-    const deny = (denial: Denial) => this.#deny(denial, tenant?.metrics, address);
+    const addressGroup = addresses.group(address);
+    const visit: Visit = { address, addressGroup, gate };
 
     if (path !== WS_PATH) {
-      return deny({
-        status: 404,
-        code: "NOT_FOUND",
-        msg: `WebSockets are served at ${WS_PATH}`,
-        reason: "path",
-      });
+      const msg = `WebSockets are served at ${WS_PATH}`;
+      return this.#deny({ status: 404, code: "NOT_FOUND", msg, reason: "path" }, visit);
     }
-    if (this.#draining) {
-      const msg = "gateway is draining";
-      return deny({ status: 503, code: "DRAINING", msg, reason: "draining", retryAfterMs: drainRetryMs });
-    }
-    const limited = limiter.take(address, now());
+    if (this.#draining) return this.#denyDraining(visit);
+    const limited = limiter.take(addressGroup, now());
     if (limited !== null) {
       const { reason, waitMs } = limited;
-      return deny({
-        status: 429,
-        code: "RATE_LIMITED",
-        msg: "too many handshakes",
-        reason,
-        retryAfterMs: Math.ceil(waitMs),
-      });
+      const retryAfterMs = retry.after(waitMs, reason === "global_rate" ? SPREAD_MS.all : SPREAD_MS.one);
+      const msg = "too many handshakes";
+      return this.#deny({ status: 429, code: "RATE_LIMITED", msg, reason, retryAfterMs }, visit);
     }
     if (query === null) {
       const msg = "query must be percent-encoded UTF-8 that names nothing twice";
-      return deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_query" });
+      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_query" }, visit);
     }
-    if (tenant === undefined) {
+    if (gate === null) {
       const msg = tenantId === "" ? "query needs tenant=<id>" : "no such tenant";
-      return deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" });
+      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" }, visit);
     }
-    const sid = query.get("sid") ?? this.#options.newId();
-    if (!NAME_PATTERN.test(sid)) {
-      return deny({ status: 400, code: "BAD_REQUEST", msg: `sid must be ${NAME_RULE}`, reason: "bad_sid" });
+    const sid = query.get("sid");
+    if (sid !== null && !NAME_PATTERN.test(sid)) {
+      const msg = `sid must be ${NAME_RULE}`;
+      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_sid" }, visit);
     }
-    const full = tenant.registry.capacityRefusal(address);
-    if (full !== null) {
-      return deny({
-        status: 503,
-        code: full.code,
-        msg: full.msg,
-        reason: "capacity",
-        retryAfterMs: CAPACITY_RETRY_MS,
-      });
+    const origin = request.header("origin");
+    if (origin !== null && !gate.origins.allows(origin, request.header("host"))) {
+      const msg = "pages of this origin may not connect";
+      return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, visit);
     }
+    const full = this.#denyFull(visit, gate);
+    if (full !== null) return full;
+
     const offered = subprotocolsOf(request);
-    const ticket = findTicket(request.header("authorization"), offered, query);
-    const user = ticket !== null && this.#options.dev ? devUser(ticket) : null;
-    if (user === null) {
-      const msg = ticket === null ? "a ticket is required" : "ticket is not valid";
-      return deny({
-        status: 401,
-        code: "AUTH_FAILED",
-        msg,
-        reason: ticket === null ? "no_ticket" : "bad_ticket",
-      });
-    }
-    tenant.metrics.upgrades.add({ status: "ok" });
     const protocol = offered.find((name) => name === SUBPROTOCOL_JSON || name === SUBPROTOCOL_CBOR) ?? null;
-    const { newId } = this.#options;
-    const session = new Session(tenant, {
-      user,
-      sid,
-      session: newId(),
-      traceId: newId(),
-      address,
-      cbor: protocol === SUBPROTOCOL_CBOR,
-    });
+    const visitor: Visitor = { ...visit, gate, sid, protocol, traceId: this.#options.newId() };
+    const { auth } = gate;
+    const headers = pick(auth.headers, request);
+    const found = findTicket(request.header("authorization"), offered, query);
+    if (found?.way === "query" && !auth.config.allow_query_ticket) {
+      return this.#refuse(auth.refuse(QUERY_TICKET, "query", addressGroup), visitor);
+    }
+    const bearer: Bearer = { ticket: found?.ticket ?? null, address, origin, headers, renews: null };
+    if (found === null && !auth.speaksFor(headers)) {
+      if (gate.lobby !== null) return this.#letWait(gate.lobby, visitor, bearer);
+      return this.#refuse(auth.refuse(NO_TICKET, "none", addressGroup), visitor);
+    }
+    const outcome = auth.check(bearer, found?.way ?? "none", addressGroup);
+    return outcome instanceof Promise
+      ? outcome.then((settled) => this.#settle(settled, visitor))
+      : this.#settle(outcome, visitor);
+  }
+
+  #settle(outcome: Outcome, visitor: Visitor): UpgradeAnswer | Promise<UpgradeAnswer> {
+    if (!outcome.ok) return this.#refuse(outcome, visitor);
+    const { gate, protocol } = visitor;
+    // Verifying may have taken its time.
+    if (this.#draining) return this.#denyDraining(visitor);
+    const full = this.#denyFull(visitor, gate);
+    if (full !== null) return full;
+    const session = this.#session(outcome, visitor);
+    if ("ok" in session) return this.#refuse(session, visitor);
+    gate.tenant.metrics.upgrades.add({ status: "ok" });
     return { accept: session, protocol };
   }
 
-  #deny(denial: Denial, metrics: TenantMetrics | undefined, address: string): UpgradeAnswer {
+  /** Takes in a client that will send its ticket as its first message. */
+  #letWait(lobby: Lobby, visitor: Visitor, bearer: Bearer): UpgradeAnswer {
+    const { gate, protocol, addressGroup, traceId } = visitor;
+    const { auth, tenant } = gate;
+    if (lobby.isFull(addressGroup)) {
+      const msg = "too many connections await their ticket";
+      const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.one);
+      return this.#deny(
+        { status: 503, code: "RESOURCE_EXHAUSTED", msg, reason: "pending", retryAfterMs },
+        visitor,
+      );
+    }
+    tenant.metrics.upgrades.add({ status: "ok" });
+    const accept = new Arrival({
+      lobby,
+      addressGroup,
+      traceId,
+      cbor: protocol === SUBPROTOCOL_CBOR,
+      check: (ticket) => auth.check({ ...bearer, ticket }, "message", addressGroup),
+      admit: (grant) => this.#session(grant, visitor),
+    });
+    return { accept, protocol };
+  }
+
+  #session(grant: Grant, visitor: Visitor): Session | Unverified {
+    const { gate, sid, address, addressGroup, traceId, protocol } = visitor;
+    const { sid: granted } = grant.narrowing;
+    if (sid !== null && granted !== null && sid !== granted) return WRONG_SID;
+    const { newId } = this.#options;
+    return new Session(gate.tenant, {
+      grant,
+      sid: granted ?? sid ?? newId(),
+      session: newId(),
+      traceId,
+      address,
+      addressGroup,
+      cbor: protocol === SUBPROTOCOL_CBOR,
+    });
+  }
+
+  #refuse(refused: Unverified, visitor: Visitor): UpgradeAnswer | Promise<UpgradeAnswer> {
+    const { code, msg, reason, retryAfterMs } = refused;
+    const { delay, retry } = this.#options;
+    if (isBad(refused)) {
+      const answer = this.#deny({ status: 401, code, msg, reason }, visitor);
+      return delay.after(visitor.gate.auth.config.failure_delay_ms, answer);
+    }
+    const wait = retry.after(retryAfterMs ?? CAPACITY_RETRY_MS, SPREAD_MS.all);
+    return this.#deny({ status: 503, code, msg, reason, retryAfterMs: wait }, visitor);
+  }
+
+  #denyDraining(visit: Visit): UpgradeAnswer {
+    const { retry, drainRetryMs } = this.#options;
+    const retryAfterMs = retry.after(drainRetryMs, SPREAD_MS.all);
+    return this.#deny(
+      { status: 503, code: "DRAINING", msg: DRAINING_MSG, reason: "draining", retryAfterMs },
+      visit,
+    );
+  }
+
+  #denyFull(visit: Visit, { tenant }: Gate): UpgradeAnswer | null {
+    const full = tenant.registry.capacityRefusal(visit.addressGroup);
+    if (full === null) return null;
+    const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.all);
+    return this.#deny(
+      { status: 503, code: full.code, msg: full.msg, reason: "capacity", retryAfterMs },
+      visit,
+    );
+  }
+
+  #deny(denial: Denial, { gate, address }: Visit): UpgradeAnswer {
     const { status, code, msg, reason, retryAfterMs } = denial;
+    const metrics = gate?.tenant.metrics;
     (metrics?.handshakeRejections ?? this.strayRejections).add({ reason });
     metrics?.upgrades.add({ status: String(status) });
     this.#options.log.debug("handshake refused", { status, code, reason, address });
     const headers: Record<string, string> = { "content-type": "application/json" };
+    if (status === 401) headers["www-authenticate"] = "Bearer";
     if (retryAfterMs !== undefined) {
       headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
     }
     const body = retryAfterMs === undefined ? { code, msg } : { code, msg, retry_after_ms: retryAfterMs };
     return { refuse: { status, headers, body: JSON.stringify(body) } };
   }
+}
+
+/** These headers of a request, as far as they are there. */
+function pick(names: readonly string[], request: UpgradeRequest): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const name of names) {
+    const value = request.header(name);
+    if (value !== null) headers[name] = value;
+  }
+  return headers;
 }
 
 function subprotocolsOf(request: UpgradeRequest): readonly string[] {

@@ -17,6 +17,7 @@ export class HandshakeLimiter {
   readonly #enabled: boolean;
   /** Bucket states (see rate.ts), least recently seen first. */
   readonly #addresses = new Map<string, number>();
+  readonly #failedCost: number;
   #globalFullAt = 0;
 
   constructor(config: HandshakeLimitConfig) {
@@ -24,6 +25,7 @@ export class HandshakeLimiter {
     this.#global = new Rate(config.global_rps, config.global_burst);
     this.#perAddress = new Rate(config.per_ip_rps, config.per_ip_burst);
     this.#maxAddresses = config.max_ip_entries;
+    this.#failedCost = config.failed_auth_cost;
   }
 
   /** Addresses remembered now. */
@@ -50,5 +52,18 @@ export class HandshakeLimiter {
     if (wait > 0) return { reason: "address_rate", waitMs: wait };
     this.#globalFullAt = this.#global.take(this.#globalFullAt, now);
     return null;
+  }
+
+  /**
+   * Takes further tokens of an address that came with a bad ticket. However many of its handshakes fail at once, it
+   * owes no more than one failure's worth, so that it waits for seconds and not for hours.
+   */
+  charge(address: string, now: number): void {
+    if (!this.#enabled || this.#failedCost === 0) return;
+    const fullAt = this.#addresses.get(address);
+    // Forgotten meanwhile, for so many others came: remembering it again would push out one of them.
+    if (fullAt !== undefined) {
+      this.#addresses.set(address, this.#perAddress.takeMany(fullAt, now, this.#failedCost));
+    }
   }
 }

@@ -14,6 +14,8 @@ export interface Authed {
   readonly max_frame_bytes: number;
   /** The gateway's clock, Unix time in milliseconds. */
   readonly time_ms: number;
+  /** When the ticket expires, from now; absent for never. */
+  readonly expires_in_ms?: number;
 }
 
 /** What may stand beside `code` and `msg` in a `sys.error`. */
@@ -22,8 +24,15 @@ export interface ErrorDetail {
   readonly retryAfterMs?: number;
 }
 
-export function sysAuthed(traceId: string, data: Authed): Frame {
-  return control({ v: 1, svc: "sys", type: "authed", data, trace_id: traceId });
+/** `seq` is that of the `sys.auth` that this answers. */
+export function sysAuthed(traceId: string, data: Authed, seq: number | null = null): Frame {
+  return control(withSeq({ v: 1, svc: "sys", type: "authed", data, trace_id: traceId }, seq));
+}
+
+/** The session's ticket expires; a new one renews it in place. */
+export function sysExpiring(traceId: string, expiresInMs: number): Frame {
+  const data = { expires_in_ms: expiresInMs };
+  return control({ v: 1, svc: "sys", type: "expiring", data, trace_id: traceId });
 }
 
 export function sysError(traceId: string, code: ErrorCode, msg: string, detail: ErrorDetail = {}): Frame {

@@ -15,6 +15,8 @@ export interface Context extends Subscriber {
   /** The gateway's name for this session, unique in this process. */
   readonly session: string;
   readonly traceId: string;
+  /** What the session's ticket says beyond what the gateway reads itself. MUST NOT be changed. */
+  readonly claims: Readonly<Record<string, unknown>>;
   /** The room joined last, as long as it is not left: where hot frames go. */
   readonly active: Membership | null;
   membership(room: string): Membership | undefined;

@@ -28,6 +28,8 @@ import { PendingCalls } from "./pending.ts";
 export interface Speaker extends Context, Bucket {
   /** Ext envelopes arrive as CBOR too. */
   readonly cbor: boolean;
+  /** The tenant's, or a narrower one. */
+  readonly policy: TenantPolicy;
   /** False from the close on, whoever started it. */
   readonly isOpen: boolean;
   /** When the client was last told that a limiter dropped its messages. */
@@ -37,12 +39,13 @@ export interface Speaker extends Context, Bucket {
   hotCount: number;
   /** Ext messages that wait for services; null until a service is asynchronous. */
   pending: PendingCalls | null;
+  /** The client has sent a new ticket. */
+  renew(data: unknown, seq: number | null): void;
   /** Tells the client why and ends the session. */
   endRefused(refused: Refusal, seq: number | null): void;
 }
 
 export interface IntakeOptions {
-  readonly policy: TenantPolicy;
   readonly dispatcher: Dispatcher;
   readonly metrics: TenantMetrics;
   /** Ext messages of one session that may wait for services. */
@@ -63,7 +66,6 @@ const CBOR_OR_HOT = refusal(
   "binary message is neither a hot frame nor a CBOR map",
   CLOSE.badMessage,
 );
-const ALREADY_AUTHENTICATED = refusal("BAD_REQUEST", "session is authenticated");
 const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
 
 /** One hot message in this many is timed. A power of two. */
@@ -80,7 +82,7 @@ export class Intake {
 
   text(from: Speaker, message: string, now: number): void {
     // A character is one byte at least, so an oversized message is known without counting.
-    const tooLong = message.length > this.#options.policy.maxFrameBytes;
+    const tooLong = message.length > from.policy.maxFrameBytes;
     this.#ext(from, message, tooLong ? message.length : Buffer.byteLength(message), now);
   }
 
@@ -90,7 +92,8 @@ export class Intake {
   }
 
   #ext(from: Speaker, message: string | Uint8Array, bytes: number, now: number): void {
-    const { policy, metrics } = this.#options;
+    const { metrics } = this.#options;
+    const { policy } = from;
     metrics.in.ext.add(1, bytes);
     if (bytes > policy.maxFrameBytes) return this.#tooLarge(from, "ext");
     const wait = policy.takeSession(from, now);
@@ -127,7 +130,7 @@ export class Intake {
       case "ack":
         return;
       case "auth":
-        tell(from, ALREADY_AUTHENTICATED, message.seq);
+        from.renew(message.data, message.seq);
         return;
       default:
         tell(from, UNKNOWN_TYPE, message.seq);
@@ -205,7 +208,8 @@ export class Intake {
   }
 
   #hot(from: Speaker, frame: Uint8Array, now: number): void {
-    const { policy, metrics, dispatcher } = this.#options;
+    const { metrics, dispatcher } = this.#options;
+    const { policy } = from;
     metrics.in.hot.add(1, frame.length);
     if (frame.length > policy.maxFrameBytes) return this.#tooLarge(from, "hot");
     const wait = policy.takeSession(from, now);
@@ -246,10 +250,10 @@ export class Intake {
   }
 
   #hotRefused(from: Speaker, refused: Refusal, seq: number | null): void {
-    const { metrics, policy } = this.#options;
+    const { metrics } = this.#options;
     metrics.serviceErrors.hot++;
     if (refused === UNKNOWN_SERVICE) metrics.unknownServices++;
-    if (policy.answersHotErrors) tell(from, refused, seq);
+    if (from.policy.answersHotErrors) tell(from, refused, seq);
   }
 
   #tooLarge(from: Speaker, lane: Lane): void {
@@ -266,7 +270,8 @@ export class Intake {
     from: Speaker,
     denial: { lane: Lane; reason: DenyReason; refused: Refusal; seq: number | null; now: number },
   ): void {
-    const { metrics, policy } = this.#options;
+    const { metrics } = this.#options;
+    const { policy } = from;
     const { lane, reason, refused, seq, now } = denial;
     metrics.denied.add({ lane, decision: "reject", reason });
     if (lane === "hot" && !policy.answersHotErrors) return;
@@ -284,10 +289,10 @@ export class Intake {
       now: number;
     },
   ): void {
-    const { metrics, policy } = this.#options;
+    const { metrics } = this.#options;
     const { lane, reason, waitMs, seq, now } = drop;
     metrics.denied.add({ lane, decision: "drop", reason });
-    if (lane === "hot" && !policy.answersHotErrors) return;
+    if (lane === "hot" && !from.policy.answersHotErrors) return;
     const toldAt = reason === "session_rate" ? from.sessionLimitToldAt : from.tenantLimitToldAt;
     if (now - toldAt < TELL_LIMIT_MS) return;
     if (reason === "session_rate") from.sessionLimitToldAt = now;

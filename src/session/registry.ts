@@ -1,4 +1,4 @@
-// A tenant's open sessions, by id, by user and by address, and the rule on how many of them a user may have.
+// A tenant's open sessions, by id, by user, by ticket and by address, and the rule on how many of them a user may have.
 // A session is in all indices or in none.
 
 import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
@@ -8,7 +8,10 @@ export interface Registered {
   readonly session: string;
   readonly user: string;
   readonly sid: string;
-  readonly address: string;
+  /** The address that it is counted under: IPv6 by its network. */
+  readonly addressGroup: string;
+  /** The name of its ticket, by which it can be found; changes through `retag` only. */
+  ticketId: string | null;
   /** Tells the client why and ends the session; it MUST leave the registry inside. */
   kick(reason: string, code: CloseCode): void;
 }
@@ -26,6 +29,8 @@ export interface Totals {
   sessions: number;
   /** Links open, those of sessions that have ended and await the peer's close among them. */
   links: number;
+  /** Links open that have not sent their ticket yet. */
+  pending: number;
   readonly maxSessions: number;
 }
 
@@ -57,6 +62,7 @@ export class Registry<S extends Registered> {
   /** A user's sessions, oldest first. */
   readonly #byUser = new Map<string, S[]>();
   readonly #byAddress = new Map<string, number>();
+  readonly #byTicket = new Map<string, Set<S>>();
 
   constructor(limits: SessionLimits, totals: Totals) {
     this.#limits = limits;
@@ -83,18 +89,30 @@ export class Registry<S extends Registered> {
     return this.#byUser.get(user) ?? [];
   }
 
+  /** Sessions that entered, or were renewed, with the ticket of this id. */
+  ofTicket(ticketId: string): readonly S[] {
+    return [...this.#byTicket.get(ticketId) ?? []];
+  }
+
+  /** A session has another ticket from now on. */
+  retag(session: S, ticketId: string | null): void {
+    this.#untag(session);
+    session.ticketId = ticketId;
+    if (this.#byId.has(session.session)) this.#tag(session);
+  }
+
   /** All sessions. While iterating, sessions MAY leave. */
   all(): Iterable<S> {
     return this.#byId.values();
   }
 
   /** Why no further session from this address would be taken, or null. Asked before the user is known. */
-  capacityRefusal(address: string): Refusal | null {
+  capacityRefusal(addressGroup: string): Refusal | null {
     const { maxSessions, maxPerAddress } = this.#limits;
     const totals = this.#totals;
-    if (totals.maxSessions > 0 && totals.sessions >= totals.maxSessions) return GATEWAY_FULL;
+    if (totals.maxSessions > 0 && totals.sessions + totals.pending >= totals.maxSessions) return GATEWAY_FULL;
     if (maxSessions > 0 && this.#byId.size >= maxSessions) return TENANT_FULL;
-    if (maxPerAddress > 0 && (this.#byAddress.get(address) ?? 0) >= maxPerAddress) return ADDRESS_FULL;
+    if (maxPerAddress > 0 && (this.#byAddress.get(addressGroup) ?? 0) >= maxPerAddress) return ADDRESS_FULL;
     return null;
   }
 
@@ -111,15 +129,16 @@ export class Registry<S extends Registered> {
     while (this.ofUser(session.user).length >= maxPerUser) {
       this.ofUser(session.user)[0]!.kick("max_sessions_exceeded", CLOSE.kicked);
     }
-    const full = this.capacityRefusal(session.address);
+    const full = this.capacityRefusal(session.addressGroup);
     if (full !== null) return full;
     this.#byId.set(session.session, session);
     const sessions = this.#byUser.get(session.user);
     if (sessions === undefined) this.#byUser.set(session.user, [session]);
     else sessions.push(session);
     if (this.#limits.maxPerAddress > 0) {
-      this.#byAddress.set(session.address, (this.#byAddress.get(session.address) ?? 0) + 1);
+      this.#byAddress.set(session.addressGroup, (this.#byAddress.get(session.addressGroup) ?? 0) + 1);
     }
+    this.#tag(session);
     this.#totals.sessions++;
     return null;
   }
@@ -128,12 +147,26 @@ export class Registry<S extends Registered> {
   remove(session: S): void {
     if (!this.#byId.delete(session.session)) return;
     this.#totals.sessions--;
+    this.#untag(session);
     const sessions = this.#byUser.get(session.user)!;
     sessions.splice(sessions.indexOf(session), 1);
     if (sessions.length === 0) this.#byUser.delete(session.user);
     if (this.#limits.maxPerAddress === 0) return;
-    const count = this.#byAddress.get(session.address)! - 1;
-    if (count > 0) this.#byAddress.set(session.address, count);
-    else this.#byAddress.delete(session.address);
+    const count = this.#byAddress.get(session.addressGroup)! - 1;
+    if (count > 0) this.#byAddress.set(session.addressGroup, count);
+    else this.#byAddress.delete(session.addressGroup);
+  }
+
+  #tag(session: S): void {
+    if (session.ticketId === null) return;
+    const sessions = this.#byTicket.get(session.ticketId);
+    if (sessions === undefined) this.#byTicket.set(session.ticketId, new Set([session]));
+    else sessions.add(session);
+  }
+
+  #untag(session: S): void {
+    if (session.ticketId === null) return;
+    const sessions = this.#byTicket.get(session.ticketId);
+    if (sessions?.delete(session) && sessions.size === 0) this.#byTicket.delete(session.ticketId);
   }
 }

@@ -5,9 +5,21 @@
 import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
 import { type Frame, type Lane, LANE_NAMES } from "../protocol/frame.ts";
-import { sysAuthed, sysError, sysKicked } from "../protocol/sys.ts";
+import type { RoomPatterns } from "../policy/narrowing.ts";
+import { ROOM_NOT_ALLOWED, type TenantPolicy } from "../policy/policy.ts";
+import { sysAuthed, sysError, sysExpiring, sysKicked, sysLeft } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
+import {
+  BAD_AUTH,
+  type Claims,
+  type Grant,
+  OTHER_SID,
+  OTHER_USER,
+  type Rejection,
+  RENEWAL_LIMITED,
+  ticketIn,
+} from "./grant.ts";
 import type { Speaker } from "./intake.ts";
 import { type DropReason, Outbox, type OutboxOwner } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
@@ -17,19 +29,25 @@ import type { Timed } from "./timer_wheel.ts";
 
 /** Who a session belongs to, settled before the upgrade. */
 export interface Identity {
-  readonly user: string;
+  /** Who it is and what for, as its ticket says. */
+  readonly grant: Grant;
   readonly sid: string;
   /** Unique in this process. */
   readonly session: string;
   readonly traceId: string;
   /** The client's address, as far as the gateway can tell. */
   readonly address: string;
+  /** The address that limits count: IPv6 by its network. */
+  readonly addressGroup: string;
   /** Ext envelopes travel as CBOR. */
   readonly cbor: boolean;
 }
 
 /** How long a peer may take to answer our close before its socket is dropped. */
 const CLOSE_TIMEOUT_MS = 5000;
+
+/** Between two attempts of one session to renew its right. */
+const RENEWAL_MS = 1000;
 
 const SESSION_ENDED = refusal("UNAVAILABLE", "session has ended");
 
@@ -39,7 +57,12 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   readonly session: string;
   readonly traceId: string;
   readonly address: string;
+  readonly addressGroup: string;
   readonly cbor: boolean;
+  // What the ticket says; `renew` changes them.
+  policy: TenantPolicy;
+  claims: Claims;
+  ticketId: string | null;
   readonly #tenant: Tenant;
   #link: Link | null = null;
   #outbox: Outbox | null = null;
@@ -51,6 +74,12 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   #openedAt = 0;
   #lastHeardAt = 0;
   #pingedAt = 0;
+  #rooms: RoomPatterns | null = null;
+  /** When its right ends and when the client is told so; infinite for never and for not, or told already. */
+  #expiresAt = Number.POSITIVE_INFINITY;
+  #warnAt = Number.POSITIVE_INFINITY;
+  #renewedAt = Number.NEGATIVE_INFINITY;
+  #renewing = false;
   // Kept for the intake.
   rateFullAt = 0;
   sessionLimitToldAt = Number.NEGATIVE_INFINITY;
@@ -64,12 +93,18 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
 
   constructor(tenant: Tenant, identity: Identity) {
     this.#tenant = tenant;
-    this.user = identity.user;
+    this.user = identity.grant.user;
     this.sid = identity.sid;
     this.session = identity.session;
     this.traceId = identity.traceId;
     this.address = identity.address;
+    this.addressGroup = identity.addressGroup;
     this.cbor = identity.cbor;
+    const { grant } = identity;
+    this.policy = tenant.policy.narrowed(grant.narrowing);
+    this.claims = grant.claims;
+    this.ticketId = grant.ticketId;
+    this.#limit(grant);
   }
 
   get tenant(): string {
@@ -85,7 +120,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   }
 
   open(link: Link): void {
-    const { house, metrics, registry, policy } = this.#tenant;
+    const { house, metrics, registry } = this.#tenant;
     house.totals.links++;
     this.#link = link;
     this.#outbox = new Outbox({
@@ -104,15 +139,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     }
     this.#state = "open";
     metrics.sessions++;
-    this.deliver(sysAuthed(this.traceId, {
-      tenant: this.#tenant.id,
-      user: this.user,
-      sid: this.sid,
-      session: this.session,
-      ping_interval_ms: house.pingIntervalMs,
-      max_frame_bytes: policy.maxFrameBytes,
-      time_ms: house.unixMs(),
-    }));
+    this.#greet(null);
     house.wheel.schedule(this, this.#nextDeadline(this.#openedAt));
     house.log.debug("session opened", { ...this.#who(), address: this.address });
   }
@@ -159,6 +186,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     if (this.#state !== "open") return SESSION_ENDED;
     let membership = this.#memberships?.get(room);
     if (membership === undefined) {
+      if (this.#rooms !== null && !this.#rooms.allows(room)) return ROOM_NOT_ALLOWED;
       const joined = this.#tenant.rooms.join(room, this);
       if ("ok" in joined) return joined;
       membership = joined;
@@ -177,7 +205,25 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   }
 
   mayExt(svc: string, type: string): boolean {
-    return this.#tenant.policy.allowsExt(svc, type);
+    return this.policy.allowsExt(svc, type);
+  }
+
+  /** Takes a new ticket of the same user. The session lives on until its old right ends, whatever comes of it. */
+  renew(data: unknown, seq: number | null): void {
+    const { house, authenticator } = this.#tenant;
+    const ticket = ticketIn(data);
+    if (ticket === null) return this.#refuse(BAD_AUTH, seq);
+    const wait = this.#renewing ? RENEWAL_MS : this.#renewedAt + RENEWAL_MS - house.now();
+    if (wait > 0) return this.#refuse({ ...RENEWAL_LIMITED, retryAfterMs: Math.ceil(wait) }, seq);
+    this.#renewedAt = house.now();
+    const { user, address, addressGroup } = this;
+    const answer = authenticator.renew({ ticket, user, address, addressGroup });
+    if (!(answer instanceof Promise)) return this.#renewed(answer, seq);
+    this.#renewing = true;
+    void answer.then((settled) => {
+      this.#renewing = false;
+      if (this.#state === "open") this.#renewed(settled, seq);
+    });
   }
 
   /** Tells the client why and ends the session. */
@@ -218,16 +264,78 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
       this.#link?.terminate();
       return CLOSE_TIMEOUT_MS;
     }
+    if (now >= this.#expiresAt) {
+      this.end(CLOSE.ticketExpired, sysError(this.traceId, "AUTH_FAILED", "ticket expired"));
+      return 0; // #close has set the deadline
+    }
+    if (now >= this.#warnAt) {
+      this.#warnAt = Number.POSITIVE_INFINITY;
+      this.deliver(sysExpiring(this.traceId, Math.ceil(this.#expiresAt - now)));
+    }
     const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
     if (idleTimeoutMs > 0 && now - this.#lastHeardAt >= idleTimeoutMs) {
       this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
-      return 0; // #close has set the deadline
+      return 0; // as above
     }
     if (now - this.#pingedAt >= pingIntervalMs) {
       this.#pingedAt = now;
       this.#link!.ping();
     }
     return this.#nextDeadline(now);
+  }
+
+  #greet(seq: number | null): void {
+    const { id, house } = this.#tenant;
+    const data = {
+      tenant: id,
+      user: this.user,
+      sid: this.sid,
+      session: this.session,
+      ping_interval_ms: house.pingIntervalMs,
+      max_frame_bytes: this.policy.maxFrameBytes,
+      time_ms: house.unixMs(),
+    };
+    const left = this.#expiresAt - house.now();
+    const authed = left === Number.POSITIVE_INFINITY
+      ? data
+      : { ...data, expires_in_ms: Math.max(0, Math.ceil(left)) };
+    this.deliver(sysAuthed(this.traceId, authed, seq));
+  }
+
+  #renewed(answer: Grant | Rejection, seq: number | null): void {
+    if (!answer.ok) return this.#refuse(answer, seq);
+    const { narrowing } = answer;
+    if (answer.user !== this.user) return this.#refuse(OTHER_USER, seq);
+    if (narrowing.sid !== null && narrowing.sid !== this.sid) return this.#refuse(OTHER_SID, seq);
+    const { house, registry, policy } = this.#tenant;
+    this.policy = policy.narrowed(narrowing);
+    this.claims = answer.claims;
+    registry.retag(this, answer.ticketId);
+    this.#limit(answer);
+    for (const membership of [...this.#memberships?.values() ?? []]) {
+      const { name } = membership.room;
+      if (this.#rooms === null || this.#rooms.allows(name)) continue;
+      this.leave(membership);
+      this.deliver(sysLeft(this.traceId, name, null));
+    }
+    this.#greet(seq);
+    house.wheel.schedule(this, this.#nextDeadline(house.now()));
+  }
+
+  /** Sets which rooms and until when. */
+  #limit({ narrowing, expiresAtMs }: Grant): void {
+    const { house, authenticator } = this.#tenant;
+    this.#rooms = narrowing.rooms;
+    this.#expiresAt = this.#warnAt = Number.POSITIVE_INFINITY;
+    if (expiresAtMs === null) return;
+    this.#expiresAt = house.now() + expiresAtMs - house.unixMs();
+    if (authenticator.expiryWarningMs > 0) this.#warnAt = this.#expiresAt - authenticator.expiryWarningMs;
+  }
+
+  #refuse({ code, msg, retryAfterMs }: Rejection, seq: number | null): void {
+    this.deliver(
+      sysError(this.traceId, code, msg, retryAfterMs === undefined ? { seq } : { seq, retryAfterMs }),
+    );
   }
 
   #close(code: CloseCode, reliable: boolean): void {
@@ -260,8 +368,8 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
 
   #nextDeadline(now: number): number {
     const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
-    const ping = this.#pingedAt + pingIntervalMs - now;
-    return idleTimeoutMs === 0 ? ping : Math.min(ping, this.#lastHeardAt + idleTimeoutMs - now);
+    const idleAt = idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#lastHeardAt + idleTimeoutMs;
+    return Math.min(this.#pingedAt + pingIntervalMs, idleAt, this.#warnAt, this.#expiresAt) - now;
   }
 
   #who(): { tenant: string; user: string; session: string; trace_id: string } {

@@ -6,6 +6,7 @@ import type { TenantPolicy } from "../policy/policy.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { Dispatcher } from "../service/dispatcher.ts";
 import type { Flusher } from "./flusher.ts";
+import type { Authenticator } from "./grant.ts";
 import type { Intake } from "./intake.ts";
 import type { OutboxLimits } from "./outbox.ts";
 import type { Registry, Totals } from "./registry.ts";
@@ -20,6 +21,7 @@ export interface Tenant {
   readonly dispatcher: Dispatcher;
   readonly intake: Intake;
   readonly registry: Registry<Session>;
+  readonly authenticator: Authenticator;
   readonly metrics: TenantMetrics;
   readonly outbox: OutboxLimits;
   readonly house: House;

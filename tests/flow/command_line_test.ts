@@ -199,7 +199,7 @@ test("a start without --dev is refused with the reason and exit code 3, and so i
   for (const verb of ["start", "check"]) {
     const { code, stdout, stderr } = await runWith({ "wsprism.yaml": GOOD }, [verb]);
     assert.deepEqual([code, stdout], [3, ""]);
-    assert.match(stderr, /without --dev.*authentication/);
+    assert.match(stderr, /tenants\[0\] needs auth, so that tenant "acme" .*--dev/);
   }
 });
 

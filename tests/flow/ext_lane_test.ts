@@ -229,7 +229,7 @@ test("sys.ping is answered with its data and the gateway's clock", async () => {
   for (const value of [7, "text", [1, 2], null, false]) {
     assert.deepEqual((await ping({ data: value })).rest, { echo: value });
   }
-  ann.send({ svc: "sys", type: "auth", seq: 5, data: { ticket: "dev" } });
+  ann.send({ svc: "sys", type: "auth", seq: 5, data: { token: "dev" } });
   assert.equal((await ann.nextError("BAD_REQUEST")).seq, 5);
   ann.send({ svc: "sys", type: "ack", seq: 6 });
   await ann.hearsNothing();

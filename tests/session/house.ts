@@ -31,6 +31,8 @@ export class Clock {
   readonly now = (): number => this.ms;
   readonly unixMs = (): number => 1_767_225_600_000 + this.ms;
   readonly newId = (): string => String(++this.#ids).padStart(16, "0");
+  /** No jitter. */
+  readonly random = (): number => 0;
   readonly every = (everyMs: number, task: () => void): () => void => {
     const entry = { everyMs, at: this.ms + everyMs, task };
     this.#tasks.add(entry);

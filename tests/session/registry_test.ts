@@ -18,18 +18,19 @@ class Fake implements Registered {
   readonly session: string;
   readonly user: string;
   readonly sid: string;
-  readonly address: string;
+  readonly addressGroup: string;
+  ticketId: string | null = null;
   readonly leave: (session: Fake) => void;
 
   constructor(
     session: string,
-    who: Pick<Registered, "user" | "sid" | "address">,
+    who: Pick<Registered, "user" | "sid" | "addressGroup">,
     leave: (session: Fake) => void,
   ) {
     this.session = session;
     this.user = who.user;
     this.sid = who.sid;
-    this.address = who.address;
+    this.addressGroup = who.addressGroup;
     this.leave = leave;
   }
 
@@ -42,11 +43,11 @@ class Fake implements Registered {
 const NO_LIMITS: SessionLimits = { maxSessions: 0, maxPerAddress: 0, maxPerUser: 1000, onExceed: "deny" };
 
 function place(limits: Partial<SessionLimits>, maxSessions = 0) {
-  const totals: Totals = { sessions: 0, links: 0, maxSessions };
+  const totals: Totals = { sessions: 0, links: 0, pending: 0, maxSessions };
   const registry = new Registry<Fake>({ ...NO_LIMITS, ...limits }, totals);
   let ids = 0;
-  const make = (user: string, sid: string, address = "a") =>
-    new Fake(String(++ids), { user, sid, address }, (session) => registry.remove(session));
+  const make = (user: string, sid: string, addressGroup = "a") =>
+    new Fake(String(++ids), { user, sid, addressGroup }, (session) => registry.remove(session));
   return { totals, registry, make };
 }
 
@@ -56,7 +57,7 @@ const step = fc.oneof(
     arbitrary: fc.record({
       user: fc.constantFrom("ann", "bob"),
       sid: fc.constantFrom("1", "2", "3", "4"),
-      address: fc.constantFrom("a", "b"),
+      addressGroup: fc.constantFrom("a", "b"),
     }),
   },
   { weight: 1, arbitrary: fc.nat() },
@@ -95,7 +96,7 @@ test("A registry takes, refuses, replaces and kicks as a list of sessions does",
             registry.remove(leaving); // Twice does no harm.
             open = open.filter((each) => each !== leaving);
           } else {
-            const session = make(step.user, step.sid, step.address);
+            const session = make(step.user, step.sid, step.addressGroup);
             const before = [...open];
             const expectedKicks = new Map<Fake, string>();
             const leave = (each: Fake, why: string) => {
@@ -114,7 +115,10 @@ test("A registry takes, refuses, replaces and kicks as a list of sessions does",
               if (above(open.length, maxTotal)) refused = GATEWAY_FULL.msg;
               else if (above(open.length, limits.maxSessions)) refused = TENANT_FULL.msg;
               else if (
-                above(open.filter(({ address }) => address === step.address).length, limits.maxPerAddress)
+                above(
+                  open.filter(({ addressGroup }) => addressGroup === step.addressGroup).length,
+                  limits.maxPerAddress,
+                )
               ) {
                 refused = ADDRESS_FULL.msg;
               }
@@ -141,7 +145,7 @@ test("A registry takes, refuses, replaces and kicks as a list of sessions does",
           assert.deepEqual([registry.size, totals.sessions], [open.length, open.length]);
           assert.equal(registry.userCount, new Set(open.map(({ user }) => user)).size);
           if (limits.maxPerAddress > 0) {
-            assert.equal(registry.addressCount, new Set(open.map(({ address }) => address)).size);
+            assert.equal(registry.addressCount, new Set(open.map(({ addressGroup }) => addressGroup)).size);
           }
           for (const user of ["ann", "bob"]) {
             assert.deepEqual(registry.ofUser(user), open.filter((each) => each.user === user));
@@ -176,16 +180,19 @@ test("Sessions may leave while one walks through them all", () => {
 });
 
 test("Tenants share the gateway's maximum and nothing else", () => {
-  const totals: Totals = { sessions: 0, links: 0, maxSessions: 2 };
+  const totals: Totals = { sessions: 0, links: 0, pending: 0, maxSessions: 2 };
   const [one, two] = [new Registry<Fake>(NO_LIMITS, totals), new Registry<Fake>(NO_LIMITS, totals)];
   const make = (id: string, registry: Registry<Fake>) =>
-    new Fake(id, { user: "ann", sid: "1", address: "a" }, (session) => registry.remove(session));
+    new Fake(id, { user: "ann", sid: "1", addressGroup: "a" }, (session) => registry.remove(session));
   const [first, second] = [make("1", one), make("2", two)];
   assert.equal(one.admit(first), null);
   assert.equal(two.admit(second), null);
   assert.deepEqual(first.kicks, [], "the same user and sid of another tenant is somebody else");
   assert.equal(one.capacityRefusal("b"), GATEWAY_FULL);
-  assert.equal(two.admit(new Fake("3", { user: "bob", sid: "1", address: "a" }, () => {})), GATEWAY_FULL);
+  assert.equal(
+    two.admit(new Fake("3", { user: "bob", sid: "1", addressGroup: "a" }, () => {})),
+    GATEWAY_FULL,
+  );
   two.remove(second);
   assert.equal(one.capacityRefusal("b"), null);
 });
@@ -194,4 +201,24 @@ test("Addresses are not remembered where nothing limits them", () => {
   const { registry, make } = place({});
   registry.admit(make("ann", "1", "a"));
   assert.equal(registry.addressCount, 0);
+});
+
+test("Sessions are found by their ticket's id, as long as they have that ticket", () => {
+  const { registry, make } = place({});
+  const [one, two, three] = [make("ann", "1"), make("ann", "2"), make("bob", "1")];
+  one.ticketId = two.ticketId = "t1";
+  for (const session of [one, two, three]) assert.equal(registry.admit(session), null);
+  assert.deepEqual(registry.ofTicket("t1"), [one, two]);
+  assert.deepEqual(registry.ofTicket("t2"), []);
+  registry.retag(two, "t2");
+  registry.retag(three, "t2");
+  assert.deepEqual([registry.ofTicket("t1"), registry.ofTicket("t2")], [[one], [two, three]]);
+  registry.remove(two);
+  registry.retag(three, null);
+  assert.deepEqual(registry.ofTicket("t2"), []);
+  // One that has ended, or was never taken in, is in no index.
+  registry.retag(two, "t1");
+  assert.deepEqual(registry.ofTicket("t1"), [one]);
+  registry.remove(one);
+  assert.deepEqual(registry.ofTicket("t1"), []);
 });

@@ -1,0 +1,177 @@
+// The backend decides: each ticket is a signed POST, bounded in number, time and size of the answer. Good answers are
+// remembered for a short time, equal questions under way are asked once, and a backend that fails is left alone for a
+// while.
+
+import { createHash } from "node:crypto";
+import type { HttpAuthConfig } from "../config/schema.ts";
+import type { Log } from "../log.ts";
+import { signature, SIGNATURE_HEADER } from "../signing.ts";
+import { Breaker } from "./breaker.ts";
+import { type Fetch, fetchText } from "./fetch.ts";
+import {
+  type Bearer,
+  busy,
+  DENIED,
+  EXPIRED_TICKET,
+  unavailable,
+  type Verdict,
+  type Verified,
+  type Verifier,
+} from "./verifier.ts";
+
+export interface HttpOptions {
+  readonly tenant: string;
+  readonly config: HttpAuthConfig;
+  readonly fetch: Fetch;
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+  /** Unix time in milliseconds. */
+  readonly unixMs: () => number;
+  readonly log: Log;
+}
+
+/** Largest answer, in bytes. */
+const ANSWER_BYTES_MAX = 65_536;
+const RETRY_MS = 1000;
+
+interface Cached {
+  readonly verdict: Verified;
+  readonly untilMs: number;
+}
+
+export class HttpVerifier implements Verifier {
+  readonly headers: readonly string[];
+  readonly #options: HttpOptions;
+  readonly #breaker: Breaker;
+  /** Good answers by digest of the question, oldest first. */
+  readonly #cache = new Map<string, Cached>();
+  readonly #asking = new Map<string, Promise<Verdict>>();
+  readonly #queue: (() => void)[] = [];
+  #active = 0;
+
+  constructor(options: HttpOptions) {
+    this.#options = options;
+    this.headers = options.config.headers;
+    this.#breaker = new Breaker(options.now);
+  }
+
+  /** Answers remembered now. */
+  get cached(): number {
+    return this.#cache.size;
+  }
+
+  verify(bearer: Bearer): Verdict | Promise<Verdict> {
+    const { tenant, now, config } = this.#options;
+    const { ticket, address, origin, headers, renews } = bearer;
+    const body = JSON.stringify({
+      tenant,
+      ticket,
+      address,
+      origin,
+      headers,
+      ...(renews === null ? {} : { renews }),
+    });
+    // Of the whole question: the answer may depend on the address or a cookie too. And a digest, so that no ticket
+    // stays in memory.
+    const digest = createHash("sha256").update(body).digest("base64");
+    const cached = this.#cache.get(digest);
+    if (cached !== undefined) {
+      if (cached.untilMs > now()) return cached.verdict;
+      this.#cache.delete(digest);
+    }
+    const asking = this.#asking.get(digest);
+    if (asking !== undefined) return asking;
+    if (this.#active >= config.max_concurrent && this.#queue.length >= config.max_queued) {
+      return busy(RETRY_MS);
+    }
+    const wait = this.#breaker.enter();
+    if (wait > 0) return unavailable(wait);
+    const verdict = this.#ask(body, digest).finally(() => this.#asking.delete(digest));
+    this.#asking.set(digest, verdict);
+    return verdict;
+  }
+
+  async #ask(body: string, digest: string): Promise<Verdict> {
+    const { config, now } = this.#options;
+    const deadline = now() + config.timeout_ms;
+    if (this.#active >= config.max_concurrent) {
+      await new Promise<void>((resolve) => this.#queue.push(resolve));
+    } else this.#active++;
+    try {
+      // Whoever waited too long gives way to those who still have time.
+      if (now() >= deadline) throw new Error(`no turn within ${config.timeout_ms} ms`);
+      const verdict = await this.#post(body);
+      this.#breaker.succeeded();
+      if (verdict.ok) this.#remember(digest, verdict);
+      return verdict;
+    } catch (cause) {
+      return this.#failed(cause);
+    } finally {
+      const next = this.#queue.shift();
+      if (next === undefined) this.#active--;
+      else next();
+    }
+  }
+
+  async #post(body: string): Promise<Verdict> {
+    const { config, fetch, unixMs } = this.#options;
+    const headers: Record<string, string> = {
+      "content-type": "application/json",
+      accept: "application/json",
+    };
+    if (config.secret !== undefined) {
+      headers[SIGNATURE_HEADER] = signature(body, { id: config.key_id, secret: config.secret }, unixMs());
+    }
+    const answer = await fetchText(fetch, config.url, { method: "POST", headers, body }, {
+      timeoutMs: config.timeout_ms,
+      bytesMax: ANSWER_BYTES_MAX,
+    });
+    if (answer.status === 401 || answer.status === 403) return DENIED;
+    if (answer.status !== 200) throw new Error(`status ${answer.status}`);
+    const verdict = readAnswer(answer.text);
+    return verdict.expiresAtMs !== null && verdict.expiresAtMs <= unixMs() ? EXPIRED_TICKET : verdict;
+  }
+
+  #failed(cause: unknown): Verdict {
+    const { log, tenant, config } = this.#options;
+    const error = cause instanceof Error ? cause.message : String(cause);
+    if (this.#breaker.isClosed) log.warn("auth backend failed", { tenant, url: config.url, error });
+    if (this.#breaker.failed()) {
+      log.error("auth backend is left alone for a while", { tenant, url: config.url });
+    }
+    return unavailable(RETRY_MS);
+  }
+
+  #remember(digest: string, verdict: Verified): void {
+    const { config, now, unixMs } = this.#options;
+    const left = verdict.expiresAtMs === null ? Number.POSITIVE_INFINITY : verdict.expiresAtMs - unixMs();
+    const ttlMs = Math.min(config.cache_ttl_ms, left);
+    if (ttlMs <= 0) return;
+    this.#cache.set(digest, { verdict, untilMs: now() + ttlMs });
+    if (this.#cache.size > config.cache_max_entries) this.#cache.delete(this.#cache.keys().next().value!);
+  }
+}
+
+/** @throws when the answer is none that was agreed on: a backend that errs must not let anybody in, or keep all out */
+function readAnswer(text: string): Verified {
+  const answer: unknown = JSON.parse(text);
+  if (typeof answer !== "object" || answer === null) throw new Error("answer is no JSON object");
+  const { user, claims, expires_at: expiresAt, ticket_id: ticketId } = answer as Record<string, unknown>;
+  if (typeof user !== "string" || user === "") throw new Error("answer has no user");
+  if (claims !== undefined && (typeof claims !== "object" || claims === null || Array.isArray(claims))) {
+    throw new Error("claims of the answer are no object");
+  }
+  if (
+    expiresAt !== undefined && expiresAt !== null &&
+    !(Number.isFinite(expiresAt) && (expiresAt as number) > 0)
+  ) {
+    throw new Error("expires_at of the answer is no Unix time in seconds");
+  }
+  return {
+    ok: true,
+    user,
+    claims: (claims ?? {}) as Record<string, unknown>,
+    expiresAtMs: typeof expiresAt === "number" ? expiresAt * 1000 : null,
+    ticketId: ticketId ?? null,
+  };
+}

@@ -1,0 +1,48 @@
+// Which verifier a tenant has, by the mode of its `auth`.
+
+import { authSchema } from "../config/auth_schema.ts";
+import type { AuthConfig } from "../config/schema.ts";
+import type { Log } from "../log.ts";
+import type { Fetch } from "./fetch.ts";
+import { HttpVerifier } from "./http.ts";
+import { Jwks } from "./jwks.ts";
+import { JwtVerifier } from "./jwt.ts";
+import { DevVerifier, StaticVerifier } from "./ticket.ts";
+import type { Verifier } from "./verifier.ts";
+
+/** What a tenant without `auth` has under `--dev`. */
+export const DEV_AUTH: AuthConfig = authSchema.parse({ mode: "dev" });
+
+export interface VerifierOptions {
+  readonly tenant: string;
+  readonly config: AuthConfig;
+  readonly fetch: Fetch;
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+  /** Unix time in milliseconds. */
+  readonly unixMs: () => number;
+  readonly log: Log;
+}
+
+/** The verifier of `config.mode`. */
+export function verifierFor(options: VerifierOptions): Verifier {
+  const { config } = options;
+  switch (config.mode) {
+    case "jwt":
+      return jwtVerifierFor(options);
+    case "static":
+      return new StaticVerifier(config.static!);
+    case "http":
+      return new HttpVerifier({ ...options, config: config.http! });
+    case "dev":
+      return new DevVerifier();
+  }
+}
+
+/** The verifier of mode `jwt`; its section is there, as the configuration was checked. */
+export function jwtVerifierFor({ tenant, config, fetch, now, unixMs, log }: VerifierOptions): JwtVerifier {
+  const jwt = config.jwt!;
+  const { jwks_url: url } = jwt;
+  const jwks = url === undefined ? null : new Jwks({ url, timing: jwt, fetch, now, log, tenant });
+  return new JwtVerifier({ config: jwt, jwks, unixMs });
+}

@@ -1,0 +1,52 @@
+// What a ticket gives a session, and the port through which a session that lives has a new ticket verified. Who
+// verifies is admission's business.
+
+import type { Narrowing } from "../policy/narrowing.ts";
+import { type Refusal, refusal } from "../protocol/codes.ts";
+
+/** What a ticket says beyond what the gateway itself reads, for services. */
+export type Claims = Readonly<Record<string, unknown>>;
+
+/** A verified ticket. */
+export interface Grant {
+  readonly ok: true;
+  readonly user: string;
+  readonly claims: Claims;
+  readonly narrowing: Narrowing;
+  /** Unix time in milliseconds at which the right ends, null for never. */
+  readonly expiresAtMs: number | null;
+  /** The ticket's own name (`jti`), by which it can be revoked. */
+  readonly ticketId: string | null;
+}
+
+/** Why a ticket was not taken. */
+export interface Rejection extends Refusal {
+  readonly retryAfterMs?: number;
+}
+
+/** Who asks for a ticket to be verified. */
+export interface Renewal {
+  readonly ticket: string;
+  readonly user: string;
+  readonly address: string;
+  readonly addressGroup: string;
+}
+
+/** Verifies the tickets of one tenant. MUST NOT throw or reject. */
+export interface Authenticator {
+  /** How long before its right ends a session is told, in milliseconds; 0 for not at all. */
+  readonly expiryWarningMs: number;
+  renew(renewal: Renewal): Grant | Rejection | Promise<Grant | Rejection>;
+}
+
+export const BAD_AUTH = refusal("BAD_REQUEST", "sys.auth takes data {ticket: string}");
+export const OTHER_USER = refusal("AUTH_FAILED", "ticket is another user's");
+export const OTHER_SID = refusal("AUTH_FAILED", "ticket is for another sid");
+export const RENEWAL_LIMITED = refusal("RATE_LIMITED", "too many sys.auth: one at a time, and one a second");
+
+/** The ticket in the data of a `sys.auth`, or null. */
+export function ticketIn(data: unknown): string | null {
+  if (typeof data !== "object" || data === null || !Object.hasOwn(data, "ticket")) return null;
+  const { ticket } = data as { ticket: unknown };
+  return typeof ticket === "string" && ticket !== "" ? ticket : null;
+}
