@@ -6,16 +6,17 @@ import { AddressFinder } from "./admission/address.ts";
 import { Admission, WS_PATH } from "./admission/admission.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { parseListen } from "./config/addresses.ts";
-import type { Config, TenantConfig } from "./config/schema.ts";
+import type { Config, GatewayConfig, HotServiceConfig, TenantConfig } from "./config/schema.ts";
 import type { Log } from "./log.ts";
 import { Durations, Exporter, TenantMetrics } from "./metrics.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { TenantPolicy } from "./policy/policy.ts";
 import { CLOSE } from "./protocol/codes.ts";
-import { LANE_NAMES } from "./protocol/frame.ts";
+import { LANE, LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
 import { presence } from "./room/presence.ts";
-import { Rooms } from "./room/rooms.ts";
+import { Fanout } from "./room/fanout.ts";
+import { type Room, Rooms } from "./room/rooms.ts";
 import { ChatService } from "./service/chat.ts";
 import { Dispatcher } from "./service/dispatcher.ts";
 import { EchoService } from "./service/echo.ts";
@@ -83,17 +84,12 @@ const DRAIN_STEP_MS = 50;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
-/** Bounds of what waits for one session. */
-const OUTBOX: Omit<OutboxLimits, "sendTimeoutMs"> = {
-  reliableBytes: 1_048_576,
-  reliableMessages: 4096,
-  lossyBytes: 262_144,
-};
-
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #tenants = new Map<string, Tenant>();
   readonly #house: House;
+  /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
+  readonly #fanout = new Fanout<Room>(() => this.#house.flusher.wake());
   readonly #limiter: HandshakeLimiter;
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
@@ -107,7 +103,12 @@ export class Gateway {
     this.#house = {
       totals: { sessions: 0, links: 0, maxSessions: gateway.max_connections },
       wheel: new TimerWheel(clock.now),
-      flusher: new Flusher({ afterTurn: (task) => transport.afterTurn(task), now: clock.now }),
+      flusher: new Flusher({
+        afterTurn: (task) => transport.afterTurn(task),
+        now: clock.now,
+        prepare: () => this.#fanout.advance(),
+        maxHeldBytes: gateway.max_outbox_bytes,
+      }),
       log,
       now: clock.now,
       unixMs: clock.unixMs,
@@ -148,7 +149,7 @@ export class Gateway {
       this.#loopLag.observe(Math.max(0, now - before - TimerWheel.tickMs));
       before = now;
       this.#house.wheel.advance();
-      this.#house.flusher.checkStalls();
+      this.#house.flusher.look();
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
@@ -217,7 +218,7 @@ export class Gateway {
 
   #buildTenant(config: TenantConfig): Tenant {
     const { limits } = config;
-    const rooms = new Rooms(limits);
+    const rooms = new Rooms(limits, this.#fanout);
     rooms.watch(presence);
     const { sessions } = config.policy;
     const policy = new TenantPolicy(config);
@@ -238,7 +239,7 @@ export class Gateway {
         onExceed: sessions.on_exceed,
       }, this.#house.totals),
       metrics,
-      outbox: { ...OUTBOX, sendTimeoutMs: this.#options.config.gateway.writer_send_timeout_ms },
+      outbox: outboxLimits(config, this.#options.config.gateway),
       house: this.#house,
     };
   }
@@ -251,16 +252,20 @@ export class Gateway {
   }
 
   #hotServices(config: TenantConfig, rooms: Rooms): Map<number, HotService> {
-    return new Map(config.hot_services.map((service) => {
-      switch (service.kind) {
-        case "echo":
-          return [service.id, new EchoService()];
-        case "relay":
-          return [service.id, new RelayService()];
-        case "state":
-          return [service.id, new StateService(rooms, service.tick_ms, this.#options.clock.every)];
-      }
-    }));
+    const services = new Map<number, HotService>();
+    for (const service of config.hot_services) services.set(service.id, this.#hotService(service, rooms));
+    return services;
+  }
+
+  #hotService(config: HotServiceConfig, rooms: Rooms): HotService {
+    switch (config.kind) {
+      case "echo":
+        return new EchoService(LANE[config.lane]);
+      case "relay":
+        return new RelayService(LANE[config.lane]);
+      case "state":
+        return new StateService(rooms, config.tick_ms, this.#options.clock.every);
+    }
   }
 
   #exporter(): Exporter {
@@ -275,6 +280,7 @@ export class Gateway {
       build: this.#options.build,
       draining: () => this.#draining,
       loopLag: () => this.#loopLag,
+      heldBytes: () => this.#house.flusher.heldBytes,
       limiterEntries: () => this.#limiter.size,
     });
   }
@@ -290,6 +296,21 @@ export class Gateway {
       });
     });
   }
+}
+
+function outboxLimits({ delivery }: TenantConfig, gateway: GatewayConfig): OutboxLimits {
+  const { reliable, latest, lossy } = delivery;
+  return {
+    reliableBytes: reliable.max_bytes,
+    reliableMessages: reliable.max_messages,
+    latestBytes: latest.max_bytes,
+    latestAgeMs: latest.max_age_ms,
+    lossyBytes: lossy.max_bytes,
+    lossyAgeMs: lossy.max_age_ms,
+    lossyDropsOldest: lossy.on_full === "drop_oldest",
+    sendTimeoutMs: gateway.writer_send_timeout_ms,
+    watermarkBytes: gateway.socket_watermark_bytes,
+  };
 }
 
 function describe(tenant: TenantConfig): Record<string, string | number | readonly string[]> {

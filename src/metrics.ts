@@ -73,6 +73,8 @@ export class TenantMetrics {
   readonly closes = new Counts();
   readonly serviceErrors = { ext: 0, hot: 0 };
   readonly dispatch = { ext: new Durations(), hot: new Durations() };
+  /** Frames replaced by a newer one with the same key before they were written. */
+  conflated = 0;
   decodeErrors = 0;
   writerTimeouts = 0;
   unknownServices = 0;
@@ -97,6 +99,8 @@ export interface GatewayView {
   readonly build: Readonly<Record<string, string>>;
   draining(): boolean;
   loopLag(): Durations;
+  /** Bytes that wait for full sockets, all sessions together. */
+  heldBytes(): number;
   /** Entries in the handshake limiter's memory. */
   limiterEntries(): number;
 }
@@ -190,6 +194,11 @@ export class Exporter {
     this.#counter("drops_total", "Outbound messages dropped, by lane and reason.", counts((t) => t.drops));
     this.#counter("dropped_bytes_total", "Payload bytes of dropped messages.", counts((t) => t.droppedBytes));
     this.#counter(
+      "conflated_total",
+      "Frames replaced by a newer state before they were written.",
+      one((t) => t.conflated),
+    );
+    this.#counter(
       "session_closes_total",
       "Sessions that the gateway ended, by close code.",
       counts((t) => t.closes),
@@ -218,6 +227,7 @@ export class Exporter {
     const gauge = (name: string, help: string, read: () => number) =>
       this.#gauge(name, help, () => [{ labels: {}, value: read() }]);
     gauge("draining", "1 while the gateway drains.", () => view.draining() ? 1 : 0);
+    gauge("outbox_bytes", "Payload bytes that wait for full sockets, all sessions.", view.heldBytes);
     gauge("handshake_limiter_entries", "Addresses the handshake limiter remembers.", view.limiterEntries);
     gauge(
       "process_resident_memory_bytes",

@@ -10,16 +10,13 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
     "tls",
     "quotas",
     "state_dir",
-    "max_outbox_bytes",
-    "socket_watermark_bytes",
     "max_header_bytes",
     "header_timeout_ms",
   ],
   "gateway.handshake_limit": ["failed_auth_cost"],
-  "tenants[]": ["suspended", "auth", "origins", "delivery", "webhooks"],
+  "tenants[]": ["suspended", "auth", "origins", "webhooks"],
   "tenants[].policy": ["quotas", "rules"],
   "tenants[].services[]": ["worker", "wasm", "http", "permissions", "limits", "options"],
-  "tenants[].hot_services[]": ["lane", "key"],
 };
 
 /** Keys by which a service says what it is, in a later version. */

@@ -47,7 +47,7 @@ export function decodeCbor(message: Uint8Array): Envelope | Unreadable {
 export function cborForm(frame: Frame): Frame {
   if (frame.envelope === null) return frame;
   // The encoder's buffer is reused: slice makes the bytes ours.
-  return frame.cbor ??= new Frame(encoder.encode(frame.envelope).slice(), frame.lane, null);
+  return frame.cbor ??= new Frame(encoder.encode(frame.envelope).slice(), frame.lane, frame.key, null);
 }
 
 /** One data item and nothing behind it, made of: integers up to 2^53-1, finite floats, text, arrays, maps with text keys, booleans, null. */

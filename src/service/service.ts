@@ -47,5 +47,12 @@ export interface HotService {
 /** Repeats `task` every `ms` milliseconds until the returned function is called. */
 export type Every = (ms: number, task: () => void) => () => void;
 
+/** What a sender's frame with this opcode is the newest state of; the same in one room only. */
+export function conflationKey(sender: Membership | null, opcode: number): number {
+  return (sender === null ? 0 : sender.id * 256) + opcode;
+}
+
+/** A room has more to fan out than it may hold back (see room/fanout.ts). */
+export const ROOM_BUSY = refusal("UNAVAILABLE", "room has too much to deliver already");
 export const UNKNOWN_TYPE = refusal("NOT_FOUND", "service has no such message type");
 export const UNKNOWN_SERVICE = refusal("NOT_FOUND", "tenant has no such service");

@@ -6,7 +6,7 @@ import type { Refusal } from "../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../protocol/frame.ts";
 import { HOT_AT, withSender } from "../protocol/hot.ts";
 import type { Membership, Room, Rooms, RoomWatcher, Subscriber } from "../room/rooms.ts";
-import type { Context, Every, HotService } from "./service.ts";
+import { conflationKey, type Context, type Every, type HotService } from "./service.ts";
 
 /** The latest frame of one sender and opcode. */
 interface Cell {
@@ -47,7 +47,7 @@ export class StateService implements HotService, RoomWatcher {
     if (cells === undefined) state.senders.set(active.member, cells = new Map());
     const opcode = frame[HOT_AT.opcode]!;
     // withSender copies, so that a kept frame does not pin the read buffer it arrived in.
-    const latest = hotFrame(withSender(frame, active.member), LANE.lossy);
+    const latest = hotFrame(withSender(frame, active.member), LANE.latest, conflationKey(active, opcode));
     let cell = cells.get(opcode);
     if (cell === undefined) {
       cells.set(opcode, cell = { sender: active.subscriber, frame: latest, changed: false });

@@ -4,12 +4,12 @@
 
 import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
-import { type Frame, type Lane, LANE_NAMES } from "../protocol/frame.ts";
-import { sysAuthed, sysError, sysKicked } from "../protocol/sys.ts";
+import type { Frame, LossLane } from "../protocol/frame.ts";
+import { sysAuthed, sysError, sysGap, sysKicked } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
 import type { Speaker } from "./intake.ts";
-import { type DropReason, Outbox, type OutboxOwner } from "./outbox.ts";
+import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
 import type { Registered } from "./registry.ts";
 import type { Tenant } from "./tenant.ts";
@@ -90,7 +90,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
       flusher: house.flusher,
       limits: this.#tenant.outbox,
       owner: this,
-      written: metrics.out,
+      metrics,
     });
     this.#openedAt = this.#lastHeardAt = this.#pingedAt = house.now();
     const refused = registry.admit(this);
@@ -192,18 +192,18 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     this.#close(refused.close ?? CLOSE.policyViolation, true);
   }
 
-  tooSlow(cause: "full" | "stalled"): void {
+  tooSlow(cause: SlowCause): void {
     const { metrics, house } = this.#tenant;
     if (cause === "stalled") metrics.writerTimeouts++;
     house.log.warn("session too slow", { ...this.#who(), cause, waiting_bytes: this.#outbox!.bytes });
     this.deliver(sysError(this.traceId, "RESOURCE_EXHAUSTED", CLOSE.slowConsumer.reason));
     this.#close(CLOSE.slowConsumer, false);
+    // What its socket holds is memory that others need now; a close would wait for it to be read.
+    if (cause === "shed") this.#link?.terminate();
   }
 
-  dropped(lane: Lane, reason: DropReason, messages: number, bytes: number): void {
-    const labels = { lane: LANE_NAMES[lane], reason };
-    this.#tenant.metrics.drops.add(labels, messages);
-    this.#tenant.metrics.droppedBytes.add(labels, bytes);
+  tellGap(gap: { lane: LossLane; dropped: number; bytes: number; sinceMs: number }): void {
+    this.deliver(sysGap(this.traceId, gap));
   }
 
   onTimer(now: number): number {

@@ -1,0 +1,126 @@
+// Fan-out in slices. Handing a frame to a member costs some 50 ns, so a turn has a budget of deliveries; what is
+// over it waits for the next turns, while reading and timers go on. Each room's messages go out one after
+// the other and to everyone who was a member when they were published, so all members see one order.
+
+import type { Frame } from "../protocol/frame.ts";
+import type { Membership, Subscriber } from "./rooms.ts";
+
+/** Deliveries in one turn, about 1 ms of work. */
+const TURN_DELIVERIES = 20_000;
+/** Messages of one room that may wait for later turns, and the bytes of their payloads and of member lists. */
+const WAITING_MAX = 4096;
+const WAITING_BYTES_MAX = 4_194_304;
+const BYTES_PER_MEMBER = 8;
+
+/** A message on its way through a room. */
+interface Job {
+  readonly frame: Frame;
+  readonly except: Subscriber | null;
+  /** Who was a member when it was published. */
+  readonly members: readonly Membership[];
+  /** How many of them, counted from the end, are still to be served. */
+  left: number;
+  /** Counted towards the backlog's bound. */
+  readonly bytes: number;
+}
+
+/** The messages of one room that wait. */
+class Backlog {
+  readonly jobs: Job[] = [];
+  head = 0;
+  bytes = 0;
+}
+
+export class Fanout<R extends object> {
+  readonly #wake: () => void;
+  readonly #backlogs = new Map<R, Backlog>();
+  #budget = TURN_DELIVERIES;
+
+  /** @param wake has `advance` called when this event-loop turn is over */
+  constructor(wake: () => void) {
+    this.#wake = wake;
+  }
+
+  /** Rooms with messages that wait. */
+  get size(): number {
+    return this.#backlogs.size;
+  }
+
+  /**
+   * Hands a frame to all members but `except`, now or in the next turns.
+   * @param members as they are now; copied if it has to wait
+   * @returns false when the room has too many messages waiting, and this one went to nobody
+   */
+  publish(room: R, members: readonly Membership[], frame: Frame, except: Subscriber | null): boolean {
+    const backlog = this.#backlogs.get(room);
+    if (backlog === undefined && members.length <= this.#budget) {
+      if (this.#budget === TURN_DELIVERIES) this.#wake();
+      this.#budget -= members.length;
+      // Backwards: should a delivery end the member it goes to, the last one takes its place, and was served.
+      for (let i = members.length - 1; i >= 0; i--) {
+        const to = members[i]!.subscriber;
+        if (to !== except) to.deliver(frame);
+      }
+      return true;
+    }
+    return this.#defer(room, members, frame, except);
+  }
+
+  /** Forgets what waits for a room that is no more. */
+  forget(room: R): void {
+    this.#backlogs.delete(room);
+  }
+
+  /** A new turn: goes on with what waits. @returns whether more is left */
+  advance(): boolean {
+    this.#budget = TURN_DELIVERIES;
+    if (this.#backlogs.size === 0) return false;
+    for (const [room, backlog] of this.#backlogs) {
+      // Moved to the end, so that each room is first once.
+      this.#backlogs.delete(room);
+      this.#advance(backlog);
+      if (backlog.head < backlog.jobs.length) this.#backlogs.set(room, backlog);
+      if (this.#budget <= 0) break;
+    }
+    return this.#backlogs.size > 0;
+  }
+
+  #defer(room: R, members: readonly Membership[], frame: Frame, except: Subscriber | null): boolean {
+    let backlog = this.#backlogs.get(room);
+    if (backlog === undefined) this.#backlogs.set(room, backlog = new Backlog());
+    const waiting = backlog.jobs.length - backlog.head;
+    if (waiting >= WAITING_MAX) return false;
+    const before = backlog.jobs.at(-1);
+    // Members rarely change between two messages of one turn: then both share the copy.
+    const same = before !== undefined && before.members.length === members.length &&
+      before.members.every((member, i) => member === members[i]);
+    const bytes = frame.bytes + (same ? 0 : members.length * BYTES_PER_MEMBER);
+    if (backlog.bytes + bytes > WAITING_BYTES_MAX && waiting > 0) return false;
+    const list = same ? before.members : [...members];
+    backlog.jobs.push({ frame, except, members: list, left: members.length, bytes });
+    backlog.bytes += bytes;
+    this.#wake();
+    return true;
+  }
+
+  #advance(backlog: Backlog): void {
+    while (backlog.head < backlog.jobs.length && this.#budget > 0) {
+      const job = backlog.jobs[backlog.head]!;
+      const until = Math.max(0, job.left - this.#budget);
+      this.#budget -= job.left - until;
+      for (let i = job.left - 1; i >= until; i--) {
+        const member = job.members[i]!;
+        // Who has left since then gets nothing more of this room.
+        if (member.index >= 0 && member.subscriber !== job.except) member.subscriber.deliver(job.frame);
+      }
+      job.left = until;
+      if (until > 0) return;
+      backlog.bytes -= job.bytes;
+      backlog.head++;
+    }
+    if (backlog.head >= 64) {
+      backlog.jobs.splice(0, backlog.head);
+      backlog.head = 0;
+    }
+  }
+}
