@@ -10,6 +10,9 @@ import { loadFile } from "./config_file.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { type Build, runtimeLabel } from "./version.ts";
 
+/** How long a stopped gateway's process may take to end by itself. */
+const LINGER_MS = 100;
+
 interface StartOptions {
   readonly config?: string;
   readonly dev: boolean;
@@ -44,6 +47,8 @@ async function start(options: StartOptions, build: Build): Promise<number> {
   const format = options.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
   const log = processLog(options.logLevel, format, (line) => process.stdout.write(line));
   for (const { path, message, line } of warnings) log.warn(`${path} ${message}`, { line: line ?? 0 });
+  // From now on: whoever reads "listening" may send a signal at once.
+  const signal = firstSignal(log);
   let gateway: Gateway;
   try {
     const transport = createTransport(
@@ -65,9 +70,11 @@ async function start(options: StartOptions, build: Build): Promise<number> {
     process.stderr.write(`Cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failed;
   }
-  await firstSignal(log);
+  await signal;
   await gateway.drain();
   await gateway.stop();
+  // A native WebSocket that ended abruptly keeps Deno 2.9 alive for 30 s.
+  setTimeout(() => process.exit(EXIT.done), LINGER_MS).unref();
   return EXIT.done;
 }
 

@@ -1,11 +1,10 @@
-// CBOR envelopes (`wsprism.v1.cbor`). What a client sends is first walked by `isPlainCbor`, which lets
-// through only what JSON could say too; then cbor-x decodes it. So neither tags, nor lengths that the
-// message does not have, nor endless nesting ever reach the library, and `data` means the same to a
-// JSON client in the same room.
+// CBOR envelopes (`wsprism.v1.cbor`). They are read here, and only what JSON could say too: no tags, no byte
+// strings, no lengths that the message does not have, no endless nesting, so that `data` means the same to a
+// JSON client in the same room. No library does that: cbor-x, which writes, reads 64-bit integers as BigInt,
+// drops a byte order mark from a text and renames a key "__proto__".
 
 import { isUtf8 } from "node:buffer";
 import { Encoder } from "cbor-x/encode";
-import { Decoder } from "cbor-x/decode";
 import { CLOSE, refusal } from "./codes.ts";
 import { checkEnvelope, type Envelope, type Unreadable } from "./envelope.ts";
 import { Frame } from "./frame.ts";
@@ -13,9 +12,7 @@ import { Frame } from "./frame.ts";
 /** Nesting allowed in a CBOR message; deeper is refused. */
 export const CBOR_DEPTH_MAX = 64;
 
-const OPTIONS = { useRecords: false, mapsAsObjects: true, tagUint8Array: false, variableMapSize: true };
-const encoder = new Encoder(OPTIONS);
-const decoder = new Decoder(OPTIONS);
+const encoder = new Encoder({ useRecords: false, mapsAsObjects: true, variableMapSize: true });
 
 const NOT_CBOR = refusal(
   "BAD_REQUEST",
@@ -32,12 +29,8 @@ export function looksLikeCborMap(message: Uint8Array): boolean {
 
 /** Reads a binary message as an ext envelope. */
 export function decodeCbor(message: Uint8Array): Envelope | Unreadable {
-  if (!isPlainCbor(message)) return UNREADABLE;
-  try {
-    return checkEnvelope(decoder.decode(message));
-  } catch {
-    return UNREADABLE;
-  }
+  const value = readPlainCbor(message);
+  return value === undefined ? UNREADABLE : checkEnvelope(value);
 }
 
 /**
@@ -46,75 +39,141 @@ export function decodeCbor(message: Uint8Array): Envelope | Unreadable {
  */
 export function cborForm(frame: Frame): Frame {
   if (frame.envelope === null) return frame;
-  // The encoder's buffer is reused: slice makes the bytes ours.
-  return frame.cbor ??= new Frame(encoder.encode(frame.envelope).slice(), frame.lane, frame.key, null);
+  if (frame.cbor !== null) return frame.cbor;
+  // The encoder hands out pieces of a larger buffer, which a frame that waits would hold: a copy holds itself only.
+  const bytes = new Uint8Array(encoder.encode(wellFormed(frame)));
+  return frame.cbor = new Frame(bytes, frame.lane, frame.key, null);
 }
 
-/** One data item and nothing behind it, made of: integers up to 2^53-1, finite floats, text, arrays, maps with text keys, booleans, null. */
-export function isPlainCbor(bytes: Uint8Array): boolean {
-  return plainItem(bytes, 0, CBOR_DEPTH_MAX) === bytes.length;
+/**
+ * The envelope with U+FFFD for each lone surrogate: JSON can carry those, as escapes, CBOR's text is UTF-8, and cbor-x
+ * writes them as three bytes on which a reader fails.
+ */
+function wellFormed(frame: Frame): unknown {
+  const json = frame.payload as string;
+  // JSON.stringify writes paired surrogates as they are, so such an escape is a lone one, or an escaped backslash.
+  if (!json.includes("\\ud")) return frame.envelope;
+  return JSON.parse(
+    json.replace(/\\(ud[89a-f]..|.)/g, (escape, what) => what.length > 1 ? "\\ufffd" : escape),
+  );
 }
 
-/** Where the item at `at` ends, or -1. Visits each byte at most once, but for text. */
-function plainItem(bytes: Uint8Array, at: number, depth: number): number {
-  if (depth === 0 || at >= bytes.length) return -1;
-  const major = bytes[at]! >> 5, info = bytes[at]! & 31;
-  if (major === 7) return plainSimple(bytes, at, info);
-  if (info > 27) return -1;
-  const from = at + 1 + (info < 24 ? 0 : 1 << (info - 24));
-  if (from > bytes.length) return -1;
-  const value = info < 24 ? info : readUint(bytes, at + 1, from);
-  if (value > Number.MAX_SAFE_INTEGER) return -1;
-  switch (major) {
-    case 0:
-      return from;
-    case 1: // -1 - value
-      return value < Number.MAX_SAFE_INTEGER ? from : -1;
-    case 3: {
-      const end = from + value;
-      return end <= bytes.length && isUtf8(bytes.subarray(from, end)) ? end : -1;
+/**
+ * One data item and nothing behind it, made of: integers up to 2^53-1, finite floats, text, arrays, maps with text
+ * keys, booleans, null. @returns undefined for anything else
+ */
+export function readPlainCbor(bytes: Uint8Array): unknown {
+  const reader = new PlainReader(bytes);
+  const value = reader.item(CBOR_DEPTH_MAX);
+  return reader.at === bytes.length ? value : undefined;
+}
+
+const BROKEN = -1;
+const text = new TextDecoder("utf-8", { ignoreBOM: true });
+
+class PlainReader {
+  /** Where the next item begins; `BROKEN` for good once the bytes turned out to be anything else. */
+  at = 0;
+  readonly #bytes: Uint8Array;
+  #view: DataView | null = null;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Reads the item at `at`. Visits each byte at most once, but for text. */
+  item(depth: number): unknown {
+    const bytes = this.#bytes;
+    if (depth === 0 || this.at >= bytes.length) return this.#refuse();
+    const major = bytes[this.at]! >> 5, info = bytes[this.at]! & 31;
+    if (info > 27) return this.#refuse();
+    const from = this.at + 1 + (info < 24 ? 0 : 1 << (info - 24));
+    if (from > bytes.length) return this.#refuse();
+    if (major === 7) return this.#simple(info, from);
+    const value = info < 24 ? info : readUint(bytes, this.at + 1, from);
+    if (value > Number.MAX_SAFE_INTEGER) return this.#refuse();
+    this.at = from;
+    switch (major) {
+      case 0:
+        return value;
+      case 1:
+        return value < Number.MAX_SAFE_INTEGER ? -1 - value : this.#refuse();
+      case 3:
+        return this.#text(value);
+      case 4:
+        return this.#array(value, depth - 1);
+      case 5:
+        return this.#map(value, depth - 1);
+      default: // byte strings, tags
+        return this.#refuse();
     }
-    case 4:
-    case 5: {
-      // Each element takes a byte at least, so a false length is refused before anything is read.
-      const each = major === 5 ? 2 : 1;
-      if (value * each > bytes.length - from) return -1;
-      let next = from;
-      for (let i = 0; i < value; i++) {
-        if (major === 5) {
-          if (bytes[next]! >> 5 !== 3 || isProtoKey(bytes, next)) return -1;
-          next = plainItem(bytes, next, depth - 1);
-          if (next < 0) return -1;
-        }
-        next = plainItem(bytes, next, depth - 1);
-        if (next < 0) return -1;
-      }
-      return next;
+  }
+
+  #text(length: number): string | undefined {
+    const from = this.at, end = from + length;
+    if (end > this.#bytes.length) return this.#refuse();
+    const part = this.#bytes.subarray(from, end);
+    if (!isUtf8(part)) return this.#refuse();
+    this.at = end;
+    return text.decode(part);
+  }
+
+  #array(length: number, depth: number): unknown {
+    const array: unknown[] = [];
+    for (let i = 0; i < length; i++) {
+      array.push(this.item(depth));
+      if (this.at === BROKEN) return;
     }
-    default: // byte strings, tags
-      return -1;
+    return array;
+  }
+
+  #map(length: number, depth: number): unknown {
+    const map: Record<string, unknown> = {};
+    for (let i = 0; i < length; i++) {
+      const key = this.item(depth);
+      // An assignment to "__proto__" would not make a key of it, and nobody needs such a key.
+      if (typeof key !== "string" || key === "__proto__") return this.#refuse();
+      map[key] = this.item(depth);
+      if (this.at === BROKEN) return;
+    }
+    return map;
+  }
+
+  #simple(info: number, end: number): unknown {
+    const at = this.at + 1;
+    this.at = end;
+    if (info === 20) return false;
+    if (info === 21) return true;
+    if (info === 22) return null;
+    if (info < 25) return this.#refuse();
+    const { buffer, byteOffset, byteLength } = this.#bytes;
+    const view = this.#view ??= new DataView(buffer, byteOffset, byteLength);
+    const value = info === 25
+      ? half(view.getUint16(at))
+      : info === 26
+      ? view.getFloat32(at)
+      : view.getFloat64(at);
+    return Number.isFinite(value) ? value : this.#refuse();
+  }
+
+  #refuse(): undefined {
+    this.at = BROKEN;
   }
 }
 
-function plainSimple(bytes: Uint8Array, at: number, info: number): number {
-  if (info >= 20 && info <= 22) return at + 1; // false, true, null
-  if (info < 25 || info > 27) return -1;
-  const end = at + 1 + (1 << (info - 24));
-  if (end > bytes.length) return -1;
-  // All exponent bits set means infinite or not a number, in each of the three sizes.
-  const high = bytes[at + 1]! << 8 | bytes[at + 2]!;
-  const exponent = info === 25 ? 0x7c00 : info === 26 ? 0x7f80 : 0x7ff0;
-  return (high & exponent) === exponent ? -1 : end;
+/** A half-precision float (IEEE 754 binary16) from its bits. */
+function half(bits: number): number {
+  const exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
+  const magnitude = exponent === 0x1f
+    ? Number.NaN // or infinite: refused alike
+    : exponent === 0
+    ? fraction * 2 ** -24
+    : (0x400 + fraction) * 2 ** (exponent - 25);
+  return (bits & 0x8000) === 0 ? magnitude : -magnitude;
 }
 
 function readUint(bytes: Uint8Array, from: number, to: number): number {
   let value = 0;
   for (let i = from; i < to; i++) value = value * 256 + bytes[i]!;
   return value;
-}
-
-// cbor-x renames a key "__proto__"; refusing it is more honest than handing on a changed value.
-const PROTO = [0x69, 0x5f, 0x5f, 0x70, 0x72, 0x6f, 0x74, 0x6f, 0x5f, 0x5f];
-function isProtoKey(bytes: Uint8Array, at: number): boolean {
-  return PROTO.every((byte, i) => bytes[at + i] === byte);
 }

@@ -3,7 +3,7 @@
 // transport a handler; what waits to be written is its outbox's business.
 
 import { cborForm } from "../protocol/cbor.ts";
-import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
+import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame, LossLane } from "../protocol/frame.ts";
 import { sysAuthed, sysError, sysGap, sysKicked } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
@@ -30,6 +30,9 @@ export interface Identity {
 
 /** How long a peer may take to answer our close before its socket is dropped. */
 const CLOSE_TIMEOUT_MS = 5000;
+
+const SESSION_ENDED = refusal("UNAVAILABLE", "session has ended");
+
 export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, Timed {
   readonly user: string;
   readonly sid: string;
@@ -152,6 +155,8 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   }
 
   join(room: string): Membership | Refusal {
+    // A service that answers later may still hold its context.
+    if (this.#state !== "open") return SESSION_ENDED;
     let membership = this.#memberships?.get(room);
     if (membership === undefined) {
       const joined = this.#tenant.rooms.join(room, this);
@@ -164,7 +169,9 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   }
 
   leave(membership: Membership): void {
-    if (!this.#memberships?.delete(membership.room.name)) return;
+    // It may be an older one: the session can have left and joined the room again since.
+    if (this.#memberships?.get(membership.room.name) !== membership) return;
+    this.#memberships.delete(membership.room.name);
     if (this.#active === membership) this.#active = null;
     this.#tenant.rooms.leave(membership);
   }

@@ -53,12 +53,10 @@ class DenoLink implements Link {
       this.#handler.open(this);
     };
     socket.onmessage = (event) => this.#message(event.data);
-    socket.onerror = (event) => event.preventDefault(); // a close follows
     socket.onclose = (event) => this.#closed(event.code, event.reason);
   }
 
   #message(data: string | ArrayBuffer): void {
-    if (this.#code !== 0) return;
     const bytes = typeof data === "string" ? textBytes(data, this.#maxMessageBytes) : data.byteLength;
     if (bytes > this.#maxMessageBytes) this.close(1009, "message is too large");
     else if (typeof data === "string") this.#handler.text(data);

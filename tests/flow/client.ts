@@ -1,0 +1,259 @@
+// A client as an application would write one, on either of two WebSocket implementations: the runtime's own, and
+// the npm package `ws`. It remembers everything it was sent, in order, and every wait has a deadline.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { Decoder, Encoder } from "cbor-x";
+import { WebSocket as WsWebSocket } from "ws";
+import { within } from "../raw_client.ts";
+import type { GatewayProcess } from "./gateway_process.ts";
+
+/** An ext message as it came. */
+export interface Message {
+  readonly v: number;
+  readonly svc: string;
+  readonly type: string;
+  readonly seq?: number;
+  readonly room?: string;
+  // deno-lint-ignore no-explicit-any -- whatever the gateway sends, a test says what it expects
+  readonly data?: any;
+  readonly trace_id?: string;
+}
+
+export interface Close {
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** Who implements the WebSocket: the runtime, or the npm package. */
+export type Kind = "own" | "ws";
+export const KINDS: readonly Kind[] = ["own", "ws"];
+
+export interface ClientOptions {
+  readonly tenant?: string;
+  /** The dev user; a new one when absent. */
+  readonly user?: string;
+  readonly sid?: string;
+  readonly kind?: Kind;
+  /** Speaks CBOR on the ext lane. */
+  readonly cbor?: boolean;
+  /** With kind "ws" only. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export const CBOR = "wsprism.v1.cbor";
+
+const cborOptions = { useRecords: false, mapsAsObjects: true, variableMapSize: true, tagUint8Array: false };
+export const cborEncoder = new Encoder(cborOptions);
+export const cborDecoder = new Decoder(cborOptions);
+
+let users = 0;
+let pings = 0;
+
+/** Where a client connects. */
+export function target(options: ClientOptions = {}): string {
+  const { tenant = "acme", user = `user-${++users}`, sid } = options;
+  const query = new URLSearchParams({ tenant, ticket: `dev:${user}`, ...(sid === undefined ? {} : { sid }) });
+  return `/v1/ws?${query}`;
+}
+
+/** A connected client. */
+export class Client {
+  /** The content of `sys.authed`, once it has come. */
+  authed: Message["data"] = null;
+  /** How it ended. */
+  readonly closed: Promise<Close>;
+  readonly #socket: WebSocket;
+  readonly #cbor: boolean;
+  readonly #received: (Message | Uint8Array)[] = [];
+  #close: Close | null = null;
+  #wake: (() => void) | null = null;
+
+  /** Connects and waits for `sys.authed`. */
+  static async open(gateway: GatewayProcess, options: ClientOptions = {}): Promise<Client> {
+    const client = await Client.connect(gateway, options);
+    client.authed = (await client.next("sys.authed")).data;
+    return client;
+  }
+
+  /** Connects; what comes first is the caller's to read. */
+  static async connect(gateway: GatewayProcess, options: ClientOptions = {}): Promise<Client> {
+    const url = `ws://127.0.0.1:${gateway.port}${target(options)}`;
+    const { kind = "ws", cbor = false, headers = {} } = options;
+    const protocols = cbor ? [CBOR] : [];
+    const socket = kind === "own"
+      ? new WebSocket(url, protocols)
+      : new WsWebSocket(url, protocols, { headers }) as unknown as WebSocket;
+    const client = new Client(socket, cbor);
+    await within(
+      new Promise<void>((resolve, reject) => {
+        socket.addEventListener("open", () => resolve());
+        socket.addEventListener(
+          "error",
+          (event) => reject(new Error(`cannot connect: ${(event as ErrorEvent).message}`)),
+        );
+      }),
+      "the connection",
+    );
+    return client;
+  }
+
+  private constructor(socket: WebSocket, cbor: boolean) {
+    this.#socket = socket;
+    this.#cbor = cbor;
+    socket.binaryType = "arraybuffer";
+    this.closed = new Promise((resolve) => {
+      socket.addEventListener("close", ({ code, reason }) => {
+        this.#close = { code, reason };
+        this.#wake?.();
+        resolve(this.#close);
+      });
+    });
+    socket.addEventListener("message", ({ data }) => {
+      this.#received.push(typeof data === "string" ? JSON.parse(data) as Message : this.#read(data));
+      this.#wake?.();
+    });
+  }
+
+  #read(data: ArrayBuffer): Message | Uint8Array {
+    const bytes = new Uint8Array(data);
+    const isMap = bytes[0]! >= 0xa0 && bytes[0]! <= 0xbf;
+    return this.#cbor && isMap ? cborDecoder.decode(bytes) as Message : bytes;
+  }
+
+  /** The subprotocol that the server selected. */
+  get protocol(): string {
+    return this.#socket.protocol;
+  }
+
+  /** Sends an envelope; `v` is 1 unless it says otherwise. A string goes as it is. */
+  send(envelope: object | string): void {
+    const whole = typeof envelope === "string" ? envelope : { v: 1, ...envelope };
+    if (typeof whole === "string") this.#socket.send(whole);
+    else if (this.#cbor) this.binary(cborEncoder.encode(whole));
+    else this.#socket.send(JSON.stringify(whole));
+  }
+
+  binary(bytes: Uint8Array | readonly number[]): void {
+    this.#socket.send(new Uint8Array(bytes));
+  }
+
+  /** The next thing received, of whatever kind; fails when the connection ends first. */
+  async take(what: string): Promise<Message | Uint8Array> {
+    while (this.#received.length === 0) {
+      if (this.#close !== null) throw new Error(`closed ${JSON.stringify(this.#close)} before ${what}`);
+      await within(new Promise<void>((resolve) => this.#wake = resolve), what);
+      this.#wake = null;
+    }
+    return this.#received.shift()!;
+  }
+
+  /** The next thing received, which must be this ext message: "svc.type". */
+  async next(name: string): Promise<Message> {
+    const message = await this.take(name);
+    if (message instanceof Uint8Array) assert.fail(`expected ${name}, got bytes ${hex(message)}`);
+    assert.equal(`${message.svc}.${message.type}`, name, JSON.stringify(message));
+    assert.equal(message.v, 1);
+    if (message.svc === "sys") assert.match(message.trace_id!, /^[0-9a-f]{16}$/);
+    return message;
+  }
+
+  /** The next thing received, which must be bytes. */
+  async nextBytes(): Promise<Uint8Array> {
+    const bytes = await this.take("a binary message");
+    if (!(bytes instanceof Uint8Array)) assert.fail(`expected bytes, got ${JSON.stringify(bytes)}`);
+    return bytes;
+  }
+
+  /** The next thing received, which must be a `sys.error` with this code. */
+  async nextError(code: string): Promise<Message> {
+    const message = await this.next("sys.error");
+    assert.equal(message.data.code, code, JSON.stringify(message));
+    assert.equal(typeof message.data.msg, "string");
+    return message;
+  }
+
+  /** Joins a room. @returns the content of `sys.joined` */
+  async join(room: string, data?: object): Promise<{ member: number; count: number }> {
+    this.send({ svc: "room", type: "join", room, ...(data === undefined ? {} : { data }) });
+    const joined = await this.next("sys.joined");
+    assert.equal(joined.room, room);
+    return joined.data;
+  }
+
+  async leave(room: string): Promise<void> {
+    this.send({ svc: "room", type: "leave", room });
+    assert.equal((await this.next("sys.left")).room, room);
+  }
+
+  /**
+   * Waits until everything is here that was on its way, and returns what has come. The first pong can overtake other lanes,
+   * but is in the same write with them; after the second, nothing older can follow.
+   */
+  async settled(): Promise<(Message | Uint8Array)[]> {
+    const before: (Message | Uint8Array)[] = [];
+    for (let round = 0; round < 2; round++) {
+      const id = ++pings;
+      this.send({ svc: "sys", type: "ping", data: { id } });
+      for (;;) {
+        const message = await this.take("sys.pong");
+        if (!(message instanceof Uint8Array) && message.type === "pong" && message.data.id === id) break;
+        before.push(message);
+      }
+    }
+    return before;
+  }
+
+  /** Fails unless nothing was on its way. */
+  async hearsNothing(): Promise<void> {
+    assert.deepEqual(await this.settled(), []);
+  }
+
+  /** Waits for the end, and fails unless it has this code. */
+  async ended(code: number, reason?: string): Promise<Close> {
+    const close = await within(this.closed, `the close ${code}`);
+    assert.equal(close.code, code, JSON.stringify(close));
+    if (reason !== undefined) assert.equal(close.reason, reason);
+    return close;
+  }
+
+  /** Things received and not yet taken. */
+  get waiting(): readonly (Message | Uint8Array)[] {
+    return this.#received;
+  }
+
+  async close(): Promise<void> {
+    if (this.#close === null) this.#socket.close(1000);
+    await within(this.closed, "the close");
+  }
+
+  /** Drops the connection without a word; kind "ws" only. */
+  terminate(): void {
+    (this.#socket as unknown as WsWebSocket).terminate();
+  }
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
+/** A hot frame. */
+export function hot(
+  svcId: number,
+  opcode: number,
+  { payload = [], seq, flags = 0, v = 1 }: {
+    payload?: readonly number[] | Uint8Array;
+    seq?: number;
+    /** Besides SEQ_PRESENT, which `seq` brings. */
+    flags?: number;
+    v?: number;
+  } = {},
+): Uint8Array {
+  const head = [v, svcId, opcode, flags | (seq === undefined ? 0 : 1)];
+  return Uint8Array.from([...head, ...(seq === undefined ? [] : u32(seq)), ...payload]);
+}
+
+/** A u32, little-endian. */
+export function u32(value: number): number[] {
+  return [value & 255, value >>> 8 & 255, value >>> 16 & 255, value >>> 24];
+}

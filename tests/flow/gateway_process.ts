@@ -1,0 +1,355 @@
+// A gateway as its users have it: a process of its own, started from a configuration file on a free port of
+// 127.0.0.1, seen only through its sockets, its HTTP, its log and its exit code. `WSPRISM_TARGET` says which
+// one: `bun` (the default), `deno`, `deno-native` or `executable` (dist/wsprism, or what `WSPRISM_EXECUTABLE` names).
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { within } from "../raw_client.ts";
+import { Metrics } from "./metrics_text.ts";
+
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
+
+const TARGETS = ["bun", "deno", "deno-native", "executable"] as const;
+export type Target = typeof TARGETS[number];
+
+/** The target of this run. */
+export const TARGET: Target = targetOf(process.env["WSPRISM_TARGET"] ?? "bun");
+
+/** What the target's transport cannot do, as src/transport/port.ts and docs name it. */
+export const NATIVE_DENO: boolean = TARGET === "deno-native";
+
+/** How long a process may take to start, and how long to end. */
+const PROCESS_MS = 10_000;
+
+/** Variables of this process that no gateway is to see. */
+const OURS = /^(WSPRISM_|PORT$|NO_COLOR$|FORCE_COLOR$)/;
+
+export interface LogLine {
+  readonly level: string;
+  readonly message: string;
+  readonly [field: string]: unknown;
+}
+
+export interface StartOptions {
+  /** Further arguments of `start`, after --config, --dev and --log-format. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Lines on stderr that are no fault. */
+  readonly mayComplain?: boolean;
+}
+
+/** A command of wsPrism that has ended. */
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const children = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+});
+
+function targetOf(text: string): Target {
+  const target = TARGETS.find((known) => known === text);
+  if (target === undefined) {
+    throw new Error(`WSPRISM_TARGET must be one of ${TARGETS.join(", ")}, got "${text}"`);
+  }
+  return target;
+}
+
+/** The command line that runs `wsprism` on the target; Deno may read no more than the project and `folder`. */
+function commandOf(folder: string): readonly string[] {
+  switch (TARGET) {
+    case "bun":
+      return [`${ROOT}/node_modules/bun/bin/bun.exe`, `${ROOT}/main.ts`];
+    case "deno":
+    case "deno-native":
+      return [
+        "deno",
+        "run",
+        "--no-prompt",
+        "--allow-net",
+        `--allow-read=${ROOT},${folder}`,
+        "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM",
+        `${ROOT}/main.ts`,
+      ];
+    case "executable":
+      return [process.env["WSPRISM_EXECUTABLE"] ?? `${ROOT}/dist/wsprism`];
+  }
+}
+
+function launch(
+  args: readonly string[],
+  { folder, env = {} }: { folder: string; env?: Readonly<Record<string, string>> | undefined },
+): ChildProcess {
+  const [file, ...before] = commandOf(folder);
+  const inherited = Object.entries(process.env).filter(([name]) => !OURS.test(name));
+  const child = spawn(file!, [...before, ...args], {
+    cwd: folder,
+    env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env } as Record<string, string>,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  children.add(child);
+  child.once("exit", () => children.delete(child));
+  return child;
+}
+
+/** A folder of its own for a test's files, gone when `dispose` is called. */
+export class Folder {
+  readonly path: string = mkdtempSync(join(tmpdir(), "wsprism-flow-"));
+
+  write(name: string, text: string): string {
+    const path = join(this.path, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** Runs a verb to its end, in `folder`. */
+export async function wsprism(
+  args: readonly string[],
+  { folder, env }: { folder: string; env?: Readonly<Record<string, string>> },
+): Promise<Ended> {
+  const child = launch(args, { folder, env });
+  const stdout: Buffer[] = [], stderr: Buffer[] = [];
+  child.stdout!.on("data", (chunk: Buffer) => stdout.push(chunk));
+  child.stderr!.on("data", (chunk: Buffer) => stderr.push(chunk));
+  try {
+    const code = await within(
+      new Promise<number>((resolve) => child.once("close", (code) => resolve(code ?? -1))),
+      `the end of wsprism ${args.join(" ")}`,
+      PROCESS_MS,
+    );
+    return { code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+/** A running gateway. */
+export class GatewayProcess {
+  readonly lines: LogLine[] = [];
+  readonly pid: number;
+  /** The exit code, or -1 after a signal that was not handled. */
+  readonly exited: Promise<number>;
+  stderr = "";
+  port = 0;
+  readonly #child: ChildProcess;
+  readonly #folder: Folder;
+  readonly #mayComplain: boolean;
+  #rest = "";
+  #ended = false;
+  #waiting: (() => void)[] = [];
+
+  /**
+   * Starts a gateway and waits until it listens.
+   * @param config as in a file; `gateway.listen` is a free port of 127.0.0.1 unless it says otherwise
+   */
+  static async start(config: object, options: StartOptions = {}): Promise<GatewayProcess> {
+    const { gateway = {}, ...others } = config as { gateway?: object };
+    // JSON is YAML.
+    return await GatewayProcess.startText(
+      JSON.stringify({ version: 1, gateway: { listen: "127.0.0.1:0", ...gateway }, ...others }, null, 1),
+      options,
+    );
+  }
+
+  /** Starts a gateway on a configuration as it stands in a file, and waits until it listens. */
+  static async startText(config: string, options: StartOptions = {}): Promise<GatewayProcess> {
+    const started = new GatewayProcess(config, options);
+    try {
+      const line = await started.logged("listening", () => true, PROCESS_MS);
+      started.port = line["port"] as number;
+      return started;
+    } catch (error) {
+      await started.kill();
+      throw error;
+    }
+  }
+
+  private constructor(config: string, { args = [], env, mayComplain = false }: StartOptions) {
+    this.#folder = new Folder();
+    this.#mayComplain = mayComplain;
+    const file = this.#folder.write("wsprism.yaml", config);
+    const transport = NATIVE_DENO && !args.includes("--transport") ? ["--transport", "native"] : [];
+    this.#child = launch(
+      ["start", "--config", file, "--dev", "--log-format", "json", ...transport, ...args],
+      { folder: this.#folder.path, env },
+    );
+    this.pid = this.#child.pid!;
+    this.exited = new Promise((resolve) => {
+      this.#child.once("close", (code) => {
+        this.#ended = true;
+        this.#wake();
+        resolve(code ?? -1);
+      });
+    });
+    this.#child.stdout!.on("data", (chunk: Buffer) => this.#read(chunk.toString()));
+    this.#child.stderr!.on("data", (chunk: Buffer) => this.stderr += chunk.toString());
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** The log as text, for what must not be in it. */
+  get logText(): string {
+    return this.lines.map((line) => JSON.stringify(line)).join("\n");
+  }
+
+  /** The first line with this message that fulfils `matches`, written already or to come. */
+  async logged(
+    message: string,
+    matches: (line: LogLine) => boolean = () => true,
+    deadlineMs?: number,
+  ): Promise<LogLine> {
+    let seen = 0;
+    const search = async (): Promise<LogLine> => {
+      for (;;) {
+        for (; seen < this.lines.length; seen++) {
+          const line = this.lines[seen]!;
+          if (line.message === message && matches(line)) return line;
+        }
+        if (this.#ended) throw new Error(`the gateway ended without logging "${message}": ${this.stderr}`);
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      }
+    };
+    return await within(search(), `the log line "${message}"`, deadlineMs);
+  }
+
+  /** An HTTP answer of the gateway. */
+  async get(path: string): Promise<{ status: number; headers: Headers; body: string }> {
+    const answer = await within(fetch(`${this.origin}${path}`), `the answer to GET ${path}`);
+    return { status: answer.status, headers: answer.headers, body: await answer.text() };
+  }
+
+  async metrics(): Promise<Metrics> {
+    return new Metrics((await this.get("/metrics")).body);
+  }
+
+  /** Scrapes until the metrics are as wished. */
+  async metricsUntil(
+    what: string,
+    wished: (metrics: Metrics) => boolean,
+    deadlineMs?: number,
+  ): Promise<Metrics> {
+    return await until(what, async () => {
+      const metrics = await this.metrics();
+      return wished(metrics) ? metrics : null;
+    }, deadlineMs);
+  }
+
+  /** Waits until nobody is left, and nothing of anybody. */
+  async empty(deadlineMs?: number): Promise<void> {
+    await this.metricsUntil(
+      "sessions and rooms to be gone",
+      (metrics) => metrics.sum("wsprism_ws_sessions_active") + metrics.sum("wsprism_rooms_active") === 0,
+      deadlineMs,
+    );
+  }
+
+  /** Resident memory in bytes. */
+  residentBytes(): number {
+    // Through a program, for Deno keeps /proc from all but --allow-all.
+    const status = execFileSync("cat", [`/proc/${this.pid}/status`], { encoding: "utf8" });
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) * 1024;
+  }
+
+  signal(signal: "SIGTERM" | "SIGINT"): void {
+    // Not `child.kill`, after which Deno reports the signal in the place of the exit code.
+    if (!this.#ended) process.kill(this.pid, signal);
+  }
+
+  /** Ends the gateway as an operator does, and fails when it ended badly or had complained before. */
+  async stop(): Promise<void> {
+    this.signal("SIGTERM");
+    try {
+      assert.equal(await within(this.exited, "the gateway's end", PROCESS_MS), 0, this.stderr);
+    } finally {
+      await this.kill();
+    }
+    this.assertNoComplaint();
+  }
+
+  /** Fails when anything was written to stderr or logged as an error. */
+  assertNoComplaint(): void {
+    if (this.#mayComplain) return;
+    assert.equal(this.stderr, "");
+    assert.deepEqual(this.lines.filter(({ level }) => level === "ERROR" || level === "FATAL"), []);
+  }
+
+  async kill(): Promise<void> {
+    if (!this.#ended) this.#child.kill("SIGKILL");
+    await this.exited;
+    this.#folder[Symbol.dispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  #read(text: string): void {
+    const lines = (this.#rest + text).split("\n");
+    this.#rest = lines.pop()!;
+    for (const line of lines) this.lines.push(JSON.parse(line) as LogLine);
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+/**
+ * A gateway for all tests of a file. Ask for it before the first test, and call `lastly` after the last one: what
+ * fails in an `after` goes unseen on Deno, so the gateway's end is a test of its own.
+ */
+export async function sharedGateway(config: object, options: StartOptions = {}): Promise<GatewayProcess> {
+  const gateway = await GatewayProcess.start(config, options);
+  after(() => gateway.kill());
+  return gateway;
+}
+
+/** Registers the last test of a file. */
+export function lastly(gateway: GatewayProcess): void {
+  test("at the end nobody is left, nothing was complained of, and the gateway stops with exit code 0", async () => {
+    await gateway.empty();
+    await gateway.stop();
+  });
+}
+
+/** Asks until the answer is not null; fails with `what` after the deadline. */
+export async function until<T>(
+  what: string,
+  ask: () => T | null | Promise<T | null>,
+  deadlineMs?: number,
+): Promise<T> {
+  let given = false;
+  const asking = async (): Promise<T> => {
+    for (;;) {
+      const answer = await ask();
+      if (answer !== null) return answer;
+      if (given) throw new Error("given up");
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  try {
+    return await within(asking(), what, deadlineMs);
+  } finally {
+    given = true;
+  }
+}

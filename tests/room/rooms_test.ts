@@ -1,0 +1,260 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Frame, hotFrame, LANE } from "../../src/protocol/frame.ts";
+import {
+  type Membership,
+  Room,
+  ROOM_FULL,
+  type RoomLimits,
+  Rooms,
+  type Subscriber,
+  TOO_MANY_ROOMS,
+  USER_IN_TOO_MANY_ROOMS,
+} from "../../src/room/rooms.ts";
+
+const NO_LIMITS: RoomLimits = { max_rooms_total: 0, max_users_per_room: 0, max_rooms_per_user: 0 };
+
+interface Listener extends Subscriber {
+  readonly heard: Frame[];
+}
+
+function listener(user: string): Listener {
+  const heard: Frame[] = [];
+  return { user, traceId: `trace of ${user}`, heard, deliver: (frame) => void heard.push(frame) };
+}
+
+function joined(rooms: Rooms, name: string, subscriber: Subscriber): Membership {
+  const membership = rooms.join(name, subscriber);
+  if ("ok" in membership) assert.fail(membership.msg);
+  return membership;
+}
+
+const frame = () => hotFrame(Uint8Array.of(1), LANE.lossy);
+
+const SESSIONS = 7;
+const userOf = (session: number) => `user ${session % 3}`;
+
+/** The same by counting everything anew each time. */
+class Model {
+  /** Room and session of each member. */
+  readonly members: { room: string; session: number }[] = [];
+
+  users(room: string): Set<string> {
+    return new Set(this.members.filter((m) => m.room === room).map((m) => userOf(m.session)));
+  }
+  rooms(user?: string): Set<string> {
+    return new Set(
+      this.members.filter((m) => user === undefined || userOf(m.session) === user).map((m) => m.room),
+    );
+  }
+
+  refuses(room: string, session: number, limits: RoomLimits): string | null {
+    const user = userOf(session);
+    const above = (count: number, max: number) => max !== 0 && count > max;
+    // What would be, were it allowed.
+    const rooms = new Set([...this.rooms(), room]), users = new Set([...this.users(room), user]);
+    const roomsOfUser = new Set([...this.rooms(user), room]);
+    if (above(rooms.size, limits.max_rooms_total)) return TOO_MANY_ROOMS.msg;
+    if (above(users.size, limits.max_users_per_room)) return ROOM_FULL.msg;
+    if (above(roomsOfUser.size, limits.max_rooms_per_user)) return USER_IN_TOO_MANY_ROOMS.msg;
+    return null;
+  }
+}
+
+type Step = { kind: "join" | "leave"; session: number; room: string } | { kind: "end"; session: number };
+const step = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant("join" as const),
+      session: fc.nat(SESSIONS - 1),
+      room: fc.constantFrom("a", "b", "c", "d"),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("leave" as const),
+      session: fc.nat(SESSIONS - 1),
+      room: fc.constantFrom("a", "b", "c", "d"),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("end" as const), session: fc.nat(SESSIONS - 1) }) },
+) satisfies fc.Arbitrary<Step>;
+const limits = fc.record({
+  max_rooms_total: fc.nat(3),
+  max_users_per_room: fc.nat(2),
+  max_rooms_per_user: fc.nat(3),
+});
+
+test("Rooms count, limit and forget as a list of members does that is counted anew at each step", () => {
+  const seen = { joined: 0, [TOO_MANY_ROOMS.msg]: 0, [ROOM_FULL.msg]: 0, [USER_IN_TOO_MANY_ROOMS.msg]: 0 };
+  fc.assert(
+    fc.property(limits, fc.array(step, { maxLength: 80, size: "max" }), (limits, steps) => {
+      const rooms = new Rooms(limits), model = new Model();
+      const subscribers = Array.from({ length: SESSIONS }, (_, i) => listener(userOf(i)));
+      const held = subscribers.map(() => new Map<string, Membership>());
+      const events: string[] = [];
+      rooms.watch({
+        joined: (m) => events.push(`joined ${m.room.name}`),
+        left: (m) => events.push(`left ${m.room.name}`),
+        emptied: (room) => events.push(`emptied ${room.name}`),
+      });
+      const leave = (session: number, room: string) => {
+        rooms.leave(held[session]!.get(room)!);
+        held[session]!.delete(room);
+        model.members.splice(model.members.findIndex((m) => m.room === room && m.session === session), 1);
+        const expected = [`left ${room}`, ...model.users(room).size === 0 ? [`emptied ${room}`] : []];
+        assert.deepEqual(events.splice(0), expected);
+      };
+      const compare = () => {
+        assert.equal(rooms.size, model.rooms().size);
+        assert.equal(rooms.userCount, new Set(model.members.map((m) => userOf(m.session))).size);
+        for (const name of ["a", "b", "c", "d"]) {
+          const room = rooms.find(name);
+          const expected = model.members.filter((m) => m.room === name).map((m) => subscribers[m.session]!);
+          assert.equal(room !== undefined, expected.length > 0);
+          if (room === undefined) continue;
+          assert.deepEqual(new Set(room.members.map((m) => m.subscriber)), new Set(expected));
+          assert.equal(room.members.length, expected.length);
+          assert.equal(room.userCount, model.users(name).size);
+          for (const m of room.members) assert.equal(room.members[m.index], m, "each knows its place");
+          assert.equal(
+            new Set(room.members.map((m) => m.member)).size,
+            room.members.length,
+            "a number twice",
+          );
+          for (const user of ["user 0", "user 1", "user 2"]) {
+            assert.equal(room.hasUser(user), model.users(name).has(user));
+          }
+        }
+      };
+      for (const step of steps) {
+        const mine = held[step.session]!;
+        if (step.kind === "end") { for (const room of [...mine.keys()]) leave(step.session, room); }
+        else if (step.kind === "leave") { if (mine.has(step.room)) leave(step.session, step.room); }
+        else if (!mine.has(step.room)) {
+          const refused = model.refuses(step.room, step.session, limits);
+          const answer = rooms.join(step.room, subscribers[step.session]!);
+          if (refused !== null) {
+            assert.ok("ok" in answer);
+            assert.equal(answer.msg, refused);
+            assert.equal(answer.code, "RESOURCE_EXHAUSTED");
+            assert.deepEqual(events, []);
+            seen[refused]!++;
+          } else {
+            if ("ok" in answer) assert.fail(answer.msg);
+            assert.ok(answer.member >= 1 && answer.member <= 0xffff_ffff);
+            mine.set(step.room, answer);
+            model.members.push({ room: step.room, session: step.session });
+            assert.deepEqual(events.splice(0), [`joined ${step.room}`]);
+            seen.joined++;
+          }
+        }
+        compare();
+      }
+      held.forEach((mine, session) => [...mine.keys()].forEach((room) => leave(session, room)));
+      assert.deepEqual([rooms.size, rooms.userCount], [0, 0]);
+    }),
+    { numRuns: 500 },
+  );
+  for (const [outcome, count] of Object.entries(seen)) assert.ok(count > 50, `${outcome}: ${count}`);
+});
+
+test("A message goes to every member once, and not to the one it is kept from", () => {
+  fc.assert(fc.property(fc.integer({ min: 1, max: 12 }), fc.nat(20), (count, who) => {
+    const rooms = new Rooms(NO_LIMITS);
+    const all = Array.from({ length: count }, (_, i) => listener(`u${i}`));
+    const memberships = all.map((each) => joined(rooms, "r", each));
+    const except = all[who] ?? null;
+    const sent = frame();
+    assert.equal(memberships[0]!.room.publish(sent, except), except === null ? count : count - 1);
+    for (const each of all) assert.deepEqual(each.heard, each === except ? [] : [sent]);
+  }));
+});
+
+test("Member numbers are given once as long as a room lasts", () => {
+  const rooms = new Rooms(NO_LIMITS);
+  const stays = joined(rooms, "r", listener("stays"));
+  const numbers = new Set([stays.member]);
+  for (let i = 0; i < 1000; i++) {
+    const m = joined(rooms, "r", listener("comes and goes"));
+    assert.ok(!numbers.has(m.member));
+    numbers.add(m.member);
+    rooms.leave(m);
+  }
+});
+
+test("Numbers begin anew after 2^32 - 1, and those still held are passed over", () => {
+  const room = new Room("r", 0xffff_ffff - 2);
+  const add = () => room.add(listener("u")).membership;
+  const [a, b] = [add(), add()];
+  assert.deepEqual([a.member, b.member], [0xffff_fffe, 0xffff_ffff]);
+  const c = add();
+  assert.equal(c.member, 1);
+  const full = new Room("s", 0xffff_ffff - 1);
+  const last = full.add(listener("u")).membership;
+  const first = full.add(listener("u")).membership;
+  assert.deepEqual([last.member, first.member], [0xffff_ffff, 1]);
+  // One more turn: 1 and the last number are still held.
+  assert.deepEqual([full.add(listener("u")).membership.member, full.add(listener("u")).membership.member], [
+    2,
+    3,
+  ]);
+});
+
+test("A held number is passed over when the count comes by it again", () => {
+  const room = new Room("r", 0xffff_ffff);
+  const holders = [room.add(listener("u")).membership, room.add(listener("u")).membership];
+  assert.deepEqual(holders.map(({ member }) => member), [1, 2]);
+  // As if they had joined before the numbers began anew, 2^32 joins ago.
+  holders.forEach((holder, i) => Object.assign(holder, { member: [3, 4][i] }));
+  assert.equal(room.add(listener("u")).membership.member, 5);
+  room.remove(holders[0]!);
+  assert.equal(room.add(listener("u")).membership.member, 6, "3 is free, but its turn is over");
+});
+
+test("A subscriber that ends inside a delivery spoils it for nobody else", () => {
+  for (let ending = 0; ending < 5; ending++) {
+    const rooms = new Rooms(NO_LIMITS);
+    const memberships: Membership[] = [];
+    const heard = new Array<number>(5).fill(0);
+    for (let i = 0; i < 5; i++) {
+      const deliver = () => {
+        heard[i]!++;
+        if (i === ending) rooms.leave(memberships[i]!);
+      };
+      memberships.push(joined(rooms, "r", { user: `u${i}`, traceId: "", deliver }));
+    }
+    assert.equal(memberships[0]!.room.publish(frame(), null), 5);
+    assert.deepEqual(heard, [1, 1, 1, 1, 1], `the one at ${ending} ended`);
+    assert.equal(rooms.find("r")?.members.length, 4);
+  }
+});
+
+test("All subscribers may end inside one delivery", () => {
+  const rooms = new Rooms(NO_LIMITS);
+  const memberships: Membership[] = [];
+  let heard = 0;
+  for (let i = 0; i < 6; i++) {
+    const deliver = () => {
+      heard++;
+      rooms.leave(memberships[i]!);
+    };
+    memberships.push(joined(rooms, "r", { user: "u", traceId: "", deliver }));
+  }
+  memberships[0]!.room.publish(frame(), null);
+  assert.equal(heard, 6);
+  assert.deepEqual([rooms.size, rooms.userCount], [0, 0]);
+});
+
+test("A user in a room through one session may bring further ones when the room is full", () => {
+  const rooms = new Rooms({ max_rooms_total: 1, max_users_per_room: 1, max_rooms_per_user: 1 });
+  const first = joined(rooms, "r", listener("ann")), second = joined(rooms, "r", listener("ann"));
+  assert.equal(rooms.join("r", listener("bob")), ROOM_FULL);
+  rooms.leave(first);
+  assert.equal(rooms.join("r", listener("bob")), ROOM_FULL);
+  rooms.leave(second);
+  joined(rooms, "r", listener("bob"));
+});

@@ -1,0 +1,197 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import fc from "fast-check";
+import { CLOSE, type CloseCode } from "../../src/protocol/codes.ts";
+import {
+  ADDRESS_FULL,
+  GATEWAY_FULL,
+  type Registered,
+  Registry,
+  type SessionLimits,
+  TENANT_FULL,
+  TOO_MANY_SESSIONS,
+  type Totals,
+} from "../../src/session/registry.ts";
+
+class Fake implements Registered {
+  readonly kicks: string[] = [];
+  readonly session: string;
+  readonly user: string;
+  readonly sid: string;
+  readonly address: string;
+  readonly leave: (session: Fake) => void;
+
+  constructor(
+    session: string,
+    who: Pick<Registered, "user" | "sid" | "address">,
+    leave: (session: Fake) => void,
+  ) {
+    this.session = session;
+    this.user = who.user;
+    this.sid = who.sid;
+    this.address = who.address;
+    this.leave = leave;
+  }
+
+  kick(reason: string, code: CloseCode): void {
+    this.kicks.push(`${reason} ${code.code}`);
+    this.leave(this);
+  }
+}
+
+const NO_LIMITS: SessionLimits = { maxSessions: 0, maxPerAddress: 0, maxPerUser: 1000, onExceed: "deny" };
+
+function place(limits: Partial<SessionLimits>, maxSessions = 0) {
+  const totals: Totals = { sessions: 0, links: 0, maxSessions };
+  const registry = new Registry<Fake>({ ...NO_LIMITS, ...limits }, totals);
+  let ids = 0;
+  const make = (user: string, sid: string, address = "a") =>
+    new Fake(String(++ids), { user, sid, address }, (session) => registry.remove(session));
+  return { totals, registry, make };
+}
+
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      user: fc.constantFrom("ann", "bob"),
+      sid: fc.constantFrom("1", "2", "3", "4"),
+      address: fc.constantFrom("a", "b"),
+    }),
+  },
+  { weight: 1, arbitrary: fc.nat() },
+);
+const limits = fc.record({
+  maxSessions: fc.nat(5),
+  maxPerAddress: fc.nat(4),
+  maxPerUser: fc.integer({ min: 1, max: 3 }),
+  onExceed: fc.constantFrom("deny" as const, "kick_oldest" as const),
+});
+
+test("A registry takes, refuses, replaces and kicks as a list of sessions does", () => {
+  const seen = {
+    taken: 0,
+    kicked: 0,
+    replaced: 0,
+    [TOO_MANY_SESSIONS.msg]: 0,
+    [TENANT_FULL.msg]: 0,
+    [GATEWAY_FULL.msg]: 0,
+    [ADDRESS_FULL.msg]: 0,
+  };
+  fc.assert(
+    fc.property(
+      limits,
+      fc.nat(5),
+      fc.array(step, { maxLength: 60, size: "max" }),
+      (limits, maxTotal, steps) => {
+        const { registry, totals, make } = place(limits, maxTotal);
+        /** Oldest first. */
+        let open: Fake[] = [];
+        for (const step of steps) {
+          if (typeof step === "number") {
+            const leaving = open[step % (open.length || 1)];
+            if (leaving === undefined) continue;
+            registry.remove(leaving);
+            registry.remove(leaving); // Twice does no harm.
+            open = open.filter((each) => each !== leaving);
+          } else {
+            const session = make(step.user, step.sid, step.address);
+            const before = [...open];
+            const expectedKicks = new Map<Fake, string>();
+            const leave = (each: Fake, why: string) => {
+              expectedKicks.set(each, why);
+              open = open.filter((other) => other !== each);
+            };
+            const mine = () => open.filter(({ user }) => user === step.user);
+            const same = mine().find(({ sid }) => sid === step.sid);
+            if (same !== undefined) leave(same, "replaced 4502");
+            let refused: string | null = null;
+            if (mine().length >= limits.maxPerUser && limits.onExceed === "deny") {
+              refused = TOO_MANY_SESSIONS.msg;
+            } else {
+              while (mine().length >= limits.maxPerUser) leave(mine()[0]!, "max_sessions_exceeded 4501");
+              const above = (count: number, max: number) => max > 0 && count + 1 > max;
+              if (above(open.length, maxTotal)) refused = GATEWAY_FULL.msg;
+              else if (above(open.length, limits.maxSessions)) refused = TENANT_FULL.msg;
+              else if (
+                above(open.filter(({ address }) => address === step.address).length, limits.maxPerAddress)
+              ) {
+                refused = ADDRESS_FULL.msg;
+              }
+            }
+            const answer = registry.admit(session);
+            assert.equal(answer?.msg ?? null, refused);
+            for (const each of before) {
+              assert.deepEqual(
+                each.kicks,
+                expectedKicks.has(each) ? [expectedKicks.get(each)] : [],
+              );
+            }
+            for (
+              const why of expectedKicks.values()
+            ) seen[why.startsWith("replaced") ? "replaced" : "kicked"]++;
+            if (refused === null) open.push(session);
+            else {
+              assert.equal(registry.find(session.session), undefined);
+              registry.remove(session); // Was never in; must not take another's place in the books.
+            }
+            seen[refused ?? "taken"]!++;
+          }
+          assert.deepEqual([...registry.all()], open);
+          assert.deepEqual([registry.size, totals.sessions], [open.length, open.length]);
+          assert.equal(registry.userCount, new Set(open.map(({ user }) => user)).size);
+          if (limits.maxPerAddress > 0) {
+            assert.equal(registry.addressCount, new Set(open.map(({ address }) => address)).size);
+          }
+          for (const user of ["ann", "bob"]) {
+            assert.deepEqual(registry.ofUser(user), open.filter((each) => each.user === user));
+          }
+          for (const each of open) assert.equal(registry.find(each.session), each);
+        }
+        for (const each of open) registry.remove(each);
+        assert.deepEqual([registry.size, registry.userCount, registry.addressCount, totals.sessions], [
+          0,
+          0,
+          0,
+          0,
+        ]);
+      },
+    ),
+    { numRuns: 500 },
+  );
+  for (const [outcome, count] of Object.entries(seen)) assert.ok(count > 50, `${outcome}: ${count}`);
+});
+
+test("Sessions may leave while one walks through them all", () => {
+  const { registry, make } = place({});
+  const all = Array.from({ length: 10 }, (_, i) => make(`u${i}`, "1"));
+  for (const each of all) assert.equal(registry.admit(each), null);
+  let met = 0;
+  for (const each of registry.all()) {
+    met++;
+    each.kick("bye", CLOSE.kicked);
+  }
+  assert.equal(met, 10);
+  assert.equal(registry.size, 0);
+});
+
+test("Tenants share the gateway's maximum and nothing else", () => {
+  const totals: Totals = { sessions: 0, links: 0, maxSessions: 2 };
+  const [one, two] = [new Registry<Fake>(NO_LIMITS, totals), new Registry<Fake>(NO_LIMITS, totals)];
+  const make = (id: string, registry: Registry<Fake>) =>
+    new Fake(id, { user: "ann", sid: "1", address: "a" }, (session) => registry.remove(session));
+  const [first, second] = [make("1", one), make("2", two)];
+  assert.equal(one.admit(first), null);
+  assert.equal(two.admit(second), null);
+  assert.deepEqual(first.kicks, [], "the same user and sid of another tenant is somebody else");
+  assert.equal(one.capacityRefusal("b"), GATEWAY_FULL);
+  assert.equal(two.admit(new Fake("3", { user: "bob", sid: "1", address: "a" }, () => {})), GATEWAY_FULL);
+  two.remove(second);
+  assert.equal(one.capacityRefusal("b"), null);
+});
+
+test("Addresses are not remembered where nothing limits them", () => {
+  const { registry, make } = place({});
+  registry.admit(make("ann", "1", "a"));
+  assert.equal(registry.addressCount, 0);
+});
