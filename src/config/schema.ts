@@ -209,8 +209,7 @@ function hotLane() {
       "and opcode (`latest`).",
   });
 }
-/** The variant with the most keys, by which an entry of no known kind can be checked all the same. */
-export const stateServiceSchema = z.strictObject({
+const stateService = z.strictObject({
   id: hotId,
   kind: z.literal("state"),
   lane: z.literal("latest").default("latest").meta({ description: "State is always `latest`." }),
@@ -227,8 +226,10 @@ const hotService = z.discriminatedUnion("kind", [
     lane: hotLane(),
   }),
   z.strictObject({ id: hotId, kind: z.literal("relay"), lane: hotLane() }),
-  stateServiceSchema,
+  stateService,
 ]).meta({ description: "A service of the hot lane." });
+/** All that any kind may have, by which an entry of no known kind can be checked all the same. */
+export const anyHotServiceSchema = stateService.extend({ lane: hotLane() });
 
 const tenant = z.strictObject({
   id: name("The name that clients connect with (`?tenant=`); unique."),
