@@ -1,12 +1,14 @@
 // The queues behind an outbox: frames in order, with their bytes counted. Pure bookkeeping, no clock and no
 // socket, so that what is delivered and what is dropped follows from the calls alone.
 
-import type { Frame } from "../protocol/frame.ts";
+import { Frame, LANE } from "../protocol/frame.ts";
 
 /** Above this many frames, a list that was emptied is given back instead of kept. */
 const KEEP_MAX = 64;
 /** Below this many queued frames, looking through them is faster than a Map of their keys. */
 const SCAN_MAX = 8;
+/** Stands where a frame was until the list is compacted, so that nobody's bytes are held uncounted. */
+const GONE = new Frame("", LANE.lossy, 0, null);
 
 /** Frames of one lane, oldest first. */
 export class LaneQueue {
@@ -35,7 +37,8 @@ export class LaneQueue {
 
   /** Removes the oldest frame; call it while there is one. */
   shift(): Frame {
-    const frame = this.frames[this.head++]!;
+    const frame = this.frames[this.head]!;
+    this.frames[this.head++] = GONE;
     this.bytes -= frame.bytes;
     if (this.head === this.frames.length) this.clear();
     else if (this.head >= 256 && this.head * 2 >= this.frames.length) this.compact();
