@@ -82,6 +82,8 @@ export class Outbox {
   /** The socket is above the watermark, until it drains. */
   #blocked = false;
   #overflowed = false;
+  /** Its owner ends it, and may still say why. */
+  #leaving = false;
   #closed = false;
   /** While blocked: bytes in the socket's buffer when last looked at, and when they last became fewer. */
   #bufferedBytes = 0;
@@ -112,7 +114,8 @@ export class Outbox {
 
   /** Queues a frame. It is written at the end of this event-loop turn, or when the socket drains. */
   push(frame: Frame): void {
-    if (this.#closed || this.#overflowed) return;
+    if (this.#closed) return;
+    if (this.#overflowed || this.#leaving) return this.#pushLast(frame);
     switch (frame.lane) {
       case LANE.lossy:
         this.#pushLossy(frame);
@@ -134,11 +137,16 @@ export class Outbox {
   flush(): void {
     this.#dirty = false;
     if (this.#closed) return;
-    if (this.#overflowed) return this.#owner.tooSlow("full");
+    if (this.#overflowed) return this.#giveUp("full");
     if (this.#blocked) return;
     if (this.#latestGap !== null || this.#lossyGap !== null) this.#tellGaps();
-    this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
-    if (!this.#blocked && this.bytes > 0 && !this.#dirty) this.#markDirty();
+    // Telling of a gap can be what is too much.
+    if (this.#overflowed) return this.#giveUp("full");
+    if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    if (this.#blocked || this.#closed) return;
+    if (this.bytes > 0 && !this.#dirty) this.#markDirty();
+    // What this very flush found too old is told of at the next look.
+    if (this.#gapWaits()) this.#flusher.watch(this);
   }
 
   /** The socket has taken all it was given. */
@@ -164,12 +172,13 @@ export class Outbox {
       this.#progressAt = now;
       this.#recount();
     } else if (now - this.#progressAt >= this.#limits.sendTimeoutMs && this.#holdsBack()) {
-      this.#owner.tooSlow("stalled");
+      this.#giveUp("stalled");
     }
   }
 
   /** Gives up what may be given up, because all sessions together hold too much. */
   shed(): void {
+    if (!this.#blocked) return;
     if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "shed");
     if (this.#lossy !== null) this.#dropAll(LANE.lossy, this.#lossy, "shed");
     this.#recount();
@@ -177,7 +186,7 @@ export class Outbox {
 
   /** Ends the session behind this outbox, because shedding was not enough. */
   evict(): void {
-    this.#owner.tooSlow("shed");
+    this.#giveUp("shed");
   }
 
   /**
@@ -200,6 +209,7 @@ export class Outbox {
     this.#flusher.unwatch(this);
     this.#flusher.count(-this.#countedBytes);
     this.#countedBytes = 0;
+    if (this.#control !== null) this.#dropAll(LANE.control, this.#control, "closed");
     if (this.#reliable !== null) this.#dropAll(LANE.reliable, this.#reliable, "closed");
     if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "closed");
     if (this.#lossy !== null) this.#dropAll(LANE.lossy, this.#lossy, "closed");
@@ -208,6 +218,17 @@ export class Outbox {
       this.#latest =
       this.#lossy =
         null;
+  }
+
+  #giveUp(cause: SlowCause): void {
+    this.#leaving = true;
+    this.#owner.tooSlow(cause);
+  }
+
+  /** Of what comes after the verdict, only the word why is sent, full or not; the rest is lost and counted. */
+  #pushLast(frame: Frame): void {
+    if (this.#leaving && frame.lane === LANE.control) (this.#control ??= new LaneQueue(false)).push(frame, 0);
+    else this.#drop(frame.lane, "closed", 1, frame.bytes);
   }
 
   #pushReliable(queue: LaneQueue, frame: Frame): void {
@@ -314,7 +335,7 @@ export class Outbox {
     if (this.#latestGap !== null) this.#tellGap(LANE.latest, this.#latestGap, now);
     if (this.#lossyGap !== null) this.#tellGap(LANE.lossy, this.#lossyGap, now);
     if (this.#gapWaits()) this.#flusher.watch(this);
-    else this.#flusher.unwatch(this);
+    else if (!this.#blocked) this.#flusher.unwatch(this);
   }
 
   #tellGap(lane: LossLane, gap: Gap, now: number): void {
