@@ -206,9 +206,10 @@ export class Outbox {
   discard(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#blocked = false;
     this.#flusher.unwatch(this);
     this.#flusher.count(-this.#countedBytes);
-    this.#countedBytes = 0;
+    this.#countedBytes = this.#bufferedBytes = 0;
     if (this.#control !== null) this.#dropAll(LANE.control, this.#control, "closed");
     if (this.#reliable !== null) this.#dropAll(LANE.reliable, this.#reliable, "closed");
     if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "closed");
