@@ -323,6 +323,17 @@ function crowdedControl(takes: number): { limits: OutboxLimits[]; maxHeldBytes: 
   return { limits: [limits], maxHeldBytes: 0, script };
 }
 
+/** A turn's share and one write more wait for a socket that takes everything. */
+function moreThanATurn(): { limits: OutboxLimits[]; maxHeldBytes: number; script: Op[] } {
+  const [limits] = crowdedControl(0).limits;
+  const push: Op = { op: "push", box: 0, lane: LANE.lossy, bytes: 65_536, key: 0 };
+  return {
+    limits: [{ ...limits!, lossyBytes: 400_000 }],
+    maxHeldBytes: 0,
+    script: [push, push, push, push, push, { op: "turn" }, { op: "turn" }],
+  };
+}
+
 test("An outbox does byte for byte what the naive model does, whatever is pushed, taken, and when", () => {
   fc.assert(
     fc.property(scenario, ({ limits, maxHeldBytes, script }) => {
@@ -335,6 +346,9 @@ test("An outbox does byte for byte what the naive model does, whatever is pushed
       scene.settle();
       for (const pair of scene.pairs) pair.keepsPromises();
     }),
-    { numRuns: 1200, examples: [[crowdedControl(0)], [crowdedControl(30_000)], [crowdedControl(65_000)]] },
+    {
+      numRuns: 1200,
+      examples: [[crowdedControl(0)], [crowdedControl(30_000)], [crowdedControl(65_000)], [moreThanATurn()]],
+    },
   );
 });
