@@ -57,9 +57,10 @@ function stalled(
     count: STALLED,
     bytesPerSecond: 0,
     segmentBytes: ETHERNET_SEGMENT,
+    receiveBytes: 0,
     settles: options.closes === undefined,
   };
-  const title = `${STALLED} of ${HEALTHY + STALLED} never read, ${what}`;
+  const title = `${STALLED} never read, ${what}`;
   // What a lane may hold is reached by the lossy lane only: a session whose reliable lane is full is closed.
   const laneBytes = options.closes ? MIB : LOSSY_BYTES;
   const bound = Math.min(maxOutboxBytes, STALLED * (laneBytes + SOCKET_BYTES)) + 64 * MIB;
@@ -93,11 +94,14 @@ function stalled(
     },
     info(`${title}: most in outboxes`, "MiB", (pair) => pair.ours.outboxBytesMax / MIB),
     info(
-      `${title}: in the kernel for each who never reads`,
+      `${title}: held by the kernel for each`,
       "KiB",
       (pair) => pair.ours.kernelBytesPerSlow / KIB,
     ),
   ];
+  if (options.maxOutboxBytes !== undefined) {
+    lines.push(info(`${title}: closed with 4000`, "sessions", (pair) => pair.ours.slowConsumers));
+  }
   if (options.closes) {
     lines.push({
       ...info(`${title}: closed with 4000`, "sessions", (pair) => pair.ours.slowConsumers),
@@ -144,15 +148,16 @@ const flooded: Shape = {
     count: 1,
     bytesPerSecond: READ_BYTES_PER_SECOND,
     segmentBytes: ETHERNET_SEGMENT,
+    receiveBytes: 64 * KIB,
     settles: false,
   },
   probe,
 };
 const quiet: Shape = { ...flooded, pace: { kind: "open", publishersPerGroup: 1, perSecond: 0 } };
 
-/** Time in which the reader takes what the kernel held for it, in microseconds. */
+/** Time in which the reader took what the kernel held for it, in microseconds. */
 function kernelMicros({ ours }: Measured): number {
-  return ours.kernelBytesPerSlow / READ_BYTES_PER_SECOND * 1e6;
+  return ours.kernelBytesPerSlow * ours.seconds / ours.receivedBytes * 1e6;
 }
 
 const TEN_SECONDS_OF_FLOOD = 64 * MIB;
@@ -161,7 +166,7 @@ const TEN_SECONDS_OF_FLOOD = 64 * MIB;
 export const disturbances: readonly Work[] = [
   stalled("stalled", "64 B at 2,000/s", {}),
   stalled("stalled-1k", "1 KiB at 2,000/s", { shape: { payloadBytes: KIB } }),
-  stalled("stalled-shed", "1 KiB at 2,000/s, max_outbox_bytes 32 MiB", {
+  stalled("stalled-shed", "1 KiB at 2,000/s, bound 32 MiB", {
     shape: { payloadBytes: KIB },
     maxOutboxBytes: 32 * MIB,
   }),
@@ -173,7 +178,7 @@ export const disturbances: readonly Work[] = [
     seconds: { atLeast: 8 },
     lines: [
       {
-        title: "flood of 8 MB/s read at half of it: p99 of sys.ping against quiet, raw",
+        title: "flood, half of 8 MB/s read: p99 of sys.ping against quiet",
         unit: "µs",
         better: "lower",
         ours: (pair) => pair.ours.probeP99Micros,
@@ -181,6 +186,7 @@ export const disturbances: readonly Work[] = [
         judged: "ours/control",
         target: null,
       },
+      info("flood: sys.gap messages", "texts", (pair) => pair.ours.gaps),
       info("flood: held by the kernel", "KiB", (pair) => pair.ours.kernelBytesPerSlow / KIB),
       info("flood: read from the kernel in", "µs", kernelMicros),
       {
@@ -207,7 +213,7 @@ export const disturbances: readonly Work[] = [
     seconds: { atLeast: 5 },
     lines: [
       {
-        title: "overtaking: p50 of sys.ping (ours) against that of the hot frames that wait (control)",
+        title: "overtaking: p50 of sys.ping against waiting hot frames (control)",
         unit: "µs",
         better: "lower",
         ours: (pair) => pair.ours.probeP50Micros,

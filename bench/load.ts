@@ -5,7 +5,7 @@
 
 import { Burst, clientFrame, OPCODE } from "./frames.ts";
 import { Latency } from "./latency.ts";
-import type { Load, LoadResult } from "./load_spec.ts";
+import type { Load, LoadResult, Slow } from "./load_spec.ts";
 import { cpuSeconds, kernelBytes, residentBytes } from "./proc.ts";
 import { microsSince, Session, type Tally } from "./session.ts";
 import { SlowSocket } from "./slow_socket.ts";
@@ -230,7 +230,7 @@ class Generator {
   }
 
   #dial(wire: Wire): Promise<void> {
-    if (wire.slow) return this.#dialSlow(wire, this.#load.slow?.segmentBytes ?? 0);
+    if (wire.slow && this.#load.slow !== null) return this.#dialSlow(wire, this.#load.slow);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     wire.ready = resolve;
     Bun.connect<Wire>({
@@ -268,8 +268,8 @@ class Generator {
     return promise;
   }
 
-  async #dialSlow(wire: Wire, segmentBytes: number): Promise<void> {
-    const socket = await SlowSocket.connect(this.#load.port, segmentBytes);
+  async #dialSlow(wire: Wire, slow: Slow): Promise<void> {
+    const socket = await SlowSocket.connect(this.#load.port, slow);
     wire.socket = socket;
     this.#slowSockets.push(socket);
     this.#write(wire, this.#request(wire.session.number));

@@ -20,7 +20,7 @@ export interface Load {
   readonly slow: Slow | null;
   /** Messages of the last session that the gateway answers at once, such as `sys.ping`; null: none. */
   readonly probe: Probe | null;
-  /** Where the gateway serves its metrics, to be read twice a second; null: not read. */
+  /** Where the gateway serves its metrics, to be read each second; null: not read. */
   readonly metricsPath: string | null;
   /** Deliveries that one message causes; null where that is not a fixed number. */
   readonly fanout: number | null;
@@ -37,6 +37,8 @@ export interface Slow {
   readonly bytesPerSecond: number;
   /** Largest TCP segment, on which the kernel's buffers depend; 0: 64 KiB, as loopback has them. */
   readonly segmentBytes: number;
+  /** Their sockets' receive buffer (SO_RCVBUF, which Linux doubles); 0: as the kernel sees fit, up to megabytes. */
+  readonly receiveBytes: number;
   /** Whether measuring waits until the gateway has dropped frames for sessions that read nothing. */
   readonly settles: boolean;
 }

@@ -1,6 +1,7 @@
 // From measurements to what is printed and written: medians over rounds, the judged number per pair of neighbouring
 // measurements (so that a machine that slows down hits both sides alike), a table and a JSON document.
 
+import type { LoadResult } from "./load_spec.ts";
 import type { Judged, Line, Measured, Target } from "./works.ts";
 
 /** One round of a line: both sides measured one after the other, in the row's unit. */
@@ -29,6 +30,17 @@ export interface Row {
   readonly met: boolean | null;
   readonly note: string;
   readonly rounds: readonly Pair[];
+  /** Shares of a CPU that server and generator used, medians: near 1, it is they that were measured. */
+  readonly cpu: {
+    readonly ours: Shares;
+    readonly control: Shares;
+  };
+}
+
+/** Of one side. */
+interface Shares {
+  readonly server: number;
+  readonly generator: number;
 }
 
 /** Sums the rounds of a line up. */
@@ -61,6 +73,19 @@ export function toRow(
       : value >= (target.atLeast ?? -Infinity) && value <= (target.atMost ?? Infinity),
     note: from.note,
     rounds,
+    cpu: {
+      ours: shares(from.rounds.map((pair) => pair.ours)),
+      control: shares(from.rounds.map((pair) => pair.control)),
+    },
+  };
+}
+
+function shares(results: readonly LoadResult[]): Shares {
+  const share = (used: (result: LoadResult) => number) =>
+    Math.round(median(results.map((result) => used(result) / result.seconds)) * 1000) / 1000;
+  return {
+    server: share((result) => result.serverCpuSeconds),
+    generator: share((result) => result.loadCpuSeconds),
   };
 }
 

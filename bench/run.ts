@@ -103,7 +103,7 @@ class Bench {
   #judge(what: string, load: Load, result: LoadResult): void {
     const warn = (text: string) => this.#warnings.add(`${what}: ${text}`);
     if (result.strays > 0) warn(`unexpected messages, such as ${JSON.stringify(result.firstStray)}`);
-    if (result.closed > 0) warn("the server ended sessions");
+    if (result.closed + result.slowClosed > 0) warn("the server ended sessions");
     if (load.pace.kind === "idle") return;
     if (load.pace.kind === "open" && load.pace.perSecond === 0) return;
     if (result.received === 0) throw new Error(`${what}: nothing was delivered (${result.sent} sent)`);

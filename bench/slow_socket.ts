@@ -16,6 +16,8 @@ interface CLibrary {
 const AF_INET = 2;
 const SOCK_STREAM = 1;
 const IPPROTO_TCP = 6;
+const SOL_SOCKET = 1;
+const SO_RCVBUF = 8;
 const TCP_NODELAY = 1;
 const TCP_MAXSEG = 2;
 const MSG_DONTWAIT_NOSIGNAL = 0x4040;
@@ -60,22 +62,25 @@ export class SlowSocket {
   }
 
   /**
-   * @param segmentBytes largest TCP segment; 0: 64 KiB, as loopback has them. The kernel gives the sender a buffer
-   *   after it: with 1460, as over Ethernet, some 200 KB wait in the kernel for who does not read, with 64 KiB 4 MB.
+   * Both options decide how much waits in the kernel: loopback's segments of 64 KiB make it give the sender a
+   * buffer of 4 MB at once, with 1460 bytes as over Ethernet that begins at some 100 KB and grows.
    * @throws when it cannot connect
    */
-  static async connect(port: number, segmentBytes: number): Promise<SlowSocket> {
+  static async connect(
+    port: number,
+    options: { readonly segmentBytes: number; readonly receiveBytes: number },
+  ): Promise<SlowSocket> {
     c ??= await openC();
     const fd = c.socket(AF_INET, SOCK_STREAM, 0);
-    const option = (name: number, value: number) =>
-      c?.setsockopt(fd, IPPROTO_TCP, name, new Int32Array([value]), 4) === 0;
-    option(TCP_NODELAY, 1);
-    const ready = segmentBytes === 0 || option(TCP_MAXSEG, segmentBytes);
+    const set = (level: number, name: number, value: number) =>
+      value === 0 || c?.setsockopt(fd, level, name, new Int32Array([value]), 4) === 0;
+    const isSet = set(IPPROTO_TCP, TCP_NODELAY, 1) && set(IPPROTO_TCP, TCP_MAXSEG, options.segmentBytes) &&
+      set(SOL_SOCKET, SO_RCVBUF, options.receiveBytes);
     const address = new Uint8Array(16);
     address.set([AF_INET, 0, port >> 8, port & 255, 127, 0, 0, 1]);
-    if (fd < 0 || !ready || c.connect(fd, address, address.length) !== 0) {
+    if (fd < 0 || !isSet || c.connect(fd, address, address.length) !== 0) {
       c.close(fd);
-      throw new Error(`Cannot connect a slow reader to port ${port}, with segments of ${segmentBytes} bytes`);
+      throw new Error(`Cannot connect a slow reader to port ${port}, ${JSON.stringify(options)}`);
     }
     return new SlowSocket(c, fd);
   }

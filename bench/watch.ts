@@ -13,7 +13,7 @@ export interface WatchOptions {
 
 /** Between two readings of the memory, and of everything else, in milliseconds. */
 const MEMORY_MS = 50;
-const REST_MS = 500;
+const REST_MS = 1000;
 
 /** Watches from its construction on, until `stop`. */
 export class Watch {
