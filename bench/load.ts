@@ -6,7 +6,7 @@
 import { Burst, clientFrame, OPCODE } from "./frames.ts";
 import { Latency } from "./latency.ts";
 import type { Load, LoadResult, Slow } from "./load_spec.ts";
-import { cpuSeconds, kernelBytes, residentBytes } from "./proc.ts";
+import { busySeconds, cpuSeconds, kernelBytes, residentBytes } from "./proc.ts";
 import { microsSince, Session, type Tally } from "./session.ts";
 import { SlowSocket } from "./slow_socket.ts";
 import { Watch } from "./watch.ts";
@@ -115,6 +115,10 @@ class Generator {
       receivedBytes: end.bytes - start.bytes,
       serverCpuSeconds: end.serverCpu - start.serverCpu,
       loadCpuSeconds: end.loadCpu - start.loadCpu,
+      otherCpuSeconds: Math.max(
+        0,
+        end.busy - start.busy - (end.serverCpu - start.serverCpu) - (end.loadCpu - start.loadCpu),
+      ),
       p50Micros: this.#wholeLatency.percentile(0.5),
       p99Micros: this.#wholeLatency.percentile(0.99),
       samples: this.#wholeLatency.samples,
@@ -198,6 +202,7 @@ class Generator {
       bytes: this.#tally.receivedBytes,
       serverCpu: cpuSeconds(this.#load.serverPid),
       loadCpu: (own.user + own.system) / 1e6,
+      busy: busySeconds(),
     };
   }
 

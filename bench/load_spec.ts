@@ -76,6 +76,8 @@ export interface LoadResult {
   readonly receivedBytes: number;
   readonly serverCpuSeconds: number;
   readonly loadCpuSeconds: number;
+  /** CPU seconds of everything else on the machine. */
+  readonly otherCpuSeconds: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
   readonly samples: number;

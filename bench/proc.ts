@@ -14,6 +14,13 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
+/** CPU seconds that the whole machine has used, interrupts included, what its host took away not. */
+export function busySeconds(): number {
+  // cpu user nice system idle iowait irq softirq …
+  const fields = readFileSync("/proc/stat", "utf8").split("\n", 1)[0]?.split(/\s+/).map(Number) ?? [];
+  return [1, 2, 3, 6, 7].reduce((sum, index) => sum + (fields[index] ?? 0), 0) / TICKS;
+}
+
 /** Resident bytes of the process. @throws when there is no such process. */
 export function residentBytes(pid: number): number {
   const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));

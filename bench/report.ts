@@ -30,7 +30,7 @@ export interface Row {
   readonly met: boolean | null;
   readonly note: string;
   readonly rounds: readonly Pair[];
-  /** Shares of a CPU that server and generator used, medians: near 1, it is they that were measured. */
+  /** Shares of a CPU that each used, medians: what is near 1 was the limit. */
   readonly cpu: {
     readonly ours: Shares;
     readonly control: Shares;
@@ -41,6 +41,8 @@ export interface Row {
 interface Shares {
   readonly server: number;
   readonly generator: number;
+  /** Everything else on the machine. */
+  readonly other: number;
 }
 
 /** Sums the rounds of a line up. */
@@ -86,6 +88,7 @@ function shares(results: readonly LoadResult[]): Shares {
   return {
     server: share((result) => result.serverCpuSeconds),
     generator: share((result) => result.loadCpuSeconds),
+    other: share((result) => result.otherCpuSeconds),
   };
 }
 
