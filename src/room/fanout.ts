@@ -114,10 +114,11 @@ export class Fanout<R extends object> {
         if (member.index >= 0 && member.subscriber !== job.except) member.subscriber.deliver(job.frame);
       }
       job.left = until;
-      if (until > 0) return;
+      if (until > 0) break;
       backlog.bytes -= job.bytes;
       backlog.head++;
     }
+    // Here too when a message is left half served: a room that always has some waiting must not keep the served ones.
     if (backlog.head >= 64) {
       backlog.jobs.splice(0, backlog.head);
       backlog.head = 0;
