@@ -3,7 +3,7 @@
 
 import type { Refusal } from "../protocol/codes.ts";
 import { hotFrame, type LossLane } from "../protocol/frame.ts";
-import { HOT_AT, hotPayloadAt } from "../protocol/hot.ts";
+import { hotPayloadAt } from "../protocol/hot.ts";
 import { conflationKey, type Context, type HotService, ROOM_BUSY } from "./service.ts";
 
 export class EchoService implements HotService {
@@ -17,7 +17,7 @@ export class EchoService implements HotService {
     const at = hotPayloadAt(frame);
     if (at === frame.length) return null;
     const { active } = context;
-    const out = hotFrame(frame.subarray(at), this.#lane, conflationKey(active, frame[HOT_AT.opcode]!));
+    const out = hotFrame(frame.subarray(at), this.#lane, conflationKey(active, frame));
     if (active !== null) return active.room.publish(out, null) ? null : ROOM_BUSY;
     context.deliver(out);
     return null;

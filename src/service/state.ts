@@ -47,7 +47,7 @@ export class StateService implements HotService, RoomWatcher {
     if (cells === undefined) state.senders.set(active.member, cells = new Map());
     const opcode = frame[HOT_AT.opcode]!;
     // withSender copies, so that a kept frame does not pin the read buffer it arrived in.
-    const latest = hotFrame(withSender(frame, active.member), LANE.latest, conflationKey(active, opcode));
+    const latest = hotFrame(withSender(frame, active.member), LANE.latest, conflationKey(active, frame));
     let cell = cells.get(opcode);
     if (cell === undefined) {
       cells.set(opcode, cell = { sender: active.subscriber, frame: latest, changed: false });
