@@ -92,6 +92,14 @@ test("No write is larger than 64 KiB, save one message that is, and none is empt
   assert.ok(client.link.writes.length >= 4);
 });
 
+test("What is too large for the rest of a write is not overtaken by a lower lane that would fit", async () => {
+  const { house, client, deliver } = await place();
+  const [l1, r1, r2, c1] = [lossy(), reliable(50 * KIB), reliable(50 * KIB), control()];
+  for (const frame of [l1, r1, r2, c1]) deliver(frame);
+  house.turn();
+  assertGot(client, [c1, r1, r2, l1]);
+});
+
 test("A link is fed no further than the watermark, and goes on when it has drained", async () => {
   const { house, client, deliver } = await place();
   client.link.room = 0;
@@ -240,6 +248,16 @@ test("A socket that takes nothing for the timeout ends its session when reliable
     (await house.metric("drops_total"))[0]!,
     /^\{tenant="acme",lane="reliable",reason="closed"\} \d+$/,
   );
+});
+
+test("A reliable message that waits in the socket only counts as waiting", async () => {
+  const { house, client, deliver } = await place("writer_send_timeout_ms: 1000");
+  client.link.room = 0;
+  deliver(reliable(100 * KIB));
+  house.turn();
+  assert.equal(client.link.waiting, 100 * KIB);
+  house.clock.advance(1200);
+  assert.equal(client.link.closed?.code, 4000);
 });
 
 test("A socket that holds lossy messages only may stall as long as it likes", async () => {
