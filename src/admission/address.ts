@@ -41,16 +41,20 @@ export class AddressFinder {
   }
 
   #isTrusted(text: string): boolean {
-    if (!ipaddr.isValid(text)) return false;
-    const address = ipaddr.process(text);
-    return this.#trusted.some(([range, bits]) =>
-      address.kind() === range.kind() && address.match(range, bits)
-    );
+    const address = readAddress(text);
+    return address !== null &&
+      this.#trusted.some(([range, bits]) => address.kind() === range.kind() && address.match(range, bits));
   }
 }
 
 /** An address as written in forwarding headers, with or without port and brackets, in its canonical form. */
 function plainAddress(hop: string): string | null {
   const text = hop.trim().replace(/^\[(.+)\](?::\d+)?$/, "$1").replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, "$1");
-  return ipaddr.isValid(text) ? ipaddr.process(text).toString() : null;
+  return readAddress(text)?.toString() ?? null;
+}
+
+/** The address that a text is, or null. "10.0.0", "0x7f.1" or a zone ("%eth0") are read differently by different readers. */
+function readAddress(text: string): Address | null {
+  const plain = ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text) && !text.includes("%");
+  return plain ? ipaddr.process(text) : null;
 }
