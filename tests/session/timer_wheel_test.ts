@@ -199,3 +199,21 @@ test("Cancelling what has no deadline does nothing", () => {
   wheel.cancel(a);
   assert.equal(wheel.size, 0);
 });
+
+test("Of many entries with one deadline any may be cancelled, in any order, and the others are met", () => {
+  const count = 6;
+  for (let order = 0; order < 720; order++) {
+    const left = Array.from({ length: count }, (_, i) => i), cancelled: number[] = [];
+    for (let rest = order, n = count; cancelled.length < 4; n--) {
+      cancelled.push(left.splice(rest % n, 1)[0]!);
+      rest = Math.floor(rest / n);
+    }
+    const { wheel, fired, entry, pass } = place();
+    const all = Array.from({ length: count }, (_, i) => entry(String(i)));
+    for (const each of all) wheel.schedule(each, 500);
+    for (const i of cancelled) wheel.cancel(all[i]!);
+    assert.equal(wheel.size, left.length);
+    pass(1000);
+    assert.deepEqual(fired.map(({ name }) => Number(name)).sort(), left, `cancelled ${cancelled.join(" ")}`);
+  }
+});
