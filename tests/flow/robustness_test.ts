@@ -419,6 +419,35 @@ test("a slow peer of the hot lane loses the oldest, stays, and gets the newest w
   await listener.close();
 });
 
+test("a stalled peer is left alone while only the hot lane waits, and closed once a reliable message does", async () => {
+  const slow = await enterRoom("stall");
+  slow.pause();
+  const speaker = await Client.open(gateway);
+  await speaker.join("stall");
+  const count = async (name: string, labels: Record<string, string> = {}) =>
+    (await gateway.metrics()).sum(name, labels);
+  const full = () => count("wsprism_drops_total", { lane: "lossy", reason: "full" });
+  const [timeouts, drops] = [await count("wsprism_writer_timeouts_total"), await full()];
+  const payload = new Uint8Array(30_000);
+  await until("the socket to be full", async () => {
+    for (let i = 0; i < 8; i++) speaker.binary(hot(2, 1, { payload }));
+    await speaker.settled();
+    return await full() > drops ? true : null;
+  }, 20_000);
+  assert.equal(await count("wsprism_writer_timeouts_total"), timeouts);
+  speaker.send({ svc: "chat", type: "send", room: "stall", data: { msg: "must arrive" } });
+  await gateway.metricsUntil(
+    "the writer's timeout",
+    (metrics) => metrics.sum("wsprism_writer_timeouts_total") === timeouts + 1,
+  );
+  await gateway.logged("session too slow", ({ cause }) => cause === "stalled");
+  await speaker.next("chat.msg");
+  speaker.send({ svc: "room", type: "members", room: "stall" });
+  assert.equal((await speaker.next("room.reply")).data.count, 1);
+  slow.destroy();
+  await speaker.close();
+});
+
 test("many that stall at once hold up nobody else", async () => {
   const stalled = await Promise.all(Array.from({ length: 20 }, () => enterRoom("stalled")));
   for (const client of stalled) client.pause();
