@@ -18,11 +18,7 @@ export class AddressFinder {
    * @param header name in lower case
    */
   constructor(trustedProxies: readonly string[], header: string) {
-    this.#trusted = trustedProxies.map((text) => {
-      if (text.includes("/")) return ipaddr.parseCIDR(text);
-      const address = ipaddr.parse(text);
-      return [address, address.kind() === "ipv4" ? 32 : 128];
-    });
+    this.#trusted = trustedProxies.map(parseRange);
     this.#header = header;
   }
 
@@ -57,4 +53,17 @@ function plainAddress(hop: string): string | null {
 function readAddress(text: string): Address | null {
   const plain = ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text) && !text.includes("%");
   return plain ? ipaddr.process(text) : null;
+}
+
+/** A range or a single address; an IPv4-mapped one as the IPv4 that it stands for, as peers are. */
+function parseRange(text: string): Cidr {
+  const [address, bits] = text.includes("/") ? ipaddr.parseCIDR(text) : single(ipaddr.parse(text));
+  if (!(address instanceof ipaddr.IPv6) || !address.isIPv4MappedAddress() || bits < 96) {
+    return [address, bits];
+  }
+  return [address.toIPv4Address(), bits - 96];
+}
+
+function single(address: Address): Cidr {
+  return [address, address.kind() === "ipv4" ? 32 : 128];
 }

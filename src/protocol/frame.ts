@@ -29,7 +29,7 @@ export interface OutEnvelope {
   readonly trace_id?: string;
 }
 
-/** One WebSocket message, never empty. */
+/** One WebSocket message, never empty: text on the ext lane, bytes on the hot lane. */
 export class Frame {
   readonly payload: string | Uint8Array;
   /** Payload size in bytes (UTF-8 for text). */
@@ -37,16 +37,13 @@ export class Frame {
   readonly lane: Lane;
   /** A transport's scratch: its server frame, built once. */
   wire: Uint8Array | null = null;
-  /** The envelope behind an ext frame, null on the hot lane. */
-  readonly envelope: OutEnvelope | null;
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
   cbor: Frame | null = null;
 
-  constructor(payload: string | Uint8Array, lane: Lane, envelope: OutEnvelope | null) {
+  constructor(payload: string | Uint8Array, lane: Lane) {
     this.payload = payload;
     this.bytes = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
     this.lane = lane;
-    this.envelope = envelope;
   }
 }
 
@@ -55,10 +52,10 @@ export class Frame {
  * @throws RangeError when `data` is nested too deep to be written.
  */
 export function extFrame(envelope: OutEnvelope, lane: Lane): Frame {
-  return new Frame(JSON.stringify(envelope), lane, envelope);
+  return new Frame(JSON.stringify(envelope), lane);
 }
 
 /** Bytes as a binary frame of the hot lane. `bytes` MUST NOT be empty or change afterwards. */
 export function hotFrame(bytes: Uint8Array, lane: Lane): Frame {
-  return new Frame(bytes, lane, null);
+  return new Frame(bytes, lane);
 }
