@@ -155,7 +155,14 @@ export class Gateway {
     try {
       const address = await transport.start({
         request: (request) => ops.fetch(request),
-        upgrade: (request) => this.#admission.answer(request),
+        upgrade: (request) => {
+          try {
+            return this.#admission.answer(request);
+          } catch (cause) { // The transport answers with a bare 500; why, only this log knows.
+            log.error("handshake failed", { error: describeError(cause) });
+            throw cause;
+          }
+        },
       });
       const limits = describeLimits(transport);
       if (limits !== null) log.warn(limits, { transport: transport.name });
@@ -311,6 +318,10 @@ function outboxLimits({ delivery }: TenantConfig, gateway: GatewayConfig): Outbo
     sendTimeoutMs: gateway.writer_send_timeout_ms,
     watermarkBytes: gateway.socket_watermark_bytes,
   };
+}
+
+function describeError(cause: unknown): string {
+  return cause instanceof Error ? cause.stack ?? cause.message : String(cause);
 }
 
 function describe(tenant: TenantConfig): Record<string, string | number | readonly string[]> {

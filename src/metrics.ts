@@ -2,6 +2,7 @@
 // the exporter walks these objects then, and costs nothing in between. Label values come from the
 // configuration and from constants, so their number is bounded.
 
+import process from "node:process";
 import { Registry } from "prom-client";
 
 /** Lanes of inbound messages. */

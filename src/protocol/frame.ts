@@ -33,7 +33,7 @@ export interface OutEnvelope {
   readonly trace_id?: string;
 }
 
-/** One WebSocket message, never empty. */
+/** One WebSocket message, never empty: text on the ext lane, bytes on the hot lane. */
 export class Frame {
   readonly payload: string | Uint8Array;
   /** Payload size in bytes (UTF-8 for text). */
@@ -43,17 +43,14 @@ export class Frame {
   readonly key: number;
   /** A transport's scratch: its server frame, built once. */
   wire: Uint8Array | null = null;
-  /** The envelope behind an ext frame, null on the hot lane. */
-  readonly envelope: OutEnvelope | null;
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
   cbor: Frame | null = null;
 
-  constructor(payload: string | Uint8Array, lane: Lane, key: number, envelope: OutEnvelope | null) {
+  constructor(payload: string | Uint8Array, lane: Lane, key: number) {
     this.key = key;
     this.payload = payload;
     this.bytes = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
     this.lane = lane;
-    this.envelope = envelope;
   }
 }
 
@@ -62,7 +59,7 @@ export class Frame {
  * @throws RangeError when `data` is nested too deep to be written.
  */
 export function extFrame(envelope: OutEnvelope, lane: Lane): Frame {
-  return new Frame(JSON.stringify(envelope), lane, 0, envelope);
+  return new Frame(JSON.stringify(envelope), lane, 0);
 }
 
 /**
@@ -70,5 +67,5 @@ export function extFrame(envelope: OutEnvelope, lane: Lane): Frame {
  * @param key on the latest lane, what this frame is the newest state of; elsewhere it means nothing
  */
 export function hotFrame(bytes: Uint8Array, lane: Lane, key = 0): Frame {
-  return new Frame(bytes, lane, key, null);
+  return new Frame(bytes, lane, key);
 }

@@ -137,11 +137,14 @@ export class Intake {
   #enqueue(from: Speaker, message: Envelope): void {
     const { pending } = from;
     if (pending === null || pending.count === 0) return this.#call(from, message);
-    if (pending.count >= this.#options.maxPending) {
-      this.#options.metrics.denied.add({ lane: "ext", decision: "reject", reason: "pending" });
-      tell(from, TOO_MANY_PENDING, message.seq);
-    } else if (pending.isBusy(message.svc)) pending.add(message);
-    else this.#call(from, message);
+    // A service that is idle is asked at once: it may not be one of those that answer later.
+    if (!pending.isBusy(message.svc)) return this.#call(from, message);
+    if (pending.count < this.#options.maxPending) {
+      pending.add(message);
+      return;
+    }
+    this.#options.metrics.denied.add({ lane: "ext", decision: "reject", reason: "pending" });
+    tell(from, TOO_MANY_PENDING, message.seq);
   }
 
   #call(from: Speaker, message: Envelope): void {
@@ -184,19 +187,24 @@ export class Intake {
   #answer(from: Speaker, message: Envelope, answer: Answer, startedAt: number): void {
     const { metrics, now } = this.#options;
     metrics.dispatch.ext.observe(now() - startedAt);
-    const { svc, seq, flags } = message;
-    if (!answer.ok) {
+    const { seq, flags } = message;
+    const refused = answer.ok ? this.#reply(from, message, answer.reply) : answer;
+    if (refused !== null) {
       metrics.serviceErrors.ext++;
-      if (answer === UNKNOWN_SERVICE) metrics.unknownServices++;
-      tell(from, answer, seq);
-      return;
-    }
-    if (answer.reply !== undefined) {
-      const head = { v: 1, svc, type: "reply" } as const;
-      const data = answer.reply;
+      if (refused === UNKNOWN_SERVICE) metrics.unknownServices++;
+      tell(from, refused, seq);
+    } else if (seq !== null && (flags & EXT_FLAG.ackRequested) !== 0) from.deliver(sysAck(from.traceId, seq));
+  }
+
+  #reply(from: Speaker, { svc, seq }: Envelope, data: unknown): Refusal | null {
+    if (data === undefined) return null;
+    const head = { v: 1, svc, type: "reply" } as const;
+    try {
       from.deliver(extFrame(seq === null ? { ...head, data } : { ...head, seq, data }, LANE.reliable));
+      return null;
+    } catch (cause) { // A service of somebody else may answer with what no message can carry.
+      return this.#failed(from, svc, cause);
     }
-    if (seq !== null && (flags & EXT_FLAG.ackRequested) !== 0) from.deliver(sysAck(from.traceId, seq));
   }
 
   #hot(from: Speaker, frame: Uint8Array, now: number): void {

@@ -8,7 +8,7 @@ const KEEP_MAX = 64;
 /** Below this many queued frames, looking through them is faster than a Map of their keys. */
 const SCAN_MAX = 8;
 /** Stands where a frame was until the list is compacted, so that nobody's bytes are held uncounted. */
-const GONE = new Frame("", LANE.lossy, 0, null);
+const GONE = new Frame("", LANE.lossy, 0);
 
 /** Frames of one lane, oldest first. */
 export class LaneQueue {

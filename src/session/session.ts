@@ -216,7 +216,8 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   onTimer(now: number): number {
     if (this.#state !== "open") {
       this.#link?.terminate();
-      return CLOSE_TIMEOUT_MS;
+      // Where it does not help at once (native Deno), it is tried again.
+      return this.#link === null ? 0 : CLOSE_TIMEOUT_MS;
     }
     const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
     if (idleTimeoutMs > 0 && now - this.#lastHeardAt >= idleTimeoutMs) {
@@ -226,6 +227,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     if (now - this.#pingedAt >= pingIntervalMs) {
       this.#pingedAt = now;
       this.#link!.ping();
+      if (!this.isOpen) return 0; // the ping found the socket dead
     }
     return this.#nextDeadline(now);
   }
@@ -234,12 +236,13 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     if (this.#state === "ending" || this.#state === "ended") return;
     const { metrics, house } = this.#tenant;
     metrics.closes.add({ name: code.name });
-    this.#outbox!.finish(reliable);
     // Out of every index now, not when the peer answers: its place is free for the next one.
     this.#leaveHouse();
     this.#state = "ending";
-    this.#link!.close(code.code, code.reason);
     house.wheel.schedule(this, CLOSE_TIMEOUT_MS);
+    // Either of these may bring the link's close at once, and with it the end of all this.
+    this.#outbox!.finish(reliable);
+    this.#link?.close(code.code, code.reason);
   }
 
   #leaveHouse(): void {
@@ -261,7 +264,9 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   #nextDeadline(now: number): number {
     const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
     const ping = this.#pingedAt + pingIntervalMs - now;
-    return idleTimeoutMs === 0 ? ping : Math.min(ping, this.#lastHeardAt + idleTimeoutMs - now);
+    const next = idleTimeoutMs === 0 ? ping : Math.min(ping, this.#lastHeardAt + idleTimeoutMs - now);
+    // Sums round: a deadline can be past by one comparison and not yet by another, and 0 would be none at all.
+    return Math.max(1, next);
   }
 
   #who(): { tenant: string; user: string; session: string; trace_id: string } {

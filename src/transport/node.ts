@@ -305,7 +305,7 @@ class NodeTransport implements Transport {
     server.on("upgrade", async (request: IncomingMessage, stream, head: Buffer) => {
       const socket = stream as Socket; // the type is a Duplex for those who bring their own
       const remoteAddress = plainAddress(socket.remoteAddress);
-      const verdict = await verdictOn(door, request, { socket, remoteAddress });
+      const verdict = await verdictOn(door, request, remoteAddress);
       if ("refuse" in verdict) return refuse(socket, verdict.refuse);
       if (verdict.protocol !== null) selected.set(request, verdict.protocol);
       sockets.handleUpgrade(request, socket, head, (ws) => {
@@ -357,11 +357,11 @@ function webSockets(
   return { sockets: new WebSocketServer(options), selected };
 }
 
-/** Asks the gateway. While it thinks, the socket is read on, so that a peer that leaves meanwhile is noticed. */
+/** Checks the handshake and asks the gateway; a door that fails is a refusal without a word on why. */
 async function verdictOn(
   door: Door,
   request: IncomingMessage,
-  { socket, remoteAddress }: { socket: Socket; remoteAddress: string },
+  remoteAddress: string,
 ): Promise<UpgradeAnswer> {
   const header: HeaderReader = (name) => {
     const value = request.headers[name];
@@ -369,14 +369,10 @@ async function verdictOn(
   };
   const malformed = checkHandshake(request.method ?? "", header);
   if (malformed !== null) return { refuse: malformed };
-  const peek = () => void socket.read(0);
-  socket.on("readable", peek);
   try {
     return await door.upgrade({ target: request.url ?? "/", remoteAddress, header });
   } catch {
     return { refuse: BROKEN };
-  } finally {
-    socket.off("readable", peek);
   }
 }
 

@@ -3,7 +3,7 @@
 // one: `bun` (the default), `deno`, `deno-native` or `executable` (dist/wsprism, or what `WSPRISM_EXECUTABLE` names).
 
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -117,22 +117,35 @@ export class Folder {
   }
 }
 
+/** How a verb is run. */
+export interface RunOptions {
+  readonly folder: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Ends the process with SIGTERM once this resolves, or once stdout is as this. */
+  readonly endWhen?: RegExp | ((ended: () => boolean) => Promise<unknown>);
+}
+
 /** Runs a verb to its end, in `folder`. */
-export async function wsprism(
-  args: readonly string[],
-  { folder, env }: { folder: string; env?: Readonly<Record<string, string>> },
-): Promise<Ended> {
-  const child = launch(args, { folder, env });
-  const stdout: Buffer[] = [], stderr: Buffer[] = [];
-  child.stdout!.on("data", (chunk: Buffer) => stdout.push(chunk));
-  child.stderr!.on("data", (chunk: Buffer) => stderr.push(chunk));
+export async function wsprism(args: readonly string[], options: RunOptions): Promise<Ended> {
+  const { endWhen } = options;
+  const child = launch(args, options);
+  let stdout = "", stderr = "", over = false, told = false;
+  const end = () => {
+    if (over || told) return;
+    told = true;
+    process.kill(child.pid!, "SIGTERM");
+  };
+  child.stdout!.on("data", (chunk: Buffer) => {
+    stdout += chunk.toString();
+    if (endWhen instanceof RegExp && endWhen.test(stdout)) end();
+  });
+  child.stderr!.on("data", (chunk: Buffer) => stderr += chunk.toString());
+  const closed = new Promise<number>((resolve) => child.once("close", (code) => resolve(code ?? -1)));
+  void closed.then(() => over = true);
   try {
-    const code = await within(
-      new Promise<number>((resolve) => child.once("close", (code) => resolve(code ?? -1))),
-      `the end of wsprism ${args.join(" ")}`,
-      PROCESS_MS,
-    );
-    return { code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
+    if (typeof endWhen === "function") void endWhen(() => over).then(end, end);
+    const code = await within(closed, `the end of wsprism ${args.join(" ")}`, PROCESS_MS);
+    return { code, stdout, stderr };
   } finally {
     child.kill("SIGKILL");
   }

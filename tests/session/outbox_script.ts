@@ -75,7 +75,7 @@ export class RealBox implements OutboxOwner {
   }
 
   push({ name, lane, bytes, key }: ModelFrame): void {
-    const frame = new Frame(ZEROS.subarray(0, bytes), lane, key, null);
+    const frame = new Frame(ZEROS.subarray(0, bytes), lane, key);
     this.#names.set(frame, name);
     if (!this.ended) this.pushedBytes += bytes;
     this.outbox.push(frame);

@@ -1,0 +1,316 @@
+// The house's own rules, read off its source: which room may import which, and a few habits of style.
+
+import { strict as assert } from "node:assert";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { test } from "node:test";
+
+const ROOT = join(import.meta.dirname!, "..");
+const SRC = join(ROOT, "src");
+
+/**
+ * What each room may import of ours, besides itself. A room is a folder of src/, or a file that stands alone; where a
+ * folder's files differ, the file has its own line and goes first.
+ */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  "metrics": [],
+  "log": [],
+  "signing": [],
+  "protocol": [],
+  "transport/port": [],
+  "transport": ["transport/port", "log"],
+  "config": ["protocol"],
+  "policy": ["config", "protocol"],
+  "room": ["protocol", "metrics", "log"],
+  "service": ["protocol", "room"],
+  "extension": ["protocol", "config", "service", "signing", "metrics", "log"],
+  "backend": ["protocol", "config", "service", "signing", "metrics", "log"],
+  "session": ["transport/port", "protocol", "config", "policy", "room", "service", "metrics", "log"],
+  "admission": ["transport/port", "protocol", "config", "policy", "session", "signing", "metrics", "log"],
+  "cluster": ["protocol", "room", "metrics", "log"],
+  "ops": ["config", "session", "room", "policy", "metrics", "log"],
+  "gateway": [
+    "transport/port",
+    "metrics",
+    "log",
+    "signing",
+    "protocol",
+    "config",
+    "policy",
+    "room",
+    "service",
+    "extension",
+    "backend",
+    "session",
+    "admission",
+    "cluster",
+    "ops",
+  ],
+  "cli": [
+    "gateway",
+    "config",
+    "policy",
+    "admission",
+    "extension",
+    "ops",
+    "transport/port",
+    "transport",
+    "log",
+  ],
+  "main": ["cli"],
+};
+
+/** Where a runtime's own name may stand. */
+const RUNTIME_FILES = [
+  "transport/bun.ts",
+  "transport/deno.ts",
+  "transport/mod.ts", // Finds out which runtime this is, by names in quotes.
+  "extension/launch.ts",
+  "extension/confine.ts",
+];
+
+const LINES_MAX = 400;
+/** Files that may be longer, each with its reason. */
+const LONG_FILES: Readonly<Record<string, string>> = {};
+
+const VAGUE_NAMES = ["utils", "util", "helpers", "helper", "common", "types", "manager", "index", "misc"];
+
+interface Import {
+  readonly specifier: string;
+  /** Erased: nothing is loaded. */
+  readonly typeOnly: boolean;
+}
+
+interface Source {
+  /** Path below src/, with slashes. */
+  readonly path: string;
+  readonly text: string;
+  /** The text without comments and without the content of strings and regular expressions. */
+  readonly code: string;
+  readonly imports: readonly Import[];
+}
+
+/** Replaces comments, and what stands in quotes, by spaces; lines stay where they are. */
+function bare(text: string): string {
+  const pattern =
+    /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=[(,=:?!&|;{}\n]\s*)\/(?![*/])(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/g;
+  return text.replace(pattern, (part) => {
+    // Code in a template is code.
+    const code = part.startsWith("`") ? [...part.matchAll(/\$\{([^}]*)\}/g)].map((m) => m[1]).join(" ") : "";
+    return code.replace(/\n/g, " ") + part.replace(/[^\n]/g, "");
+  });
+}
+
+function importsOf(text: string): Import[] {
+  const plain = text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, "");
+  const found: Import[] = [];
+  const statement = /^(?:import|export)\s+(type\s+)?([\w*{][^;"']*?)\s*from\s*"([^"]+)"/gm;
+  for (const [, type, names, specifier] of plain.matchAll(statement)) {
+    const inBraces = /^\{([\s\S]*)\}$/.exec(names!.trim());
+    const allTypes = inBraces !== null &&
+      inBraces[1]!.split(",").map((name) => name.trim()).filter((name) => name !== "").every((name) =>
+        name.startsWith("type ")
+      );
+    found.push({ specifier: specifier!, typeOnly: type !== undefined || allTypes });
+  }
+  for (const [, specifier] of plain.matchAll(/^import\s+"([^"]+)"/gm)) {
+    found.push({ specifier: specifier!, typeOnly: false });
+  }
+  for (const [, specifier] of plain.matchAll(/\bimport\(\s*"([^"]+)"/g)) {
+    found.push({ specifier: specifier!, typeOnly: false });
+  }
+  return found;
+}
+
+function read(folder: string): Source[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return read(path);
+    if (!entry.name.endsWith(".ts")) return [];
+    const text = readFileSync(path, "utf8");
+    return [{ path: slashes(relative(SRC, path)), text, code: bare(text), imports: importsOf(text) }];
+  });
+}
+
+function slashes(path: string): string {
+  return path.replaceAll("\\", "/");
+}
+
+/** The line of the table that a file falls under. */
+function roomOf(path: string): string {
+  const name = path.replace(/\.ts$/, "");
+  return name in MAY_IMPORT ? name : name.split("/")[0]!;
+}
+
+function target(from: string, specifier: string): string {
+  return slashes(join(dirname(from), specifier));
+}
+
+const isOurs = (specifier: string) => specifier.startsWith(".");
+const sources = read(SRC);
+
+test("The source is found, and its imports are read", () => {
+  assert.ok(sources.length > 40, String(sources.length));
+  const gateway = sources.find(({ path }) => path === "gateway.ts");
+  assert.ok(gateway && gateway.imports.length > 20);
+  assert.deepEqual(
+    importsOf(
+      'import a, { type B } from "./a.ts";\nimport type { C } from "c";\nimport { type D, type E } from "./d.ts";\n' +
+        'export * from "./f.ts";\nimport "./g.ts";\n// import "./no.ts"\nconst h = await import("./h.ts");\nimport {\n  i,\n} from "./i.ts";\n',
+    ),
+    [
+      { specifier: "./a.ts", typeOnly: false },
+      { specifier: "c", typeOnly: true },
+      { specifier: "./d.ts", typeOnly: true },
+      { specifier: "./f.ts", typeOnly: false },
+      { specifier: "./i.ts", typeOnly: false },
+      { specifier: "./g.ts", typeOnly: false },
+      { specifier: "./h.ts", typeOnly: false },
+    ],
+  );
+  assert.equal(bare('a("Bun") // Bun\n/* Bun */ `x${Bun.y}`'), "a() \n Bun.y");
+  for (const { path, text, imports } of sources) {
+    const words = text.match(/^(?:import|export)\b[^;]*?\bfrom "/gm) ?? [];
+    assert.ok(imports.length >= words.length, `${path}: an import was not understood`);
+  }
+});
+
+test("Every room has its line in the table", () => {
+  const unknown = sources.filter(({ path }) => !(roomOf(path) in MAY_IMPORT)).map(({ path }) => path);
+  assert.deepEqual(unknown, []);
+});
+
+test("Imports go one way: no room imports what it may not, types included", () => {
+  const wrong: string[] = [];
+  for (const { path, imports } of sources) {
+    const room = roomOf(path);
+    for (const { specifier } of imports) {
+      if (!isOurs(specifier)) continue;
+      const to = target(path, specifier);
+      // The port is a room of its own to everybody but its adapters.
+      if (roomOf(to) === room || MAY_IMPORT[room]?.includes(roomOf(to))) continue;
+      wrong.push(`${path} imports ${to}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("main.ts imports the command line and nothing else of src/", () => {
+  const imports = importsOf(readFileSync(join(ROOT, "main.ts"), "utf8"));
+  const ours = imports.map(({ specifier }) => specifier).filter((specifier) =>
+    specifier.startsWith("./src/")
+  );
+  assert.deepEqual(ours, ["./src/cli/mod.ts"]);
+});
+
+test("Our own files are imported by their path with .ts, and exist; other people's by their bare name", () => {
+  const paths = new Set(sources.map(({ path }) => path));
+  for (const { path, imports } of sources) {
+    for (const { specifier } of imports) {
+      if (isOurs(specifier)) assert.ok(paths.has(target(path, specifier)), `${path} imports ${specifier}`);
+      else assert.match(specifier, /^(node:[a-z_/]+|@?[a-z][a-z0-9./@-]*)$/, path);
+    }
+  }
+});
+
+test("No file needs itself: the imports that load something go round in no circle", () => {
+  // Types are erased before anything is loaded, so two files may name each other's: a tenant holds its sessions, and a
+  // session knows its tenant. Between rooms even that is ruled out, by the table.
+  const edges = new Map(sources.map(({ path, imports }) => [
+    path,
+    imports.filter(({ specifier, typeOnly }) => isOurs(specifier) && !typeOnly).map(({ specifier }) =>
+      target(path, specifier)
+    ),
+  ]));
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]) => {
+    if (way.includes(path)) assert.fail(`a circle: ${[...way.slice(way.indexOf(path)), path].join(" -> ")}`);
+    if (done.has(path)) return;
+    for (const next of edges.get(path) ?? []) visit(next, [...way, path]);
+    done.add(path);
+  };
+  for (const path of edges.keys()) visit(path, []);
+  assert.equal(done.size, sources.length);
+});
+
+test("The table itself goes one way", () => {
+  const visit = (room: string, way: readonly string[]) => {
+    assert.ok(!way.includes(room), `a circle: ${[...way, room].join(" -> ")}`);
+    for (const next of MAY_IMPORT[room] ?? []) if (next !== room) visit(next, [...way, room]);
+  };
+  for (const room of Object.keys(MAY_IMPORT)) visit(room, []);
+});
+
+test("Only a runtime's own adapter names it", () => {
+  for (const { path, code, text } of sources) {
+    if (path === "transport/mod.ts") {
+      assert.ok(!/\b(Bun|Deno)\s*[.(]/.test(code), "asks whether a runtime is there, and uses neither");
+    } else if (!RUNTIME_FILES.includes(path)) {
+      assert.ok(!/\b(Bun|Deno)\b/.test(code), `${path} names a runtime`);
+      assert.ok(!/globalThis\s*(\.|\[)/.test(code), `${path} reaches for a global by name`);
+    }
+    if (path !== "transport/bun.ts") assert.ok(!/from "bun"/.test(text), path);
+  }
+  for (const path of ["transport/bun.ts", "transport/deno.ts"]) {
+    assert.match(
+      sources.find((source) => source.path === path)!.code,
+      /\b(Bun|Deno)\b/,
+      "or this test sees nothing",
+    );
+  }
+});
+
+test("A file's name says what it holds, in snake_case", () => {
+  for (const { path } of sources) {
+    const names = path.replace(/\.ts$/, "").split("/");
+    for (const name of names) {
+      assert.match(name, /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/, path);
+      assert.ok(!VAGUE_NAMES.includes(name), `${path} could hold anything`);
+    }
+  }
+});
+
+test("No module keeps state of its own: no let and no var outside of functions", () => {
+  for (const { path, code } of sources) assert.doesNotMatch(code, /^(export\s+)?(let|var)\s/m, path);
+});
+
+test("Syntax is erasable: no enum, namespace, decorator or parameter property", () => {
+  for (const { path, code } of sources) {
+    assert.doesNotMatch(code, /^\s*(export\s+)?(declare\s+)?(const\s+)?enum\s+\w/m, path);
+    assert.doesNotMatch(code, /^\s*(export\s+)?(declare\s+)?(namespace|module)\s+\w/m, path);
+    assert.doesNotMatch(code, /^\s*@\w/m, path);
+    for (const [, parameters] of code.matchAll(/\bconstructor\s*\(([^)]*)\)/g)) {
+      assert.doesNotMatch(
+        parameters!,
+        /(^|[,(\n])\s*(private|public|protected|readonly|override)\s+\w+\s*\??\s*:/,
+        path,
+      );
+    }
+    assert.doesNotMatch(code, /\bnew Proxy\b/, path);
+  }
+});
+
+test("No file is longer than somebody would read, but for those with a reason", () => {
+  for (const { path, text } of sources) {
+    const lines = text.trimEnd().split("\n").length;
+    if (lines > LINES_MAX) assert.ok(LONG_FILES[path], `${path} has ${lines} lines`);
+  }
+  const known = new Set(sources.map(({ path }) => path));
+  for (const [path, reason] of Object.entries(LONG_FILES)) assert.ok(known.has(path) && reason !== "", path);
+});
+
+test("Every file opens with one to eight lines on what it is", () => {
+  for (const { path, text } of sources) {
+    const lines = text.split("\n");
+    const opening = lines.findIndex((line) => !line.startsWith("//"));
+    assert.ok(opening >= 1 && opening <= 8, `${path} opens with ${opening} lines of comment`);
+    assert.equal(lines[opening], "", `${path}: an empty line after them`);
+  }
+});
+
+test("Nothing is written to the console, and nothing is left to be done", () => {
+  for (const { path, code, text } of sources) {
+    assert.doesNotMatch(code, /\bconsole\s*\./, path);
+    assert.doesNotMatch(text, /\b(TODO|FIXME|XXX)\b/, path);
+  }
+});
