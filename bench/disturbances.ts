@@ -113,7 +113,7 @@ function stalled(
     name,
     ours: { server, shape: { ...shape, sessions: HEALTHY + STALLED, slow } },
     control: { server, shape },
-    seconds: options.closes ? { atLeast: 8, always: true } : { atLeast: 8 },
+    seconds: options.closes ? { atLeast: 6, always: true } : { atLeast: 8 },
     lines,
   };
 }
