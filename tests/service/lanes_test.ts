@@ -450,9 +450,48 @@ test("A sender is told when its room has too much to deliver already", async () 
   ann.tell("chat", "send", { seq: 2, ...large });
   ann.handler.binary(hot(1, 1, 1, 4_194_304));
   all.turn();
-  const errors = (ann.link.read() as (Sys & { seq?: number })[]).filter(({ type }) => type === "error");
+  const answers = ann.link.read();
+  const errors = (answers as (Sys & { seq?: number })[]).filter(({ type }) => type === "error");
   assert.deepEqual(errors.map(({ seq, data }) => [seq, data["code"]]), [[2, "UNAVAILABLE"], [
     undefined,
     "UNAVAILABLE",
   ]]);
+  // What was taken arrives once, in this turn or the next ones.
+  for (let turn = 0; turn < 3; turn++) all.turn();
+  const arrived = [...answers, ...ann.link.read()].filter((message) => (message as Sys).type === "msg");
+  assert.equal(arrived.length, 1);
+  assert.ok(crowd.every((client) => client.link.read().length === 41));
+});
+
+test("The bounds of the configuration reach the outbox: watermark, send timeout, reliable bytes, age of latest", async () => {
+  const all = await house({
+    hot: RELAY_LATEST,
+    gateway: "socket_watermark_bytes: 1024, writer_send_timeout_ms: 50",
+    delivery: "reliable: { max_bytes: 4096 }, latest: { max_age_ms: 300 }",
+  });
+  const [slow, full, fast] = joined(all, ["slow", "full", "fast"]) as [Client, Client, Client];
+  slow.link.room = full.link.room = 0;
+  for (const mark of [1, 2, 3]) fast.askHot(...hot(2, mark, mark, 700));
+  // Above 1,024 bytes no more is written.
+  assert.deepEqual(summary(slow.link.read()), [1, 2]);
+  all.clock.advance(301);
+  slow.link.open();
+  all.turn();
+  all.clock.advance(100);
+  all.turn();
+  assert.deepEqual(summary(slow.link.read()), ["gap"]);
+  full.tell("sys", "ping");
+  full.link.take(1);
+  all.clock.advance(100);
+  assert.equal(full.link.closed, null);
+  all.clock.advance(100);
+  assert.equal(full.link.closed?.["code"], 4000);
+  // 4,096 bytes are too few for six messages of 800.
+  slow.link.room = 0;
+  for (let i = 0; i < 7; i++) {
+    fast.tell("chat", "send", { room: "r", data: { msg: "x".repeat(800) } });
+    all.turn();
+  }
+  assert.equal(slow.link.closed?.code, 4000);
+  assert.ok((await all.metric("drops_total")).some((line) => line.includes('lane="reliable",reason="full"')));
 });
