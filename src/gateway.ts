@@ -16,7 +16,7 @@ import { LANE, LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
 import { presence } from "./room/presence.ts";
 import { Fanout } from "./room/fanout.ts";
-import { type Room, Rooms } from "./room/rooms.ts";
+import { Rooms } from "./room/rooms.ts";
 import { ChatService } from "./service/chat.ts";
 import { Dispatcher } from "./service/dispatcher.ts";
 import { EchoService } from "./service/echo.ts";
@@ -89,7 +89,7 @@ export class Gateway {
   readonly #tenants = new Map<string, Tenant>();
   readonly #house: House;
   /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
-  readonly #fanout = new Fanout<Room>(() => this.#house.flusher.wake());
+  readonly #fanout = new Fanout(() => this.#house.flusher.wake());
   readonly #limiter: HandshakeLimiter;
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
@@ -229,7 +229,7 @@ export class Gateway {
     rooms.watch(presence);
     const { sessions } = config.policy;
     const policy = new TenantPolicy(config);
-    const metrics = new TenantMetrics(LANE_NAMES.length);
+    const metrics = new TenantMetrics(LANE_NAMES);
     const dispatcher = new Dispatcher(this.#extServices(config), this.#hotServices(config, rooms));
     const { log, now, unixMs } = this.#house;
     const maxPending = limits.max_pending_per_session;

@@ -52,6 +52,55 @@ export class Traffic {
   }
 }
 
+/** Why an outbound message was not delivered. */
+export type DropReason = (typeof DROP_REASONS)[number];
+const DROP_REASONS = ["full", "age", "shed", "closed"] as const;
+
+/** Outbound messages and payload bytes dropped, by lane and reason: numbers only, for a stalled crowd drops a lot. */
+export class Drops {
+  readonly #laneNames: readonly string[];
+  readonly #traffic: Readonly<Record<DropReason, Traffic>>[];
+
+  constructor(laneNames: readonly string[]) {
+    this.#laneNames = laneNames;
+    this.#traffic = laneNames.map(() => ({
+      full: new Traffic(),
+      age: new Traffic(),
+      shed: new Traffic(),
+      closed: new Traffic(),
+    }));
+  }
+
+  add(lane: number, reason: DropReason, messages: number, bytes: number): void {
+    this.#traffic[lane]![reason].add(messages, bytes);
+  }
+
+  /** Messages of all lanes, for whatever reason. */
+  get total(): number {
+    let all = 0;
+    for (const { value } of this.messages()) all += value;
+    return all;
+  }
+
+  /** By `lane` and `reason`, where there are any. */
+  messages(): Iterable<Sample> {
+    return this.#samples("messages");
+  }
+
+  bytes(): Iterable<Sample> {
+    return this.#samples("bytes");
+  }
+
+  *#samples(unit: "messages" | "bytes"): Generator<Sample> {
+    for (const [i, lane] of this.#laneNames.entries()) {
+      for (const reason of DROP_REASONS) {
+        const { messages, [unit]: value } = this.#traffic[i]![reason];
+        if (messages > 0) yield { labels: { lane, reason }, value };
+      }
+    }
+  }
+}
+
 /** Everything that is counted for one tenant. */
 export class TenantMetrics {
   /** Sessions open now. */
@@ -67,9 +116,8 @@ export class TenantMetrics {
   readonly passed = { ext: 0, hot: 0 };
   /** By `lane`, `decision` and `reason`: messages that policy did not let pass. */
   readonly denied = new Counts();
-  /** Outbound messages dropped, by `lane` and `reason`. */
-  readonly drops = new Counts();
-  readonly droppedBytes = new Counts();
+  /** Outbound messages dropped. */
+  readonly drops: Drops;
   /** Sessions ended by the gateway, by the close code's `name`. */
   readonly closes = new Counts();
   readonly serviceErrors = { ext: 0, hot: 0 };
@@ -80,8 +128,10 @@ export class TenantMetrics {
   writerTimeouts = 0;
   unknownServices = 0;
 
-  constructor(lanes: number) {
-    this.out = Array.from({ length: lanes }, () => new Traffic());
+  /** @param laneNames the outbox's lanes, by number */
+  constructor(laneNames: readonly string[]) {
+    this.out = laneNames.map(() => new Traffic());
+    this.drops = new Drops(laneNames);
   }
 }
 
@@ -127,7 +177,7 @@ export class Exporter {
     };
     const one = (read: (t: TenantMetrics) => number) => () =>
       each((t, tenant) => [{ labels: { tenant }, value: read(t) }]);
-    const counts = (read: (t: TenantMetrics) => Counts) => () =>
+    const counts = (read: (t: TenantMetrics) => Iterable<Sample>) => () =>
       each(function* (t, tenant) {
         for (const { labels, value } of read(t)) yield { labels: { tenant, ...labels }, value };
       });
@@ -191,9 +241,21 @@ export class Exporter {
       "Messages to services that do not exist.",
       total((t) => t.unknownServices),
     );
-    this.#counter("egress_drop_total", "Outbound messages dropped, all tenants.", total((t) => sum(t.drops)));
-    this.#counter("drops_total", "Outbound messages dropped, by lane and reason.", counts((t) => t.drops));
-    this.#counter("dropped_bytes_total", "Payload bytes of dropped messages.", counts((t) => t.droppedBytes));
+    this.#counter(
+      "egress_drop_total",
+      "Outbound messages dropped, all tenants.",
+      total((t) => t.drops.total),
+    );
+    this.#counter(
+      "drops_total",
+      "Outbound messages dropped, by lane and reason.",
+      counts((t) => t.drops.messages()),
+    );
+    this.#counter(
+      "dropped_bytes_total",
+      "Payload bytes of dropped messages.",
+      counts((t) => t.drops.bytes()),
+    );
     this.#counter(
       "conflated_total",
       "Frames replaced by a newer state before they were written.",
@@ -270,12 +332,6 @@ export class Exporter {
     // deno-lint-ignore no-explicit-any -- the library's types name only its own metric classes
     this.#registry.registerMetric(metric as any);
   }
-}
-
-function sum(counts: Counts): number {
-  let all = 0;
-  for (const { value } of counts) all += value;
-  return all;
 }
 
 function* histogram(name: string, labels: Labels, of: Durations): Generator<Sample> {

@@ -36,11 +36,13 @@ function parse(text: string): { samples: Sample[]; types: Map<string, string> } 
   return { samples, types };
 }
 
+const LANES = ["control", "reliable", "lossy"];
+
 function view(tenants: Record<string, TenantMetrics>, more: Partial<GatewayView> = {}): GatewayView {
   return {
     tenants: Object.entries(tenants).map(([id, metrics]) => ({ id, metrics, rooms: () => 3 })),
     strayRejections: new Counts(),
-    laneNames: ["control", "reliable", "lossy"],
+    laneNames: LANES,
     build: { version: "1.2.3", commit: "abc", runtime: "bun 1" },
     draining: () => false,
     loopLag: () => new Durations(),
@@ -64,12 +66,11 @@ async function scrape(view: GatewayView) {
 }
 
 test("Every metric that operators know has its name, its type and its labels", async () => {
-  const metrics = new TenantMetrics(3), stray = new Counts();
+  const metrics = new TenantMetrics(LANES), stray = new Counts();
   metrics.upgrades.add({ status: "ok" });
   metrics.handshakeRejections.add({ reason: "bad_ticket" });
   metrics.denied.add({ lane: "hot", decision: "drop", reason: "tenant_rate" });
-  metrics.drops.add({ lane: "lossy", reason: "full" });
-  metrics.droppedBytes.add({ lane: "lossy", reason: "full" });
+  metrics.drops.add(2, "full", 1, 10);
   metrics.closes.add({ name: "kicked" });
   stray.add({ reason: "unknown_tenant" });
   const { samples, types } = await scrape(view({ acme: metrics }, { strayRejections: stray }));
@@ -109,7 +110,7 @@ test("Every metric that operators know has its name, its type and its labels", a
 });
 
 test("What was counted is what is scraped, each time anew", async () => {
-  const metrics = new TenantMetrics(3);
+  const metrics = new TenantMetrics(LANES);
   const exporter = new Exporter(view({ acme: metrics }));
   const read = async (line: string) =>
     (await exporter.render()).split("\n").filter((each) => each.startsWith(`wsprism_${line} `));
@@ -117,8 +118,8 @@ test("What was counted is what is scraped, each time anew", async () => {
   metrics.in.hot.add(3, 300);
   metrics.out[2]!.add(4, 400);
   metrics.decodeErrors = 7;
-  metrics.drops.add({ lane: "lossy", reason: "full" }, 5);
-  metrics.drops.add({ lane: "reliable", reason: "closed" });
+  metrics.drops.add(2, "full", 5, 50);
+  metrics.drops.add(1, "closed", 1, 10);
   assert.deepEqual(await read('ws_sessions_active{tenant="acme"}'), [
     'wsprism_ws_sessions_active{tenant="acme"} 2',
   ]);
@@ -129,6 +130,9 @@ test("What was counted is what is scraped, each time anew", async () => {
     'wsprism_messages_out_total{tenant="acme",lane="lossy"} 4',
   ]);
   assert.deepEqual(await read("egress_drop_total"), ["wsprism_egress_drop_total 6"]);
+  assert.deepEqual(await read('dropped_bytes_total{tenant="acme",lane="lossy",reason="full"}'), [
+    'wsprism_dropped_bytes_total{tenant="acme",lane="lossy",reason="full"} 50',
+  ]);
   metrics.sessions = 1;
   metrics.decodeErrors++;
   assert.deepEqual(await read('ws_sessions_active{tenant="acme"}'), [
@@ -140,7 +144,7 @@ test("What was counted is what is scraped, each time anew", async () => {
 });
 
 test("Tenants are counted apart and summed where there is no tenant label", async () => {
-  const [one, two] = [new TenantMetrics(3), new TenantMetrics(3)];
+  const [one, two] = [new TenantMetrics(LANES), new TenantMetrics(LANES)];
   one.unknownServices = 2;
   two.unknownServices = 3;
   one.passed.ext = 9;
@@ -162,7 +166,7 @@ test("A label's value stays a value, whatever stands in it", async () => {
     fc.asyncProperty(
       fc.string({ unit: fc.constantFrom('"', "\\", "\n", "}", "{", ",", "=", " ", "n", "é", "#") }),
       async (text) => {
-        const metrics = new TenantMetrics(3);
+        const metrics = new TenantMetrics(LANES);
         metrics.closes.add({ name: text }, 7);
         const { find } = await scrape(view({ [`t${text}`]: metrics }));
         assert.equal(find("session_closes_total", { tenant: `t${text}`, name: text }).value, 7);
@@ -180,7 +184,7 @@ test("A histogram counts each duration in every bucket that it fits, and ends wi
         { size: "max", maxLength: 60 },
       ),
       async (times) => {
-        const metrics = new TenantMetrics(3);
+        const metrics = new TenantMetrics(LANES);
         for (const ms of times) metrics.dispatch.ext.observe(ms);
         const { samples, find } = await scrape(view({ acme: metrics }));
         const buckets = samples.filter(({ name, labels }) =>
@@ -205,7 +209,7 @@ test("A histogram counts each duration in every bucket that it fits, and ends wi
 });
 
 test("A handshake refused before its tenant was known has an empty tenant", async () => {
-  const strayRejections = new Counts(), metrics = new TenantMetrics(3);
+  const strayRejections = new Counts(), metrics = new TenantMetrics(LANES);
   strayRejections.add({ reason: "draining" }, 2);
   metrics.handshakeRejections.add({ reason: "draining" }, 3);
   const { find } = await scrape(view({ acme: metrics }, { strayRejections }));

@@ -5,8 +5,8 @@
 import type { Frame } from "../protocol/frame.ts";
 import type { Membership, Subscriber } from "./rooms.ts";
 
-/** Deliveries in one turn, about 1 ms of work. */
-const TURN_DELIVERIES = 20_000;
+/** Deliveries in one turn, about 5 ms of work. */
+const TURN_DELIVERIES = 100_000;
 /** Messages of one room that may wait for later turns, and the bytes of their payloads and of member lists. */
 const WAITING_MAX = 4096;
 const WAITING_BYTES_MAX = 4_194_304;
@@ -20,6 +20,8 @@ interface Job {
   readonly members: readonly Membership[];
   /** How many of them, counted from the end, are still to be served. */
   left: number;
+  /** Of the list of members. */
+  readonly version: number;
   /** Counted towards the backlog's bound. */
   readonly bytes: number;
 }
@@ -31,14 +33,26 @@ class Backlog {
   bytes = 0;
 }
 
-export class Fanout<R extends object> {
-  readonly #wake: () => void;
-  readonly #backlogs = new Map<R, Backlog>();
-  #budget = TURN_DELIVERIES;
+/** A room, as fan-out sees it. */
+export interface Audience {
+  readonly members: readonly Membership[];
+  /** Another number after each change of `members`. */
+  readonly version: number;
+}
 
-  /** @param wake has `advance` called when this event-loop turn is over */
-  constructor(wake: () => void) {
+export class Fanout {
+  readonly #wake: () => void;
+  readonly #backlogs = new Map<Audience, Backlog>();
+  readonly #turnDeliveries: number;
+  #budget: number;
+
+  /**
+   * @param wake has `advance` called when this event-loop turn is over
+   * @param turnDeliveries deliveries in one turn
+   */
+  constructor(wake: () => void, turnDeliveries = TURN_DELIVERIES) {
     this.#wake = wake;
+    this.#budget = this.#turnDeliveries = turnDeliveries;
   }
 
   /** Rooms with messages that wait. */
@@ -48,13 +62,13 @@ export class Fanout<R extends object> {
 
   /**
    * Hands a frame to all members but `except`, now or in the next turns.
-   * @param members as they are now; copied if it has to wait
    * @returns false when the room has too many messages waiting, and this one went to nobody
    */
-  publish(room: R, members: readonly Membership[], frame: Frame, except: Subscriber | null): boolean {
+  publish(room: Audience, frame: Frame, except: Subscriber | null): boolean {
+    const { members } = room;
     const backlog = this.#backlogs.get(room);
     if (backlog === undefined && members.length <= this.#budget) {
-      if (this.#budget === TURN_DELIVERIES) this.#wake();
+      if (this.#budget === this.#turnDeliveries) this.#wake();
       this.#budget -= members.length;
       // Backwards: should a delivery end the member it goes to, the last one takes its place, and was served.
       for (let i = members.length - 1; i >= 0; i--) {
@@ -63,17 +77,17 @@ export class Fanout<R extends object> {
       }
       return true;
     }
-    return this.#defer(room, members, frame, except);
+    return this.#defer(room, frame, except);
   }
 
   /** Forgets what waits for a room that is no more. */
-  forget(room: R): void {
+  forget(room: Audience): void {
     this.#backlogs.delete(room);
   }
 
   /** A new turn: goes on with what waits. @returns whether more is left */
   advance(): boolean {
-    this.#budget = TURN_DELIVERIES;
+    this.#budget = this.#turnDeliveries;
     if (this.#backlogs.size === 0) return false;
     for (const [room, backlog] of this.#backlogs) {
       // Moved to the end, so that each room is first once.
@@ -85,19 +99,19 @@ export class Fanout<R extends object> {
     return this.#backlogs.size > 0;
   }
 
-  #defer(room: R, members: readonly Membership[], frame: Frame, except: Subscriber | null): boolean {
+  #defer(room: Audience, frame: Frame, except: Subscriber | null): boolean {
+    const { members, version } = room;
     let backlog = this.#backlogs.get(room);
     if (backlog === undefined) this.#backlogs.set(room, backlog = new Backlog());
     const waiting = backlog.jobs.length - backlog.head;
     if (waiting >= WAITING_MAX) return false;
     const before = backlog.jobs.at(-1);
     // Members rarely change between two messages of one turn: then both share the copy.
-    const same = before !== undefined && before.members.length === members.length &&
-      before.members.every((member, i) => member === members[i]);
+    const same = before !== undefined && before.version === version;
     const bytes = frame.bytes + (same ? 0 : members.length * BYTES_PER_MEMBER);
     if (backlog.bytes + bytes > WAITING_BYTES_MAX && waiting > 0) return false;
     const list = same ? before.members : [...members];
-    backlog.jobs.push({ frame, except, members: list, left: members.length, bytes });
+    backlog.jobs.push({ frame, except, members: list, version, left: members.length, bytes });
     backlog.bytes += bytes;
     this.#wake();
     return true;

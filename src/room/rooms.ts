@@ -52,16 +52,17 @@ const MEMBER_MAX = 0xffff_ffff;
 /** One room with at least one member. */
 export class Room {
   readonly name: string;
-  readonly #fanout: Fanout<Room>;
+  readonly #fanout: Fanout;
   readonly #members: Membership[] = [];
   /** Sessions of each user here. */
   readonly #users = new Map<string, number>();
+  #version = 0;
   #lastMember: number;
   #wrapped = false;
   #observers = 0;
 
   /** @param lastMember the member number given last, 0 for a new room */
-  constructor(name: string, fanout: Fanout<Room>, lastMember = 0) {
+  constructor(name: string, fanout: Fanout, lastMember = 0) {
     this.name = name;
     this.#fanout = fanout;
     this.#lastMember = lastMember;
@@ -70,6 +71,11 @@ export class Room {
   /** Members, in no particular order. MUST NOT be kept. */
   get members(): readonly Membership[] {
     return this.#members;
+  }
+
+  /** Another number after each change of `members`. */
+  get version(): number {
+    return this.#version;
   }
 
   get userCount(): number {
@@ -82,7 +88,7 @@ export class Room {
 
   /** Hands a frame to every member but `except`. @returns false when the room has too much to deliver already */
   publish(frame: Frame, except: Subscriber | null): boolean {
-    return this.#fanout.publish(this, this.#members, frame, except);
+    return this.#fanout.publish(this, frame, except);
   }
 
   /** How many members want presence events. */
@@ -111,6 +117,7 @@ export class Room {
       index: this.#members.length,
     };
     this.#members.push(membership);
+    this.#version++;
     const sessions = this.#users.get(subscriber.user) ?? 0;
     this.#users.set(subscriber.user, sessions + 1);
     return { membership, firstOfUser: sessions === 0 };
@@ -120,6 +127,7 @@ export class Room {
   remove(membership: Membership): boolean {
     this.setPresence(membership, false);
     const last = this.#members.pop()!;
+    this.#version++;
     if (last !== membership) {
       last.index = membership.index;
       this.#members[last.index] = last;
@@ -151,10 +159,10 @@ export class Rooms {
   /** Distinct rooms of each user. */
   readonly #roomsOfUser = new Map<string, number>();
   readonly #watchers: RoomWatcher[] = [];
-  readonly #fanout: Fanout<Room>;
+  readonly #fanout: Fanout;
   #lastId = 0;
 
-  constructor(limits: RoomLimits, fanout: Fanout<Room>) {
+  constructor(limits: RoomLimits, fanout: Fanout) {
     this.#limits = limits;
     this.#fanout = fanout;
   }

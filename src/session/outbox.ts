@@ -5,18 +5,17 @@
 // Everything that is decided here follows from the sequence of calls, what the link says of its buffer, and the
 // clock: tests/session/outbox_model_test.ts replays arbitrary sequences against a naive model.
 
-import type { TenantMetrics } from "../metrics.ts";
-import { type Frame, LANE, type Lane, LANE_NAMES, type LossLane } from "../protocol/frame.ts";
+import type { DropReason, TenantMetrics } from "../metrics.ts";
+import { type Frame, LANE, type Lane, type LossLane } from "../protocol/frame.ts";
 import type { Link } from "../transport/port.ts";
 import type { Flusher } from "./flusher.ts";
+import { type Gap, Gaps } from "./gaps.ts";
 import { LaneQueue, LatestQueue } from "./lane_queue.ts";
 
 /** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
 export const WRITE_BYTES_MAX = 65_536;
 /** A session writes this much in one turn at most; then the others have theirs. */
 const TURN_BYTES_MAX = 262_144;
-/** A session is told of dropped frames of a lane this often at most, in milliseconds. */
-const GAP_INTERVAL_MS = 1000;
 
 /** A tenant's bounds per session, and how its sockets are fed. */
 export interface OutboxLimits {
@@ -35,8 +34,6 @@ export interface OutboxLimits {
   readonly watermarkBytes: number;
 }
 
-/** Why a frame was not delivered, as metrics name it. */
-export type DropReason = "full" | "age" | "shed" | "closed";
 /** Why reliable frames cannot be delivered. */
 export type SlowCause = "full" | "stalled" | "shed";
 
@@ -45,7 +42,7 @@ export interface OutboxOwner {
   /** Reliable frames cannot be delivered: the session must end, inside the call. */
   tooSlow(cause: SlowCause): void;
   /** Tells the client of dropped frames by pushing a control frame. */
-  tellGap(gap: { lane: LossLane; dropped: number; bytes: number; sinceMs: number }): void;
+  tellGap(gap: Gap): void;
 }
 
 export interface OutboxOptions {
@@ -54,14 +51,6 @@ export interface OutboxOptions {
   readonly limits: OutboxLimits;
   readonly owner: OutboxOwner;
   readonly metrics: TenantMetrics;
-}
-
-/** Frames of a lane dropped since the client was last told. */
-interface Gap {
-  dropped: number;
-  bytes: number;
-  sinceAt: number;
-  toldAt: number;
 }
 
 export class Outbox {
@@ -75,8 +64,8 @@ export class Outbox {
   #reliable: LaneQueue | null = null;
   #latest: LatestQueue | null = null;
   #lossy: LaneQueue | null = null;
-  #latestGap: Gap | null = null;
-  #lossyGap: Gap | null = null;
+  /** Made at the first drop. */
+  #gaps: Gaps | null = null;
   /** Waiting for the flusher. */
   #dirty = false;
   /** The socket is above the watermark, until it drains. */
@@ -139,14 +128,14 @@ export class Outbox {
     if (this.#closed) return;
     if (this.#overflowed) return this.#giveUp("full");
     if (this.#blocked) return;
-    if (this.#latestGap !== null || this.#lossyGap !== null) this.#tellGaps();
+    if (this.#gaps !== null) this.#tellGaps(this.#gaps);
     // Telling of a gap can be what is too much.
     if (this.#overflowed) return this.#giveUp("full");
     if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
     if (this.#blocked || this.#closed) return;
     if (this.bytes > 0 && !this.#dirty) this.#markDirty();
     // What this very flush found too old is told of at the next look.
-    if (this.#gapWaits()) this.#flusher.watch(this);
+    if (this.#gaps?.waits) this.#flusher.watch(this);
   }
 
   /** The socket has taken all it was given. */
@@ -156,8 +145,8 @@ export class Outbox {
     this.#blocked = false;
     this.#flusher.count(-this.#countedBytes);
     this.#countedBytes = this.#bufferedBytes = 0;
-    if (!this.#gapWaits()) this.#flusher.unwatch(this);
-    if (!this.#dirty && (this.bytes > 0 || this.#gapWaits())) this.#markDirty();
+    if (!this.#gaps?.waits) this.#flusher.unwatch(this);
+    if (!this.#dirty && (this.bytes > 0 || this.#gaps?.waits)) this.#markDirty();
   }
 
   /** Looked at now and then while its socket is full, or while the client is to be told of a gap. */
@@ -309,45 +298,19 @@ export class Outbox {
 
   #drop(lane: Lane, reason: DropReason, dropped: number, bytes: number): void {
     if (dropped === 0) return;
-    const labels = { lane: LANE_NAMES[lane], reason };
-    this.#metrics.drops.add(labels, dropped);
-    this.#metrics.droppedBytes.add(labels, bytes);
+    this.#metrics.drops.add(lane, reason, dropped, bytes);
     if (reason === "closed" || lane === LANE.control || lane === LANE.reliable) return;
-    const now = this.#flusher.now();
-    let gap = lane === LANE.latest ? this.#latestGap : this.#lossyGap;
-    if (gap === null) {
-      gap = { dropped: 0, bytes: 0, sinceAt: now, toldAt: Number.NEGATIVE_INFINITY };
-      if (lane === LANE.latest) this.#latestGap = gap;
-      else this.#lossyGap = gap;
-    }
-    if (gap.dropped === 0) gap.sinceAt = now;
-    gap.dropped += dropped;
-    gap.bytes += bytes;
-  }
-
-  #gapWaits(): boolean {
-    return this.#latestGap !== null && this.#latestGap.dropped > 0 ||
-      this.#lossyGap !== null && this.#lossyGap.dropped > 0;
+    (this.#gaps ??= new Gaps(this.#flusher.now)).note(lane, dropped, bytes);
   }
 
   /** A run of drops has ended, for there is room again: says so, or sees to it that it is said later. */
-  #tellGaps(): void {
-    const now = this.#flusher.now();
-    if (this.#latestGap !== null) this.#tellGap(LANE.latest, this.#latestGap, now);
-    if (this.#lossyGap !== null) this.#tellGap(LANE.lossy, this.#lossyGap, now);
-    if (this.#gapWaits()) this.#flusher.watch(this);
-    else if (!this.#blocked) this.#flusher.unwatch(this);
-  }
-
-  #tellGap(lane: LossLane, gap: Gap, now: number): void {
-    if (gap.dropped === 0 || now - gap.toldAt < GAP_INTERVAL_MS) return;
-    const { dropped, bytes, sinceAt } = gap;
-    gap.toldAt = now;
-    gap.dropped = gap.bytes = 0;
-    // Pushing it must not make this outbox dirty: it is being flushed.
+  #tellGaps(gaps: Gaps): void {
+    // Pushing must not make this outbox dirty: it is being flushed.
     this.#dirty = true;
-    this.#owner.tellGap({ lane, dropped, bytes, sinceMs: now - sinceAt });
+    for (const gap of gaps.take()) this.#owner.tellGap(gap);
     this.#dirty = false;
+    if (gaps.waits) this.#flusher.watch(this);
+    else if (!this.#blocked) this.#flusher.unwatch(this);
   }
 
   /** @param turnBytes how much may be written now */

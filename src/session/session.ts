@@ -4,10 +4,11 @@
 
 import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
-import type { Frame, LossLane } from "../protocol/frame.ts";
+import type { Frame } from "../protocol/frame.ts";
 import { sysAuthed, sysError, sysGap, sysKicked } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
+import type { Gap } from "./gaps.ts";
 import type { Speaker } from "./intake.ts";
 import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
@@ -209,7 +210,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     if (cause === "shed") this.#link?.terminate();
   }
 
-  tellGap(gap: { lane: LossLane; dropped: number; bytes: number; sinceMs: number }): void {
+  tellGap(gap: Gap): void {
     this.deliver(sysGap(this.traceId, gap));
   }
 

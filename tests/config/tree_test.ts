@@ -124,7 +124,6 @@ const LATER: readonly [file: (key: string) => string, keys: string][] = [
   [(key) => oneTenant(`policy: { ${key}: [] }`), "quotas rules"],
   [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm http"],
   [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
-  [(key) => oneTenant(`hot_services: [{ id: 1, kind: state, ${key}: lossy }]`), "lane key"],
 ];
 
 test("Keys of later versions are refused by name", () => {

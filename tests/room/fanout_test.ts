@@ -25,7 +25,7 @@ class Listener implements Subscriber {
 /** Rooms whose turns end when the test says so. */
 class House {
   wanted = false;
-  readonly fanout = new Fanout<Room>(() => void (this.wanted = true));
+  readonly fanout = new Fanout(() => void (this.wanted = true), TURN);
   readonly rooms = new Rooms(NO_LIMITS, this.fanout);
 
   /** Ends the turn, if somebody asked for its end. @returns whether */

@@ -89,13 +89,13 @@ const limits = fc.record({
   max_rooms_per_user: fc.nat(3),
 });
 
-const FANOUT = new Fanout<Room>(() => {});
+const FANOUT = new Fanout(() => {});
 
 test("Rooms count, limit and forget as a list of members does that is counted anew at each step", () => {
   const seen = { joined: 0, [TOO_MANY_ROOMS.msg]: 0, [ROOM_FULL.msg]: 0, [USER_IN_TOO_MANY_ROOMS.msg]: 0 };
   fc.assert(
     fc.property(limits, fc.array(step, { maxLength: 80, size: "max" }), (limits, steps) => {
-      const rooms = new Rooms(limits, new Fanout<Room>(() => {})), model = new Model();
+      const rooms = new Rooms(limits, new Fanout(() => {})), model = new Model();
       const subscribers = Array.from({ length: SESSIONS }, (_, i) => listener(userOf(i)));
       const held = subscribers.map(() => new Map<string, Membership>());
       const events: string[] = [];
@@ -167,7 +167,7 @@ test("Rooms count, limit and forget as a list of members does that is counted an
 
 test("A message goes to every member once, and not to the one it is kept from", () => {
   fc.assert(fc.property(fc.integer({ min: 1, max: 12 }), fc.nat(20), (count, who) => {
-    const rooms = new Rooms(NO_LIMITS, new Fanout<Room>(() => {}));
+    const rooms = new Rooms(NO_LIMITS, new Fanout(() => {}));
     const all = Array.from({ length: count }, (_, i) => listener(`u${i}`));
     const memberships = all.map((each) => joined(rooms, "r", each));
     const except = all[who] ?? null;
@@ -178,7 +178,7 @@ test("A message goes to every member once, and not to the one it is kept from", 
 });
 
 test("Member numbers are given once as long as a room lasts", () => {
-  const rooms = new Rooms(NO_LIMITS, new Fanout<Room>(() => {}));
+  const rooms = new Rooms(NO_LIMITS, new Fanout(() => {}));
   const stays = joined(rooms, "r", listener("stays"));
   const numbers = new Set([stays.member]);
   for (let i = 0; i < 1000; i++) {
@@ -223,7 +223,7 @@ test("A held number is passed over when the count comes by it again", () => {
 
 test("A subscriber that ends inside a delivery spoils it for nobody else", () => {
   for (let ending = 0; ending < 5; ending++) {
-    const rooms = new Rooms(NO_LIMITS, new Fanout<Room>(() => {}));
+    const rooms = new Rooms(NO_LIMITS, new Fanout(() => {}));
     const memberships: Membership[] = [];
     const heard = new Array<number>(5).fill(0);
     for (let i = 0; i < 5; i++) {
@@ -240,7 +240,7 @@ test("A subscriber that ends inside a delivery spoils it for nobody else", () =>
 });
 
 test("All subscribers may end inside one delivery", () => {
-  const rooms = new Rooms(NO_LIMITS, new Fanout<Room>(() => {}));
+  const rooms = new Rooms(NO_LIMITS, new Fanout(() => {}));
   const memberships: Membership[] = [];
   let heard = 0;
   for (let i = 0; i < 6; i++) {
@@ -258,7 +258,7 @@ test("All subscribers may end inside one delivery", () => {
 test("A user in a room through one session may bring further ones when the room is full", () => {
   const rooms = new Rooms(
     { max_rooms_total: 1, max_users_per_room: 1, max_rooms_per_user: 1 },
-    new Fanout<Room>(() => {}),
+    new Fanout(() => {}),
   );
   const first = joined(rooms, "r", listener("ann")), second = joined(rooms, "r", listener("ann"));
   assert.equal(rooms.join("r", listener("bob")), ROOM_FULL);

@@ -458,6 +458,7 @@ test("Messages and bytes are counted by lane, and passed ones by the lane that p
   assert.deepEqual(await house.metric("messages_out_total"), [
     '{tenant="acme",lane="control"} 2',
     '{tenant="acme",lane="reliable"} 0',
+    '{tenant="acme",lane="latest"} 0',
     '{tenant="acme",lane="lossy"} 1',
   ]);
 });

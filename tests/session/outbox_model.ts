@@ -2,7 +2,8 @@
 // the issue and the doc comments. What the real one does differently is a bug in one of the two.
 
 import { LANE, type Lane, LANE_NAMES, type LossLane } from "../../src/protocol/frame.ts";
-import type { DropReason, OutboxLimits, SlowCause } from "../../src/session/outbox.ts";
+import type { DropReason } from "../../src/metrics.ts";
+import type { OutboxLimits, SlowCause } from "../../src/session/outbox.ts";
 
 /** A frame in a model: its name stands for its bytes. */
 export interface ModelFrame {

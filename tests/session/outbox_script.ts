@@ -46,7 +46,7 @@ export class RealHouse {
 /** One session's outbox, with its socket and its owner. */
 export class RealBox implements OutboxOwner {
   readonly happenings: Happening[] = [];
-  readonly metrics = new TenantMetrics(LANE_NAMES.length);
+  readonly metrics = new TenantMetrics(LANE_NAMES);
   readonly socket = new ScriptedSocket();
   readonly outbox: Outbox;
   ended = false;
@@ -108,10 +108,10 @@ export class RealBox implements OutboxOwner {
 
   /** "lane reason" → frames and bytes. */
   drops(): Map<string, { frames: number; bytes: number }> {
-    const { drops, droppedBytes } = this.metrics;
-    const bytes = [...droppedBytes].map(({ value }) => value);
+    const { drops } = this.metrics;
+    const bytes = [...drops.bytes()].map(({ value }) => value);
     return new Map(
-      [...drops].map(({ labels, value }, i) => [
+      [...drops.messages()].map(({ labels, value }, i) => [
         `${labels["lane"]} ${labels["reason"]}`,
         { frames: value, bytes: bytes[i]! },
       ]),
