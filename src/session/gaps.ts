@@ -44,22 +44,18 @@ export class Gaps {
       this.#lossy !== null && this.#lossy.dropped > 0;
   }
 
-  /** What is to be told now; it counts as told. */
-  take(): Gap[] {
-    const now = this.#now(), due: Gap[] = [];
-    if (this.#latest !== null) takeRun(LANE.latest, this.#latest, now, due);
-    if (this.#lossy !== null) takeRun(LANE.lossy, this.#lossy, now, due);
-    return due;
+  /** What is to be told of a lane now, and then counts as told; null for nothing yet. */
+  take(lane: LossLane): Gap | null {
+    const run = lane === LANE.latest ? this.#latest : this.#lossy;
+    const now = this.#now();
+    if (run === null || run.dropped === 0 || now - run.toldAt < INTERVAL_MS) return null;
+    const gap = { lane, dropped: run.dropped, bytes: run.bytes, sinceMs: now - run.sinceAt };
+    run.toldAt = now;
+    run.dropped = run.bytes = 0;
+    return gap;
   }
 }
 
 function newRun(): Run {
   return { dropped: 0, bytes: 0, sinceAt: 0, toldAt: Number.NEGATIVE_INFINITY };
-}
-
-function takeRun(lane: LossLane, run: Run, now: number, due: Gap[]): void {
-  if (run.dropped === 0 || now - run.toldAt < INTERVAL_MS) return;
-  due.push({ lane, dropped: run.dropped, bytes: run.bytes, sinceMs: now - run.sinceAt });
-  run.toldAt = now;
-  run.dropped = run.bytes = 0;
 }

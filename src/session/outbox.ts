@@ -307,7 +307,10 @@ export class Outbox {
   #tellGaps(gaps: Gaps): void {
     // Pushing must not make this outbox dirty: it is being flushed.
     this.#dirty = true;
-    for (const gap of gaps.take()) this.#owner.tellGap(gap);
+    for (const lane of [LANE.latest, LANE.lossy] as const) {
+      const gap = gaps.take(lane);
+      if (gap !== null) this.#owner.tellGap(gap);
+    }
     this.#dirty = false;
     if (gaps.waits) this.#flusher.watch(this);
     else if (!this.#blocked) this.#flusher.unwatch(this);

@@ -117,10 +117,10 @@ const LATER: readonly [file: (key: string) => string, keys: string][] = [
   [(key) => `${key}: {}\n${oneTenant()}`, "admin plugins extensions"],
   [
     (key) => `gateway: { ${key}: 1 }\n${oneTenant()}`,
-    "auth_timeout_ms tls quotas state_dir max_outbox_bytes socket_watermark_bytes max_header_bytes header_timeout_ms",
+    "auth_timeout_ms tls quotas state_dir max_header_bytes header_timeout_ms",
   ],
   [(key) => `gateway: { handshake_limit: { ${key}: 1 } }\n${oneTenant()}`, "failed_auth_cost"],
-  [(key) => oneTenant(`${key}: {}`), "suspended auth origins delivery webhooks"],
+  [(key) => oneTenant(`${key}: {}`), "suspended auth origins webhooks"],
   [(key) => oneTenant(`policy: { ${key}: [] }`), "quotas rules"],
   [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm http"],
   [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
