@@ -45,7 +45,18 @@ export const CBOR = "wsprism.v1.cbor";
 
 const cborOptions = { useRecords: false, mapsAsObjects: true, variableMapSize: true, tagUint8Array: false };
 export const cborEncoder = new Encoder(cborOptions);
-export const cborDecoder = new Decoder(cborOptions);
+const decoder = new Decoder(cborOptions);
+
+/** Decodes CBOR. To cbor-x whole numbers of eight bytes, such as times, are BigInts; here all are numbers. */
+export function cborDecode(bytes: Uint8Array): unknown {
+  const plain = (value: unknown): unknown => {
+    if (typeof value === "bigint") return Number(value);
+    if (Array.isArray(value)) return value.map(plain);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+  };
+  return plain(decoder.decode(bytes));
+}
 
 let users = 0;
 let pings = 0;
@@ -118,7 +129,7 @@ export class Client {
   #read(data: ArrayBuffer): Message | Uint8Array {
     const bytes = new Uint8Array(data);
     const isMap = bytes[0]! >= 0xa0 && bytes[0]! <= 0xbf;
-    return this.#cbor && isMap ? cborDecoder.decode(bytes) as Message : bytes;
+    return this.#cbor && isMap ? cborDecode(bytes) as Message : bytes;
   }
 
   /** The subprotocol that the server selected. */
