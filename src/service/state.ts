@@ -115,9 +115,10 @@ export class StateService implements HotService, RoomWatcher {
       const changed = state.changed;
       state.changed = [];
       state.queued = false;
-      for (const cell of changed) cell.changed = false;
-      for (const { subscriber } of state.room.members) {
-        for (const cell of changed) if (cell.sender !== subscriber) subscriber.deliver(cell.frame);
+      for (const cell of changed) {
+        cell.changed = false;
+        // A room with too much to deliver already gets it with the next tick, or what is the latest by then.
+        if (!state.room.publish(cell.frame, cell.sender)) this.#mark(state, cell);
       }
     }
   }

@@ -74,7 +74,10 @@ export class Outbox {
   /** Its owner ends it, and may still say why. */
   #leaving = false;
   #closed = false;
-  /** While blocked: bytes in the socket's buffer when last looked at, and when they last became fewer. */
+  /**
+   * While blocked: bytes in the socket's buffer when last looked at, and when they last became fewer or, if later,
+   * when something that must not be lost began to wait.
+   */
   #bufferedBytes = 0;
   #progressAt = 0;
   /** Whether the socket's buffer may hold more than latest and lossy frames. */
@@ -222,6 +225,8 @@ export class Outbox {
   }
 
   #pushReliable(queue: LaneQueue, frame: Frame): void {
+    // However long the socket has taken nothing: the first frame that must not be lost has its full time.
+    if (this.#blocked && !this.#holdsBack()) this.#progressAt = this.#flusher.now();
     queue.push(frame, 0);
     if (this.#isFull(queue) && !this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
     // A turn can bring more than the bound to a client that is not slow at all: above, it had its chance.

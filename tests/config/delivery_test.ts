@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { accepted, oneTenant, refusals } from "./loading.ts";
+import { accepted, oneTenant, refusals, warned } from "./loading.ts";
 
 const delivery = (keys: string) => oneTenant(`delivery: { ${keys} }`);
 const gateway = (keys: string) => `gateway: { ${keys} }\n${oneTenant()}`;
@@ -114,3 +114,32 @@ test("A hot service of no known kind is told of its kind alone, whichever lane i
     assert.match(line ?? "", /\.kind must be one of "echo", "relay", "state", got "rellay"/);
   }
 });
+
+test("Reliable bounds that an honest client can hit are warned of", () => {
+  const bytes = "tenants[0].delivery.reliable.max_bytes";
+  assert.deepEqual(warned(oneTenant("limits: { max_frame_bytes: 2000000 }")).map(withoutPlace), [
+    `${bytes} is less than limits.max_frame_bytes, so that one large message can end the session of a slow reader`,
+  ]);
+  assert.deepEqual(warned(delivery("reliable: { max_bytes: 65536 }")).map(withoutPlace), [
+    `${bytes} is no more than gateway.socket_watermark_bytes, so that a socket which holds that much ends its session`,
+  ]);
+  assert.deepEqual(warned(delivery("reliable: { max_bytes: 65537 }")), []);
+  assert.deepEqual(warned(oneTenant("limits: { max_frame_bytes: 1048576 }")), []);
+});
+
+test("A variable that the process may not read is named, with the mend", () => {
+  const guarded = Object.defineProperty({}, "SECRET", {
+    enumerable: true,
+    get: () => {
+      throw new Error("NotCapable");
+    },
+  });
+  assert.deepEqual(refusals(oneTenant('limits: { max_rooms_total: "${SECRET}" }'), { env: guarded }), [
+    "tenants[0].limits.max_rooms_total needs the environment variable SECRET, which this process may not read; " +
+    "allow it (--allow-env=SECRET) (4, 32)",
+  ]);
+});
+
+function withoutPlace(line: string): string {
+  return line.replace(/ \(\d+, \d+\)$/, "");
+}

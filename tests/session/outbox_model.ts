@@ -150,6 +150,8 @@ export class ModelOutbox {
 
   // Full means over the bytes, the full socket's own included, or over the messages. The session ends at the flush.
   #pushKept(frame: ModelFrame): void {
+    // The first that must not be lost has its full time, however long the socket has taken nothing.
+    if (this.blocked && !this.#owesAnything()) this.progressAt = this.#house.now;
     const lane = this.#add(frame);
     if (this.state === "leaving") return;
     const isFull = () => {
@@ -220,8 +222,7 @@ export class ModelOutbox {
       this.progressAt = now;
       return;
     }
-    const waits = this.owes || this.lanes[LANE.control]!.length > 0 || this.lanes[LANE.reliable]!.length > 0;
-    if (waits && now - this.progressAt >= this.#limits.sendTimeoutMs) this.giveUp("stalled");
+    if (this.#owesAnything() && now - this.progressAt >= this.#limits.sendTimeoutMs) this.giveUp("stalled");
   }
 
   shed(): void {
@@ -252,6 +253,10 @@ export class ModelOutbox {
     this.#dropAll([LANE.control, LANE.reliable, LANE.latest, LANE.lossy]);
     this.state = "ended";
     this.#watch();
+  }
+
+  #owesAnything(): boolean {
+    return this.owes || this.lanes[LANE.control]!.length > 0 || this.lanes[LANE.reliable]!.length > 0;
   }
 
   #add(frame: ModelFrame): Waiting[] {
