@@ -3,7 +3,6 @@
 // the other and to everyone who was a member when they were published, so all members see one order.
 
 import type { Frame } from "../protocol/frame.ts";
-import type { Membership, Subscriber } from "./rooms.ts";
 
 /** Deliveries in one turn, about 5 ms of work. */
 const TURN_DELIVERIES = 100_000;
@@ -12,12 +11,25 @@ const WAITING_MAX = 4096;
 const WAITING_BYTES_MAX = 4_194_304;
 const BYTES_PER_MEMBER = 8;
 
+/** Whom a frame is handed to. */
+export interface Receiver {
+  /** MUST only queue: no member may join, leave or end inside it. */
+  deliver(frame: Frame): void;
+}
+
+/** A receiver's place in a room. */
+export interface Place {
+  readonly subscriber: Receiver;
+  /** -1 once left. */
+  readonly index: number;
+}
+
 /** A message on its way through a room. */
 interface Job {
   readonly frame: Frame;
-  readonly except: Subscriber | null;
+  readonly except: Receiver | null;
   /** Who was a member when it was published. */
-  readonly members: readonly Membership[];
+  readonly members: readonly Place[];
   /** How many of them, counted from the end, are still to be served. */
   left: number;
   /** Of the list of members. */
@@ -35,7 +47,7 @@ class Backlog {
 
 /** A room, as fan-out sees it. */
 export interface Audience {
-  readonly members: readonly Membership[];
+  readonly members: readonly Place[];
   /** Another number after each change of `members`. */
   readonly version: number;
 }
@@ -64,7 +76,7 @@ export class Fanout {
    * Hands a frame to all members but `except`, now or in the next turns.
    * @returns false when the room has too many messages waiting, and this one went to nobody
    */
-  publish(room: Audience, frame: Frame, except: Subscriber | null): boolean {
+  publish(room: Audience, frame: Frame, except: Receiver | null): boolean {
     const { members } = room;
     const backlog = this.#backlogs.get(room);
     if (backlog === undefined && members.length <= this.#budget) {
@@ -99,7 +111,7 @@ export class Fanout {
     return this.#backlogs.size > 0;
   }
 
-  #defer(room: Audience, frame: Frame, except: Subscriber | null): boolean {
+  #defer(room: Audience, frame: Frame, except: Receiver | null): boolean {
     const { members, version } = room;
     let backlog = this.#backlogs.get(room);
     if (backlog === undefined) this.#backlogs.set(room, backlog = new Backlog());

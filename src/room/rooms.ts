@@ -4,14 +4,12 @@
 
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
-import type { Fanout } from "./fanout.ts";
+import type { Fanout, Receiver } from "./fanout.ts";
 
 /** Who receives a room's messages. */
-export interface Subscriber {
+export interface Subscriber extends Receiver {
   readonly user: string;
   readonly traceId: string;
-  /** MUST only queue: no member may join, leave or end inside it. */
-  deliver(frame: Frame): void;
 }
 
 /** One subscriber in one room. */
