@@ -33,6 +33,14 @@ export class Latency {
     return 0;
   }
 
+  /** Takes over all samples of `other`. */
+  addAll(other: Latency): void {
+    for (const [index, count] of other.#counts.entries()) {
+      this.#counts[index] = (this.#counts[index] ?? 0) + count;
+    }
+    this.#samples += other.#samples;
+  }
+
   reset(): void {
     this.#counts.fill(0);
     this.#samples = 0;

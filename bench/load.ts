@@ -5,16 +5,19 @@
 
 import { Burst, clientFrame, OPCODE } from "./frames.ts";
 import { Latency } from "./latency.ts";
-import type { Load, LoadResult } from "./load_spec.ts";
-import { cpuSeconds, residentBytes } from "./proc.ts";
+import type { Load, LoadResult, Slow } from "./load_spec.ts";
+import { busySeconds, cpuSeconds, kernelBytes, residentBytes } from "./proc.ts";
 import { microsSince, Session, type Tally } from "./session.ts";
+import { SlowSocket } from "./slow_socket.ts";
+import { Watch } from "./watch.ts";
 
 /** A socket with its session, and what the kernel has not taken yet. */
 interface Wire {
   readonly session: Session;
   readonly burst: Burst;
   readonly publisher: boolean;
-  socket: BunTcpSocket<Wire> | null;
+  readonly slow: boolean;
+  socket: { write(bytes: Uint8Array): number } | null;
   waiting: Uint8Array | null;
   ready: (() => void) | null;
 }
@@ -24,6 +27,14 @@ const OPENING = 64;
 
 /** Messages that an open loop sends at once, at most. */
 const POURED = 512;
+
+/** Between two looks at slow sockets, in milliseconds. */
+const SLOW_MS = 1;
+/** A slow reader that was kept from reading makes up for this long at most, in milliseconds. */
+const SLOW_CREDIT_MS = 20;
+
+/** How long slow sessions may take until something is dropped for them, in milliseconds. */
+const SETTLE_MS = 60_000;
 
 const PONG = clientFrame(OPCODE.pong, new Uint8Array(0));
 
@@ -36,6 +47,10 @@ class Generator {
   #sent = 0;
   #closed = 0;
   #sending = false;
+  #slowClosed = 0;
+  readonly #slowSockets: SlowSocket[] = [];
+  readonly #secondsP99: number[] = [];
+  readonly #wholeLatency = new Latency();
 
   constructor(load: Load) {
     this.#load = load;
@@ -45,6 +60,9 @@ class Generator {
       strays: 0,
       firstStray: "",
       latency: new Latency(),
+      probe: new Latency(),
+      probeShape: load.probe?.message ?? null,
+      gaps: 0,
       shape: load.message,
       opcode: load.message.kind === "text" ? OPCODE.text : OPCODE.binary,
       sampleEvery: load.sampleEvery,
@@ -58,10 +76,12 @@ class Generator {
     for (let number = 0; number < load.sessions; number++) {
       const publisher = number < publishing;
       const watch = publisher && this.#closedLoop && !echo;
+      const slow = number >= load.sessions - (load.slow?.count ?? 0);
       this.#wires.push({
-        session: new Session(number, this.#tally, { watch, echo: publisher && echo }),
+        session: new Session(number, this.#tally, { watch, echo: publisher && echo, slow }),
         burst: new Burst(load.message, { sender: number, copies }),
         publisher,
+        slow,
         socket: null,
         waiting: null,
         ready: null,
@@ -74,14 +94,19 @@ class Generator {
     const { pace, warmupSeconds, seconds } = this.#load;
     const bytesPerSession = pace.kind === "idle" ? await this.#openIdle(pace.baselineSessions) : 0;
     await this.#open(this.#wires.length);
+    const watch = this.#startWatch();
     this.#sending = true;
     if (pace.kind === "closed") { for (const wire of this.#publishers) this.#publish(wire, pace.inFlight); }
     else if (pace.kind === "open") this.#pour(pace.perSecond);
+    this.#startProbe();
     await pause(warmupSeconds);
+    if (this.#load.slow?.settles) await this.#settle(watch);
     const start = this.#read();
     this.#tally.latency.reset();
-    await pause(seconds);
+    this.#tally.probe.reset();
+    await this.#measure(seconds);
     const end = this.#read();
+    await watch.stop();
     this.#sending = false;
     return {
       seconds: end.at - start.at,
@@ -90,14 +115,82 @@ class Generator {
       receivedBytes: end.bytes - start.bytes,
       serverCpuSeconds: end.serverCpu - start.serverCpu,
       loadCpuSeconds: end.loadCpu - start.loadCpu,
-      p50Micros: this.#tally.latency.percentile(0.5),
-      p99Micros: this.#tally.latency.percentile(0.99),
-      samples: this.#tally.latency.samples,
+      otherCpuSeconds: Math.max(
+        0,
+        end.busy - start.busy - (end.serverCpu - start.serverCpu) - (end.loadCpu - start.loadCpu),
+      ),
+      p50Micros: this.#wholeLatency.percentile(0.5),
+      p99Micros: this.#wholeLatency.percentile(0.99),
+      samples: this.#wholeLatency.samples,
+      p99BySecondMicros: this.#secondsP99.toSorted((a, b) => a - b)[this.#secondsP99.length >> 1] ?? 0,
+      probeP50Micros: this.#tally.probe.percentile(0.5),
+      probeP99Micros: this.#tally.probe.percentile(0.99),
+      probeSamples: this.#tally.probe.samples,
       strays: this.#tally.strays,
       firstStray: this.#tally.firstStray,
       closed: this.#closed,
       bytesPerSession,
+      residentBytes: watch.residentBytes,
+      residentBytesMax: watch.residentBytesMax,
+      kernelBytesPerSlow: watch.kernelBytes / Math.max(1, this.#slowSockets.length),
+      slowClosed: this.#slowClosed,
+      outboxBytesMax: watch.outboxBytesMax,
+      dropped: watch.dropped,
+      slowConsumers: watch.slowConsumers,
+      gaps: this.#tally.gaps,
     };
+  }
+
+  /** Waits `seconds`, and takes the latency of each apart. */
+  async #measure(seconds: number): Promise<void> {
+    const { latency } = this.#tally;
+    const end = performance.now() + seconds * 1000;
+    for (let left = seconds * 1000; left > 0; left = end - performance.now()) {
+      await pause(Math.min(1000, left) / 1000);
+      if (latency.samples > 0) this.#secondsP99.push(latency.percentile(0.99));
+      this.#wholeLatency.addAll(latency);
+      latency.reset();
+    }
+  }
+
+  #startWatch(): Watch {
+    const { serverPid, port, metricsPath } = this.#load;
+    const ports = new Set(this.#slowSockets.map((socket) => socket.port));
+    return new Watch({
+      serverPid,
+      metricsUrl: metricsPath === null ? null : `http://127.0.0.1:${port}${metricsPath}`,
+      kernelBytes: () => ports.size === 0 ? 0 : kernelBytes(port, ports),
+    });
+  }
+
+  /** Until the gateway has begun to drop what waits for those who read nothing. */
+  async #settle(watch: Watch): Promise<void> {
+    const enough = (this.#load.slow?.count ?? 0) * 10;
+    const start = performance.now();
+    while (watch.dropped < enough) {
+      if (performance.now() - start > SETTLE_MS) {
+        throw new Error(
+          `No session was slow enough: ${watch.dropped} messages dropped after ${SETTLE_MS} ms`,
+        );
+      }
+      await pause(0.1);
+    }
+  }
+
+  /** Sends the last session's probes. */
+  #startProbe(): void {
+    const { probe } = this.#load;
+    const wire = this.#wires.at(-1);
+    if (probe === null || wire === undefined) return;
+    const burst = new Burst(probe.message, { sender: wire.session.number, copies: 1 });
+    const start = performance.now();
+    let sent = 0;
+    const send = () => {
+      const due = Math.floor((performance.now() - start) * probe.perSecond / 1000);
+      for (; sent < due; sent++) this.#write(wire, burst.stamped(1, microsSince(this.#tally.epoch)));
+      setTimeout(send, 1);
+    };
+    send();
   }
 
   #read() {
@@ -109,6 +202,7 @@ class Generator {
       bytes: this.#tally.receivedBytes,
       serverCpu: cpuSeconds(this.#load.serverPid),
       loadCpu: (own.user + own.system) / 1e6,
+      busy: busySeconds(),
     };
   }
 
@@ -141,6 +235,7 @@ class Generator {
   }
 
   #dial(wire: Wire): Promise<void> {
+    if (wire.slow && this.#load.slow !== null) return this.#dialSlow(wire, this.#load.slow);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     wire.ready = resolve;
     Bun.connect<Wire>({
@@ -176,6 +271,46 @@ class Generator {
       },
     }).catch(reject);
     return promise;
+  }
+
+  async #dialSlow(wire: Wire, slow: Slow): Promise<void> {
+    const socket = await SlowSocket.connect(this.#load.port, slow);
+    wire.socket = socket;
+    this.#slowSockets.push(socket);
+    this.#write(wire, this.#request(wire.session.number));
+    await new Promise<void>((resolve) => {
+      wire.ready = resolve;
+      this.#readSlowly(wire, socket).catch(fail);
+    });
+  }
+
+  /** Reads freely until the session is ready, then as fast as it may. */
+  async #readSlowly(wire: Wire, socket: SlowSocket): Promise<void> {
+    const bytesPerSecond = this.#load.slow?.bytesPerSecond ?? 0;
+    let before = performance.now();
+    let credit = 0;
+    for (;;) {
+      await pause(SLOW_MS / 1000);
+      const now = performance.now();
+      const isReady = wire.ready === null;
+      if (isReady && bytesPerSecond === 0) return;
+      credit += (now - before) / 1000 * bytesPerSecond;
+      credit = isReady ? Math.min(credit, bytesPerSecond * SLOW_CREDIT_MS / 1000) : 65_536;
+      before = now;
+      while (credit >= 1) {
+        const bytes = socket.read(Math.floor(credit));
+        if (bytes === null) {
+          if (!isReady) throw new Error(`Cannot open session ${wire.session.number}: the server closed it`);
+          this.#slowClosed++;
+          socket.end();
+          return;
+        }
+        if (bytes.length === 0) break;
+        credit -= bytes.length;
+        this.#take(wire, bytes);
+        if (!isReady) break;
+      }
+    }
   }
 
   #take(wire: Wire, bytes: Uint8Array): void {

@@ -16,12 +16,37 @@ export interface Load {
   readonly readyText: string | null;
   readonly pace: Pace;
   readonly message: MessageShape;
+  /** Sessions that read slowly or not at all; null: none. */
+  readonly slow: Slow | null;
+  /** Messages of the last session that the gateway answers at once, such as `sys.ping`; null: none. */
+  readonly probe: Probe | null;
+  /** Where the gateway serves its metrics, to be read each second; null: not read. */
+  readonly metricsPath: string | null;
   /** Deliveries that one message causes; null where that is not a fixed number. */
   readonly fanout: number | null;
   /** Every n-th delivery of a session gives a latency sample. */
   readonly sampleEvery: number;
   readonly warmupSeconds: number;
   readonly seconds: number;
+}
+
+/** The last `count` sessions: what they read, once they are ready. */
+export interface Slow {
+  readonly count: number;
+  /** Each. 0: nothing at all. */
+  readonly bytesPerSecond: number;
+  /** Largest TCP segment, on which the kernel's buffers depend; 0: 64 KiB, as loopback has them. */
+  readonly segmentBytes: number;
+  /** Their sockets' receive buffer (SO_RCVBUF, which Linux doubles); 0: as the kernel sees fit, up to megabytes. */
+  readonly receiveBytes: number;
+  /** Whether measuring waits until the gateway has dropped frames for sessions that read nothing. */
+  readonly settles: boolean;
+}
+
+/** A text that is answered with its stamp in it, sent at a steady rate. */
+export interface Probe {
+  readonly message: MessageShape & { readonly kind: "text" };
+  readonly perSecond: number;
 }
 
 /** Closed loop: so many of its own messages in flight. Open loop: so many per second. Idle: memory is measured instead. */
@@ -51,9 +76,17 @@ export interface LoadResult {
   readonly receivedBytes: number;
   readonly serverCpuSeconds: number;
   readonly loadCpuSeconds: number;
+  /** CPU seconds of everything else on the machine. */
+  readonly otherCpuSeconds: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
   readonly samples: number;
+  /** The median of what p99 was in each second: a machine that stood still once does not show in it. */
+  readonly p99BySecondMicros: number;
+  /** Round trips of the probe. */
+  readonly probeP50Micros: number;
+  readonly probeP99Micros: number;
+  readonly probeSamples: number;
   /** Messages that were neither asked for nor expected, such as errors, and the first of them. */
   readonly strays: number;
   readonly firstStray: string;
@@ -61,4 +94,17 @@ export interface LoadResult {
   readonly closed: number;
   /** Resident bytes that one session adds to the server (idle pace only, else 0). */
   readonly bytesPerSession: number;
+  /** Resident bytes of the server when all sessions were ready, and the most it had from then on. */
+  readonly residentBytes: number;
+  readonly residentBytesMax: number;
+  /** What the kernel held for a slow session, in bytes: the mean of those sessions, the median over time. */
+  readonly kernelBytesPerSlow: number;
+  /** Slow sessions that the server ended while they read. */
+  readonly slowClosed: number;
+  /** From the gateway's metrics, over the whole load: the most that waited in outboxes, and totals at the end. */
+  readonly outboxBytesMax: number;
+  readonly dropped: number;
+  readonly slowConsumers: number;
+  /** `sys.gap` messages to slow sessions. */
+  readonly gaps: number;
 }

@@ -3,16 +3,18 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import process from "node:process";
+import { parse, stringify } from "yaml";
 import type { Load, LoadResult } from "./load_spec.ts";
-import type { ServerKind } from "./works.ts";
+import type { GatewaySettings, ServerKind } from "./works.ts";
 
 const BUN = "node_modules/bun/bin/bun.exe";
 const DENO = "deno";
 const EXECUTABLE = "dist/wsprism";
+const CONFIG = "bench/bench.yaml";
 
 /** How long a server may take until it accepts, in milliseconds. */
 const START_MS = 15_000;
@@ -51,7 +53,7 @@ export class Runner {
 
   /** @throws when the server does not accept connections in time, with the last that it wrote. */
   async server(kind: ServerKind): Promise<RunningServer> {
-    const child = kind.kind === "gateway" ? await this.#gateway(kind.runtime) : this.#control(kind);
+    const child = kind.kind === "gateway" ? await this.#gateway(kind) : this.#control(kind);
     const port = await child.port;
     if (child.process.pid === undefined) throw new Error(`Cannot start ${kind.kind}: no process`);
     return { pid: child.process.pid, port, stop: () => this.#end(child.process) };
@@ -78,9 +80,10 @@ export class Runner {
     this.#running.clear();
   }
 
-  async #gateway(runtime: "bun" | "deno") {
+  async #gateway({ runtime, settings }: ServerKind & { kind: "gateway" }) {
     const port = await freePort();
-    const start = ["start", "--config", "bench/bench.yaml", "--dev", "--log-level", "error"];
+    const config = settings === undefined ? CONFIG : writeConfig(settings);
+    const start = ["start", "--config", config, "--dev", "--log-level", "error"];
     const command = runtime === "deno"
       ? [DENO, "run", ...denoFlags(), "main.ts", ...start]
       : this.#options.target === "executable"
@@ -153,6 +156,17 @@ export class Runner {
     }
     this.#running.delete(child);
   }
+}
+
+/** Writes bench.yaml with other settings. @returns the new file */
+function writeConfig(settings: GatewaySettings): string {
+  const config = parse(readFileSync(CONFIG, "utf8"));
+  Object.assign(config.gateway, settings.gateway);
+  config.tenants[0].delivery = settings.delivery;
+  mkdirSync("dist", { recursive: true });
+  const path = "dist/bench.yaml";
+  writeFileSync(path, stringify(config));
+  return path;
 }
 
 /** The flags of the task `wsprism:deno`, so that the bench measures with the permissions that users run with. */

@@ -6,6 +6,10 @@ import type { Latency } from "./latency.ts";
 import type { MessageShape } from "./load_spec.ts";
 import { OPCODE, readStamp, type Stamp } from "./frames.ts";
 
+/** What shows that a text is a `sys.gap`, or the answer to a probe. */
+const GAP = '"type":"gap"';
+const PONG = '"type":"pong"';
+
 /** Totals over all sessions of a generator, and what they share. */
 export interface Tally {
   received: number;
@@ -13,11 +17,26 @@ export interface Tally {
   strays: number;
   firstStray: string;
   readonly latency: Latency;
+  /** Round trips of probes, and the shape of these. */
+  readonly probe: Latency;
+  readonly probeShape: MessageShape | null;
+  /** `sys.gap` messages to slow sessions. */
+  gaps: number;
   readonly shape: MessageShape;
   readonly opcode: number;
   readonly sampleEvery: number;
   readonly readyText: string | null;
   readonly epoch: number;
+}
+
+/** What a session does besides reading. */
+export interface Role {
+  /** Publishers in a closed loop: which deliveries are theirs has to be known exactly. */
+  readonly watch: boolean;
+  /** Every delivery is an answer to its own message: nothing has to be looked up. */
+  readonly echo: boolean;
+  /** It reads slowly: that it is told of drops is as it should be. */
+  readonly slow: boolean;
 }
 
 /** Where a session is: waiting for the 101, for the text that makes it ready, or measuring. */
@@ -32,10 +51,9 @@ export function microsSince(epoch: number): number {
 export class Session {
   readonly number: number;
   state: State = "upgrading";
-  /** Set for publishers in a closed loop: which deliveries are theirs has to be known exactly. */
+  readonly #role: Role;
+  /** From the role, for the hot loop. */
   readonly #watch: boolean;
-  /** Every delivery is an answer to its own message: nothing has to be looked up. */
-  readonly #echo: boolean;
   readonly #tally: Tally;
   readonly #stamp: Stamp = { micros: 0, sender: 0 };
   /** The start of a frame (or of the HTTP answer) whose rest has not arrived. */
@@ -44,11 +62,11 @@ export class Session {
   #own = 0;
   #pings = 0;
 
-  constructor(number: number, tally: Tally, role: { readonly watch: boolean; readonly echo: boolean }) {
+  constructor(number: number, tally: Tally, role: Role) {
     this.number = number;
     this.#tally = tally;
+    this.#role = role;
     this.#watch = role.watch;
-    this.#echo = role.echo;
     this.#untilSample = 1 + number % tally.sampleEvery;
   }
 
@@ -114,7 +132,7 @@ export class Session {
     }
     tally.received += received;
     tally.receivedBytes += at - from;
-    if (this.#echo) this.#own += received;
+    if (this.#role.echo) this.#own += received;
     if (at < end) this.#partial = bytes.slice(at);
   }
 
@@ -138,7 +156,21 @@ export class Session {
       const text = new TextDecoder().decode(bytes.subarray(at, end));
       if (text.includes('"type":"error"')) this.#stray(bytes, at, end);
       else if (text.includes(this.#tally.readyText ?? "")) this.state = "ready";
+    } else if (opcode === OPCODE.text && (this.#role.slow || this.#tally.probeShape !== null)) {
+      this.#aside(bytes, at, end);
     } else if (opcode !== OPCODE.pong) this.#stray(bytes, at, end);
+  }
+
+  /** A text beside the messages that are measured. */
+  #aside(bytes: Uint8Array, at: number, end: number): void {
+    const tally = this.#tally;
+    const text = new TextDecoder().decode(bytes.subarray(at, end));
+    if (text.includes(GAP) && this.#role.slow) tally.gaps++;
+    else if (
+      tally.probeShape !== null && text.includes(PONG) &&
+      readStamp(bytes, at, end, tally.probeShape, this.#stamp)
+    ) tally.probe.add(microsSince(tally.epoch) - this.#stamp.micros);
+    else this.#stray(bytes, at, end);
   }
 
   #stray(bytes: Uint8Array, at: number, end: number): void {

@@ -15,16 +15,17 @@ import { DEV_AUTH, verifierFor } from "./admission/verifiers.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import { CertificateWatch, describeFindings } from "./config/certificate_files.ts";
-import type { Config, TenantConfig } from "./config/schema.ts";
+import type { Config, GatewayConfig, HotServiceConfig, TenantConfig } from "./config/schema.ts";
 import type { Log } from "./log.ts";
 import { type CertificateMetrics, Durations, Exporter, TenantMetrics } from "./metrics.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeCertificate, describeFixed, describeLimits, isoTime } from "./ops/start_report.ts";
 import { TenantPolicy } from "./policy/policy.ts";
 import { CLOSE } from "./protocol/codes.ts";
-import { LANE_NAMES } from "./protocol/frame.ts";
+import { LANE, LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
 import { presence } from "./room/presence.ts";
+import { Fanout } from "./room/fanout.ts";
 import { Rooms } from "./room/rooms.ts";
 import { ChatService } from "./service/chat.ts";
 import { Dispatcher } from "./service/dispatcher.ts";
@@ -101,18 +102,13 @@ const DRAIN_STEP_MS = 50;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
-/** Bounds of what waits for one session. */
-const OUTBOX: Omit<OutboxLimits, "sendTimeoutMs"> = {
-  reliableBytes: 1_048_576,
-  reliableMessages: 4096,
-  lossyBytes: 262_144,
-};
-
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #tenants = new Map<string, Tenant>();
   readonly #gates = new Map<string, Gate>();
   readonly #house: House;
+  /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
+  readonly #fanout = new Fanout(() => this.#house.flusher.wake());
   readonly #limiter: HandshakeLimiter;
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
@@ -128,7 +124,12 @@ export class Gateway {
     this.#house = {
       totals: { sessions: 0, links: 0, pending: 0, maxSessions: gateway.max_connections },
       wheel: new TimerWheel(clock.now),
-      flusher: new Flusher({ afterTurn: (task) => transport.afterTurn(task), now: clock.now }),
+      flusher: new Flusher({
+        afterTurn: (task) => transport.afterTurn(task),
+        now: clock.now,
+        prepare: () => this.#fanout.advance(),
+        maxHeldBytes: gateway.max_outbox_bytes,
+      }),
       log,
       now: clock.now,
       unixMs: clock.unixMs,
@@ -177,13 +178,25 @@ export class Gateway {
       this.#loopLag.observe(Math.max(0, now - before - TimerWheel.tickMs));
       before = now;
       this.#house.wheel.advance();
-      this.#house.flusher.checkStalls();
+      this.#house.flusher.look();
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       const address = await transport.start({
         request: (request) => ops.fetch(request),
-        upgrade: (request) => this.#admission.answer(request),
+        upgrade: (request) => {
+          // The transport answers with a bare 500; why, only this log knows.
+          const failed = (cause: unknown) => {
+            log.error("handshake failed", { error: describeError(cause) });
+            throw cause;
+          };
+          try {
+            const answer = this.#admission.answer(request);
+            return answer instanceof Promise ? answer.catch(failed) : answer;
+          } catch (cause) {
+            return failed(cause);
+          }
+        },
       });
       this.#certificateWatch?.start();
       const limits = describeLimits(transport.limits);
@@ -288,7 +301,7 @@ export class Gateway {
   }
 
   #addTenant(config: TenantConfig): void {
-    const metrics = new TenantMetrics(LANE_NAMES.length);
+    const metrics = new TenantMetrics(LANE_NAMES);
     const auth = this.#buildAuth(config, metrics);
     const tenant = this.#buildTenant(config, auth, metrics);
     const lobby = buildLobby(auth, {
@@ -315,7 +328,7 @@ export class Gateway {
 
   #buildTenant(config: TenantConfig, authenticator: TenantAuth, metrics: TenantMetrics): Tenant {
     const { limits } = config;
-    const rooms = new Rooms(limits);
+    const rooms = new Rooms(limits, this.#fanout);
     rooms.watch(presence);
     const { sessions } = config.policy;
     const policy = new TenantPolicy(config);
@@ -336,7 +349,7 @@ export class Gateway {
       }, this.#house.totals),
       authenticator,
       metrics,
-      outbox: { ...OUTBOX, sendTimeoutMs: this.#options.config.gateway.writer_send_timeout_ms },
+      outbox: outboxLimits(config, this.#options.config.gateway),
       house: this.#house,
     };
   }
@@ -349,16 +362,20 @@ export class Gateway {
   }
 
   #hotServices(config: TenantConfig, rooms: Rooms): Map<number, HotService> {
-    return new Map(config.hot_services.map((service) => {
-      switch (service.kind) {
-        case "echo":
-          return [service.id, new EchoService()];
-        case "relay":
-          return [service.id, new RelayService()];
-        case "state":
-          return [service.id, new StateService(rooms, service.tick_ms, this.#options.clock.every)];
-      }
-    }));
+    const services = new Map<number, HotService>();
+    for (const service of config.hot_services) services.set(service.id, this.#hotService(service, rooms));
+    return services;
+  }
+
+  #hotService(config: HotServiceConfig, rooms: Rooms): HotService {
+    switch (config.kind) {
+      case "echo":
+        return new EchoService(LANE[config.lane]);
+      case "relay":
+        return new RelayService(LANE[config.lane]);
+      case "state":
+        return new StateService(rooms, config.tick_ms, this.#options.clock.every);
+    }
   }
 
   #exporter(): Exporter {
@@ -374,6 +391,7 @@ export class Gateway {
       build: this.#options.build,
       draining: () => this.#draining,
       loopLag: () => this.#loopLag,
+      heldBytes: () => this.#house.flusher.heldBytes,
       limiterEntries: () => this.#limiter.size,
       certificate: this.#certificate,
     });
@@ -390,4 +408,23 @@ export class Gateway {
       });
     });
   }
+}
+
+function outboxLimits({ delivery }: TenantConfig, gateway: GatewayConfig): OutboxLimits {
+  const { reliable, latest, lossy } = delivery;
+  return {
+    reliableBytes: reliable.max_bytes,
+    reliableMessages: reliable.max_messages,
+    latestBytes: latest.max_bytes,
+    latestAgeMs: latest.max_age_ms,
+    lossyBytes: lossy.max_bytes,
+    lossyAgeMs: lossy.max_age_ms,
+    lossyDropsOldest: lossy.on_full === "drop_oldest",
+    sendTimeoutMs: gateway.writer_send_timeout_ms,
+    watermarkBytes: gateway.socket_watermark_bytes,
+  };
+}
+
+function describeError(cause: unknown): string {
+  return cause instanceof Error ? cause.stack ?? cause.message : String(cause);
 }

@@ -45,10 +45,10 @@ export function processLog(level: LogLevelName, format: LogFormat, write: (line:
   });
   const logger = getLogger("wsprism");
   return {
-    debug: (message, fields = {}) => logger.debug(message, fields),
-    info: (message, fields = {}) => logger.info(message, fields),
-    warn: (message, fields = {}) => logger.warn(message, fields),
-    error: (message, fields = {}) => logger.error(message, fields),
+    debug: (message, fields = {}) => logger.debug(literal(message), fields),
+    info: (message, fields = {}) => logger.info(literal(message), fields),
+    warn: (message, fields = {}) => logger.warn(literal(message), fields),
+    error: (message, fields = {}) => logger.error(literal(message), fields),
   };
 }
 
@@ -68,7 +68,17 @@ function prettyLine(record: LogRecord): string {
   }\n`;
 }
 
-// A client chooses some values, its user name for one: quoting keeps one event on one line.
+// The library fills in a message's {braces}; ours are constants, or quote what an operator wrote.
+function literal(message: string): string {
+  return message.replace(/[{}]/g, "$&$&");
+}
+
+// A client chooses some values, its user name for one: quoting keeps one event on one line, and a terminal's
+// control characters away from it.
 function prettyValue(value: unknown): string {
-  return typeof value === "string" && /^[\w.:\/@\-\[\]*]+$/.test(value) ? value : JSON.stringify(value);
+  if (typeof value === "string" && /^[\w.:\/@\-\[\]*]+$/.test(value)) return value;
+  return JSON.stringify(value).replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -2,6 +2,7 @@
 // the exporter walks these objects then, and costs nothing in between. Label values come from the
 // configuration and from constants, so their number is bounded.
 
+import process from "node:process";
 import { Registry } from "prom-client";
 
 /** Lanes of inbound messages. */
@@ -51,6 +52,55 @@ export class Traffic {
   }
 }
 
+/** Why an outbound message was not delivered. */
+export type DropReason = (typeof DROP_REASONS)[number];
+const DROP_REASONS = ["full", "age", "shed", "closed"] as const;
+
+/** Outbound messages and payload bytes dropped, by lane and reason: numbers only, for a stalled crowd drops a lot. */
+export class Drops {
+  readonly #laneNames: readonly string[];
+  readonly #traffic: Readonly<Record<DropReason, Traffic>>[];
+
+  constructor(laneNames: readonly string[]) {
+    this.#laneNames = laneNames;
+    this.#traffic = laneNames.map(() => ({
+      full: new Traffic(),
+      age: new Traffic(),
+      shed: new Traffic(),
+      closed: new Traffic(),
+    }));
+  }
+
+  add(lane: number, reason: DropReason, messages: number, bytes: number): void {
+    this.#traffic[lane]![reason].add(messages, bytes);
+  }
+
+  /** Messages of all lanes, for whatever reason. */
+  get total(): number {
+    let all = 0;
+    for (const { value } of this.messages()) all += value;
+    return all;
+  }
+
+  /** By `lane` and `reason`, where there are any. */
+  messages(): Iterable<Sample> {
+    return this.#samples("messages");
+  }
+
+  bytes(): Iterable<Sample> {
+    return this.#samples("bytes");
+  }
+
+  *#samples(unit: "messages" | "bytes"): Generator<Sample> {
+    for (const [i, lane] of this.#laneNames.entries()) {
+      for (const reason of DROP_REASONS) {
+        const { messages, [unit]: value } = this.#traffic[i]![reason];
+        if (messages > 0) yield { labels: { lane, reason }, value };
+      }
+    }
+  }
+}
+
 /** Everything that is counted for one tenant. */
 export class TenantMetrics {
   /** Sessions open now. */
@@ -68,19 +118,22 @@ export class TenantMetrics {
   readonly passed = { ext: 0, hot: 0 };
   /** By `lane`, `decision` and `reason`: messages that policy did not let pass. */
   readonly denied = new Counts();
-  /** Outbound messages dropped, by `lane` and `reason`. */
-  readonly drops = new Counts();
-  readonly droppedBytes = new Counts();
+  /** Outbound messages dropped. */
+  readonly drops: Drops;
   /** Sessions ended by the gateway, by the close code's `name`. */
   readonly closes = new Counts();
   readonly serviceErrors = { ext: 0, hot: 0 };
   readonly dispatch = { ext: new Durations(), hot: new Durations() };
+  /** Frames replaced by a newer one with the same key before they were written. */
+  conflated = 0;
   decodeErrors = 0;
   writerTimeouts = 0;
   unknownServices = 0;
 
-  constructor(lanes: number) {
-    this.out = Array.from({ length: lanes }, () => new Traffic());
+  /** @param laneNames the outbox's lanes, by number */
+  constructor(laneNames: readonly string[]) {
+    this.out = laneNames.map(() => new Traffic());
+    this.drops = new Drops(laneNames);
   }
 }
 
@@ -101,6 +154,8 @@ export interface GatewayView {
   readonly build: Readonly<Record<string, string>>;
   draining(): boolean;
   loopLag(): Durations;
+  /** Bytes that wait for full sockets, all sessions together. */
+  heldBytes(): number;
   /** Entries in the handshake limiter's memory. */
   limiterEntries(): number;
   /** The certificate in use and what became of new ones; null without TLS. */
@@ -135,7 +190,7 @@ export class Exporter {
     };
     const one = (read: (t: TenantMetrics) => number) => () =>
       each((t, tenant) => [{ labels: { tenant }, value: read(t) }]);
-    const counts = (read: (t: TenantMetrics) => Counts) => () =>
+    const counts = (read: (t: TenantMetrics) => Iterable<Sample>) => () =>
       each(function* (t, tenant) {
         for (const { labels, value } of read(t)) yield { labels: { tenant, ...labels }, value };
       });
@@ -204,9 +259,26 @@ export class Exporter {
       "Messages to services that do not exist.",
       total((t) => t.unknownServices),
     );
-    this.#counter("egress_drop_total", "Outbound messages dropped, all tenants.", total((t) => sum(t.drops)));
-    this.#counter("drops_total", "Outbound messages dropped, by lane and reason.", counts((t) => t.drops));
-    this.#counter("dropped_bytes_total", "Payload bytes of dropped messages.", counts((t) => t.droppedBytes));
+    this.#counter(
+      "egress_drop_total",
+      "Outbound messages dropped, all tenants.",
+      total((t) => t.drops.total),
+    );
+    this.#counter(
+      "drops_total",
+      "Outbound messages dropped, by lane and reason.",
+      counts((t) => t.drops.messages()),
+    );
+    this.#counter(
+      "dropped_bytes_total",
+      "Payload bytes of dropped messages.",
+      counts((t) => t.drops.bytes()),
+    );
+    this.#counter(
+      "conflated_total",
+      "Frames replaced by a newer state before they were written.",
+      one((t) => t.conflated),
+    );
     this.#counter(
       "session_closes_total",
       "Sessions that the gateway ended, by close code.",
@@ -239,6 +311,7 @@ export class Exporter {
     const gauge = (name: string, help: string, read: () => number) =>
       this.#gauge(name, help, () => [{ labels: {}, value: read() }]);
     gauge("draining", "1 while the gateway drains.", () => view.draining() ? 1 : 0);
+    gauge("outbox_bytes", "Payload bytes that wait for full sockets, all sessions.", view.heldBytes);
     gauge("handshake_limiter_entries", "Addresses the handshake limiter remembers.", view.limiterEntries);
     this.#gauge(
       "tls_certificate_expiry_timestamp_seconds",
@@ -295,12 +368,6 @@ export class Exporter {
     // deno-lint-ignore no-explicit-any -- the library's types name only its own metric classes
     this.#registry.registerMetric(metric as any);
   }
-}
-
-function sum(counts: Counts): number {
-  let all = 0;
-  for (const { value } of counts) all += value;
-  return all;
 }
 
 function* histogram(name: string, labels: Labels, of: Durations): Generator<Sample> {

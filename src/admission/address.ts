@@ -18,11 +18,7 @@ export class AddressFinder {
    * @param header name in lower case
    */
   constructor(trustedProxies: readonly string[], header: string) {
-    this.#trusted = trustedProxies.map((text) => {
-      if (text.includes("/")) return ipaddr.parseCIDR(text);
-      const address = ipaddr.parse(text);
-      return [address, address.kind() === "ipv4" ? 32 : 128];
-    });
+    this.#trusted = trustedProxies.map(parseRange);
     this.#header = header;
   }
 
@@ -48,16 +44,33 @@ export class AddressFinder {
   }
 
   #isTrusted(text: string): boolean {
-    if (!ipaddr.isValid(text)) return false;
-    const address = ipaddr.process(text);
-    return this.#trusted.some(([range, bits]) =>
-      address.kind() === range.kind() && address.match(range, bits)
-    );
+    const address = readAddress(text);
+    return address !== null &&
+      this.#trusted.some(([range, bits]) => address.kind() === range.kind() && address.match(range, bits));
   }
 }
 
 /** An address as written in forwarding headers, with or without port and brackets, in its canonical form. */
 function plainAddress(hop: string): string | null {
   const text = hop.trim().replace(/^\[(.+)\](?::\d+)?$/, "$1").replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, "$1");
-  return ipaddr.isValid(text) ? ipaddr.process(text).toString() : null;
+  return readAddress(text)?.toString() ?? null;
+}
+
+/** The address that a text is, or null. "10.0.0", "0x7f.1" or a zone ("%eth0") are read differently by different readers. */
+function readAddress(text: string): Address | null {
+  const plain = ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text) && !text.includes("%");
+  return plain ? ipaddr.process(text) : null;
+}
+
+/** A range or a single address; an IPv4-mapped one as the IPv4 that it stands for, as peers are. */
+function parseRange(text: string): Cidr {
+  const [address, bits] = text.includes("/") ? ipaddr.parseCIDR(text) : single(ipaddr.parse(text));
+  if (!(address instanceof ipaddr.IPv6) || !address.isIPv4MappedAddress() || bits < 96) {
+    return [address, bits];
+  }
+  return [address.toIPv4Address(), bits - 96];
+}
+
+function single(address: Address): Cidr {
+  return [address, address.kind() === "ipv4" ? 32 : 128];
 }

@@ -21,7 +21,14 @@ export function interpolate(text: string, env: Readonly<Record<string, string | 
       return whole;
     }
     const [, name = "", preset] = parts;
-    const value = Object.hasOwn(env, name) ? env[name] : undefined;
+    let value: string | undefined;
+    try {
+      value = Object.hasOwn(env, name) ? env[name] : undefined;
+    } catch { // Deno guards each variable.
+      message ??=
+        `needs the environment variable ${name}, which this process may not read; allow it (--allow-env=${name})`;
+      return whole;
+    }
     if (preset !== undefined) return value === undefined || value === "" ? preset : value;
     if (value === undefined) {
       message ??=

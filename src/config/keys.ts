@@ -8,13 +8,10 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
   "gateway": [
     "quotas",
     "state_dir",
-    "max_outbox_bytes",
-    "socket_watermark_bytes",
   ],
-  "tenants[]": ["suspended", "delivery", "webhooks"],
+  "tenants[]": ["suspended", "webhooks"],
   "tenants[].policy": ["quotas", "rules"],
   "tenants[].services[]": ["worker", "wasm", "http", "permissions", "limits", "options"],
-  "tenants[].hot_services[]": ["lane", "key"],
 };
 
 /** Keys by which a service says what it is, in a later version. */

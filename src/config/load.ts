@@ -10,8 +10,8 @@ import { checkAuth } from "./auth.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
 import { LATER_SERVICE_KINDS } from "./keys.ts";
 import { checkRelations } from "./relations.ts";
-import { type Config, configSchema, stateServiceSchema } from "./schema.ts";
-import { type MapShape, type Shape, shapeOf } from "./shape.ts";
+import { anyHotServiceSchema, type Config, configSchema } from "./schema.ts";
+import { type MapShape, oneOf, type Shape, shapeOf } from "./shape.ts";
 import { checkTls } from "./tls.ts";
 import { Tree } from "./tree.ts";
 import { findWarnings } from "./warnings.ts";
@@ -116,7 +116,8 @@ function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: M
       const kind = tree.show([...path, "kind"]);
       for (const key of issue.keys) add(tree.issue([...path, key], `does not go with kind ${kind}`, "key"));
     } else if (!tree.isBroken(path)) {
-      const { wish } = shapeAt(shape, path);
+      // A variant may allow less than the key does elsewhere.
+      const wish = issue.code === "invalid_value" ? oneOf(issue.values) : shapeAt(shape, path).wish;
       if (tree.has(path)) add(tree.issue(path, `must be ${wish}, got ${tree.show(path)}`));
       else if (path.at(-1) !== "builtin" || !isLaterService(path.slice(0, -1), tree)) {
         add(tree.issue(path, `is missing; it must be ${wish}`));
@@ -131,7 +132,7 @@ function behind(issue: z.core.$ZodIssue, tree: Tree): z.core.$ZodIssue[] {
   if (issue.code !== "invalid_union") return [];
   const path = issue.path.slice(0, -1);
   const entry = tree.at(path as Path);
-  const result = stateServiceSchema.safeParse({ ...(entry as object), kind: "state" });
+  const result = anyHotServiceSchema.safeParse({ ...(entry as object), kind: "state" });
   return result.success
     ? []
     : result.error.issues.map((inner) => ({ ...inner, path: [...path, ...inner.path] }));

@@ -98,6 +98,17 @@ const gateway = z.strictObject({
     description: "Header in which a trusted proxy names the client's address, such as `fly-client-ip`.",
     wish: 'a header name in lower case, such as "x-forwarded-for"',
   }),
+  max_outbox_bytes: limit(
+    "Payload bytes that may wait for clients which read too slowly, all sessions together; above it, those who " +
+      "hold most lose first what may be lost, then their connection.",
+    268_435_456,
+  ),
+  socket_watermark_bytes: whole(
+    1024,
+    16_777_216,
+    65_536,
+    "Bytes in a socket's own buffer above which it is fed no more. Messages there can't be overtaken any more.",
+  ),
   transport: z.enum(["auto", "native", "node"]).default("auto").meta({
     description:
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
@@ -172,16 +183,51 @@ const policy = z.strictObject({
   }),
 }).meta({ description: "What a session may do." });
 
+const laneBytes = (preset: number) =>
+  whole(1024, 1_073_741_824, preset, "Payload bytes of one session that may wait.");
+const laneAge = () =>
+  whole(0, 3_600_000, 0, "Messages that waited longer than this many milliseconds are dropped. 0: any age.");
+
+const delivery = z.strictObject({
+  reliable: z.strictObject({
+    max_bytes: laneBytes(1_048_576),
+    max_messages: whole(1, 1_000_000, 4096, "Messages of one session that may wait."),
+  }).prefault({}).meta({
+    description: "The ext lane. Full: the session is closed (4000), never a silent loss.",
+  }),
+  latest: z.strictObject({
+    max_bytes: laneBytes(262_144),
+    max_age_ms: laneAge(),
+  }).prefault({}).meta({
+    description:
+      "Hot messages of which only the newest per sender and opcode matters. Full: the oldest leaves.",
+  }),
+  lossy: z.strictObject({
+    max_bytes: laneBytes(262_144),
+    max_age_ms: laneAge(),
+    on_full: z.enum(["drop_oldest", "drop_newest"]).default("drop_oldest").meta({
+      description: "Which message leaves when the lane is full.",
+    }),
+  }).prefault({}).meta({ description: "All other hot messages." }),
+}).meta({ description: "What waits for a session that reads more slowly than it is sent to." });
+
 const service = z.strictObject({
   svc: name("Name in the messages' `svc`; not `room` or `sys`, which every tenant has."),
   builtin: z.enum(["chat"]).meta({ description: "The service that the gateway brings along." }),
 }).meta({ description: "A service of the ext lane." });
 
 const hotId = z.int().min(0).max(255).meta({ description: "The `svc_id` in the messages' header." });
-/** The variant with the most keys, by which an entry of no known kind can be checked all the same. */
-export const stateServiceSchema = z.strictObject({
+function hotLane() {
+  return z.enum(["lossy", "latest"]).default("lossy").meta({
+    description:
+      "How its messages wait for a slow client: all of them up to a bound (`lossy`), or the newest of each sender " +
+      "and opcode (`latest`).",
+  });
+}
+const stateService = z.strictObject({
   id: hotId,
   kind: z.literal("state"),
+  lane: z.literal("latest").default("latest").meta({ description: "State is always `latest`." }),
   tick_ms: whole(10, 10_000, 50, "With `kind: state` only: time between two sends, in milliseconds."),
 });
 const hotService = z.discriminatedUnion("kind", [
@@ -192,21 +238,25 @@ const hotService = z.discriminatedUnion("kind", [
         "`echo` sends a message to the whole room, `relay` to the others in it with the sender's number, " +
         "`state` keeps each sender's latest and sends what changed every `tick_ms`.",
     }),
+    lane: hotLane(),
   }),
-  z.strictObject({ id: hotId, kind: z.literal("relay") }),
-  stateServiceSchema,
+  z.strictObject({ id: hotId, kind: z.literal("relay"), lane: hotLane() }),
+  stateService,
 ]).meta({ description: "A service of the hot lane." });
+/** All that any kind may have, by which an entry of no known kind can be checked all the same. */
+export const anyHotServiceSchema = stateService.extend({ lane: hotLane() });
 
 const tenant = z.strictObject({
   id: name("The name that clients connect with (`?tenant=`); unique."),
   auth: authSchema.optional(),
   origins: originsSchema,
   limits: limits.prefault({}),
+  delivery: delivery.prefault({}),
   policy: policy.prefault({}),
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
     description: "Services of the ext lane, besides `room` and `sys`.",
   }),
-  hot_services: z.array(hotService).default([{ id: 1, kind: "echo" }]).meta({
+  hot_services: z.array(hotService).default([{ id: 1, kind: "echo", lane: "lossy" }]).meta({
     description: "Services of the hot lane.",
   }),
 }).meta({ description: "One tenant: its own users, rooms, limits and policy." });

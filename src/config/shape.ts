@@ -118,9 +118,11 @@ function merged(options: readonly AnySchema[]): Map<string, Shape> {
     if (shape.kind !== "map") continue;
     for (const [key, inner] of shape.keys) {
       const before = keys.get(key);
-      // Only the literals of the discriminator differ from one variant to the next.
-      const wish = `${before?.wish.startsWith("one of ") ? "" : "one of "}${before?.wish}, ${inner.wish}`;
-      keys.set(key, before?.kind === "choice" ? { ...before, wish } : before ?? inner);
+      // Variants differ in their choices: the discriminator's literals, and what only some of them allow.
+      keys.set(
+        key,
+        before?.kind === "choice" ? { ...before, wish: either(before.wish, inner.wish) } : before ?? inner,
+      );
     }
   }
   return keys;
@@ -131,7 +133,13 @@ function range(min: number | null, max: number | null): string {
   return `${min ?? 0}..${max}`;
 }
 
-function oneOf(values: readonly unknown[]): string {
+/** The choices of two wishes, each once. */
+function either(one: string, other: string): string {
+  return oneOf([...new Set([one, other].flatMap((wish) => JSON.parse(`[${wish.replace(/^one of /, "")}]`)))]);
+}
+
+/** Words for a choice. */
+export function oneOf(values: readonly unknown[]): string {
   const words = values.map((value) => JSON.stringify(value)).join(", ");
   return values.length > 1 ? `one of ${words}` : words;
 }

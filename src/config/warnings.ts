@@ -34,6 +34,7 @@ export function findWarnings(config: Config, tree: Tree, dev: boolean): ConfigIs
       }
     });
     warnOfLimits(tenant, path, gateway.max_connections, warn);
+    warnOfDelivery(tenant, path, gateway.socket_watermark_bytes, warn);
     warnOfExtLane(tenant, [...path, "policy", "ext_allowlist"], tree, warn);
     warnOfHotLane(tenant, [...path, "policy", "hot_allowlist"], tree, warn);
     warnOfServices(tenant, path, tree, warn);
@@ -70,6 +71,21 @@ function warnOfLimits(tenant: TenantConfig, path: Path, connections: number, war
   if (limits.max_sessions_total > 0 && policy.sessions.max_sessions_per_user > limits.max_sessions_total) {
     const key = [...path, "policy", "sessions", "max_sessions_per_user"];
     warn(key, "is more than limits.max_sessions_total, which is reached first");
+  }
+}
+
+function warnOfDelivery({ delivery, limits }: TenantConfig, path: Path, watermark: number, warn: Warn): void {
+  const at = [...path, "delivery", "reliable", "max_bytes"], { max_bytes: bytes } = delivery.reliable;
+  if (bytes < limits.max_frame_bytes) {
+    warn(
+      at,
+      "is less than limits.max_frame_bytes, so that one large message can end the session of a slow reader",
+    );
+  } else if (bytes <= watermark) {
+    warn(
+      at,
+      "is no more than gateway.socket_watermark_bytes, so that a socket which holds that much ends its session",
+    );
   }
 }
 

@@ -9,14 +9,18 @@ export const LANE = {
   control: 0,
   /** Ext lane: delivered, or the session is closed. */
   reliable: 1,
+  /** Hot lane: of the frames with one key, the newest replaces the one that waits. */
+  latest: 2,
   /** Hot lane: dropped when the session has no room for it. */
-  lossy: 2,
+  lossy: 3,
 } as const;
 
 export type Lane = (typeof LANE)[keyof typeof LANE];
+/** Lanes whose frames may be lost. */
+export type LossLane = typeof LANE.latest | typeof LANE.lossy;
 
 /** Lane names as metrics and `sys.gap` spell them, by number. */
-export const LANE_NAMES = ["control", "reliable", "lossy"] as const;
+export const LANE_NAMES = ["control", "reliable", "latest", "lossy"] as const;
 
 /** An ext envelope as the gateway sends it; keys are written in the order in which they stand. */
 export interface OutEnvelope {
@@ -29,24 +33,24 @@ export interface OutEnvelope {
   readonly trace_id?: string;
 }
 
-/** One WebSocket message, never empty. */
+/** One WebSocket message, never empty: text on the ext lane, bytes on the hot lane. */
 export class Frame {
   readonly payload: string | Uint8Array;
   /** Payload size in bytes (UTF-8 for text). */
   readonly bytes: number;
   readonly lane: Lane;
+  /** On the latest lane: what this frame is the newest state of. */
+  readonly key: number;
   /** A transport's scratch: its server frame, built once. */
   wire: Uint8Array | null = null;
-  /** The envelope behind an ext frame, null on the hot lane. */
-  readonly envelope: OutEnvelope | null;
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
   cbor: Frame | null = null;
 
-  constructor(payload: string | Uint8Array, lane: Lane, envelope: OutEnvelope | null) {
+  constructor(payload: string | Uint8Array, lane: Lane, key: number) {
+    this.key = key;
     this.payload = payload;
     this.bytes = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
     this.lane = lane;
-    this.envelope = envelope;
   }
 }
 
@@ -55,10 +59,13 @@ export class Frame {
  * @throws RangeError when `data` is nested too deep to be written.
  */
 export function extFrame(envelope: OutEnvelope, lane: Lane): Frame {
-  return new Frame(JSON.stringify(envelope), lane, envelope);
+  return new Frame(JSON.stringify(envelope), lane, 0);
 }
 
-/** Bytes as a binary frame of the hot lane. `bytes` MUST NOT be empty or change afterwards. */
-export function hotFrame(bytes: Uint8Array, lane: Lane): Frame {
-  return new Frame(bytes, lane, null);
+/**
+ * Bytes as a binary frame of the hot lane. `bytes` MUST NOT be empty or change afterwards.
+ * @param key on the latest lane, what this frame is the newest state of; elsewhere it means nothing
+ */
+export function hotFrame(bytes: Uint8Array, lane: Lane, key = 0): Frame {
+  return new Frame(bytes, lane, key);
 }

@@ -2,7 +2,7 @@
 // Every `sys` message carries `trace_id`: it finds the session in the logs.
 
 import type { ErrorCode } from "./codes.ts";
-import { extFrame, type Frame, LANE, type OutEnvelope } from "./frame.ts";
+import { extFrame, type Frame, LANE, LANE_NAMES, type LossLane, type OutEnvelope } from "./frame.ts";
 
 /** The content of `sys.authed`. */
 export interface Authed {
@@ -78,6 +78,16 @@ export function sysPresence(
   data: { event: "join" | "leave"; user: string; member: number; count: number },
 ): Frame {
   return extFrame({ v: 1, svc: "sys", type: "presence", room, data, trace_id: traceId }, LANE.reliable);
+}
+
+/** Messages of a hot lane were dropped for this session, the first of them `sinceMs` ago. */
+export function sysGap(
+  traceId: string,
+  gap: { lane: LossLane; dropped: number; bytes: number; sinceMs: number },
+): Frame {
+  const { lane, dropped, bytes, sinceMs } = gap;
+  const data = { lane: LANE_NAMES[lane], dropped, bytes, since_ms: Math.round(sinceMs) };
+  return control({ v: 1, svc: "sys", type: "gap", data, trace_id: traceId });
 }
 
 export function sysDraining(traceId: string, retryAfterMs: number): Frame {

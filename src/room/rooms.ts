@@ -4,13 +4,12 @@
 
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import type { Fanout, Receiver } from "./fanout.ts";
 
 /** Who receives a room's messages. */
-export interface Subscriber {
+export interface Subscriber extends Receiver {
   readonly user: string;
   readonly traceId: string;
-  /** MUST only queue: no member may join, leave or end inside it. */
-  deliver(frame: Frame): void;
 }
 
 /** One subscriber in one room. */
@@ -19,9 +18,11 @@ export interface Membership {
   readonly subscriber: Subscriber;
   /** Unique in the room as long as the member stays, u32, from 1. */
   readonly member: number;
+  /** Unique in these rooms, from 1, and never given again: what conflation keys are made of. */
+  readonly id: number;
   /** Whether the member is told of others joining and leaving. */
   presence: boolean;
-  /** Place in the room's list, kept by the room. */
+  /** Place in the room's list, kept by the room; -1 once left. */
   index: number;
 }
 
@@ -49,22 +50,30 @@ const MEMBER_MAX = 0xffff_ffff;
 /** One room with at least one member. */
 export class Room {
   readonly name: string;
+  readonly #fanout: Fanout;
   readonly #members: Membership[] = [];
   /** Sessions of each user here. */
   readonly #users = new Map<string, number>();
+  #version = 0;
   #lastMember: number;
   #wrapped = false;
   #observers = 0;
 
   /** @param lastMember the member number given last, 0 for a new room */
-  constructor(name: string, lastMember = 0) {
+  constructor(name: string, fanout: Fanout, lastMember = 0) {
     this.name = name;
+    this.#fanout = fanout;
     this.#lastMember = lastMember;
   }
 
   /** Members, in no particular order. MUST NOT be kept. */
   get members(): readonly Membership[] {
     return this.#members;
+  }
+
+  /** Another number after each change of `members`. */
+  get version(): number {
+    return this.#version;
   }
 
   get userCount(): number {
@@ -75,18 +84,9 @@ export class Room {
     return this.#users.has(user);
   }
 
-  /** Queues a frame for every member, but for `except`. @returns how many it was queued for */
-  publish(frame: Frame, except: Subscriber | null): number {
-    const members = this.#members;
-    let count = 0;
-    // Backwards: should a delivery end the member it goes to, the last one takes its place, and was served.
-    for (let i = members.length - 1; i >= 0; i--) {
-      const to = members[i]!.subscriber;
-      if (to === except) continue;
-      to.deliver(frame);
-      count++;
-    }
-    return count;
+  /** Hands a frame to every member but `except`. @returns false when the room has too much to deliver already */
+  publish(frame: Frame, except: Subscriber | null): boolean {
+    return this.#fanout.publish(this, frame, except);
   }
 
   /** How many members want presence events. */
@@ -100,17 +100,22 @@ export class Room {
     this.#observers += wanted ? 1 : -1;
   }
 
-  /** @returns the membership, and whether its user was not here before */
-  add(subscriber: Subscriber): { membership: Membership; firstOfUser: boolean } {
+  /**
+   * @param id see `Membership.id`
+   * @returns the membership, and whether its user was not here before
+   */
+  add(subscriber: Subscriber, id: number): { membership: Membership; firstOfUser: boolean } {
     const member = this.#freeNumber();
     const membership: Membership = {
       room: this,
       subscriber,
       member,
+      id,
       presence: false,
       index: this.#members.length,
     };
     this.#members.push(membership);
+    this.#version++;
     const sessions = this.#users.get(subscriber.user) ?? 0;
     this.#users.set(subscriber.user, sessions + 1);
     return { membership, firstOfUser: sessions === 0 };
@@ -120,10 +125,12 @@ export class Room {
   remove(membership: Membership): boolean {
     this.setPresence(membership, false);
     const last = this.#members.pop()!;
+    this.#version++;
     if (last !== membership) {
       last.index = membership.index;
       this.#members[last.index] = last;
     }
+    membership.index = -1;
     const user = membership.subscriber.user;
     const sessions = this.#users.get(user)! - 1;
     if (sessions > 0) this.#users.set(user, sessions);
@@ -150,9 +157,12 @@ export class Rooms {
   /** Distinct rooms of each user. */
   readonly #roomsOfUser = new Map<string, number>();
   readonly #watchers: RoomWatcher[] = [];
+  readonly #fanout: Fanout;
+  #lastId = 0;
 
-  constructor(limits: RoomLimits) {
+  constructor(limits: RoomLimits, fanout: Fanout) {
     this.#limits = limits;
+    this.#fanout = fanout;
   }
 
   get size(): number {
@@ -179,9 +189,9 @@ export class Rooms {
     const known = this.#rooms.get(name);
     const refused = this.#refuses(known, user);
     if (refused !== null) return refused;
-    const room = known ?? new Room(name);
+    const room = known ?? new Room(name, this.#fanout);
     if (known === undefined) this.#rooms.set(name, room);
-    const { membership, firstOfUser } = room.add(subscriber);
+    const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
     return membership;
@@ -199,6 +209,7 @@ export class Rooms {
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
     this.#rooms.delete(room.name);
+    this.#fanout.forget(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
   }
 

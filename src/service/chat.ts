@@ -3,7 +3,7 @@
 import { refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { extFrame, LANE } from "../protocol/frame.ts";
-import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
+import { type Answer, type Context, DONE, type ExtService, ROOM_BUSY, UNKNOWN_TYPE } from "./service.ts";
 
 const NO_ROOM = refusal("BAD_REQUEST", "chat.send needs a room");
 const BAD_DATA = refusal("BAD_REQUEST", "chat.send takes data {msg: string}");
@@ -26,7 +26,6 @@ export class ChatService implements ExtService {
     const membership = context.membership(room);
     if (membership === undefined) return NOT_A_MEMBER;
     const said = { v: 1, svc: this.#svc, type: "msg", room, data: { from: context.user, msg } } as const;
-    membership.room.publish(extFrame(said, LANE.reliable), null);
-    return DONE;
+    return membership.room.publish(extFrame(said, LANE.reliable), null) ? DONE : ROOM_BUSY;
   }
 }

@@ -2,17 +2,24 @@
 // to a sender that has no room. An empty payload has nothing to echo.
 
 import type { Refusal } from "../protocol/codes.ts";
-import { hotFrame, LANE } from "../protocol/frame.ts";
+import { hotFrame, type LossLane } from "../protocol/frame.ts";
 import { hotPayloadAt } from "../protocol/hot.ts";
-import type { Context, HotService } from "./service.ts";
+import { conflationKey, type Context, type HotService, ROOM_BUSY } from "./service.ts";
 
 export class EchoService implements HotService {
+  readonly #lane: LossLane;
+
+  constructor(lane: LossLane) {
+    this.#lane = lane;
+  }
+
   handle(context: Context, frame: Uint8Array): Refusal | null {
     const at = hotPayloadAt(frame);
     if (at === frame.length) return null;
-    const out = hotFrame(frame.subarray(at), LANE.lossy);
-    if (context.active === null) context.deliver(out);
-    else context.active.room.publish(out, null);
+    const { active } = context;
+    const out = hotFrame(frame.subarray(at), this.#lane, conflationKey(active, frame));
+    if (active !== null) return active.room.publish(out, null) ? null : ROOM_BUSY;
+    context.deliver(out);
     return null;
   }
 

@@ -4,6 +4,7 @@
 
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
+import { HOT_AT } from "../protocol/hot.ts";
 import type { Membership, Subscriber } from "../room/rooms.ts";
 
 /** A session as services see it. Valid until it ends; afterwards every method does nothing. */
@@ -49,5 +50,13 @@ export interface HotService {
 /** Repeats `task` every `ms` milliseconds until the returned function is called. */
 export type Every = (ms: number, task: () => void) => () => void;
 
+/** What a sender's frame is the newest state of: its service and opcode, of this sender in one room only. */
+export function conflationKey(sender: Membership | null, frame: Uint8Array): number {
+  const kind = frame[HOT_AT.svcId]! * 256 + frame[HOT_AT.opcode]!;
+  return (sender === null ? 0 : sender.id * 65_536) + kind;
+}
+
+/** A room has more to fan out than it may hold back (see room/fanout.ts). */
+export const ROOM_BUSY = refusal("UNAVAILABLE", "room has too much to deliver already");
 export const UNKNOWN_TYPE = refusal("NOT_FOUND", "service has no such message type");
 export const UNKNOWN_SERVICE = refusal("NOT_FOUND", "tenant has no such service");

@@ -6,7 +6,7 @@ import type { Refusal } from "../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../protocol/frame.ts";
 import { HOT_AT, withSender } from "../protocol/hot.ts";
 import type { Membership, Room, Rooms, RoomWatcher, Subscriber } from "../room/rooms.ts";
-import type { Context, Every, HotService } from "./service.ts";
+import { conflationKey, type Context, type Every, type HotService } from "./service.ts";
 
 /** The latest frame of one sender and opcode. */
 interface Cell {
@@ -47,7 +47,7 @@ export class StateService implements HotService, RoomWatcher {
     if (cells === undefined) state.senders.set(active.member, cells = new Map());
     const opcode = frame[HOT_AT.opcode]!;
     // withSender copies, so that a kept frame does not pin the read buffer it arrived in.
-    const latest = hotFrame(withSender(frame, active.member), LANE.lossy);
+    const latest = hotFrame(withSender(frame, active.member), LANE.latest, conflationKey(active, frame));
     let cell = cells.get(opcode);
     if (cell === undefined) {
       cells.set(opcode, cell = { sender: active.subscriber, frame: latest, changed: false });
@@ -115,9 +115,10 @@ export class StateService implements HotService, RoomWatcher {
       const changed = state.changed;
       state.changed = [];
       state.queued = false;
-      for (const cell of changed) cell.changed = false;
-      for (const { subscriber } of state.room.members) {
-        for (const cell of changed) if (cell.sender !== subscriber) subscriber.deliver(cell.frame);
+      for (const cell of changed) {
+        cell.changed = false;
+        // A room with too much to deliver already gets it with the next tick, or what is the latest by then.
+        if (!state.room.publish(cell.frame, cell.sender)) this.#mark(state, cell);
       }
     }
   }

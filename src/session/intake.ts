@@ -140,11 +140,14 @@ export class Intake {
   #enqueue(from: Speaker, message: Envelope): void {
     const { pending } = from;
     if (pending === null || pending.count === 0) return this.#call(from, message);
-    if (pending.count >= this.#options.maxPending) {
-      this.#options.metrics.denied.add({ lane: "ext", decision: "reject", reason: "pending" });
-      tell(from, TOO_MANY_PENDING, message.seq);
-    } else if (pending.isBusy(message.svc)) pending.add(message);
-    else this.#call(from, message);
+    // A service that is idle is asked at once: it may not be one of those that answer later.
+    if (!pending.isBusy(message.svc)) return this.#call(from, message);
+    if (pending.count < this.#options.maxPending) {
+      pending.add(message);
+      return;
+    }
+    this.#options.metrics.denied.add({ lane: "ext", decision: "reject", reason: "pending" });
+    tell(from, TOO_MANY_PENDING, message.seq);
   }
 
   #call(from: Speaker, message: Envelope): void {

@@ -1,34 +1,48 @@
-// What waits to be written to one session: a queue per lane, served in the lanes' order. TCP is one queue,
-// so order and priority exist only above it; therefore a socket is fed no further than a watermark, and
-// what it does not take waits here, where lanes still mean something and bounds hold.
+// What waits to be written to one session: four lanes, served in strict order, each with its own rule for "too
+// much". TCP is one queue, so order and priority exist only above it; therefore a socket is fed no further than
+// a watermark, and what it does not take waits here, where lanes still mean something and bounds hold.
+//
+// Everything that is decided here follows from the sequence of calls, what the link says of its buffer, and the
+// clock: tests/session/outbox_model_test.ts replays arbitrary sequences against a naive model.
 
-import { type Frame, LANE, type Lane } from "../protocol/frame.ts";
+import type { DropReason, TenantMetrics } from "../metrics.ts";
+import { type Frame, LANE, type Lane, type LossLane } from "../protocol/frame.ts";
 import type { Link } from "../transport/port.ts";
-import type { Traffic } from "../metrics.ts";
 import type { Flusher } from "./flusher.ts";
+import { type Gap, Gaps } from "./gaps.ts";
+import { LaneQueue, LatestQueue } from "./lane_queue.ts";
 
-/** Bytes in the runtime's socket buffer above which a link is fed no more. */
-export const WATERMARK_BYTES = 65_536;
 /** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
 export const WRITE_BYTES_MAX = 65_536;
+/** A session writes this much in one turn at most; then the others have theirs. */
+const TURN_BYTES_MAX = 262_144;
 
-/** Bounds per session and how long a socket may stall. */
+/** A tenant's bounds per session, and how its sockets are fed. */
 export interface OutboxLimits {
-  /** Of the reliable lane, and of control as well. */
+  /** Of the reliable lane, what waits in the socket's buffer included; of the control lane as well. */
   readonly reliableBytes: number;
   readonly reliableMessages: number;
+  readonly latestBytes: number;
+  /** Older frames are not sent any more, in milliseconds; 0: any age. */
+  readonly latestAgeMs: number;
   readonly lossyBytes: number;
+  readonly lossyAgeMs: number;
+  readonly lossyDropsOldest: boolean;
+  /** How long a socket may take nothing while reliable frames wait. */
   readonly sendTimeoutMs: number;
+  /** Bytes in the socket's buffer above which it is fed no more. */
+  readonly watermarkBytes: number;
 }
 
-/** Why a frame was not delivered, as metrics name it. */
-export type DropReason = "full" | "closed";
+/** Why reliable frames cannot be delivered. */
+export type SlowCause = "full" | "stalled" | "shed";
 
-/** Told what an outbox cannot decide. Neither is called inside `push`. */
+/** The session behind an outbox. Nothing of it is called inside `push`. */
 export interface OutboxOwner {
-  /** Reliable messages cannot be delivered: the session must end. */
-  tooSlow(cause: "full" | "stalled"): void;
-  dropped(lane: Lane, reason: DropReason, messages: number, bytes: number): void;
+  /** Reliable frames cannot be delivered: the session must end, inside the call. */
+  tooSlow(cause: SlowCause): void;
+  /** Tells the client of dropped frames by pushing a control frame. */
+  tellGap(gap: Gap): void;
 }
 
 export interface OutboxOptions {
@@ -36,41 +50,7 @@ export interface OutboxOptions {
   readonly flusher: Flusher;
   readonly limits: OutboxLimits;
   readonly owner: OutboxOwner;
-  /** Counters by lane. */
-  readonly written: readonly Traffic[];
-}
-
-class FrameQueue {
-  frames: Frame[] = [];
-  head = 0;
-  bytes = 0;
-
-  get size(): number {
-    return this.frames.length - this.head;
-  }
-
-  shift(): Frame {
-    const frame = this.frames[this.head++]!;
-    this.bytes -= frame.bytes;
-    this.settle();
-    return frame;
-  }
-
-  /** Forgets the frames before `head`, now and then, so that a queue which never empties stays small. */
-  settle(): void {
-    if (this.head === this.frames.length) this.clear();
-    else if (this.head >= 256 && this.head * 2 >= this.frames.length) {
-      this.frames.splice(0, this.head);
-      this.head = 0;
-    }
-  }
-
-  clear(): void {
-    // A large list is given back, so that a session's worst moment does not stay with it.
-    if (this.frames.length > 64) this.frames = [];
-    else this.frames.length = 0;
-    this.head = this.bytes = 0;
-  }
+  readonly metrics: TenantMetrics;
 }
 
 export class Outbox {
@@ -78,92 +58,139 @@ export class Outbox {
   readonly #flusher: Flusher;
   readonly #limits: OutboxLimits;
   readonly #owner: OutboxOwner;
-  readonly #written: readonly Traffic[];
+  readonly #metrics: TenantMetrics;
   // One queue a lane, made when the lane is first used.
-  #control: FrameQueue | null = null;
-  #reliable: FrameQueue | null = null;
-  #lossy: FrameQueue | null = null;
+  #control: LaneQueue | null = null;
+  #reliable: LaneQueue | null = null;
+  #latest: LatestQueue | null = null;
+  #lossy: LaneQueue | null = null;
+  /** Made at the first drop. */
+  #gaps: Gaps | null = null;
   /** Waiting for the flusher. */
   #dirty = false;
   /** The socket is above the watermark, until it drains. */
   #blocked = false;
   #overflowed = false;
+  /** Its owner ends it, and may still say why. */
+  #leaving = false;
   #closed = false;
-  /** While blocked: bytes in the socket's buffer when it last took some, and when that was. */
+  /**
+   * While blocked: bytes in the socket's buffer when last looked at, and when they last became fewer or, if later,
+   * when something that must not be lost began to wait.
+   */
   #bufferedBytes = 0;
   #progressAt = 0;
-  /** Whether what the socket's buffer holds includes more than lossy frames. */
+  /** Whether the socket's buffer may hold more than latest and lossy frames. */
   #holdsReliable = false;
+  /** What the flusher has counted of this outbox towards all that waits. */
+  #countedBytes = 0;
 
   constructor(options: OutboxOptions) {
     this.#link = options.link;
     this.#flusher = options.flusher;
     this.#limits = options.limits;
     this.#owner = options.owner;
-    this.#written = options.written;
+    this.#metrics = options.metrics;
   }
 
-  /** Bytes that wait here, without the socket's own buffer. */
+  /** Bytes that wait in the lanes. */
   get bytes(): number {
-    return (this.#control?.bytes ?? 0) + (this.#reliable?.bytes ?? 0) + (this.#lossy?.bytes ?? 0);
+    return (this.#control?.bytes ?? 0) + (this.#reliable?.bytes ?? 0) + (this.#latest?.bytes ?? 0) +
+      (this.#lossy?.bytes ?? 0);
+  }
+
+  /** Bytes that wait for a full socket, its own buffer included: what shedding goes by. */
+  get heldBytes(): number {
+    return this.#countedBytes;
   }
 
   /** Queues a frame. It is written at the end of this event-loop turn, or when the socket drains. */
   push(frame: Frame): void {
     if (this.#closed) return;
-    const queue = this.#queue(frame.lane);
-    queue.frames.push(frame);
-    queue.bytes += frame.bytes;
-    if (frame.lane === LANE.lossy) {
-      if (queue.bytes > this.#limits.lossyBytes) this.#shedLossy(queue);
-    } else if (queue.bytes > this.#limits.reliableBytes || queue.size > this.#limits.reliableMessages) {
-      this.#makeRoom(frame.lane, queue);
+    if (this.#overflowed || this.#leaving) return this.#pushLast(frame);
+    switch (frame.lane) {
+      case LANE.lossy:
+        this.#pushLossy(frame);
+        break;
+      case LANE.latest:
+        this.#pushLatest(frame);
+        break;
+      case LANE.reliable:
+        this.#pushReliable(this.#reliable ??= new LaneQueue(false), frame);
+        break;
+      case LANE.control:
+        this.#pushReliable(this.#control ??= new LaneQueue(false), frame);
     }
-    if (!this.#dirty && !this.#blocked) this.#markDirty();
+    if (this.#blocked) this.#recount();
+    else if (!this.#dirty) this.#markDirty();
   }
 
   /** Writes what waits, lane by lane, as far as the socket takes it. */
   flush(): void {
     this.#dirty = false;
     if (this.#closed) return;
-    if (this.#overflowed) {
-      this.#owner.tooSlow("full");
-      return;
-    }
-    if (!this.#blocked) this.#write(WATERMARK_BYTES);
+    if (this.#overflowed) return this.#giveUp("full");
+    if (this.#blocked) return;
+    if (this.#gaps !== null) this.#tellGaps(this.#gaps);
+    // Telling of a gap can be what is too much.
+    if (this.#overflowed) return this.#giveUp("full");
+    if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    if (this.#blocked || this.#closed) return;
+    if (this.bytes > 0 && !this.#dirty) this.#markDirty();
+    // What this very flush found too old is told of at the next look.
+    if (this.#gaps?.waits) this.#flusher.watch(this);
   }
 
   /** The socket has taken all it was given. */
   drained(): void {
     this.#holdsReliable = false;
-    if (!this.#blocked) return;
+    if (!this.#blocked || this.#closed) return;
     this.#blocked = false;
-    this.#flusher.unblock(this);
-    if (this.bytes > 0 && !this.#dirty && !this.#closed) this.#markDirty();
+    this.#flusher.count(-this.#countedBytes);
+    this.#countedBytes = this.#bufferedBytes = 0;
+    if (!this.#gaps?.waits) this.#flusher.unwatch(this);
+    if (!this.#dirty && (this.bytes > 0 || this.#gaps?.waits)) this.#markDirty();
   }
 
-  checkStall(now: number): void {
+  /** Looked at now and then while its socket is full, or while the client is to be told of a gap. */
+  look(now: number): void {
+    if (!this.#blocked) {
+      if (!this.#dirty) this.#markDirty();
+      return;
+    }
     const buffered = this.#link.bufferedBytes();
     if (buffered < this.#bufferedBytes) {
       this.#bufferedBytes = buffered;
       this.#progressAt = now;
-      return;
+      this.#recount();
+    } else if (now - this.#progressAt >= this.#limits.sendTimeoutMs && this.#holdsBack()) {
+      this.#giveUp("stalled");
     }
-    if (now - this.#progressAt < this.#limits.sendTimeoutMs) return;
-    const waiting = this.#holdsReliable || this.#control !== null && this.#control.size > 0 ||
-      this.#reliable !== null && this.#reliable.size > 0;
-    if (waiting) this.#owner.tooSlow("stalled");
+  }
+
+  /** Gives up what may be given up, because all sessions together hold too much. */
+  shed(): void {
+    if (!this.#blocked) return;
+    if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "shed");
+    if (this.#lossy !== null) this.#dropAll(LANE.lossy, this.#lossy, "shed");
+    this.#recount();
+  }
+
+  /** Ends the session behind this outbox, because shedding was not enough. */
+  evict(): void {
+    this.#giveUp("shed");
   }
 
   /**
    * Ends the outbox. What waits on the control lane, and with `reliable` on the reliable lane too, is given
-   * to the socket regardless of the watermark: those bounds are the bound of it.
+   * to the socket regardless of the watermark: those lanes' bounds are the bound of it.
    */
   finish(reliable: boolean): void {
     if (this.#closed) return;
-    if (this.#lossy !== null) this.#drop(LANE.lossy, this.#lossy, "closed");
-    if (!reliable && this.#reliable !== null) this.#drop(LANE.reliable, this.#reliable, "closed");
-    this.#write(Number.POSITIVE_INFINITY);
+    if (this.#lossy !== null) this.#dropAll(LANE.lossy, this.#lossy, "closed");
+    if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "closed");
+    if (!reliable && this.#reliable !== null) this.#dropAll(LANE.reliable, this.#reliable, "closed");
+    this.#write(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     this.discard();
   }
 
@@ -171,21 +198,86 @@ export class Outbox {
   discard(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#flusher.unblock(this);
-    if (this.#reliable !== null) this.#drop(LANE.reliable, this.#reliable, "closed");
-    if (this.#lossy !== null) this.#drop(LANE.lossy, this.#lossy, "closed");
-    this.#control = this.#reliable = this.#lossy = null;
+    this.#blocked = false;
+    this.#flusher.unwatch(this);
+    this.#flusher.count(-this.#countedBytes);
+    this.#countedBytes = this.#bufferedBytes = 0;
+    if (this.#control !== null) this.#dropAll(LANE.control, this.#control, "closed");
+    if (this.#reliable !== null) this.#dropAll(LANE.reliable, this.#reliable, "closed");
+    if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "closed");
+    if (this.#lossy !== null) this.#dropAll(LANE.lossy, this.#lossy, "closed");
+    this.#control =
+      this.#reliable =
+      this.#latest =
+      this.#lossy =
+        null;
   }
 
-  #queue(lane: Lane): FrameQueue {
-    switch (lane) {
-      case LANE.control:
-        return this.#control ??= new FrameQueue();
-      case LANE.reliable:
-        return this.#reliable ??= new FrameQueue();
-      case LANE.lossy:
-        return this.#lossy ??= new FrameQueue();
+  #giveUp(cause: SlowCause): void {
+    this.#leaving = true;
+    this.#owner.tooSlow(cause);
+  }
+
+  /** Of what comes after the verdict, only the word why is sent, full or not; the rest is lost and counted. */
+  #pushLast(frame: Frame): void {
+    if (this.#leaving && frame.lane === LANE.control) (this.#control ??= new LaneQueue(false)).push(frame, 0);
+    else this.#drop(frame.lane, "closed", 1, frame.bytes);
+  }
+
+  #pushReliable(queue: LaneQueue, frame: Frame): void {
+    // However long the socket has taken nothing: the first frame that must not be lost has its full time.
+    if (this.#blocked && !this.#holdsBack()) this.#progressAt = this.#flusher.now();
+    queue.push(frame, 0);
+    if (this.#isFull(queue) && !this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    // A turn can bring more than the bound to a client that is not slow at all: above, it had its chance.
+    if (!this.#isFull(queue)) return;
+    // Whoever publishes is iterating over a room: the session ends at the flush, not here.
+    this.#overflowed = true;
+    this.#dropAll(frame.lane, queue, "full");
+    if (!this.#dirty) this.#markDirty();
+  }
+
+  #isFull(queue: LaneQueue): boolean {
+    const { reliableBytes, reliableMessages } = this.#limits;
+    const buffered = this.#blocked ? this.#bufferedBytes : 0;
+    return queue.bytes + buffered > reliableBytes && queue.size > 0 || queue.size > reliableMessages;
+  }
+
+  #pushLatest(frame: Frame): void {
+    const { latestBytes, latestAgeMs } = this.#limits;
+    const queue = this.#latest ??= new LatestQueue(latestAgeMs > 0);
+    if (queue.push(frame, this.#stamp(latestAgeMs))) this.#metrics.conflated++;
+    if (queue.bytes > latestBytes) this.#shrink(LANE.latest, queue, latestBytes);
+  }
+
+  #pushLossy(frame: Frame): void {
+    const { lossyBytes, lossyAgeMs, lossyDropsOldest } = this.#limits;
+    const queue = this.#lossy ??= new LaneQueue(lossyAgeMs > 0);
+    if (queue.bytes + frame.bytes <= lossyBytes) {
+      queue.push(frame, this.#stamp(lossyAgeMs));
+      return;
     }
+    if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    const fits = queue.bytes + frame.bytes <= lossyBytes;
+    if (fits || lossyDropsOldest || !this.#blocked && queue.size === 0) {
+      queue.push(frame, this.#stamp(lossyAgeMs));
+      this.#shrink(LANE.lossy, queue, lossyBytes);
+    } else this.#drop(LANE.lossy, "full", 1, frame.bytes);
+  }
+
+  /** Drops the oldest frames of a lane until it is within its bound. A socket that still takes gets its chance first. */
+  #shrink(lane: LossLane, queue: LaneQueue, maxBytes: number): void {
+    if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    let dropped = 0, bytes = 0;
+    while (queue.bytes > maxBytes) {
+      bytes += queue.shift().bytes;
+      dropped++;
+    }
+    this.#drop(lane, "full", dropped, bytes);
+  }
+
+  #stamp(maxAgeMs: number): number {
+    return maxAgeMs > 0 ? this.#flusher.now() : 0;
   }
 
   #markDirty(): void {
@@ -193,68 +285,115 @@ export class Outbox {
     this.#flusher.add(this);
   }
 
-  #shedLossy(queue: FrameQueue): void {
-    // A turn can bring more than the bound to a client that is not slow at all: it gets its chance first.
-    if (!this.#blocked) this.#write(WATERMARK_BYTES);
-    let messages = 0, bytes = 0;
-    while (queue.bytes > this.#limits.lossyBytes) {
-      bytes += queue.shift().bytes;
-      messages++;
-    }
-    if (messages > 0) this.#owner.dropped(LANE.lossy, "full", messages, bytes);
+  /** Whether what must not be lost waits behind the socket. */
+  #holdsBack(): boolean {
+    return this.#holdsReliable || (this.#control?.size ?? 0) > 0 || (this.#reliable?.size ?? 0) > 0;
   }
 
-  #makeRoom(lane: Lane, queue: FrameQueue): void {
-    if (!this.#blocked) this.#write(WATERMARK_BYTES);
-    const { reliableBytes, reliableMessages } = this.#limits;
-    if (queue.bytes <= reliableBytes && queue.size <= reliableMessages) return;
-    // Whoever publishes is iterating over a room: the session ends at the flush, not here.
-    this.#overflowed = true;
-    this.#drop(lane, queue, "full");
-    if (!this.#dirty) this.#markDirty();
+  #recount(): void {
+    const held = this.bytes + this.#bufferedBytes;
+    this.#flusher.count(held - this.#countedBytes);
+    this.#countedBytes = held;
   }
 
-  #drop(lane: Lane, queue: FrameQueue, reason: DropReason): void {
-    if (queue.size === 0) return;
-    this.#owner.dropped(lane, reason, queue.size, queue.bytes);
+  #dropAll(lane: Lane, queue: LaneQueue, reason: DropReason): void {
+    this.#drop(lane, reason, queue.size, queue.bytes);
     queue.clear();
   }
 
-  #write(watermark: number): void {
+  #drop(lane: Lane, reason: DropReason, dropped: number, bytes: number): void {
+    if (dropped === 0) return;
+    this.#metrics.drops.add(lane, reason, dropped, bytes);
+    if (reason === "closed" || lane === LANE.control || lane === LANE.reliable) return;
+    (this.#gaps ??= new Gaps(this.#flusher.now)).note(lane, dropped, bytes);
+  }
+
+  /** A run of drops has ended, for there is room again: says so, or sees to it that it is said later. */
+  #tellGaps(gaps: Gaps): void {
+    // Pushing must not make this outbox dirty: it is being flushed.
+    this.#dirty = true;
+    for (const lane of [LANE.latest, LANE.lossy] as const) {
+      const gap = gaps.take(lane);
+      if (gap !== null) this.#owner.tellGap(gap);
+    }
+    this.#dirty = false;
+    if (gaps.waits) this.#flusher.watch(this);
+    else if (!this.#blocked) this.#flusher.unwatch(this);
+  }
+
+  /** @param turnBytes how much may be written now */
+  #write(watermark: number, turnBytes: number): void {
     const { batch } = this.#flusher;
-    for (;;) {
-      let count = 0, bytes = 0;
-      for (let lane: Lane = LANE.control; lane <= LANE.lossy; lane++) {
-        const queue = lane === LANE.control
-          ? this.#control
-          : lane === LANE.reliable
-          ? this.#reliable
-          : this.#lossy;
-        if (queue === null) continue;
-        const before = count, bytesBefore = bytes;
-        while (queue.head < queue.frames.length) {
-          const frame = queue.frames[queue.head]!;
-          if (count > 0 && bytes + frame.bytes > WRITE_BYTES_MAX) break;
-          batch[count++] = frame;
-          bytes += frame.bytes;
-          queue.head++;
-        }
-        queue.bytes -= bytes - bytesBefore;
-        this.#written[lane]!.add(count - before, bytes - bytesBefore);
-        if (lane !== LANE.lossy && count > before) this.#holdsReliable = true;
-        if (queue.head > 0) queue.settle();
-        if (queue.frames.length > 0) break;
-      }
+    let written = 0;
+    while (written < turnBytes) {
+      const count = this.#gatherAll();
       if (count === 0) return;
+      written += this.#flusher.batchBytes;
+      this.#flusher.batchBytes = 0;
       const buffered = this.#link.write(batch, count);
       if (buffered === 0) this.#holdsReliable = false;
-      else if (buffered > watermark) {
-        this.#blocked = true;
-        this.#bufferedBytes = buffered;
-        this.#progressAt = this.#flusher.now();
-        this.#flusher.block(this);
-        return;
-      }
+      else if (buffered > watermark) return this.#block(buffered);
     }
+  }
+
+  #block(buffered: number): void {
+    if (this.#closed) return;
+    this.#blocked = true;
+    this.#bufferedBytes = buffered;
+    this.#progressAt = this.#flusher.now();
+    this.#flusher.watch(this);
+    this.#recount();
+  }
+
+  /** Fills the batch for one write. A lane has its turn when those before it are empty. @returns its length */
+  #gatherAll(): number {
+    let count = 0;
+    if (this.#control !== null && this.#control.size > 0) {
+      count = this.#gather(LANE.control, this.#control, count);
+      if (this.#control.size > 0) return count;
+    }
+    if (this.#reliable !== null && this.#reliable.size > 0) {
+      count = this.#gather(LANE.reliable, this.#reliable, count);
+      if (this.#reliable.size > 0) return count;
+    }
+    if (this.#latest !== null && this.#latest.size > 0) {
+      count = this.#gather(LANE.latest, this.#latest, count);
+      if (this.#latest.size > 0) return count;
+    }
+    if (this.#lossy !== null && this.#lossy.size > 0) count = this.#gather(LANE.lossy, this.#lossy, count);
+    return count;
+  }
+
+  /** Moves frames of a lane to the batch, as far as one write goes. @returns the batch's new length */
+  #gather(lane: Lane, queue: LaneQueue, count: number): number {
+    const { batch } = this.#flusher;
+    const maxAgeMs = lane === LANE.latest
+      ? this.#limits.latestAgeMs
+      : lane === LANE.lossy
+      ? this.#limits.lossyAgeMs
+      : 0;
+    const oldest = maxAgeMs > 0 ? this.#flusher.now() - maxAgeMs : 0;
+    const from = count;
+    let bytes = this.#flusher.batchBytes, stale = 0, staleBytes = 0;
+    if (maxAgeMs === 0 && bytes + queue.bytes <= WRITE_BYTES_MAX) {
+      bytes += queue.bytes;
+      count = queue.moveTo(batch, count);
+    }
+    while (queue.size > 0) {
+      if (maxAgeMs > 0 && queue.oldestAt() < oldest) {
+        staleBytes += queue.shift().bytes;
+        stale++;
+        continue;
+      }
+      const next = queue.frames[queue.head]!;
+      if (count > 0 && bytes + next.bytes > WRITE_BYTES_MAX) break;
+      batch[count++] = queue.shift();
+      bytes += next.bytes;
+    }
+    this.#drop(lane, "age", stale, staleBytes);
+    this.#metrics.out[lane]!.add(count - from, bytes - this.#flusher.batchBytes);
+    this.#flusher.batchBytes = bytes;
+    if (lane <= LANE.reliable && count > from) this.#holdsReliable = true;
+    return count;
   }
 }

@@ -108,12 +108,7 @@ export class Registry<S extends Registered> {
 
   /** Why no further session from this address would be taken, or null. Asked before the user is known. */
   capacityRefusal(addressGroup: string): Refusal | null {
-    const { maxSessions, maxPerAddress } = this.#limits;
-    const totals = this.#totals;
-    if (totals.maxSessions > 0 && totals.sessions + totals.pending >= totals.maxSessions) return GATEWAY_FULL;
-    if (maxSessions > 0 && this.#byId.size >= maxSessions) return TENANT_FULL;
-    if (maxPerAddress > 0 && (this.#byAddress.get(addressGroup) ?? 0) >= maxPerAddress) return ADDRESS_FULL;
-    return null;
+    return this.#refusal(addressGroup, []);
   }
 
   /**
@@ -124,13 +119,16 @@ export class Registry<S extends Registered> {
   admit(session: S): Refusal | null {
     const { maxPerUser, onExceed } = this.#limits;
     const before = this.ofUser(session.user);
-    before.find((other) => other.sid === session.sid)?.kick("replaced", CLOSE.replaced);
-    if (this.ofUser(session.user).length >= maxPerUser && onExceed === "deny") return TOO_MANY_SESSIONS;
-    while (this.ofUser(session.user).length >= maxPerUser) {
-      this.ofUser(session.user)[0]!.kick("max_sessions_exceeded", CLOSE.kicked);
-    }
-    const full = this.capacityRefusal(session.addressGroup);
+    const replaced = before.find((other) => other.sid === session.sid);
+    const others = before.filter((other) => other !== replaced);
+    const exceeding = others.slice(0, Math.max(0, others.length + 1 - maxPerUser));
+    if (exceeding.length > 0 && onExceed === "deny") return TOO_MANY_SESSIONS;
+    // Nobody goes for a session that is refused then: those who would go are counted as gone.
+    const leaving = replaced === undefined ? exceeding : [replaced, ...exceeding];
+    const full = this.#refusal(session.addressGroup, leaving);
     if (full !== null) return full;
+    replaced?.kick("replaced", CLOSE.replaced);
+    for (const other of exceeding) other.kick("max_sessions_exceeded", CLOSE.kicked);
     this.#byId.set(session.session, session);
     const sessions = this.#byUser.get(session.user);
     if (sessions === undefined) this.#byUser.set(session.user, [session]);
@@ -141,6 +139,17 @@ export class Registry<S extends Registered> {
     this.#tag(session);
     this.#totals.sessions++;
     return null;
+  }
+
+  #refusal(addressGroup: string, leaving: readonly S[]): Refusal | null {
+    const { maxSessions, maxPerAddress } = this.#limits;
+    const { sessions, pending, maxSessions: maxTotal } = this.#totals;
+    const gone = leaving.length;
+    if (maxTotal > 0 && sessions + pending - gone >= maxTotal) return GATEWAY_FULL;
+    if (maxSessions > 0 && this.#byId.size - gone >= maxSessions) return TENANT_FULL;
+    const here = (this.#byAddress.get(addressGroup) ?? 0) -
+      leaving.filter((one) => one.addressGroup === addressGroup).length;
+    return maxPerAddress > 0 && here >= maxPerAddress ? ADDRESS_FULL : null;
   }
 
   /** Forgets a session that was admitted; does nothing for any other. */

@@ -4,12 +4,13 @@
 
 import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
-import { type Frame, type Lane, LANE_NAMES } from "../protocol/frame.ts";
+import type { Frame } from "../protocol/frame.ts";
 import type { RoomPatterns } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED, type TenantPolicy } from "../policy/policy.ts";
-import { sysAuthed, sysError, sysExpiring, sysKicked, sysLeft } from "../protocol/sys.ts";
+import { sysAuthed, sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
+import type { Gap } from "./gaps.ts";
 import {
   BAD_AUTH,
   type Claims,
@@ -21,7 +22,7 @@ import {
   ticketIn,
 } from "./grant.ts";
 import type { Speaker } from "./intake.ts";
-import { type DropReason, Outbox, type OutboxOwner } from "./outbox.ts";
+import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
 import type { Registered } from "./registry.ts";
 import type { Tenant } from "./tenant.ts";
@@ -128,7 +129,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
       flusher: house.flusher,
       limits: this.#tenant.outbox,
       owner: this,
-      written: metrics.out,
+      metrics,
     });
     this.#openedAt = this.#lastHeardAt = this.#pingedAt = house.now();
     const refused = registry.admit(this);
@@ -245,24 +246,25 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     this.#close(refused.close ?? CLOSE.policyViolation, true);
   }
 
-  tooSlow(cause: "full" | "stalled"): void {
+  tooSlow(cause: SlowCause): void {
     const { metrics, house } = this.#tenant;
     if (cause === "stalled") metrics.writerTimeouts++;
     house.log.warn("session too slow", { ...this.#who(), cause, waiting_bytes: this.#outbox!.bytes });
     this.deliver(sysError(this.traceId, "RESOURCE_EXHAUSTED", CLOSE.slowConsumer.reason));
     this.#close(CLOSE.slowConsumer, false);
+    // What its socket holds is memory that others need now; a close would wait for it to be read.
+    if (cause === "shed") this.#link?.terminate();
   }
 
-  dropped(lane: Lane, reason: DropReason, messages: number, bytes: number): void {
-    const labels = { lane: LANE_NAMES[lane], reason };
-    this.#tenant.metrics.drops.add(labels, messages);
-    this.#tenant.metrics.droppedBytes.add(labels, bytes);
+  tellGap(gap: Gap): void {
+    this.deliver(sysGap(this.traceId, gap));
   }
 
   onTimer(now: number): number {
     if (this.#state !== "open") {
       this.#link?.terminate();
-      return CLOSE_TIMEOUT_MS;
+      // Where it does not help at once (native Deno), it is tried again.
+      return this.#link === null ? 0 : CLOSE_TIMEOUT_MS;
     }
     if (now >= this.#expiresAt) {
       this.end(CLOSE.ticketExpired, sysError(this.traceId, "AUTH_FAILED", "ticket expired"));
@@ -280,6 +282,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     if (now - this.#pingedAt >= pingIntervalMs) {
       this.#pingedAt = now;
       this.#link!.ping();
+      if (!this.isOpen) return 0; // the ping found the socket dead
     }
     return this.#nextDeadline(now);
   }
@@ -342,12 +345,13 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     if (this.#state === "ending" || this.#state === "ended") return;
     const { metrics, house } = this.#tenant;
     metrics.closes.add({ name: code.name });
-    this.#outbox!.finish(reliable);
     // Out of every index now, not when the peer answers: its place is free for the next one.
     this.#leaveHouse();
     this.#state = "ending";
-    this.#link!.close(code.code, code.reason);
     house.wheel.schedule(this, CLOSE_TIMEOUT_MS);
+    // Either of these may bring the link's close at once, and with it the end of all this.
+    this.#outbox!.finish(reliable);
+    this.#link?.close(code.code, code.reason);
   }
 
   #leaveHouse(): void {
@@ -369,7 +373,11 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   #nextDeadline(now: number): number {
     const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
     const idleAt = idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#lastHeardAt + idleTimeoutMs;
-    return Math.min(this.#pingedAt + pingIntervalMs, idleAt, this.#warnAt, this.#expiresAt) - now;
+    // Sums round: a deadline can be past by one comparison and not yet by another, and 0 would be none at all.
+    return Math.max(
+      1,
+      Math.min(this.#pingedAt + pingIntervalMs, idleAt, this.#warnAt, this.#expiresAt) - now,
+    );
   }
 
   #who(): { tenant: string; user: string; session: string; trace_id: string } {

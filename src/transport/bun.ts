@@ -125,7 +125,8 @@ class BunLink implements Link {
     const socket = this.#socket;
     if (socket === null || count === 0) return 0;
     if (count === 1) {
-      socket.send(frames[0]!.payload);
+      // A positive result says that nothing waits, for less than asking.
+      if (socket.send(frames[0]!.payload) > 0) return 0;
     } else {
       this.#frames = frames;
       this.#count = count;

@@ -20,6 +20,8 @@ export interface Link {
    * Sends `frames[0..count)` in order, in as few system calls as the runtime allows. Takes all of them:
    * what the kernel refuses waits in this process. Keep one call's sum of bytes at 64 KiB or less.
    * @returns bytes that wait in this process after the call; when above 0, `LinkHandler.drain` MUST follow.
+   * Within `open`, `text`, `binary` and `drain` it may read 0 too early on Bun, which corks there; it is exact
+   * after the turn.
    */
   write(frames: readonly WireFrame[], count: number): number;
   /** Bytes that wait in this process, exact outside `write`. */
@@ -29,7 +31,10 @@ export interface Link {
   /** Stops reading (a flooding peer then meets TCP's own flow control) until `resume`. */
   pause(): void;
   resume(): void;
-  /** Starts the closing handshake after what was written. `reason` MUST be at most 123 bytes. */
+  /**
+   * Starts the closing handshake after what was written. Nothing but `LinkHandler.close` is heard afterwards;
+   * a second call does nothing. `reason` MUST be at most 123 bytes.
+   */
   close(code: number, reason: string): void;
   /** Drops the socket now; what waits is lost. `LinkHandler.close` follows with 1006. */
   terminate(): void;
@@ -47,7 +52,10 @@ export interface LinkHandler {
   pong(): void;
   /** Everything that waited in this process has been taken by the kernel. */
   drain(): void;
-  /** `code` is what the peer or we sent, 1005 for none, 1006 for an abrupt end. */
+  /**
+   * `code` is what the peer sent, 1005 for none, 1006 for an abrupt end; after our own close, our code. MAY be
+   * called from within `Link.close` and `Link.terminate`.
+   */
   close(code: number, reason: string): void;
 }
 
@@ -71,7 +79,7 @@ export type UpgradeAnswer =
     };
   };
 
-/** What the gateway brings to a transport. */
+/** What the gateway brings to a transport. Should it fail all the same, the answer is a bare 500. */
 export interface Door {
   /** Every HTTP request that is not a WebSocket upgrade. MUST NOT throw or reject. */
   request(request: Request, remoteAddress: string): Response | Promise<Response>;
@@ -94,7 +102,7 @@ export interface TransportOptions {
   readonly port: number;
   /** Largest inbound message in bytes, over all its fragments; larger ones are closed with 1009. */
   readonly maxMessageBytes: number;
-  /** Silence after which an adapter that keeps time itself (native Deno) ends a link; others ignore it. */
+  /** Silence after which an adapter that keeps time itself (native Deno, in whole seconds) ends a link. */
   readonly idleTimeoutMs: number;
   /** Largest head of a request in bytes, first line and headers, give or take their separators; above it: 431. */
   readonly maxHeaderBytes: number;

@@ -33,9 +33,9 @@ test("The shipped file opens rooms, chat and the three hot services to tenant ac
   assert.deepEqual(acme.policy.hot_allowlist, ["1:*", "2:*", "3:*"]);
   assert.deepEqual(acme.services, [{ svc: "chat", builtin: "chat" }]);
   assert.deepEqual(acme.hot_services, [
-    { id: 1, kind: "echo" },
-    { id: 2, kind: "relay" },
-    { id: 3, kind: "state", tick_ms: 50 },
+    { id: 1, kind: "echo", lane: "lossy" },
+    { id: 2, kind: "relay", lane: "lossy" },
+    { id: 3, kind: "state", lane: "latest", tick_ms: 50 },
   ]);
 });
 

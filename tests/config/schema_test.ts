@@ -27,6 +27,8 @@ test("A file with nothing but a tenant's id has every default of the contract", 
       auth_timeout_ms: 5000,
       max_header_bytes: 16384,
       header_timeout_ms: 12000,
+      max_outbox_bytes: 268_435_456,
+      socket_watermark_bytes: 65_536,
       trusted_proxies: [],
       client_ip_header: "x-forwarded-for",
       transport: "auto",
@@ -44,6 +46,11 @@ test("A file with nothing but a tenant's id has every default of the contract", 
         max_sessions_per_ip: 0,
         max_pending_per_session: 64,
       },
+      delivery: {
+        reliable: { max_bytes: 1_048_576, max_messages: 4096 },
+        latest: { max_bytes: 262_144, max_age_ms: 0 },
+        lossy: { max_bytes: 262_144, max_age_ms: 0, on_full: "drop_oldest" },
+      },
       policy: {
         rate_limit_rps: 200,
         rate_limit_burst: 400,
@@ -55,7 +62,7 @@ test("A file with nothing but a tenant's id has every default of the contract", 
         hot_allowlist: [],
       },
       services: [{ svc: "chat", builtin: "chat" }],
-      hot_services: [{ id: 1, kind: "echo" }],
+      hot_services: [{ id: 1, kind: "echo", lane: "lossy" }],
     }],
   });
 });
@@ -67,6 +74,8 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.writer_send_timeout_ms", 50, 60_000],
   ["gateway.drain_grace_ms", 0, 600_000],
   ["gateway.max_connections", 0, Number.MAX_SAFE_INTEGER],
+  ["gateway.max_outbox_bytes", 0, Number.MAX_SAFE_INTEGER],
+  ["gateway.socket_watermark_bytes", 1024, 16_777_216],
   ["gateway.handshake_limit.global_rps", 1, 1_000_000_000],
   ["gateway.handshake_limit.global_burst", 1, 1_000_000_000],
   ["gateway.handshake_limit.per_ip_rps", 1, 1_000_000_000],
@@ -97,6 +106,12 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["tenants[].limits.max_rooms_per_user", 0, Number.MAX_SAFE_INTEGER],
   ["tenants[].limits.max_sessions_per_ip", 0, Number.MAX_SAFE_INTEGER],
   ["tenants[].limits.max_pending_per_session", 1, 1_000_000],
+  ["tenants[].delivery.reliable.max_bytes", 1024, 1_073_741_824],
+  ["tenants[].delivery.reliable.max_messages", 1, 1_000_000],
+  ["tenants[].delivery.latest.max_bytes", 1024, 1_073_741_824],
+  ["tenants[].delivery.latest.max_age_ms", 0, 3_600_000],
+  ["tenants[].delivery.lossy.max_bytes", 1024, 1_073_741_824],
+  ["tenants[].delivery.lossy.max_age_ms", 0, 3_600_000],
   ["tenants[].policy.rate_limit_rps", 1, 1_000_000_000],
   ["tenants[].policy.rate_limit_burst", 1, 1_000_000_000],
   ["tenants[].policy.sessions.max_sessions_per_user", 1, 4_294_967_295],
@@ -232,9 +247,10 @@ test("A tenant's id is 1 to 64 of the characters that the protocol has for names
 
 test("A state service has a tick of 50 ms unless it says otherwise, and the others have none", () => {
   const { config } = accepted(oneTenant("hot_services: [{ id: 0, kind: state }, { id: 255, kind: relay }]"));
-  assert.deepEqual(config.tenants[0]?.hot_services, [{ id: 0, kind: "state", tick_ms: 50 }, {
+  assert.deepEqual(config.tenants[0]?.hot_services, [{ id: 0, kind: "state", lane: "latest", tick_ms: 50 }, {
     id: 255,
     kind: "relay",
+    lane: "lossy",
   }]);
   assert.deepEqual(refusals(oneTenant("hot_services: [{ id: 1, kind: echo, tick_ms: 50 }]")), [
     'tenants[0].hot_services[0].tick_ms does not go with kind "echo" (4, 41)',

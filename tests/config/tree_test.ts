@@ -117,13 +117,12 @@ const LATER: readonly [file: (key: string) => string, keys: string][] = [
   [(key) => `${key}: {}\n${oneTenant()}`, "admin plugins extensions"],
   [
     (key) => `gateway: { ${key}: 1 }\n${oneTenant()}`,
-    "quotas state_dir max_outbox_bytes socket_watermark_bytes",
+    "quotas state_dir",
   ],
-  [(key) => oneTenant(`${key}: {}`), "suspended delivery webhooks"],
+  [(key) => oneTenant(`${key}: {}`), "suspended webhooks"],
   [(key) => oneTenant(`policy: { ${key}: [] }`), "quotas rules"],
   [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm http"],
   [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
-  [(key) => oneTenant(`hot_services: [{ id: 1, kind: state, ${key}: lossy }]`), "lane key"],
 ];
 
 test("Keys of later versions are refused by name", () => {

@@ -45,7 +45,18 @@ export const CBOR = "wsprism.v1.cbor";
 
 const cborOptions = { useRecords: false, mapsAsObjects: true, variableMapSize: true, tagUint8Array: false };
 export const cborEncoder = new Encoder(cborOptions);
-export const cborDecoder = new Decoder(cborOptions);
+const decoder = new Decoder(cborOptions);
+
+/** Decodes CBOR. To cbor-x whole numbers of eight bytes, such as times, are BigInts; here all are numbers. */
+export function cborDecode(bytes: Uint8Array): unknown {
+  const plain = (value: unknown): unknown => {
+    if (typeof value === "bigint") return Number(value);
+    if (Array.isArray(value)) return value.map(plain);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+  };
+  return plain(decoder.decode(bytes));
+}
 
 let users = 0;
 let pings = 0;
@@ -119,7 +130,7 @@ export class Client {
   #read(data: ArrayBuffer): Message | Uint8Array {
     const bytes = new Uint8Array(data);
     const isMap = bytes[0]! >= 0xa0 && bytes[0]! <= 0xbf;
-    return this.#cbor && isMap ? cborDecoder.decode(bytes) as Message : bytes;
+    return this.#cbor && isMap ? cborDecode(bytes) as Message : bytes;
   }
 
   /** The subprotocol that the server selected. */
@@ -140,20 +151,20 @@ export class Client {
   }
 
   /** The next thing received, of whatever kind; fails when the connection ends first. */
-  async take(what: string): Promise<Message | Uint8Array> {
+  async take(what: string, deadlineMs?: number): Promise<Message | Uint8Array> {
     while (this.#received.length === 0) {
       if (this.#close !== null) throw new Error(`closed ${JSON.stringify(this.#close)} before ${what}`);
-      await within(new Promise<void>((resolve) => this.#wake = resolve), what);
+      await within(new Promise<void>((resolve) => this.#wake = resolve), what, deadlineMs);
       this.#wake = null;
     }
     return this.#received.shift()!;
   }
 
   /** The next thing received, which must be this ext message: "svc.type". */
-  async next(name: string): Promise<Message> {
-    const message = await this.take(name);
-    if (message instanceof Uint8Array) assert.fail(`expected ${name}, got bytes ${hex(message)}`);
-    assert.equal(`${message.svc}.${message.type}`, name, JSON.stringify(message));
+  async next(name: string, deadlineMs?: number): Promise<Message> {
+    const message = await this.take(name, deadlineMs);
+    if (message instanceof Uint8Array) assert.fail(`expected ${name}, got bytes ${brief(hex(message))}`);
+    assert.equal(`${message.svc}.${message.type}`, name, brief(JSON.stringify(message)));
     assert.equal(message.v, 1);
     if (message.svc === "sys") assert.match(message.trace_id!, /^[0-9a-f]{16}$/);
     return message;
@@ -162,7 +173,7 @@ export class Client {
   /** The next thing received, which must be bytes. */
   async nextBytes(): Promise<Uint8Array> {
     const bytes = await this.take("a binary message");
-    if (!(bytes instanceof Uint8Array)) assert.fail(`expected bytes, got ${JSON.stringify(bytes)}`);
+    if (!(bytes instanceof Uint8Array)) assert.fail(`expected bytes, got ${brief(JSON.stringify(bytes))}`);
     return bytes;
   }
 
@@ -188,8 +199,9 @@ export class Client {
   }
 
   /**
-   * Waits until everything is here that was on its way, and returns what has come. The first pong can overtake other lanes,
-   * but is in the same write with them; after the second, nothing older can follow.
+   * Waits until everything is here that was on its way, and returns what has come. The first pong can overtake other
+   * lanes, but is in the same write with them (as long as less than 64 KiB are on their way); after the second,
+   * nothing older can follow.
    */
   async settled(): Promise<(Message | Uint8Array)[]> {
     const before: (Message | Uint8Array)[] = [];
@@ -236,6 +248,11 @@ export class Client {
 
 export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("hex");
+}
+
+/** A text short enough for an error's message. */
+function brief(text: string): string {
+  return text.length <= 300 ? text : `${text.slice(0, 300)}… (${text.length})`;
 }
 
 /** A hot frame. */

@@ -3,7 +3,7 @@
 // one: `bun` (the default), `deno`, `deno-native` or `executable` (dist/wsprism, or what `WSPRISM_EXECUTABLE` names).
 
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -3,9 +3,13 @@ import { test } from "node:test";
 import { type Frame, LANE } from "../../src/protocol/frame.ts";
 import { presence } from "../../src/room/presence.ts";
 import { type Membership, Rooms, type Subscriber } from "../../src/room/rooms.ts";
+import { Fanout } from "../../src/room/fanout.ts";
 
 function place() {
-  const rooms = new Rooms({ max_rooms_total: 0, max_users_per_room: 0, max_rooms_per_user: 0 });
+  const rooms = new Rooms(
+    { max_rooms_total: 0, max_users_per_room: 0, max_rooms_per_user: 0 },
+    new Fanout(() => {}),
+  );
   rooms.watch(presence);
   const heard: { to: string; frame: Frame }[] = [];
   const join = (user: string, wanted = false): Membership => {

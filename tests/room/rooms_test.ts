@@ -12,6 +12,7 @@ import {
   TOO_MANY_ROOMS,
   USER_IN_TOO_MANY_ROOMS,
 } from "../../src/room/rooms.ts";
+import { Fanout } from "../../src/room/fanout.ts";
 
 const NO_LIMITS: RoomLimits = { max_rooms_total: 0, max_users_per_room: 0, max_rooms_per_user: 0 };
 
@@ -88,11 +89,13 @@ const limits = fc.record({
   max_rooms_per_user: fc.nat(3),
 });
 
+const FANOUT = new Fanout(() => {});
+
 test("Rooms count, limit and forget as a list of members does that is counted anew at each step", () => {
   const seen = { joined: 0, [TOO_MANY_ROOMS.msg]: 0, [ROOM_FULL.msg]: 0, [USER_IN_TOO_MANY_ROOMS.msg]: 0 };
   fc.assert(
     fc.property(limits, fc.array(step, { maxLength: 80, size: "max" }), (limits, steps) => {
-      const rooms = new Rooms(limits), model = new Model();
+      const rooms = new Rooms(limits, new Fanout(() => {})), model = new Model();
       const subscribers = Array.from({ length: SESSIONS }, (_, i) => listener(userOf(i)));
       const held = subscribers.map(() => new Map<string, Membership>());
       const events: string[] = [];
@@ -164,18 +167,18 @@ test("Rooms count, limit and forget as a list of members does that is counted an
 
 test("A message goes to every member once, and not to the one it is kept from", () => {
   fc.assert(fc.property(fc.integer({ min: 1, max: 12 }), fc.nat(20), (count, who) => {
-    const rooms = new Rooms(NO_LIMITS);
+    const rooms = new Rooms(NO_LIMITS, new Fanout(() => {}));
     const all = Array.from({ length: count }, (_, i) => listener(`u${i}`));
     const memberships = all.map((each) => joined(rooms, "r", each));
     const except = all[who] ?? null;
     const sent = frame();
-    assert.equal(memberships[0]!.room.publish(sent, except), except === null ? count : count - 1);
+    assert.equal(memberships[0]!.room.publish(sent, except), true);
     for (const each of all) assert.deepEqual(each.heard, each === except ? [] : [sent]);
   }));
 });
 
 test("Member numbers are given once as long as a room lasts", () => {
-  const rooms = new Rooms(NO_LIMITS);
+  const rooms = new Rooms(NO_LIMITS, new Fanout(() => {}));
   const stays = joined(rooms, "r", listener("stays"));
   const numbers = new Set([stays.member]);
   for (let i = 0; i < 1000; i++) {
@@ -187,37 +190,40 @@ test("Member numbers are given once as long as a room lasts", () => {
 });
 
 test("Numbers begin anew after 2^32 - 1, and those still held are passed over", () => {
-  const room = new Room("r", 0xffff_ffff - 2);
-  const add = () => room.add(listener("u")).membership;
+  const room = new Room("r", FANOUT, 0xffff_ffff - 2);
+  const add = () => room.add(listener("u"), 1).membership;
   const [a, b] = [add(), add()];
   assert.deepEqual([a.member, b.member], [0xffff_fffe, 0xffff_ffff]);
   const c = add();
   assert.equal(c.member, 1);
-  const full = new Room("s", 0xffff_ffff - 1);
-  const last = full.add(listener("u")).membership;
-  const first = full.add(listener("u")).membership;
+  const full = new Room("s", FANOUT, 0xffff_ffff - 1);
+  const last = full.add(listener("u"), 1).membership;
+  const first = full.add(listener("u"), 1).membership;
   assert.deepEqual([last.member, first.member], [0xffff_ffff, 1]);
   // One more turn: 1 and the last number are still held.
-  assert.deepEqual([full.add(listener("u")).membership.member, full.add(listener("u")).membership.member], [
+  assert.deepEqual([
+    full.add(listener("u"), 1).membership.member,
+    full.add(listener("u"), 1).membership.member,
+  ], [
     2,
     3,
   ]);
 });
 
 test("A held number is passed over when the count comes by it again", () => {
-  const room = new Room("r", 0xffff_ffff);
-  const holders = [room.add(listener("u")).membership, room.add(listener("u")).membership];
+  const room = new Room("r", FANOUT, 0xffff_ffff);
+  const holders = [room.add(listener("u"), 1).membership, room.add(listener("u"), 1).membership];
   assert.deepEqual(holders.map(({ member }) => member), [1, 2]);
   // As if they had joined before the numbers began anew, 2^32 joins ago.
   holders.forEach((holder, i) => Object.assign(holder, { member: [3, 4][i] }));
-  assert.equal(room.add(listener("u")).membership.member, 5);
+  assert.equal(room.add(listener("u"), 1).membership.member, 5);
   room.remove(holders[0]!);
-  assert.equal(room.add(listener("u")).membership.member, 6, "3 is free, but its turn is over");
+  assert.equal(room.add(listener("u"), 1).membership.member, 6, "3 is free, but its turn is over");
 });
 
 test("A subscriber that ends inside a delivery spoils it for nobody else", () => {
   for (let ending = 0; ending < 5; ending++) {
-    const rooms = new Rooms(NO_LIMITS);
+    const rooms = new Rooms(NO_LIMITS, new Fanout(() => {}));
     const memberships: Membership[] = [];
     const heard = new Array<number>(5).fill(0);
     for (let i = 0; i < 5; i++) {
@@ -227,14 +233,14 @@ test("A subscriber that ends inside a delivery spoils it for nobody else", () =>
       };
       memberships.push(joined(rooms, "r", { user: `u${i}`, traceId: "", deliver }));
     }
-    assert.equal(memberships[0]!.room.publish(frame(), null), 5);
+    assert.equal(memberships[0]!.room.publish(frame(), null), true);
     assert.deepEqual(heard, [1, 1, 1, 1, 1], `the one at ${ending} ended`);
     assert.equal(rooms.find("r")?.members.length, 4);
   }
 });
 
 test("All subscribers may end inside one delivery", () => {
-  const rooms = new Rooms(NO_LIMITS);
+  const rooms = new Rooms(NO_LIMITS, new Fanout(() => {}));
   const memberships: Membership[] = [];
   let heard = 0;
   for (let i = 0; i < 6; i++) {
@@ -250,7 +256,10 @@ test("All subscribers may end inside one delivery", () => {
 });
 
 test("A user in a room through one session may bring further ones when the room is full", () => {
-  const rooms = new Rooms({ max_rooms_total: 1, max_users_per_room: 1, max_rooms_per_user: 1 });
+  const rooms = new Rooms(
+    { max_rooms_total: 1, max_users_per_room: 1, max_rooms_per_user: 1 },
+    new Fanout(() => {}),
+  );
   const first = joined(rooms, "r", listener("ann")), second = joined(rooms, "r", listener("ann"));
   assert.equal(rooms.join("r", listener("bob")), ROOM_FULL);
   rooms.leave(first);

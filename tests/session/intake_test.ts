@@ -394,6 +394,20 @@ test("One message more than may wait is refused, and room comes back with each a
   );
 });
 
+test("A slow service that has all the messages it may have holds up no other", async () => {
+  const calls = new Calls();
+  const house = await new House({
+    tenant: ["limits: { max_pending_per_session: 1 }", 'policy: { ext_allowlist: ["slow:*", "room:*"] }'],
+    services: { slow: calls.handle },
+  }).start();
+  const client = house.connect("ann");
+  client.tell("slow", "x", { seq: 1 });
+  client.tell("slow", "x", { seq: 2 });
+  client.tell("room", "leave", { seq: 3 });
+  house.turn();
+  assert.deepEqual(brief(client.link.read()), ["error RATE_LIMITED 2", "left 3"]);
+});
+
 test("When a session has ended, its answers go nowhere and its waiting messages are not handled", async () => {
   const calls = new Calls();
   const house = await new House({ services: { slow: calls.handle } }).start();
@@ -444,6 +458,7 @@ test("Messages and bytes are counted by lane, and passed ones by the lane that p
   assert.deepEqual(await house.metric("messages_out_total"), [
     '{tenant="acme",lane="control"} 2',
     '{tenant="acme",lane="reliable"} 0',
+    '{tenant="acme",lane="latest"} 0',
     '{tenant="acme",lane="lossy"} 1',
   ]);
 });

@@ -76,6 +76,11 @@ test("A turn in which many sessions were written to is ended once for all of the
   for (const client of clients) assert.equal(client.link.read().length, 10);
 });
 
+/** Ends turns until nothing is left to do. */
+function turns(house: House): void {
+  while (house.transport.turn() > 0);
+}
+
 test("No write is larger than 64 KiB, save one message that is, and none is empty", async () => {
   const { house, client, deliver } = await place();
   const frames = Array.from(
@@ -84,12 +89,20 @@ test("No write is larger than 64 KiB, save one message that is, and none is empt
   );
   const large = [reliable(200 * KIB), reliable(64 * KIB), reliable(64 * KIB + 1)];
   for (const frame of [...frames.slice(0, 40), ...large]) deliver(frame);
-  house.turn();
+  turns(house);
   assert.equal(client.link.got.length, 43);
   for (const { bytes, count } of client.link.writes) {
     assert.ok(count > 0 && (bytes <= 64 * KIB || count === 1), `${bytes} bytes`);
   }
   assert.ok(client.link.writes.length >= 4);
+});
+
+test("What is too large for the rest of a write is not overtaken by a lower lane that would fit", async () => {
+  const { house, client, deliver } = await place();
+  const [l1, r1, r2, c1] = [lossy(), reliable(50 * KIB), reliable(50 * KIB), control()];
+  for (const frame of [l1, r1, r2, c1]) deliver(frame);
+  house.turn();
+  assertGot(client, [c1, r1, r2, l1]);
 });
 
 test("A link is fed no further than the watermark, and goes on when it has drained", async () => {
@@ -148,9 +161,11 @@ test("Reliable messages above the bound end the session: 4000, and the client is
 });
 
 test("The bound is exact: 4096 messages wait, one more is too many; 1 MiB waits, one byte more is too much", async () => {
-  const cases = [[4096, 4096 * 100, null], [4097, 4097 * 100, 4000], [16, 1024 * KIB, null], [
+  // What waits in the socket counts: 128 KiB.
+  const left = (1024 - 128) * KIB;
+  const cases = [[4096, 4096 * 100, null], [4097, 4097 * 100, 4000], [16, left, null], [
     16,
-    1024 * KIB + 1,
+    left + 1,
     4000,
   ]] as const;
   for (const [count, bytes, close] of cases) {
@@ -185,7 +200,7 @@ test("One turn may bring a reading client more than the bounds hold", async () =
   const { house, client, deliver } = await place();
   const frames = Array.from({ length: 10_000 }, (_, i) => i % 2 === 0 ? reliable(300) : lossy(300));
   for (const frame of frames) deliver(frame);
-  house.turn();
+  turns(house);
   const got = client.link.got.splice(0);
   assert.equal(got.length, frames.length);
   assert.deepEqual(
@@ -205,8 +220,9 @@ test("Lossy messages above the bound push out the oldest, are counted, and end n
   assert.equal(client.link.closed, null);
   const inSocket = client.link.got.length;
   client.link.open();
-  house.turn();
-  const got = client.link.got.splice(0), dropped = frames.length - got.length;
+  turns(house);
+  const got = client.link.got.splice(0).filter((payload) => typeof payload !== "string");
+  const dropped = frames.length - got.length;
   assert.equal(got.length - inSocket, 256, "256 KiB wait");
   assert.deepEqual(got, [...frames.slice(0, inSocket), ...frames.slice(-256)].map(({ payload }) => payload));
   assert.deepEqual(await house.metric("drops_total"), [
@@ -240,6 +256,16 @@ test("A socket that takes nothing for the timeout ends its session when reliable
     (await house.metric("drops_total"))[0]!,
     /^\{tenant="acme",lane="reliable",reason="closed"\} \d+$/,
   );
+});
+
+test("A reliable message that waits in the socket only counts as waiting", async () => {
+  const { house, client, deliver } = await place("writer_send_timeout_ms: 1000");
+  client.link.room = 0;
+  deliver(reliable(100 * KIB));
+  house.turn();
+  assert.equal(client.link.waiting, 100 * KIB);
+  house.clock.advance(1200);
+  assert.equal(client.link.closed?.code, 4000);
 });
 
 test("A socket that holds lossy messages only may stall as long as it likes", async () => {
@@ -331,8 +357,7 @@ test("A session that ends while others are being written to disturbs none of the
     data: { msg: "x".repeat(3900) },
   });
   for (let i = 0; i < 350; i++) clients[0]!.handler.text(text);
-  house.turn();
-  house.turn();
+  turns(house);
   clients.forEach((client, i) => {
     if (i % 2 === 1) assert.equal(client.link.closed?.code, 4000, `client ${i}`);
     else assert.equal(client.link.read().length, 350, `client ${i}`);

@@ -125,6 +125,13 @@ test("A registry takes, refuses, replaces and kicks as a list of sessions does",
             }
             const answer = registry.admit(session);
             assert.equal(answer?.msg ?? null, refused);
+            if (refused === null) open.push(session);
+            else {
+              open = before; // Nobody went for a session that was not taken.
+              expectedKicks.clear();
+              assert.equal(registry.find(session.session), undefined);
+              registry.remove(session); // Was never in; must not take another's place in the books.
+            }
             for (const each of before) {
               assert.deepEqual(
                 each.kicks,
@@ -134,11 +141,6 @@ test("A registry takes, refuses, replaces and kicks as a list of sessions does",
             for (
               const why of expectedKicks.values()
             ) seen[why.startsWith("replaced") ? "replaced" : "kicked"]++;
-            if (refused === null) open.push(session);
-            else {
-              assert.equal(registry.find(session.session), undefined);
-              registry.remove(session); // Was never in; must not take another's place in the books.
-            }
             seen[refused ?? "taken"]!++;
           }
           assert.deepEqual([...registry.all()], open);

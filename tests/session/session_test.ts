@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { CLOSE } from "../../src/protocol/codes.ts";
 import type { Context } from "../../src/service/service.ts";
+import type { Timed } from "../../src/session/timer_wheel.ts";
 import { House, settle } from "./house.ts";
 
 const NOTHING = { sessions: 0, users: 0, rooms: 0, roomUsers: 0, timers: 0 };
@@ -258,4 +259,23 @@ test("Thousands of sessions that come, join and go in any order leave nothing be
   await settle();
   assert.deepEqual(house.census(), NOTHING);
   assert.deepEqual(await house.metric("ws_sessions_active"), ['{tenant="acme"} 0']);
+});
+
+test("An open session always has a next deadline, however its times round", async () => {
+  const house = await new House({ gateway: "ping_interval_ms: 21989" }).start();
+  let checked = 0;
+  for (let i = 0; i < 2000; i++) {
+    const openedAt = 100_000 + i * 977.123456789;
+    house.clock.ms = openedAt;
+    const client = house.connect(`user ${i}`);
+    // Visited at the very moment that was asked for, after an earlier visit that moved it there.
+    house.clock.ms = openedAt + 1000 + i / 7;
+    const session = client.handler as unknown as Timed;
+    const due = house.clock.ms + session.onTimer(house.clock.ms);
+    house.clock.ms = due;
+    assert.ok(session.onTimer(due) > 0, `opened at ${openedAt}, visited at ${due}`);
+    checked += client.link.pings;
+    client.gone();
+  }
+  assert.ok(checked > 1000, "most are pinged then, the others a moment later");
 });

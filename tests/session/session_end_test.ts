@@ -1,0 +1,47 @@
+// On Bun a link tells its close from within our own call (see port.ts): nothing may be left behind then either.
+
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { House } from "./house.ts";
+
+const NOTHING = { sessions: 0, users: 0, rooms: 0, roomUsers: 0, timers: 0 };
+
+test("A link that tells its close from within our close leaves nothing behind", async () => {
+  const house = await new House().start();
+  const client = house.connect("ann");
+  client.join("a");
+  client.link.close = (code, reason) => client.handler.close(code, reason);
+  client.handler.text("nonsense");
+  assert.deepEqual(house.census(), NOTHING);
+});
+
+test("A link that dies of the farewell that is written to it leaves nothing behind", async () => {
+  const house = await new House().start();
+  const client = house.connect("ann");
+  client.join("a");
+  client.link.write = () => {
+    client.handler.close(1006, "");
+    return 0;
+  };
+  client.handler.text("nonsense");
+  assert.deepEqual(house.census(), NOTHING);
+});
+
+test("A link that dies of a ping leaves nothing behind", async () => {
+  const house = await new House({ gateway: "ping_interval_ms: 5000, idle_timeout_ms: 60000" }).start();
+  const client = house.connect("ann");
+  client.link.ping = () => client.handler.close(1006, "");
+  house.clock.advance(6000);
+  assert.deepEqual(house.census(), NOTHING);
+});
+
+test("A peer that never answers our close is dropped after five seconds, and then nothing is left", async () => {
+  const house = await new House().start();
+  const client = house.connect("ann");
+  client.handler.text("nonsense");
+  client.link.terminate = () => client.handler.close(1006, "");
+  house.clock.advance(4900);
+  assert.equal((house.census() as typeof NOTHING).timers, 1);
+  house.clock.advance(300);
+  assert.deepEqual(house.census(), NOTHING);
+});
