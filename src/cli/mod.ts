@@ -3,9 +3,11 @@
 import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { checkCommand } from "./check.ts";
+import { checkTokenCommand } from "./check_token.ts";
 import { EXIT } from "./exit.ts";
 import { schemaCommand } from "./schema.ts";
 import { startCommand } from "./start.ts";
+import { tokenCommand } from "./token.ts";
 import { type Build, versionCommand } from "./version.ts";
 
 /** Runs a command line. @returns the exit code, see `EXIT` */
@@ -20,6 +22,8 @@ export async function run(argv: readonly string[], build: Build): Promise<number
     .exitOverride();
   program.addCommand(startCommand(build, done));
   program.addCommand(checkCommand(done));
+  program.addCommand(tokenCommand(done));
+  program.addCommand(checkTokenCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(versionCommand(build, done));
   for (const command of program.commands) {
