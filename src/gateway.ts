@@ -2,9 +2,9 @@
 // them and stops them, in that order; nothing here is on a message's way.
 
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { AddressFinder } from "./admission/address.ts";
 import { Admission, type Gate, WS_PATH } from "./admission/admission.ts";
+import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { buildLobby } from "./admission/lobby.ts";
@@ -14,12 +14,11 @@ import { TenantAuth } from "./admission/tenant_auth.ts";
 import { DEV_AUTH, verifierFor } from "./admission/verifiers.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
-import { CertificateWatch, describeFindings } from "./config/certificate_files.ts";
 import type { Config, GatewayConfig, HotServiceConfig, TenantConfig } from "./config/schema.ts";
 import type { Log } from "./log.ts";
-import { type CertificateMetrics, Durations, Exporter, TenantMetrics } from "./metrics.ts";
+import { Durations, Exporter, TenantMetrics } from "./metrics.ts";
 import { opsRoutes } from "./ops/http.ts";
-import { describe, describeCertificate, describeFixed, describeLimits, isoTime } from "./ops/start_report.ts";
+import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { TenantPolicy } from "./policy/policy.ts";
 import { CLOSE } from "./protocol/codes.ts";
 import { LANE, LANE_NAMES } from "./protocol/frame.ts";
@@ -113,8 +112,7 @@ export class Gateway {
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
-  readonly #certificate: CertificateMetrics | null;
-  readonly #certificateWatch: CertificateWatch | null;
+  readonly #certificate: CertificateKeeper | null;
   #stopTicking: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
@@ -149,13 +147,11 @@ export class Gateway {
       newId: clock.newId,
       drainRetryMs: Math.max(1000, gateway.drain_grace_ms),
     });
-    const { certificate } = options;
-    this.#certificate = certificate === null
+    const { certificate: current } = options;
+    const { tls: files } = gateway;
+    this.#certificate = current === null || files === undefined
       ? null
-      : { expiresMs: certificate.expiresMs, renewed: 0, refused: 0 };
-    this.#certificateWatch = certificate === null || gateway.tls === undefined
-      ? null
-      : this.#watchCertificate(gateway.tls, certificate);
+      : new CertificateKeeper({ files, current, transport, log, clock });
   }
 
   /**
@@ -198,14 +194,12 @@ export class Gateway {
           }
         },
       });
-      this.#certificateWatch?.start();
       const limits = describeLimits(transport.limits);
       if (limits !== null) log.warn(limits, { transport: transport.name });
       for (const fixed of describeFixed(config, transport.limits.fixed)) {
         log.warn(fixed, { transport: transport.name });
       }
-      const { certificate } = this.#options;
-      if (certificate !== null) log.info("certificate in use", describeCertificate(certificate));
+      this.#certificate?.start();
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
@@ -249,7 +243,7 @@ export class Gateway {
 
   /** Drops what is still open and frees the address. */
   async stop(): Promise<void> {
-    this.#certificateWatch?.stop();
+    this.#certificate?.stop();
     await this.#options.transport.stop();
     this.#stopTicking?.();
     for (const tenant of this.#tenants.values()) tenant.dispatcher.stop();
@@ -267,37 +261,6 @@ export class Gateway {
       roomUsers: rooms.userCount,
       timers: this.#house.wheel.size,
     };
-  }
-
-  #watchCertificate(files: NonNullable<Config["gateway"]["tls"]>, current: Certificate): CertificateWatch {
-    const { transport, log, clock } = this.#options;
-    const metrics = this.#certificate!;
-    const refuse = (reason: string) => {
-      metrics.refused++;
-      log.error("new certificate refused, the one in use stays", {
-        reason,
-        expires: isoTime(metrics.expiresMs),
-      });
-    };
-    return new CertificateWatch({
-      files,
-      current,
-      read: (path) => readFile(path),
-      every: clock.every,
-      unixMs: clock.unixMs,
-      renewed: (certificate, warnings) => {
-        try {
-          transport.renewTls(certificate);
-        } catch (error) {
-          return refuse(error instanceof Error ? error.message : String(error));
-        }
-        metrics.renewed++;
-        metrics.expiresMs = certificate.expiresMs;
-        log.info("certificate renewed", describeCertificate(certificate));
-        if (warnings.length > 0) log.warn(describeFindings(warnings));
-      },
-      refused: (failures) => refuse(describeFindings(failures)),
-    });
   }
 
   #addTenant(config: TenantConfig): void {
@@ -393,7 +356,7 @@ export class Gateway {
       loopLag: () => this.#loopLag,
       heldBytes: () => this.#house.flusher.heldBytes,
       limiterEntries: () => this.#limiter.size,
-      certificate: this.#certificate,
+      certificate: this.#certificate?.metrics ?? null,
     });
   }
 

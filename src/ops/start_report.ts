@@ -1,6 +1,5 @@
 // What the log says when the gateway starts: what it serves, and what the transport cannot do for it.
 
-import type { Certificate } from "../config/certificate.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";
 import type { LogFields } from "../log.ts";
 
@@ -42,16 +41,6 @@ export function describeFixed({ gateway }: Config, fixed: FixedLimits): string[]
       : `where it is ${value} and cannot be changed`;
     return [`gateway.${key} is ${wish}, but has no effect on this transport, ${holds}`];
   });
-}
-
-/** A certificate, as the log names it. */
-export function describeCertificate({ names, expiresMs, fingerprint }: Certificate): LogFields {
-  return { names, expires: isoTime(expiresMs), fingerprint };
-}
-
-/** A Unix time in milliseconds, in words. */
-export function isoTime(ms: number): string {
-  return new Date(ms).toISOString();
 }
 
 /** What a transport cannot do, or null. */
