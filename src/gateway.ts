@@ -14,25 +14,21 @@ import { TenantAuth } from "./admission/tenant_auth.ts";
 import { DEV_AUTH, verifierFor } from "./admission/verifiers.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
-import type { Config, GatewayConfig, HotServiceConfig, TenantConfig } from "./config/schema.ts";
+import type { Config, GatewayConfig, TenantConfig } from "./config/schema.ts";
 import type { Log } from "./log.ts";
 import { Durations, Exporter, TenantMetrics } from "./metrics.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { TenantPolicy } from "./policy/policy.ts";
 import { CLOSE } from "./protocol/codes.ts";
-import { LANE, LANE_NAMES } from "./protocol/frame.ts";
+import { LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
 import { presence } from "./room/presence.ts";
 import { Fanout } from "./room/fanout.ts";
 import { Rooms } from "./room/rooms.ts";
-import { ChatService } from "./service/chat.ts";
+import { builtInExt, builtInHot } from "./service/built_in.ts";
 import { Dispatcher } from "./service/dispatcher.ts";
-import { EchoService } from "./service/echo.ts";
-import { RelayService } from "./service/relay.ts";
-import { RoomService } from "./service/room.ts";
-import type { Every, ExtService, HotService } from "./service/service.ts";
-import { StateService } from "./service/state.ts";
+import type { Every, ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
 import { Intake } from "./session/intake.ts";
 import type { OutboxLimits } from "./session/outbox.ts";
@@ -295,7 +291,9 @@ export class Gateway {
     rooms.watch(presence);
     const { sessions } = config.policy;
     const policy = new TenantPolicy(config);
-    const dispatcher = new Dispatcher(this.#extServices(config), this.#hotServices(config, rooms));
+    const ext = new Map([...this.#options.services, ...builtInExt(config.services)]);
+    const { every } = this.#options.clock;
+    const dispatcher = new Dispatcher(ext, builtInHot(config.hot_services, rooms, every));
     const { log, now, unixMs } = this.#house;
     const maxPending = limits.max_pending_per_session;
     return {
@@ -315,30 +313,6 @@ export class Gateway {
       outbox: outboxLimits(config, this.#options.config.gateway),
       house: this.#house,
     };
-  }
-
-  #extServices(config: TenantConfig): Map<string, ExtService> {
-    const services = new Map<string, ExtService>(this.#options.services);
-    services.set("room", new RoomService());
-    for (const { svc } of config.services) services.set(svc, new ChatService(svc));
-    return services;
-  }
-
-  #hotServices(config: TenantConfig, rooms: Rooms): Map<number, HotService> {
-    const services = new Map<number, HotService>();
-    for (const service of config.hot_services) services.set(service.id, this.#hotService(service, rooms));
-    return services;
-  }
-
-  #hotService(config: HotServiceConfig, rooms: Rooms): HotService {
-    switch (config.kind) {
-      case "echo":
-        return new EchoService(LANE[config.lane]);
-      case "relay":
-        return new RelayService(LANE[config.lane]);
-      case "state":
-        return new StateService(rooms, config.tick_ms, this.#options.clock.every);
-    }
   }
 
   #exporter(): Exporter {

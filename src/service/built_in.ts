@@ -1,0 +1,38 @@
+// The services that the gateway brings along, made from what a tenant's configuration names.
+
+import { LANE } from "../protocol/frame.ts";
+import type { Rooms } from "../room/rooms.ts";
+import { ChatService } from "./chat.ts";
+import { EchoService } from "./echo.ts";
+import { RelayService } from "./relay.ts";
+import { RoomService } from "./room.ts";
+import type { Every, ExtService, HotService } from "./service.ts";
+import { StateService } from "./state.ts";
+
+/** A hot service as the configuration has it. */
+export type HotSpec =
+  | { readonly id: number; readonly kind: "echo" | "relay"; readonly lane: "lossy" | "latest" }
+  | { readonly id: number; readonly kind: "state"; readonly tick_ms: number };
+
+/** `room`, and `chat` under each of these names. */
+export function builtInExt(chats: readonly { readonly svc: string }[]): Map<string, ExtService> {
+  const services = new Map<string, ExtService>([["room", new RoomService()]]);
+  for (const { svc } of chats) services.set(svc, new ChatService(svc));
+  return services;
+}
+
+/** Hot services by id. */
+export function builtInHot(specs: readonly HotSpec[], rooms: Rooms, every: Every): Map<number, HotService> {
+  return new Map(specs.map((spec) => [spec.id, hotService(spec, rooms, every)]));
+}
+
+function hotService(spec: HotSpec, rooms: Rooms, every: Every): HotService {
+  switch (spec.kind) {
+    case "echo":
+      return new EchoService(LANE[spec.lane]);
+    case "relay":
+      return new RelayService(LANE[spec.lane]);
+    case "state":
+      return new StateService(rooms, spec.tick_ms, every);
+  }
+}
