@@ -40,7 +40,12 @@ const LANES = ["control", "reliable", "lossy"];
 
 function view(tenants: Record<string, TenantMetrics>, more: Partial<GatewayView> = {}): GatewayView {
   return {
-    tenants: Object.entries(tenants).map(([id, metrics]) => ({ id, metrics, rooms: () => 3 })),
+    tenants: Object.entries(tenants).map(([id, metrics]) => ({
+      id,
+      metrics,
+      rooms: () => 3,
+      pending: () => 2,
+    })),
     strayRejections: new Counts(),
     laneNames: LANES,
     build: { version: "1.2.3", commit: "abc", runtime: "bun 1" },
@@ -48,6 +53,7 @@ function view(tenants: Record<string, TenantMetrics>, more: Partial<GatewayView>
     loopLag: () => new Durations(),
     heldBytes: () => 7,
     limiterEntries: () => 5,
+    certificate: null,
     ...more,
   };
 }
@@ -69,6 +75,7 @@ test("Every metric that operators know has its name, its type and its labels", a
   const metrics = new TenantMetrics(LANES), stray = new Counts();
   metrics.upgrades.add({ status: "ok" });
   metrics.handshakeRejections.add({ reason: "bad_ticket" });
+  metrics.tickets.add({ way: "header", outcome: "ok" });
   metrics.denied.add({ lane: "hot", decision: "drop", reason: "tenant_rate" });
   metrics.drops.add(2, "full", 1, 10);
   metrics.closes.add({ name: "kicked" });
@@ -92,6 +99,8 @@ test("Every metric that operators know has its name, its type and its labels", a
     messages_out_total: ["counter", "lane,tenant"],
     bytes_out_total: ["counter", "lane,tenant"],
     rooms_active: ["gauge", "tenant"],
+    pending_links: ["gauge", "tenant"],
+    tickets_total: ["counter", "outcome,tenant,way"],
     dispatch_duration_seconds: ["histogram", ""],
     event_loop_lag_seconds: ["histogram", ""],
     draining: ["gauge", ""],

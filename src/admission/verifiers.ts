@@ -10,8 +10,8 @@ import { JwtVerifier } from "./jwt.ts";
 import { DevVerifier, StaticVerifier } from "./ticket.ts";
 import type { Verifier } from "./verifier.ts";
 
-/** What a tenant without `auth` has under `--dev`. */
-export const DEV_AUTH: AuthConfig = authSchema.parse({ mode: "dev" });
+/** What a tenant without `auth` has under `--dev`; nobody guesses there, so nobody waits. */
+export const DEV_AUTH: AuthConfig = authSchema.parse({ mode: "dev", failure_delay_ms: 0 });
 
 export interface VerifierOptions {
   readonly tenant: string;

@@ -10,6 +10,7 @@ const CONFIG = {
   per_ip_rps: 10,
   per_ip_burst: 5,
   max_ip_entries: 100,
+  failed_auth_cost: 5,
 };
 const limiter = (more: Partial<typeof CONFIG> = {}) => new HandshakeLimiter({ ...CONFIG, ...more });
 /** Handshakes that are taken one after the other. */
@@ -69,6 +70,37 @@ test("Disabled, it takes everything and remembers nothing", () => {
   const l = limiter({ enabled: false, global_burst: 1 });
   assert.equal(count(() => l.take("a", 0)), 1000);
   assert.equal(l.size, 0);
+});
+
+test("A bad ticket takes further handshakes of its address, and of nobody else", () => {
+  const l = limiter({ per_ip_rps: 1, per_ip_burst: 20, failed_auth_cost: 5 });
+  assert.equal(l.take("a", 0), null);
+  assert.equal(l.take("b", 0), null);
+  l.charge("a", 0);
+  assert.equal(count(() => l.take("a", 0)), 14);
+  assert.equal(count(() => l.take("b", 0)), 19);
+});
+
+test("However many tickets fail at once, an address owes one failure's worth at most", () => {
+  const l = limiter({ per_ip_rps: 1, per_ip_burst: 20, failed_auth_cost: 5 });
+  assert.equal(count(() => l.take("a", 0)), 20);
+  for (let i = 0; i < 20; i++) l.charge("a", 0);
+  assert.deepEqual(l.take("a", 0), { reason: "address_rate", waitMs: 6000 });
+  assert.equal(l.take("a", 6000), null);
+});
+
+test("Bad tickets make nobody remembered, and cost nothing where nothing is limited", () => {
+  const l = limiter();
+  l.charge("a", 0);
+  assert.equal(l.size, 0);
+  const off = limiter({ enabled: false });
+  assert.equal(off.take("a", 0), null);
+  off.charge("a", 0);
+  assert.equal(off.size, 0);
+  const free = limiter({ failed_auth_cost: 0 });
+  assert.equal(free.take("a", 0), null);
+  free.charge("a", 0);
+  assert.equal(count(() => free.take("a", 0)), 4);
 });
 
 test("It decides as two lists of the times of all past handshakes do", () => {

@@ -1,7 +1,21 @@
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
-import { devUser, findTicket } from "../../src/admission/ticket.ts";
+import { DevVerifier, findTicket as find, StaticVerifier } from "../../src/admission/ticket.ts";
+import type { Bearer } from "../../src/admission/verifier.ts";
+
+const findTicket = (...of: Parameters<typeof find>) => find(...of)?.ticket ?? null;
+const bearer = (ticket: string | null): Bearer => ({
+  ticket,
+  address: "",
+  origin: null,
+  headers: {},
+  renews: null,
+});
+const devUser = (ticket: string) => {
+  const verdict = new DevVerifier().verify(bearer(ticket));
+  return verdict.ok ? verdict.user : null;
+};
 
 const query = (text = "") => new URLSearchParams(text);
 const offer = (ticket: string) => `wsprism.ticket.${Buffer.from(ticket).toString("base64url")}`;
@@ -12,6 +26,12 @@ test("A ticket is taken from the header, else from a subprotocol, else from the 
   assert.equal(findTicket(null, offered, inQuery), "s");
   assert.equal(findTicket(null, ["wsprism.v1"], inQuery), "q");
   assert.equal(findTicket(null, [], query()), null);
+});
+
+test("Where a ticket was found is known, for metrics and for tenants that take none from the query", () => {
+  assert.equal(find("Bearer h", [], query())?.way, "header");
+  assert.equal(find(null, [offer("s")], query())?.way, "subprotocol");
+  assert.equal(find(null, [], query("ticket=q"))?.way, "query");
 });
 
 test("The header is read in any case and with any number of spaces, and another scheme is none", () => {
@@ -73,4 +93,27 @@ test("A dev ticket names its user, and only then", () => {
     "dev:\u001b[31m",
   );
   for (const ticket of bad) assert.equal(devUser(ticket), null, JSON.stringify(ticket.slice(0, 20)));
+});
+
+test("A fixed ticket is its user's, and anything like it is nobody's", () => {
+  const tickets = Array.from({ length: 500 }, (_, i) => ({ ticket: `ticket-of-bot-${i}`, user: `bot-${i}` }));
+  const verifier = new StaticVerifier({ tickets });
+  const user = (ticket: string | null) => {
+    const verdict = verifier.verify(bearer(ticket));
+    return verdict.ok ? verdict.user : verdict.reason;
+  };
+  for (const { ticket, user: expected } of tickets) assert.equal(user(ticket), expected);
+  for (
+    const bad of [
+      null,
+      "",
+      "ticket-of-bot",
+      "ticket-of-bot-500",
+      "Ticket-of-bot-1",
+      "ticket-of-bot-1 ",
+      "\u0000",
+    ]
+  ) {
+    assert.equal(user(bad), "bad_ticket");
+  }
 });
