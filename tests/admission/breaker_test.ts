@@ -1,0 +1,88 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { Breaker } from "../../src/admission/breaker.ts";
+import { Delay } from "../../src/admission/delay.ts";
+import { Retry } from "../../src/admission/retry.ts";
+import { TimerWheel } from "../../src/session/timer_wheel.ts";
+
+function breaker() {
+  const clock = { ms: 0 };
+  return { clock, breaker: new Breaker(() => clock.ms) };
+}
+
+test("A breaker opens at the fifth failure in a row, and a success in between counts anew", () => {
+  const { breaker: b } = breaker();
+  for (let i = 0; i < 4; i++) assert.equal(b.failed(), false);
+  b.succeeded();
+  for (let i = 0; i < 4; i++) assert.equal(b.failed(), false);
+  assert.equal(b.enter(), 0);
+  assert.ok(b.isClosed);
+  assert.equal(b.failed(), true, "it tells, once");
+  assert.ok(!b.isClosed);
+  assert.equal(b.enter(), 1000);
+});
+
+test("After its time one may try, the others wait for it, and its success closes it", () => {
+  const { clock, breaker: b } = breaker();
+  for (let i = 0; i < 5; i++) b.failed();
+  clock.ms = 999;
+  assert.equal(b.enter(), 1);
+  clock.ms = 1000;
+  assert.equal(b.enter(), 0);
+  assert.equal(b.enter(), 1000);
+  b.succeeded();
+  assert.ok(b.isClosed);
+  assert.equal(b.enter(), 0);
+});
+
+test("Each failed try doubles the wait up to half a minute, and stragglers from before change nothing", () => {
+  const { clock, breaker: b } = breaker();
+  for (let i = 0; i < 5; i++) b.failed();
+  assert.equal(b.failed(), false, "it was under way when the breaker opened");
+  const waits: number[] = [];
+  for (let i = 0; i < 7; i++) {
+    const wait = b.enter();
+    waits.push(wait);
+    clock.ms += wait;
+    assert.equal(b.enter(), 0);
+    assert.equal(b.failed(), false);
+  }
+  assert.deepEqual(waits, [1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+});
+
+test("An answer waits as long as it is told to, and above the bound not at all", async () => {
+  const clock = { ms: 1000 };
+  const wheel = new TimerWheel(() => clock.ms);
+  const delay = new Delay(wheel, 2);
+  assert.equal(delay.after(0, "now"), "now");
+  const told: string[] = [];
+  for (const name of ["a", "b"]) {
+    void Promise.resolve(delay.after(500, name)).then((value) => told.push(value));
+  }
+  assert.equal(delay.waiting, 2);
+  assert.equal(delay.after(500, "c"), "c", "no room to wait");
+  clock.ms += 400;
+  wheel.advance();
+  await Promise.resolve();
+  assert.deepEqual(told, []);
+  clock.ms += 200;
+  wheel.advance();
+  await Promise.resolve();
+  assert.deepEqual(told.sort(), ["a", "b"]);
+  assert.equal(delay.waiting, 0);
+  assert.ok(delay.after(500, "d") instanceof Promise);
+});
+
+test("A time to come back is never below the wait, and spread over as much again or the spread", () => {
+  const after = (random: number, waitMs: number, spreadMs: number) =>
+    new Retry(() => random).after(waitMs, spreadMs);
+  assert.deepEqual([after(0, 300.2, 1000), after(0.5, 300, 1000), after(0.999999, 300, 1000)], [
+    301,
+    800,
+    1300,
+  ]);
+  assert.deepEqual([after(0, 9000, 1000), after(0.5, 9000, 1000)], [9000, 13_500]);
+  const retry = new Retry(Math.random);
+  const times = new Set(Array.from({ length: 1000 }, () => retry.after(0, 5000)));
+  assert.ok(times.size > 500, "a thousand clients do not come back together");
+});
