@@ -128,3 +128,17 @@ test("Any header at all is read without a throw, and what comes out is an addres
     { numRuns: 2000 },
   );
 });
+
+test("Limits count IPv6 addresses by their first 64 bits, however they are written, and others by themselves", () => {
+  const finder = new AddressFinder([], "x-forwarded-for");
+  const cases: [address: string, group: string][] = [
+    ["2001:db8::1", "2001:db8:0:0::/64"],
+    ["2001:DB8:0:0:1:2:3:4", "2001:db8:0:0::/64"],
+    ["2001:db8:0:1::", "2001:db8:0:1::/64"],
+    ["::1", "0:0:0:0::/64"],
+    ["192.0.2.1", "192.0.2.1"],
+    ["", ""],
+    ["no:address", "no:address"],
+  ];
+  for (const [address, group] of cases) assert.equal(finder.group(address), group, address);
+});

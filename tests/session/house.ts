@@ -185,7 +185,7 @@ export interface HouseOptions {
   readonly dev?: boolean;
 }
 
-const OPEN_POLICY =
+export const OPEN_POLICY =
   'policy: { ext_allowlist: ["room:*", "chat:*", "slow:*", "other:*", "t:*"], hot_allowlist: ["1:*", "2:*", "3:*"], ' +
   "rate_limit_rps: 1000000, rate_limit_burst: 1000000 }";
 
@@ -237,6 +237,28 @@ export class House {
     });
     if (answer instanceof Promise) assert.fail("answered later");
     return answer;
+  }
+
+  /** Knocks at a door that may answer later. */
+  async knock(
+    query: string,
+    headers: Readonly<Record<string, string>> = {},
+    remoteAddress = "192.0.2.1",
+  ): Promise<UpgradeAnswer> {
+    assert.ok(this.transport.door, "not started");
+    const header = (name: string) => headers[name] ?? null;
+    return await this.transport.door.upgrade({ target: `/v1/ws?${query}`, remoteAddress, header });
+  }
+
+  /** Connects with a ticket of any kind; what the gateway says first has not been read. */
+  async enter(ticket: string | null, query = "tenant=acme", address = "192.0.2.1"): Promise<Client> {
+    const headers: Record<string, string> = ticket === null ? {} : { authorization: `Bearer ${ticket}` };
+    const answer = await this.knock(query, headers, address);
+    if (!("accept" in answer)) assert.fail(answer.refuse.body);
+    const client = new Client(this, answer.accept, address);
+    answer.accept.open(client.link);
+    this.turn();
+    return client;
   }
 
   /** Connects a user; the greeting has been read. */
@@ -315,6 +337,15 @@ export class Client {
   /** The peer answers our close, or goes on its own. */
   gone(code = 1006): void {
     this.handler.close(code, "");
+  }
+}
+
+/** Lets what runs on other threads come back, the verifying of tickets for one. */
+export async function elsewhere(done: () => boolean): Promise<void> {
+  const since = performance.now();
+  while (!done()) {
+    assert.ok(performance.now() - since < 4000, "it has not come back");
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
 
