@@ -351,6 +351,8 @@ export class Outbox {
     if (this.#control !== null && this.#control.size > 0) {
       count = this.#gather(LANE.control, this.#control, count);
       if (this.#control.size > 0) return count;
+      // An idle session has had its greeting here and needs no queue any more.
+      this.#control = null;
     }
     if (this.#reliable !== null && this.#reliable.size > 0) {
       count = this.#gather(LANE.reliable, this.#reliable, count);
