@@ -33,6 +33,9 @@ export interface OutEnvelope {
   readonly trace_id?: string;
 }
 
+/** Says that nothing is known of the frame before (see `Frame.stamp`). */
+export const UNNUMBERED = -1;
+
 /** One WebSocket message, never empty: text on the ext lane, bytes on the hot lane. */
 export class Frame {
   readonly payload: string | Uint8Array;
@@ -41,6 +44,12 @@ export class Frame {
   readonly lane: Lane;
   /** On the latest lane: what this frame is the newest state of. */
   readonly key: number;
+  /**
+   * On the latest lane, where its service numbers its frames: this one's number, above 0, and that of the frame with
+   * the same key before it, 0 for none. Both are `UNNUMBERED` elsewhere.
+   */
+  stamp = UNNUMBERED;
+  stampBefore = UNNUMBERED;
   /** A transport's scratch: its server frame, built once. */
   wire: Uint8Array | null = null;
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */

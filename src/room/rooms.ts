@@ -159,6 +159,7 @@ export class Rooms {
   readonly #watchers: RoomWatcher[] = [];
   readonly #fanout: Fanout;
   #lastId = 0;
+  #lastStamp = 0;
 
   constructor(limits: RoomLimits, fanout: Fanout) {
     this.#limits = limits;
@@ -167,6 +168,11 @@ export class Rooms {
 
   get size(): number {
     return this.#rooms.size;
+  }
+
+  /** A number above all those given before: the order of numbered frames (see `Frame.stamp`). */
+  nextStamp(): number {
+    return ++this.#lastStamp;
   }
 
   /** Users that are in any room. */

@@ -12,6 +12,8 @@ import { conflationKey, type Context, type Every, type HotService } from "./serv
 interface Cell {
   readonly sender: Subscriber;
   frame: Frame;
+  /** Of the frame that was sent last, 0 for none. */
+  sentStamp: number;
   /** Waiting for the next tick. */
   changed: boolean;
 }
@@ -26,6 +28,7 @@ interface RoomState {
 }
 
 export class StateService implements HotService, RoomWatcher {
+  readonly #rooms: Rooms;
   readonly #tickMs: number;
   readonly #every: Every;
   readonly #states = new Map<Room, RoomState>();
@@ -34,6 +37,7 @@ export class StateService implements HotService, RoomWatcher {
 
   /** @param tickMs milliseconds between two rounds of changes */
   constructor(rooms: Rooms, tickMs: number, every: Every) {
+    this.#rooms = rooms;
     this.#tickMs = tickMs;
     this.#every = every;
     rooms.watch(this);
@@ -50,7 +54,7 @@ export class StateService implements HotService, RoomWatcher {
     const latest = hotFrame(withSender(frame, active.member), LANE.latest, conflationKey(active, frame));
     let cell = cells.get(opcode);
     if (cell === undefined) {
-      cells.set(opcode, cell = { sender: active.subscriber, frame: latest, changed: false });
+      cells.set(opcode, cell = { sender: active.subscriber, frame: latest, sentStamp: 0, changed: false });
     }
     cell.frame = latest;
     if (!cell.changed) this.#mark(state, cell);
@@ -117,6 +121,8 @@ export class StateService implements HotService, RoomWatcher {
       state.queued = false;
       for (const cell of changed) {
         cell.changed = false;
+        cell.frame.stampBefore = cell.sentStamp;
+        cell.frame.stamp = cell.sentStamp = this.#rooms.nextStamp();
         // A room with too much to deliver already gets it with the next tick, or what is the latest by then.
         if (!state.room.publish(cell.frame, cell.sender)) this.#mark(state, cell);
       }

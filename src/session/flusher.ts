@@ -7,7 +7,8 @@ import type { Frame } from "../protocol/frame.ts";
 
 /** What the flusher sees of an outbox. */
 export interface Flushable {
-  flush(): void;
+  /** @returns its share of a turn's work: 1 for what a write costs */
+  flush(): number;
   /** Called every 100 ms or so while watched. MAY end its session. */
   look(now: number): void;
   /** Bytes that wait for its full socket. */
@@ -104,8 +105,10 @@ export class Flusher {
     const { maxHeldBytes } = this.#options;
     if (maxHeldBytes > 0 && this.#heldBytes > maxHeldBytes) this.#shed(maxHeldBytes * SHED_TO);
     // What a flush makes dirty waits for the next turn, behind all that waits already.
-    const end = Math.min(this.#dirty.length, this.#head + TURN_FLUSHES_MAX);
-    while (this.#head < end) this.#dirty[this.#head++]!.flush();
+    const end = this.#dirty.length;
+    for (let left = TURN_FLUSHES_MAX; this.#head < end && left > 0;) {
+      left -= this.#dirty[this.#head++]!.flush();
+    }
     if (this.#head === this.#dirty.length) {
       if (this.#head > TURN_FLUSHES_MAX) this.#dirty = [];
       else this.#dirty.length = 0;

@@ -1,7 +1,7 @@
 // The queues behind an outbox: frames in order, with their bytes counted. Pure bookkeeping, no clock and no
 // socket, so that what is delivered and what is dropped follows from the calls alone.
 
-import { Frame, LANE } from "../protocol/frame.ts";
+import { Frame, LANE, UNNUMBERED } from "../protocol/frame.ts";
 
 /** Above this many frames, a list that was emptied is given back instead of kept. */
 const KEEP_MAX = 64;
@@ -84,9 +84,18 @@ export class LatestQueue extends LaneQueue {
   #base = 0;
   /** Place of each key, made when scanning would take longer. */
   #places: Map<number, number> | null = null;
+  /** No queued frame has a lower stamp than the one, or a higher one than the other. */
+  #oldestStamp = UNNUMBERED;
+  #newestStamp = UNNUMBERED;
 
   override push(frame: Frame, now: number): boolean {
-    const index = this.#find(frame.key);
+    const { stamp, stampBefore } = frame;
+    if (this.size === 0) this.#oldestStamp = this.#newestStamp = UNNUMBERED;
+    // Numbered frames say by themselves whether one with their key can be here. In a tick of state, none is.
+    const isNew = stamp > this.#newestStamp && stampBefore < this.#oldestStamp;
+    const index = isNew ? -1 : this.#find(frame.key);
+    if (this.size === 0 || stamp < this.#oldestStamp) this.#oldestStamp = stamp;
+    if (stamp > this.#newestStamp) this.#newestStamp = stamp;
     if (index >= 0) {
       this.bytes += frame.bytes - this.frames[index]!.bytes;
       this.frames[index] = frame;

@@ -17,6 +17,9 @@ export const WRITE_BYTES_MAX = 65_536;
 /** A session writes this much in one turn at most; then the others have theirs. */
 const TURN_BYTES_MAX = 262_144;
 
+/** What ending a session costs, in writes: a crowd that is too slow at once ends over several turns. */
+const END_COST = 32;
+
 /** A tenant's bounds per session, and how its sockets are fed. */
 export interface OutboxLimits {
   /** Of the reliable lane, what waits in the socket's buffer included; of the control lane as well. */
@@ -125,20 +128,22 @@ export class Outbox {
     else if (!this.#dirty) this.#markDirty();
   }
 
-  /** Writes what waits, lane by lane, as far as the socket takes it. */
-  flush(): void {
+  /** Writes what waits, lane by lane, as far as the socket takes it. @returns see `Flushable.flush` */
+  flush(): number {
     this.#dirty = false;
-    if (this.#closed) return;
-    if (this.#overflowed) return this.#giveUp("full");
-    if (this.#blocked) return;
-    if (this.#gaps !== null) this.#tellGaps(this.#gaps);
+    if (this.#closed || this.#blocked && !this.#overflowed) return 0;
+    if (!this.#overflowed && this.#gaps !== null) this.#tellGaps(this.#gaps);
     // Telling of a gap can be what is too much.
-    if (this.#overflowed) return this.#giveUp("full");
+    if (this.#overflowed) {
+      this.#giveUp("full");
+      return END_COST;
+    }
     if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
-    if (this.#blocked || this.#closed) return;
+    if (this.#blocked || this.#closed) return 1;
     if (this.bytes > 0 && !this.#dirty) this.#markDirty();
     // What this very flush found too old is told of at the next look.
     if (this.#gaps?.waits) this.#flusher.watch(this);
+    return 1;
   }
 
   /** The socket has taken all it was given. */
@@ -206,11 +211,8 @@ export class Outbox {
     if (this.#reliable !== null) this.#dropAll(LANE.reliable, this.#reliable, "closed");
     if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "closed");
     if (this.#lossy !== null) this.#dropAll(LANE.lossy, this.#lossy, "closed");
-    this.#control =
-      this.#reliable =
-      this.#latest =
-      this.#lossy =
-        null;
+    this.#control = this.#reliable = null;
+    this.#latest = this.#lossy = null;
   }
 
   #giveUp(cause: SlowCause): void {
@@ -351,6 +353,8 @@ export class Outbox {
     if (this.#control !== null && this.#control.size > 0) {
       count = this.#gather(LANE.control, this.#control, count);
       if (this.#control.size > 0) return count;
+      // An idle session has had its greeting here and needs no queue any more.
+      this.#control = null;
     }
     if (this.#reliable !== null && this.#reliable.size > 0) {
       count = this.#gather(LANE.reliable, this.#reliable, count);
@@ -367,11 +371,8 @@ export class Outbox {
   /** Moves frames of a lane to the batch, as far as one write goes. @returns the batch's new length */
   #gather(lane: Lane, queue: LaneQueue, count: number): number {
     const { batch } = this.#flusher;
-    const maxAgeMs = lane === LANE.latest
-      ? this.#limits.latestAgeMs
-      : lane === LANE.lossy
-      ? this.#limits.lossyAgeMs
-      : 0;
+    const { latestAgeMs, lossyAgeMs } = this.#limits;
+    const maxAgeMs = lane < LANE.latest ? 0 : lane === LANE.latest ? latestAgeMs : lossyAgeMs;
     const oldest = maxAgeMs > 0 ? this.#flusher.now() - maxAgeMs : 0;
     const from = count;
     let bytes = this.#flusher.batchBytes, stale = 0, staleBytes = 0;

@@ -46,9 +46,10 @@ class Noted implements Flushable {
   constructor(onFlush: () => void = () => {}) {
     this.onFlush = onFlush;
   }
-  flush(): void {
+  flush(): number {
     this.flushes++;
     this.onFlush();
+    return 1;
   }
   look(now: number): void {
     this.looks.push(now);

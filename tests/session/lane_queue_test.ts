@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Frame, hotFrame, LANE } from "../../src/protocol/frame.ts";
+import { Frame, hotFrame, LANE } from "../../src/protocol/frame.ts";
 import { LaneQueue, LatestQueue } from "../../src/session/lane_queue.ts";
 
 /** One frame that waits in a model. */
@@ -177,4 +177,46 @@ test("A lane that was long gives its list back when it is empty, a short one kee
   while (queue.size > 0) queue.shift();
   assert.notEqual(queue.frames, list);
   assert.deepEqual([queue.frames.length, queue.times?.length, queue.head, queue.bytes], [0, 0, 0, 0]);
+});
+
+test("Frames that are numbered are conflated as those that are not, in whatever order they come", () => {
+  const op = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ publish: fc.nat(30) }) },
+    { weight: 2, arbitrary: fc.record({ shift: fc.integer({ min: 1, max: 40 }) }) },
+    { weight: 1, arbitrary: fc.record({ replay: fc.array(fc.nat(30), { maxLength: 12 }) }) },
+    { weight: 1, arbitrary: fc.record({ unnumbered: fc.nat(5) }) },
+  );
+  fc.assert(
+    fc.property(fc.array(op, { maxLength: 200, size: "max" }), (ops) => {
+      const queue = new LatestQueue(false);
+      let naive: Frame[] = [];
+      let stamps = 0;
+      const newest = new Map<number, Frame>();
+      const push = (frame: Frame) => {
+        const at = naive.findIndex(({ key }) => key === frame.key);
+        assert.equal(queue.push(frame, 0), at >= 0);
+        if (at >= 0) naive[at] = frame;
+        else naive.push(frame);
+      };
+      for (const each of ops) {
+        if ("publish" in each) {
+          const frame = new Frame(new Uint8Array(3), LANE.latest, each.publish);
+          frame.stampBefore = newest.get(each.publish)?.stamp ?? 0;
+          frame.stamp = ++stamps;
+          newest.set(each.publish, frame);
+          push(frame);
+        } else if ("replay" in each) {
+          // As to a member that joins: what is the newest, in no particular order.
+          for (const key of each.replay) if (newest.has(key)) push(newest.get(key)!);
+        } else if ("unnumbered" in each) {
+          push(new Frame(new Uint8Array(3), LANE.latest, 1000 + each.unnumbered));
+        } else {
+          for (let i = 0; i < each.shift && queue.size > 0; i++) assert.equal(queue.shift(), naive.shift());
+        }
+        assert.equal(queue.size, naive.length);
+      }
+      while (queue.size > 0) assert.equal(queue.shift(), naive.shift());
+    }),
+    { numRuns: 300 },
+  );
 });

@@ -45,3 +45,27 @@ test("A peer that never answers our close is dropped after five seconds, and the
   house.clock.advance(300);
   assert.deepEqual(house.census(), NOTHING);
 });
+
+test("A crowd that is too slow at once ends over several turns, and others are served in between", async () => {
+  const policy =
+    'policy: { ext_allowlist: ["room:*", "chat:*"], rate_limit_rps: 100000, rate_limit_burst: 100000 }';
+  const tenant = [policy, "delivery: { reliable: { max_messages: 10 } }"];
+  const house = await new House({ gateway: "socket_watermark_bytes: 1024", tenant }).start();
+  const crowd = Array.from({ length: 100 }, (_, i) => house.connect(`slow ${i}`));
+  const [ann, bob] = [house.connect("ann"), house.connect("bob")];
+  for (const client of [...crowd, ann, bob]) client.join("a");
+  for (const client of crowd) client.link.room = 0;
+  const say = () => ann.tell("chat", "send", { room: "a", data: { msg: "x".repeat(2000) } });
+  say();
+  house.turn();
+  for (let i = 0; i < 11; i++) say();
+  const ended = () => crowd.filter(({ link }) => link.closed !== null).length;
+  const counts: number[] = [];
+  while (ended() < crowd.length && counts.length < 20) {
+    house.turn();
+    counts.push(ended());
+  }
+  assert.deepEqual(counts, [32, 64, 96, 100]);
+  house.turn();
+  assert.equal(bob.link.read().filter((message) => (message as { type?: string }).type === "msg").length, 12);
+});
