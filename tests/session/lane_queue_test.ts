@@ -189,7 +189,7 @@ test("Frames that are numbered are conflated as those that are not, in whatever 
   fc.assert(
     fc.property(fc.array(op, { maxLength: 200, size: "max" }), (ops) => {
       const queue = new LatestQueue(false);
-      let naive: Frame[] = [];
+      const naive: Frame[] = [];
       let stamps = 0;
       const newest = new Map<number, Frame>();
       const push = (frame: Frame) => {
