@@ -175,8 +175,9 @@ class DenoTransport implements Transport {
     const { idleTimeoutMs, maxMessageBytes } = this.#options;
     const { socket, response } = Deno.upgradeWebSocket(request, {
       idleTimeout: Math.ceil(idleTimeoutMs / 1000),
-      ...(verdict.protocol === null ? {} : { protocol: verdict.protocol }),
     });
+    // Not as its option `protocol`, which Deno 2.9 does not find in a list that has no spaces after its commas.
+    if (verdict.protocol !== null) response.headers.set("sec-websocket-protocol", verdict.protocol);
     new DenoLink(socket, verdict.accept, { remoteAddress, transport: this, maxMessageBytes });
     return response;
   }
