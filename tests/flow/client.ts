@@ -34,6 +34,10 @@ export interface ClientOptions {
   /** The dev user; a new one when absent. */
   readonly user?: string;
   readonly sid?: string;
+  /** In the place of the dev ticket; null for none. */
+  readonly ticket?: string | null;
+  /** Subprotocols to offer. */
+  readonly offer?: readonly string[];
   readonly kind?: Kind;
   /** Speaks CBOR on the ext lane. */
   readonly cbor?: boolean;
@@ -63,8 +67,12 @@ let pings = 0;
 
 /** Where a client connects. */
 export function target(options: ClientOptions = {}): string {
-  const { tenant = "acme", user = `user-${++users}`, sid } = options;
-  const query = new URLSearchParams({ tenant, ticket: `dev:${user}`, ...(sid === undefined ? {} : { sid }) });
+  const { tenant = "acme", user = `user-${++users}`, sid, ticket = `dev:${user}` } = options;
+  const query = new URLSearchParams({
+    tenant,
+    ...(ticket === null ? {} : { ticket }),
+    ...(sid === undefined ? {} : { sid }),
+  });
   return `/v1/ws?${query}`;
 }
 
@@ -91,7 +99,7 @@ export class Client {
   static async connect(gateway: GatewayProcess, options: ClientOptions = {}): Promise<Client> {
     const url = `${gateway.origin.replace("http", "ws")}${target(options)}`;
     const { kind = "ws", cbor = false, headers = {} } = options;
-    const protocols = cbor ? [CBOR] : [];
+    const protocols = [...(options.offer ?? (cbor ? [CBOR] : []))];
     const trust = gateway.ca === null ? {} : { ca: gateway.ca };
     const socket = kind === "own"
       ? new WebSocket(url, protocols)

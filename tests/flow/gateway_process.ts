@@ -41,6 +41,8 @@ export interface StartOptions {
   /** Further arguments of `start`, after --config, --dev and --log-format. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether it is started with --dev; true when absent. */
+  readonly dev?: boolean;
   /** Lines on stderr that are no fault. */
   readonly mayComplain?: boolean;
   /** Files beside the configuration, by name. */
@@ -92,15 +94,20 @@ function commandOf(folder: string): readonly string[] {
 
 function launch(
   args: readonly string[],
-  { folder, env = {} }: { folder: string; env?: Readonly<Record<string, string>> | undefined },
+  { folder, env = {}, stdin }: {
+    folder: string;
+    env?: Readonly<Record<string, string>> | undefined;
+    stdin?: string;
+  },
 ): ChildProcess {
   const [file, ...before] = commandOf(folder);
   const inherited = Object.entries(process.env).filter(([name]) => !OURS.test(name));
   const child = spawn(file!, [...before, ...args], {
     cwd: folder,
     env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env } as Record<string, string>,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
+  child.stdin?.end(stdin);
   children.add(child);
   child.once("exit", () => children.delete(child));
   return child;
@@ -124,6 +131,8 @@ export class Folder {
 /** How a verb is run. */
 export interface RunOptions {
   readonly folder: string;
+  /** What it reads; nothing when absent. */
+  readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
   /** Ends the process with SIGTERM once this resolves, or once stdout is as this. */
   readonly endWhen?: RegExp | ((ended: () => boolean) => Promise<unknown>);
@@ -199,7 +208,7 @@ export class GatewayProcess {
   }
 
   private constructor(config: string, options: StartOptions) {
-    const { args = [], env, mayComplain = false, files = {}, ca = null } = options;
+    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true } = options;
     this.#folder = new Folder();
     this.ca = ca;
     for (const [name, text] of Object.entries(files)) this.#folder.write(name, text);
@@ -207,7 +216,7 @@ export class GatewayProcess {
     const file = this.#folder.write("wsprism.yaml", config);
     const transport = NATIVE_DENO && !args.includes("--transport") ? ["--transport", "native"] : [];
     this.#child = launch(
-      ["start", "--config", file, "--dev", "--log-format", "json", ...transport, ...args],
+      ["start", "--config", file, ...(dev ? ["--dev"] : []), "--log-format", "json", ...transport, ...args],
       { folder: this.#folder.path, env },
     );
     this.pid = this.#child.pid!;
