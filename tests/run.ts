@@ -8,12 +8,12 @@ import process from "node:process";
 const DENO = process.execPath;
 const BUN = "node_modules/bun/bin/bun.exe";
 
-/** What tests may do: talk to themselves, start gateways, write to the temporary folder. */
+/** What tests may do: talk to themselves, start gateways, write files. */
 const PERMISSIONS = [
   "--no-prompt",
   "--allow-net=127.0.0.1,localhost,[::1]",
   "--allow-read",
-  "--allow-write=/tmp",
+  "--allow-write", // unscoped, or Deno makes no symbolic links
   "--allow-env",
   "--allow-sys",
   "--allow-run",
