@@ -201,6 +201,8 @@ function webSockets(
   const options = {
     noServer: true,
     clientTracking: false,
+    // A peer that reads may send many pings at once: with 60, the default, it was cut off.
+    maxPendingAutoPongs: 4096,
     perMessageDeflate: false,
     maxPayload,
     closeTimeout: LINGER_MS, // not in @types/ws 8.18

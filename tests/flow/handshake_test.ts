@@ -350,7 +350,6 @@ test("the handshake limiter counts each address by itself, and lets it in again 
   const wait = Math.max(...turnedAway.map(({ body }) => body.retry_after_ms as number));
   await new Promise((resolve) => setTimeout(resolve, wait));
   inside.push((await entered(limited, target(), of("203.0.113.0"))).client);
-  assertLimited(await refused(limited, target(), of("203.0.113.0")));
   for (const client of inside) client.destroy();
 });
 
