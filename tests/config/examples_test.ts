@@ -16,14 +16,39 @@ test("There are the three examples, and each is among the files tested below", (
   );
 });
 
-for (const path of ["config/wsprism.yaml", ...examples]) {
-  test(`${path} loads from disk with --dev, with no warning but that of --dev`, async () => {
-    const result = await readConfig(fileURLToPath(new URL(path, root)), { env: {}, dev: true });
-    assert.ok(result.ok);
-    assert.deepEqual(warned(read(path)), []);
-    assert.equal(result.warnings.length, result.config.tenants.length);
+/** What the examples take from the environment. */
+const env = Object.fromEntries(
+  ["GAME", "CHAT"].map((name) => [`WSPRISM_${name}_SECRET`, "0123456789-abcdefghijklmnopqrstuv"]),
+);
+
+for (const path of examples) {
+  test(`${path} loads from disk without --dev, with no warning`, async () => {
+    const result = await readConfig(fileURLToPath(new URL(path, root)), { env, dev: false });
+    assert.ok(result.ok, JSON.stringify(result));
+    assert.deepEqual(result.warnings, []);
   });
 }
+
+test("config/wsprism.yaml loads from disk with --dev, with no warning but that of --dev", async () => {
+  const result = await readConfig(fileURLToPath(new URL("config/wsprism.yaml", root)), {
+    env: {},
+    dev: true,
+  });
+  assert.ok(result.ok);
+  assert.deepEqual(warned(read("config/wsprism.yaml")), []);
+  assert.equal(result.warnings.length, 1);
+});
+
+test("The shipped file's commented auth is one, once the comments are taken away", () => {
+  const text = read("config/wsprism.yaml").replace(/^ {4}# ((auth|origins):| {2,}[a-z-].*$)/gm, "    $1");
+  const lines = text.split("\n").filter((line) => !/^ +(export|wsprism token) /.test(line)).join("\n");
+  const { config } = accepted(lines, {
+    env: { WSPRISM_ACME_SECRET: "0123456789-abcdefghijklmnopqrstuv" },
+    dev: false,
+  });
+  assert.equal(config.tenants[0]!.auth!.jwt!.keys[0]!.kid, "2026-01");
+  assert.deepEqual(config.tenants[0]!.origins, ["https://app.example"]);
+});
 
 test("The shipped file opens rooms, chat and the three hot services to tenant acme", () => {
   const [acme, ...others] = accepted(read("config/wsprism.yaml")).config.tenants;

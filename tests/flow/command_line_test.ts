@@ -35,7 +35,7 @@ const runtime = TARGET.startsWith("deno") ? /deno \d+\.\d+\.\d+/ : /bun \d+\.\d+
 test("help lists every verb, and each verb's help its options, on stdout with exit code 0", async () => {
   const all = await run(["--help"]);
   assert.deepEqual([all.code, all.stderr], [0, ""]);
-  for (const verb of ["start", "check", "schema", "version"]) {
+  for (const verb of ["start", "check", "token", "check-token", "schema", "version"]) {
     assert.match(all.stdout, new RegExp(`^  ${verb} `, "m"));
   }
   assert.match(all.stdout, /Exit codes: 0 done, 1 .*, 2 usage, 3 /);
@@ -48,6 +48,15 @@ test("help lists every verb, and each verb's help its options, on stdout with ex
       /--transport <kind>/,
     ],
     check: [/--config <file>/, /--dev /],
+    token: [
+      /--tenant <id>/,
+      /--user <name>/,
+      /--ttl <time>/,
+      /--claim <name=value>/,
+      /--kid <id>/,
+      /Examples:/,
+    ],
+    "check-token": [/--tenant <id>/, /\[ticket\]/, /Exit codes: 0/],
     schema: [/JSON Schema/],
     version: [/--json/],
   };
@@ -208,7 +217,10 @@ test("the configuration of wsPrism v1, the shipped one and the examples pass che
   const files = ["tests/config/fixtures/v1.yaml", "config/wsprism.yaml", ...examples];
   assert.ok(examples.length >= 3);
   await Promise.all(files.map(async (file) => {
-    const { code, stdout, stderr } = await run(["check", "--dev", "--config", `${ROOT}/${file}`]);
+    const secret = "0123456789-abcdefghijklmnopqrstuv";
+    const { code, stdout, stderr } = await run(["check", "--dev", "--config", `${ROOT}/${file}`], {
+      env: { WSPRISM_GAME_SECRET: secret, WSPRISM_CHAT_SECRET: secret },
+    });
     assert.deepEqual([code, stderr], [0, ""], file);
     assert.match(stdout, / is good: \d+ tenants?, \d+ warnings?\n$/);
     if (!file.includes("v1")) return;
