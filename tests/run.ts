@@ -30,12 +30,14 @@ interface Tally {
   readonly failed: number;
 }
 
-/** Folders of unit tests: all but the flow tests, which need a gateway process. */
+/** Folders of unit tests: all but those which need a gateway process, or a browser. */
 async function unitTests(): Promise<string[]> {
   const entries = await readdir("tests", { withFileTypes: true });
   return entries
     .filter((entry) =>
-      entry.isDirectory() ? !["flow", "vectors"].includes(entry.name) : entry.name.endsWith("_test.ts")
+      entry.isDirectory()
+        ? !["flow", "browser", "vectors"].includes(entry.name)
+        : entry.name.endsWith("_test.ts")
     )
     .map((entry) => `tests/${entry.name}`);
 }
