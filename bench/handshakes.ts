@@ -370,7 +370,11 @@ async function prepare(counts: { readonly rounds: number; readonly storms: numbe
     id: algorithm,
     auth: { mode: "jwt", jwt: { algorithms: [algorithm], keys: [keys[algorithm]] } },
   }));
-  const mint = (algorithm: string, key: CryptoKey | Uint8Array, ticket: { user: string; exp: string }) =>
+  const mint = (
+    algorithm: string,
+    key: Parameters<SignJWT["sign"]>[0],
+    ticket: { user: string; exp: string },
+  ) =>
     new SignJWT({ sub: ticket.user }).setProtectedHeader({ alg: algorithm }).setIssuedAt()
       .setExpirationTime(ticket.exp).sign(key);
   const good = (user: string) => mint("ES256", es256.privateKey, { user, exp: "1h" });
