@@ -9,7 +9,7 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
     "quotas",
     "state_dir",
   ],
-  "tenants[]": ["suspended", "webhooks"],
+  "tenants[]": ["webhooks"],
   "tenants[].policy": ["quotas", "rules"],
   "tenants[].services[]": ["worker", "wasm", "http", "permissions", "limits", "options"],
 };
