@@ -3,7 +3,7 @@
 
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
-import type { CloseCode } from "../protocol/codes.ts";
+import type { CloseCode, Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";
@@ -18,6 +18,8 @@ import type { TimerWheel } from "./timer_wheel.ts";
 export interface Resident extends Registered, Context {
   /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */
   end(code: CloseCode, farewell: Frame | null): void;
+  /** Tells the client why and ends it. */
+  endRefused(refused: Refusal, seq: number | null): void;
 }
 
 export interface TenantOptions {
