@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { AddressFinder } from "./admission/address.ts";
 import { Admission, type Gate, WS_PATH } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
-import { Delay } from "./admission/delay.ts";
+import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { buildLobby } from "./admission/lobby.ts";
 import { OriginRule } from "./admission/origin.ts";
@@ -136,7 +136,11 @@ export class Gateway {
       gates: this.#gates,
       limiter: this.#limiter,
       addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
-      delay: new Delay(this.#house.wheel),
+      delay: new Delay({
+        wheel: this.#house.wheel,
+        afterTurn: (task) => transport.afterTurn(task),
+        max: WAITING_MAX,
+      }),
       retry: new Retry(clock.random),
       log,
       now: clock.now,
