@@ -11,6 +11,7 @@ import { buildLobby } from "./admission/lobby.ts";
 import { OriginRule } from "./admission/origin.ts";
 import { Retry, SPREAD_MS } from "./admission/retry.ts";
 import { TenantAuth } from "./admission/tenant_auth.ts";
+import { Turns } from "./admission/turns.ts";
 import { DEV_AUTH, verifierFor } from "./admission/verifiers.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
@@ -106,6 +107,8 @@ export class Gateway {
   readonly #fanout = new Fanout(() => this.#house.flusher.wake());
   readonly #limiter: HandshakeLimiter;
   readonly #admission: Admission;
+  /** The runtime verifies on threads of its own; one CPU is the event loop's. */
+  readonly #signatureTurns = new Turns(Math.max(1, navigator.hardwareConcurrency - 1));
   readonly #loopLag = new Durations();
   #draining = false;
   readonly #certificate: CertificateKeeper | null;
@@ -282,7 +285,15 @@ export class Gateway {
     if (auth === undefined && !dev) throw new Error(`Cannot serve tenant "${id}": it has no auth`);
     const { now, unixMs } = clock;
     return new TenantAuth({
-      verifier: verifierFor({ tenant: id, config: auth ?? DEV_AUTH, fetch, now, unixMs, log }),
+      verifier: verifierFor({
+        tenant: id,
+        config: auth ?? DEV_AUTH,
+        fetch,
+        signatureTurns: this.#signatureTurns,
+        now,
+        unixMs,
+        log,
+      }),
       config: auth ?? DEV_AUTH,
       metrics,
       charge: (addressGroup) => this.#limiter.charge(addressGroup, now()),
