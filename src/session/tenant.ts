@@ -1,30 +1,59 @@
-// What the sessions of a tenant share, and what all sessions of the gateway share. Built by gateway.ts.
+// What the sessions of a tenant share, and what all sessions of the gateway share. What lives as long as the tenant is
+// here by itself; what comes from its configuration is behind `terms`. Built in gateway/.
 
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
-import type { TenantPolicy } from "../policy/policy.ts";
+import type { CloseCode } from "../protocol/codes.ts";
+import type { Frame } from "../protocol/frame.ts";
 import type { Rooms } from "../room/rooms.ts";
-import type { Dispatcher } from "../service/dispatcher.ts";
+import type { Context } from "../service/service.ts";
 import type { Flusher } from "./flusher.ts";
-import type { Authenticator } from "./grant.ts";
-import type { Intake } from "./intake.ts";
+import { Intake } from "./intake.ts";
 import type { OutboxLimits } from "./outbox.ts";
-import type { Registry, Totals } from "./registry.ts";
-import type { Session } from "./session.ts";
+import type { Registered, Registry, Totals } from "./registry.ts";
+import type { Terms } from "./terms.ts";
 import type { TimerWheel } from "./timer_wheel.ts";
 
-/** One tenant at run time. Nothing in it is reachable from another tenant's sessions. */
-export interface Tenant {
+/** A session, as its tenant's registry finds it. */
+export interface Resident extends Registered, Context {
+  /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */
+  end(code: CloseCode, farewell: Frame | null): void;
+}
+
+export interface TenantOptions {
   readonly id: string;
-  readonly policy: TenantPolicy;
+  readonly terms: Terms;
   readonly rooms: Rooms;
-  readonly dispatcher: Dispatcher;
-  readonly intake: Intake;
-  readonly registry: Registry<Session>;
-  readonly authenticator: Authenticator;
+  readonly registry: Registry<Resident>;
   readonly metrics: TenantMetrics;
   readonly outbox: OutboxLimits;
   readonly house: House;
+}
+
+/** One tenant at run time. Nothing in it is reachable from another tenant's sessions. */
+export class Tenant {
+  readonly id: string;
+  /** What its configuration says now. */
+  terms: Terms;
+  readonly rooms: Rooms;
+  readonly registry: Registry<Resident>;
+  readonly metrics: TenantMetrics;
+  /** Every outbox of the tenant reads its bounds here: a reload changes them in place. */
+  readonly outbox: OutboxLimits;
+  readonly house: House;
+  readonly intake: Intake;
+
+  constructor(options: TenantOptions) {
+    this.id = options.id;
+    this.terms = options.terms;
+    this.rooms = options.rooms;
+    this.registry = options.registry;
+    this.metrics = options.metrics;
+    this.outbox = options.outbox;
+    this.house = options.house;
+    const { log, now, unixMs } = options.house;
+    this.intake = new Intake({ tenant: this, metrics: options.metrics, log, now, unixMs });
+  }
 }
 
 /** The process-wide parts. */
@@ -37,7 +66,7 @@ export interface House {
   readonly now: () => number;
   /** Unix time in milliseconds. */
   readonly unixMs: () => number;
-  readonly pingIntervalMs: number;
+  pingIntervalMs: number;
   /** 0 where the transport itself watches for silence. */
-  readonly idleTimeoutMs: number;
+  idleTimeoutMs: number;
 }

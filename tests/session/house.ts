@@ -167,6 +167,7 @@ class FakeTransport implements Transport {
     return tasks.length;
   }
   renewTls(): void {}
+  boundMessages(): void {}
   stop() {
     return Promise.resolve();
   }
