@@ -27,6 +27,7 @@ import { presence } from "./room/presence.ts";
 import { Fanout } from "./room/fanout.ts";
 import { Rooms } from "./room/rooms.ts";
 import { builtInExt, builtInHot } from "./service/built_in.ts";
+import type { Actions } from "./service/action.ts";
 import { Dispatcher } from "./service/dispatcher.ts";
 import type { Every, ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
@@ -35,6 +36,7 @@ import type { OutboxLimits } from "./session/outbox.ts";
 import { Registry } from "./session/registry.ts";
 import type { Session } from "./session/session.ts";
 import type { House, Tenant } from "./session/tenant.ts";
+import { TenantActions } from "./session/tenant_actions.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
 import type { Transport, TransportOptions } from "./transport/port.ts";
 
@@ -259,6 +261,11 @@ export class Gateway {
     };
   }
 
+  /** What those may do who speak for a tenant. */
+  actions(tenantId: string): Actions {
+    return this.#tenants.get(tenantId)!.actions;
+  }
+
   #addTenant(config: TenantConfig): void {
     const metrics = new TenantMetrics(LANE_NAMES);
     const auth = this.#buildAuth(config, metrics);
@@ -296,18 +303,21 @@ export class Gateway {
     const dispatcher = new Dispatcher(ext, builtInHot(config.hot_services, rooms, every));
     const { log, now, unixMs } = this.#house;
     const maxPending = limits.max_pending_per_session;
+    const registry = new Registry<Session>({
+      maxSessions: limits.max_sessions_total,
+      maxPerAddress: limits.max_sessions_per_ip,
+      maxPerUser: sessions.max_sessions_per_user,
+      onExceed: sessions.on_exceed,
+    }, this.#house.totals);
+    const actions = new TenantActions({ rooms, registry, maxFrameBytes: () => policy.maxFrameBytes });
     return {
       id: config.id,
       policy,
       rooms,
       dispatcher,
       intake: new Intake({ dispatcher, metrics, maxPending, log, now, unixMs }),
-      registry: new Registry<Session>({
-        maxSessions: limits.max_sessions_total,
-        maxPerAddress: limits.max_sessions_per_ip,
-        maxPerUser: sessions.max_sessions_per_user,
-        onExceed: sessions.on_exceed,
-      }, this.#house.totals),
+      registry,
+      actions,
       authenticator,
       metrics,
       outbox: outboxLimits(config, this.#options.config.gateway),

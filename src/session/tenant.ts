@@ -4,6 +4,7 @@ import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import type { Rooms } from "../room/rooms.ts";
+import type { Actions } from "../service/action.ts";
 import type { Dispatcher } from "../service/dispatcher.ts";
 import type { Flusher } from "./flusher.ts";
 import type { Authenticator } from "./grant.ts";
@@ -21,6 +22,7 @@ export interface Tenant {
   readonly dispatcher: Dispatcher;
   readonly intake: Intake;
   readonly registry: Registry<Session>;
+  readonly actions: Actions;
   readonly authenticator: Authenticator;
   readonly metrics: TenantMetrics;
   readonly outbox: OutboxLimits;
