@@ -22,6 +22,7 @@ import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
 import { Fanout } from "./room/fanout.ts";
+import type { Actions } from "./service/action.ts";
 import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
 import type { House } from "./session/tenant.ts";
@@ -242,6 +243,11 @@ export class Gateway {
       roomUsers: rooms.userCount,
       timers: this.#house.wheel.size,
     };
+  }
+
+  /** What those may do who speak for a tenant. */
+  actions(tenantId: string): Actions {
+    return this.#tenancies.get(tenantId)!.tenant.actions;
   }
 
   #exporter(): Exporter {
