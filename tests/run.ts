@@ -3,6 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { readdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 
 const DENO = process.execPath;
@@ -30,13 +31,13 @@ interface Tally {
   readonly failed: number;
 }
 
-/** Folders of unit tests: all but those which need a gateway process, or a browser. */
+/** Folders of unit tests: all but those which need a gateway process, a browser or an hour. */
 async function unitTests(): Promise<string[]> {
   const entries = await readdir("tests", { withFileTypes: true });
   return entries
     .filter((entry) =>
       entry.isDirectory()
-        ? !["flow", "browser", "vectors"].includes(entry.name)
+        ? !["flow", "browser", "soak", "vectors"].includes(entry.name)
         : entry.name.endsWith("_test.ts")
     )
     .map((entry) => `tests/${entry.name}`);
@@ -54,13 +55,14 @@ async function gate(): Promise<Step[]> {
 }
 
 function flows(): Step[] {
-  const flow = [DENO, "test", "-q", ...PERMISSIONS, "tests/flow"];
+  // More at a time than CPUs, for they mostly wait.
+  const flow = [DENO, "test", "-q", "--parallel", ...PERMISSIONS, "tests/flow"];
   return [
     { name: "the executable", command: ["./compile.sh"] },
     ...["bun", "deno", "executable", "deno-native"].map((target) => ({
       name: `flow tests on ${target}`,
       command: flow,
-      env: { WSPRISM_TARGET: target },
+      env: { WSPRISM_TARGET: target, DENO_JOBS: String(availableParallelism() + 1) },
     })),
   ];
 }
