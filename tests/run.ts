@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import process from "node:process";
+import { findBrowser } from "./browser/find.ts";
 
 const DENO = process.execPath;
 const BUN = "node_modules/bun/bin/bun.exe";
@@ -67,6 +68,18 @@ function flows(): Step[] {
   ];
 }
 
+/** Tests in a real browser, where there is one: half a gigabyte that nobody wants installed by the way. */
+function browsers(): Step[] {
+  if (findBrowser() === null) {
+    process.stdout.write(
+      "No Chromium here: `deno task test:browser` installs one and runs the browser tests.\n",
+    );
+    return [];
+  }
+  const command = [DENO, "test", "-q", ...PERMISSIONS, "tests/browser"];
+  return [{ name: "browser tests", command, env: { WSPRISM_TARGET: "bun" } }];
+}
+
 /** Runs a step, its output passed on. A step without tests counts as one. */
 function run(step: Step): Promise<Tally> {
   process.stdout.write(`\n=== ${step.name}\n`);
@@ -102,7 +115,7 @@ function tally(output: string, ok: boolean): Tally {
   return { passed, failed: ok ? failed : Math.max(1, failed) };
 }
 
-const steps = process.argv[2] === "ok" ? await gate() : [...await gate(), ...flows()];
+const steps = process.argv[2] === "ok" ? await gate() : [...await gate(), ...flows(), ...browsers()];
 let passed = 0, failed = 0;
 const lines: string[] = [];
 for (const step of steps) {

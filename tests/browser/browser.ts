@@ -3,29 +3,20 @@
 
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { within } from "../raw_client.ts";
-
-/** Where browsers made of Chromium usually are; `WSPRISM_BROWSER` names another. */
-const PLACES = [
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-];
+import { findBrowser, PLACES } from "./find.ts";
 
 /** A browser may take long for its first page. */
 const PAGE_MS = 60_000;
 
 function browser(): string {
-  const named = process.env["WSPRISM_BROWSER"];
-  const found = named ?? PLACES.find((path) => existsSync(path));
-  if (found !== undefined) return found;
+  const found = findBrowser();
+  if (found !== null) return found;
   throw new Error(
     "These tests need Chromium (Debian: apt-get install -y chromium). WSPRISM_BROWSER may name it; it is in none of " +
       PLACES.join(", "),
