@@ -28,18 +28,18 @@ export type Report = Readonly<Record<string, unknown>>;
 
 /**
  * Runs a script as a module in a page of an origin of its own.
- * @param script has `report(value)`, to be called once; it may use top-level await
- * @returns what it reported, and the page's origin
+ * @param script written when the page is asked for; it has `report(value)`, to be called once, and top-level await
+ * @returns what it reported
  */
-export async function inBrowser(script: (origin: string) => string): Promise<Report> {
+export async function inBrowser(script: () => string | Promise<string>): Promise<Report> {
   let report: (value: Report) => void;
   const reported = new Promise<Report>((resolve) => report = resolve);
-  const page = createServer((request: IncomingMessage, response: ServerResponse) => {
+  const page = createServer(async (request: IncomingMessage, response: ServerResponse) => {
     if (request.method !== "POST") {
       response.setHeader("content-type", "text/html; charset=utf-8");
       response.end(`<!doctype html><title>test</title><script type="module">
         const report = (value) => fetch("/report", { method: "POST", body: JSON.stringify(value) });
-        try { ${script(`http://127.0.0.1:${port}`)} } catch (error) { report({ error: String(error) }); }
+        try { ${await script()} } catch (error) { report({ error: String(error) }); }
       </script>`);
       return;
     }
