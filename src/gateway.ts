@@ -5,9 +5,10 @@ import type { Hono } from "hono";
 import { AddressFinder } from "./admission/address.ts";
 import { Admission, type Manners, WS_PATH } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
-import { Delay } from "./admission/delay.ts";
+import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry, SPREAD_MS } from "./admission/retry.ts";
+import { Turns } from "./admission/turns.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import { withoutRestart } from "./config/diff.ts";
@@ -26,6 +27,7 @@ import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
 import { Fanout } from "./room/fanout.ts";
+import type { Actions } from "./service/action.ts";
 import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
 import type { House } from "./session/tenant.ts";
@@ -99,12 +101,18 @@ export class Gateway {
       clock,
       dev: options.dev,
       services: options.services,
+      // One CPU is the event loop's.
+      signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
     });
     this.#admission = new Admission({
       gates: this.#tenants.gates,
       limiter: this.#limiter,
-      delay: new Delay(this.#house.wheel),
+      delay: new Delay({
+        wheel: this.#house.wheel,
+        afterTurn: (task) => transport.afterTurn(task),
+        max: WAITING_MAX,
+      }),
       retry: new Retry(clock.random),
       log,
       now: clock.now,
@@ -235,6 +243,11 @@ export class Gateway {
       roomUsers: rooms.userCount,
       timers: this.#house.wheel.size,
     };
+  }
+
+  /** What those may do who speak for a tenant. */
+  actions(tenantId: string): Actions {
+    return this.#tenants.get(tenantId)!.tenant.actions;
   }
 
   /** Puts a planned configuration in place, all within this turn. */

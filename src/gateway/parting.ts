@@ -1,7 +1,7 @@
 // Ends many sessions one after the other, spread over a time, so that they do not arrive elsewhere, or try again, all at
 // once: at a drain, and when a tenant is suspended or removed.
 
-import type { Resident } from "../session/tenant.ts";
+import type { Resident } from "../session/resident.ts";
 import type { Clock } from "./clock.ts";
 
 /** Between two looks at whose turn it is. */

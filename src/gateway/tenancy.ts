@@ -5,6 +5,7 @@ import type { Gate } from "../admission/admission.ts";
 import { type Lobby, lobbyFor } from "../admission/lobby.ts";
 import { OriginRule } from "../admission/origin.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
+import type { Turns } from "../admission/turns.ts";
 import { NO_TICKET, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
@@ -19,7 +20,8 @@ import { Rooms } from "../room/rooms.ts";
 import type { ExtService } from "../service/service.ts";
 import type { OutboxLimits } from "../session/outbox.ts";
 import { Registry, REMOVED, type SessionLimits, SUSPENDED } from "../session/registry.ts";
-import { type House, type Resident, Tenant } from "../session/tenant.ts";
+import type { Resident } from "../session/resident.ts";
+import { type House, Tenant } from "../session/tenant.ts";
 import type { Terms } from "../session/terms.ts";
 import type { Clock } from "./clock.ts";
 import { Parting } from "./parting.ts";
@@ -35,6 +37,8 @@ export interface Surroundings {
   readonly dev: boolean;
   /** Further ext services of every tenant, by name. */
   readonly services: ReadonlyMap<string, ExtService>;
+  /** For the signatures of all tickets: the runtime verifies them on threads of its own. */
+  readonly signatureTurns: Turns;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -205,14 +209,15 @@ export class Tenancy implements TenantView {
 
   /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */
   #verifier(config: TenantConfig, former: Parts | null): { verifier: Verifier; auth: AuthConfig } {
-    const { dev, house: { log }, clock: { now, unixMs } } = this.#surroundings;
+    const { dev, signatureTurns, house: { log }, clock: { now, unixMs } } = this.#surroundings;
     const { id } = config;
     if (config.auth === undefined && !dev) throw new Error(`Cannot serve tenant "${id}": it has no auth`);
     const auth = config.auth ?? DEV_AUTH;
     if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
       return { verifier: former.verifier, auth };
     }
-    return { verifier: verifierFor({ tenant: id, config: auth, fetch, now, unixMs, log }), auth };
+    const verifier = verifierFor({ tenant: id, config: auth, fetch, signatureTurns, now, unixMs, log });
+    return { verifier, auth };
   }
 
   #lobby(auth: TenantAuth, gateway: GatewayConfig, former: Lobby | null = null): Lobby | null {

@@ -25,7 +25,8 @@ import {
 import type { Speaker } from "./intake.ts";
 import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
-import type { Resident, Tenant } from "./tenant.ts";
+import type { Resident } from "./resident.ts";
+import type { Tenant } from "./tenant.ts";
 import type { Terms } from "./terms.ts";
 import type { Timed } from "./timer_wheel.ts";
 

@@ -3,24 +3,16 @@
 
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
-import type { CloseCode, Refusal } from "../protocol/codes.ts";
-import type { Frame } from "../protocol/frame.ts";
 import type { Rooms } from "../room/rooms.ts";
-import type { Context } from "../service/service.ts";
+import type { Actions } from "../service/action.ts";
 import type { Flusher } from "./flusher.ts";
 import { Intake } from "./intake.ts";
 import type { OutboxLimits } from "./outbox.ts";
-import type { Registered, Registry, Totals } from "./registry.ts";
+import type { Registry, Totals } from "./registry.ts";
+import type { Resident } from "./resident.ts";
+import { TenantActions } from "./tenant_actions.ts";
 import type { Terms } from "./terms.ts";
 import type { TimerWheel } from "./timer_wheel.ts";
-
-/** A session, as its tenant's registry finds it. */
-export interface Resident extends Registered, Context {
-  /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */
-  end(code: CloseCode, farewell: Frame | null): void;
-  /** Tells the client why and ends it. */
-  endRefused(refused: Refusal, seq: number | null): void;
-}
 
 export interface TenantOptions {
   readonly id: string;
@@ -44,6 +36,8 @@ export class Tenant {
   readonly outbox: OutboxLimits;
   readonly house: House;
   readonly intake: Intake;
+  /** What those may do who speak for the tenant. */
+  readonly actions: Actions;
 
   constructor(options: TenantOptions) {
     this.id = options.id;
@@ -54,6 +48,11 @@ export class Tenant {
     this.outbox = options.outbox;
     this.house = options.house;
     const { log, now, unixMs } = options.house;
+    this.actions = new TenantActions({
+      rooms: this.rooms,
+      registry: this.registry,
+      maxFrameBytes: () => this.terms.policy.maxFrameBytes,
+    });
     this.intake = new Intake({ tenant: this, metrics: options.metrics, log, now, unixMs });
   }
 }
