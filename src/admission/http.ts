@@ -8,6 +8,7 @@ import type { Log } from "../log.ts";
 import { signature, SIGNATURE_HEADER } from "../signing.ts";
 import { Breaker } from "./breaker.ts";
 import { type Fetch, fetchText } from "./fetch.ts";
+import { Turns } from "./turns.ts";
 import {
   type Bearer,
   busy,
@@ -46,13 +47,13 @@ export class HttpVerifier implements Verifier {
   /** Good answers by digest of the question, oldest first. */
   readonly #cache = new Map<string, Cached>();
   readonly #asking = new Map<string, Promise<Verdict>>();
-  readonly #queue: (() => void)[] = [];
-  #active = 0;
+  readonly #turns: Turns;
 
   constructor(options: HttpOptions) {
     this.#options = options;
     this.headers = options.config.headers;
     this.#breaker = new Breaker(options.now);
+    this.#turns = new Turns(options.config.max_concurrent);
   }
 
   /** Answers remembered now. */
@@ -81,35 +82,27 @@ export class HttpVerifier implements Verifier {
     }
     const asking = this.#asking.get(digest);
     if (asking !== undefined) return asking;
-    if (this.#active >= config.max_concurrent && this.#queue.length >= config.max_queued) {
-      return busy(RETRY_MS);
-    }
+    if (this.#turns.isBusy && this.#turns.waiting >= config.max_queued) return busy(RETRY_MS);
     const wait = this.#breaker.enter();
     if (wait > 0) return unavailable(wait);
-    const verdict = this.#ask(body, digest).finally(() => this.#asking.delete(digest));
+    const deadline = now() + config.timeout_ms;
+    const verdict = this.#turns.run(() => this.#ask(body, { digest, deadline }))
+      .finally(() => this.#asking.delete(digest));
     this.#asking.set(digest, verdict);
     return verdict;
   }
 
-  async #ask(body: string, digest: string): Promise<Verdict> {
+  async #ask(body: string, about: { digest: string; deadline: number }): Promise<Verdict> {
     const { config, now } = this.#options;
-    const deadline = now() + config.timeout_ms;
-    if (this.#active >= config.max_concurrent) {
-      await new Promise<void>((resolve) => this.#queue.push(resolve));
-    } else this.#active++;
     try {
       // Whoever waited too long gives way to those who still have time.
-      if (now() >= deadline) throw new Error(`no turn within ${config.timeout_ms} ms`);
+      if (now() >= about.deadline) throw new Error(`no turn within ${config.timeout_ms} ms`);
       const verdict = await this.#post(body);
       this.#breaker.succeeded();
-      if (verdict.ok) this.#remember(digest, verdict);
+      if (verdict.ok) this.#remember(about.digest, verdict);
       return verdict;
     } catch (cause) {
       return this.#failed(cause);
-    } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#active--;
-      else next();
     }
   }
 

@@ -61,9 +61,8 @@ const ladderStep = z.union([
     }),
   }),
   z.strictObject({
-    close: z.int().min(4000).max(4999).refine(isCloseCode).meta({
+    close: z.literal(closeCodes()).meta({
       description: "Ends the session with this close code, such as 4507 (policy violation).",
-      wish: `one of ${closeCodes().join(", ")}`,
     }),
   }),
   z.strictObject({
@@ -149,10 +148,7 @@ export const rulesSchema = z.array(ruleSchema).max(RULES_MAX).default([]).meta({
 /** `match.service`: both parts a name or `*`, or `*` alone for both. */
 export const SERVICE_PATTERN = /^(\*|(\*|[A-Za-z0-9._-]{1,64}):(\*|[A-Za-z0-9._-]{1,64}))$/;
 
+/** The protocol's own, those that say "come back" and those that say "do not". */
 function closeCodes(): number[] {
   return Object.values(CLOSE).map(({ code }) => code).filter((code) => code >= 4000);
-}
-
-function isCloseCode(code: number): boolean {
-  return closeCodes().includes(code);
 }

@@ -32,6 +32,12 @@ export class Buckets {
     if (fullAt === undefined) this.#forget(now);
   }
 
+  /** Goes on with another rate: each bucket is empty at worst; without a rate, none is remembered. */
+  takeOver(rate: Rate | null, now: number): void {
+    if (rate === null) this.#fullAt.clear();
+    else for (const [key, fullAt] of this.#fullAt) this.#fullAt.set(key, rate.capped(fullAt, now));
+  }
+
   #forget(now: number): void {
     for (let i = 0; i < LOOKS; i++) {
       const [key, fullAt] = this.#fullAt.entries().next().value!;

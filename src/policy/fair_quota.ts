@@ -88,6 +88,12 @@ export class FairQuota {
     this.#send(share, units);
   }
 
+  /** Goes on where a quota with other limits was: its bucket is empty at worst, and nobody is ahead of anybody. */
+  takeOver(before: FairQuota, now: number): void {
+    this.#fullAt = this.#rate.capped(before.#fullAt, now);
+    this.#paidAt = this.#roundAt = now;
+  }
+
   /** Enters units into the rounds that they belong to, from the sender's own place on. */
   #send(share: Share, units: number): void {
     const quantum = this.#quantum, last = this.#round + ROUNDS - 1;

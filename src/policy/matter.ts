@@ -102,6 +102,23 @@ export class Standing {
     return standing;
   }
 
+  /** Forgets the rules that there are no more, and holds the others to their numbers now. */
+  keepRules(
+    rules: readonly { readonly id: string; capped(fullAt: number, now: number): number }[],
+    now: number,
+  ): void {
+    const before = this.#rules;
+    this.#notices = null;
+    if (before === null) return;
+    this.#rules = new Map();
+    for (const rule of rules) {
+      const standing = before.get(rule.id);
+      if (standing === undefined) continue;
+      standing.fullAt = rule.capped(standing.fullAt, now);
+      this.#rules.set(rule.id, standing);
+    }
+  }
+
   notice(ruleId: string): Notice {
     const notices = this.#notices ??= new Map();
     let notice = notices.get(ruleId);

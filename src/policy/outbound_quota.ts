@@ -8,21 +8,24 @@ import type { Matter, Standing } from "./matter.ts";
 import type { Check } from "./quotas.ts";
 import type { PolicyState } from "./state.ts";
 
+export interface OutboundQuotaOptions {
+  readonly quota: FairQuota;
+  readonly state: PolicyState;
+  /** Bytes that the tenant's rooms were given to deliver, ever. */
+  readonly delivered: () => number;
+}
+
 export class OutboundQuota implements Check {
   readonly id: string;
   readonly #quota: FairQuota;
   readonly #state: PolicyState;
-  /** Bytes that the tenant's rooms were given to deliver, ever. */
   readonly #delivered: () => number;
 
-  constructor(
-    id: string,
-    parts: { readonly quota: FairQuota; readonly state: PolicyState; readonly delivered: () => number },
-  ) {
+  constructor(id: string, { quota, state, delivered }: OutboundQuotaOptions) {
     this.id = id;
-    this.#quota = parts.quota;
-    this.#state = parts.state;
-    this.#delivered = parts.delivered;
+    this.#quota = quota;
+    this.#state = state;
+    this.#delivered = delivered;
   }
 
   judge({ standing }: Matter, now: number): Denial | null {

@@ -15,6 +15,7 @@ import {
   overQuota,
   TOO_LARGE,
 } from "./denial.ts";
+import type { FairQuota } from "./fair_quota.ts";
 import type { Matter, Standing } from "./matter.ts";
 import type { Narrowing } from "./narrowing.ts";
 import { OutboundQuota } from "./outbound_quota.ts";
@@ -22,7 +23,6 @@ import {
   type Check,
   GatewayQuotas,
   type Limit,
-  type Limits,
   quotaLimits,
   rateOf,
   SharedQuota,
@@ -31,7 +31,7 @@ import {
 import { Rate } from "./rate.ts";
 import { Rule } from "./rule.ts";
 import { RuleTable } from "./rule_table.ts";
-import { PolicyState } from "./state.ts";
+import { PolicyState, type QuotaName } from "./state.ts";
 
 /** Narrowed policies that a tenant keeps for sessions to share; tickets usually differ by role, not by user. */
 const NARROWED_MAX = 256;
@@ -42,8 +42,9 @@ const FLOOD_BURST_MIN = 100;
 /** For sessions that no quota of messages holds. */
 const FLOOD_LIMIT: Limit = { perSecond: 100, burst: 200 };
 
-/** What a policy is compiled with, besides its configuration. */
-export interface Surroundings {
+/** What a policy is compiled from. */
+export interface PolicyOptions {
+  readonly config: TenantConfig;
   /** What the tenant's policy keeps when the configuration changes. */
   readonly state: PolicyState;
   readonly gateway: GatewayQuotas;
@@ -52,11 +53,14 @@ export interface Surroundings {
   readonly dryRun: boolean;
   /** Bytes that the tenant's rooms were given to deliver, ever. */
   readonly delivered: () => number;
+  /** The tenant's own policy, and what a ticket takes away from it. */
+  readonly narrowed?: { readonly whole: TenantPolicy; readonly by: Narrowing };
 }
 
-/** A tenant on its own. */
-export function alone(): Surroundings {
+/** Options of a tenant that is alone in the world. */
+export function alone(config: TenantConfig): PolicyOptions {
   return {
+    config,
     state: new PolicyState(),
     gateway: new GatewayQuotas({}),
     schemas: new SchemaCompiler(false),
@@ -74,6 +78,7 @@ interface Common {
   readonly outbound: OutboundQuota | null;
   /** After the allowlist. */
   readonly ways: Readonly<Record<Way, readonly Check[]>>;
+  readonly quotas: Readonly<Record<QuotaName, FairQuota | null>>;
 }
 
 export class TenantPolicy {
@@ -92,22 +97,16 @@ export class TenantPolicy {
   readonly #told: Rate | null;
   readonly #ways: Readonly<Record<Way, readonly Check[]>>;
   readonly #common: Common;
-  readonly #config: TenantConfig;
-  readonly #surroundings: Surroundings;
+  readonly #options: PolicyOptions;
   /** By what narrows, oldest first. */
   readonly #narrowed = new Map<string, TenantPolicy>();
 
-  /** @param narrowed the tenant's own policy, and what a ticket takes away from it */
-  constructor(
-    config: TenantConfig,
-    surroundings: Surroundings,
-    narrowed?: { readonly whole: TenantPolicy; readonly by: Narrowing },
-  ) {
+  constructor(options: PolicyOptions) {
+    const { config, narrowed } = options;
     const { policy, limits } = config;
     const by = narrowed?.by, whole = narrowed?.whole ?? null;
-    this.#config = config;
-    this.#surroundings = surroundings;
-    this.dryRun = surroundings.dryRun;
+    this.#options = options;
+    this.dryRun = options.dryRun;
     this.maxFrameBytes = Math.min(limits.max_frame_bytes, by?.limits?.max_frame_bytes ?? Infinity);
     this.answersHotErrors = policy.hot_error_mode === "sys_error";
     this.hotRequiresActiveRoom = policy.hot_requires_active_room;
@@ -125,7 +124,7 @@ export class TenantPolicy {
     const { perSecond, burst } = messages ?? quotas.tenant.messages ?? FLOOD_LIMIT;
     this.flood = new Rate(perSecond * FLOOD_FACTOR, Math.max(FLOOD_BURST_MIN, burst * FLOOD_FACTOR));
 
-    this.#common = whole === null ? compile(config, surroundings) : whole.#common;
+    this.#common = whole === null ? compile(options) : whole.#common;
     const { ways } = this.#common;
     const allowed = (lane: "ext" | "hot") =>
       new Allowed(this, whole !== null && (lane === "ext" ? by?.ext : by?.hot) ? whole : null);
@@ -147,7 +146,7 @@ export class TenantPolicy {
     const key = JSON.stringify([by.ext, by.hot, by.limits]);
     let policy = this.#narrowed.get(key);
     if (policy === undefined) {
-      policy = new TenantPolicy(this.#config, this.#surroundings, { whole: this, by });
+      policy = new TenantPolicy({ ...this.#options, narrowed: { whole: this, by } });
       this.#narrowed.set(key, policy);
       if (this.#narrowed.size > NARROWED_MAX) this.#narrowed.delete(this.#narrowed.keys().next().value!);
     }
@@ -173,6 +172,24 @@ export class TenantPolicy {
     }
     if (messages !== null) standing.messagesFullAt = messages.take(standing.messagesFullAt, now);
     return null;
+  }
+
+  /** Takes the place of another policy, whose numbers the buckets were filled by; also of none. */
+  begin(now: number): void {
+    const { config: { policy }, state } = this.#options;
+    const { rules, quotas } = this.#common;
+    const { user } = quotaLimits(policy);
+    state.begin({ quotas, rules, user: { messages: rateOf(user.messages), bytes: rateOf(user.bytes) } }, now);
+  }
+
+  /** A session comes from another policy, with buckets of other numbers. */
+  takeOver(standing: Standing, now: number): void {
+    const capped = (rate: Rate | null, fullAt: number) => rate === null ? 0 : rate.capped(fullAt, now);
+    standing.messagesFullAt = capped(this.#messages, standing.messagesFullAt);
+    standing.bytesFullAt = capped(this.#bytes, standing.bytesFullAt);
+    standing.toldFullAt = capped(this.#told, standing.toldFullAt);
+    standing.floodFullAt = capped(this.flood, standing.floodFullAt);
+    standing.keepRules(this.#common.rules, now);
   }
 
   /**
@@ -227,36 +244,31 @@ export class TenantPolicy {
   }
 }
 
-function compile({ policy }: TenantConfig, { state, gateway, schemas, delivered }: Surroundings): Common {
+function compile({ config: { policy }, state, gateway, schemas, delivered }: PolicyOptions): Common {
   const rules = policy.rules.map((rule) =>
     new Rule(rule, { state: state.rule(rule.id), schema: schemaOf(rule, schemas) })
   );
-  state.keepRules(new Set(rules.map(({ id }) => id)));
-  const { user, tenant, outbound: out } = quotaLimits(policy);
-  const outQuota = state.quota("outbound", out);
-  const outbound = outQuota === null
+  const limits = quotaLimits(policy);
+  const quotas = {
+    messages: state.quota("messages", limits.tenant.messages),
+    bytes: state.quota("bytes", limits.tenant.bytes),
+    outbound: state.quota("outbound", limits.outbound),
+  };
+  const outbound = quotas.outbound === null
     ? null
-    : new OutboundQuota(CHECK.outbound, { quota: outQuota, state, delivered });
-  const quotas: Check[] = [];
-  const isSet = ({ messages, bytes }: { messages: unknown; bytes: unknown }) =>
-    messages !== null || bytes !== null;
-  if (isSet(user)) quotas.push(new UserQuota(CHECK.user, { limits: user, ...state.users }));
-  const shared = sharedBy(tenant, state);
-  if (isSet(shared)) {
-    quotas.push(new SharedQuota(CHECK.tenant, { ...shared, reason: "tenant_rate", standing: null }));
+    : new OutboundQuota(CHECK.outbound, { quota: quotas.outbound, state, delivered });
+  const shared: Check[] = [];
+  if (limits.user.messages !== null || limits.user.bytes !== null) {
+    shared.push(new UserQuota(CHECK.user, limits.user, state.users));
   }
-  if (isSet(gateway)) {
-    const { messages, bytes } = gateway;
-    const { standing } = state;
-    quotas.push(new SharedQuota(CHECK.gateway, { messages, bytes, reason: "gateway_rate", standing }));
+  if (quotas.messages !== null || quotas.bytes !== null) {
+    shared.push(new SharedQuota(CHECK.tenant, { quotas, reason: "tenant_rate", standing: null }));
   }
-  const sent = outbound === null ? quotas : [outbound, ...quotas];
+  const { standing } = state;
+  shared.push(new SharedQuota(CHECK.gateway, { quotas: gateway, reason: "gateway_rate", standing }));
+  const sent = outbound === null ? shared : [outbound, ...shared];
   const ruled = rules.length === 0 ? sent : [new Ruled(new RuleTable(rules)), ...sent];
-  return { rules, outbound, ways: { sys: quotas, ext: ruled, hot: ruled } };
-}
-
-function sharedBy({ messages, bytes }: Limits, state: PolicyState) {
-  return { messages: state.quota("messages", messages), bytes: state.quota("bytes", bytes) };
+  return { rules, outbound, quotas, ways: { sys: shared, ext: ruled, hot: ruled } };
 }
 
 function schemaOf({ id, schema_text: text }: RuleConfig, schemas: SchemaCompiler) {

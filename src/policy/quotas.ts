@@ -1,7 +1,7 @@
 // The levels of quotas: what the configuration says of each, and the checks that hold messages to them. A session's own
 // quota is not among these checks: it is taken from at each message, before anything of it is read.
 
-import type { GatewayConfig, PolicyConfig, QuotaConfig } from "../config/schema.ts";
+import type { PolicyConfig, QuotaConfig } from "../config/schema.ts";
 import { type Denial, type DenyReason, overQuota } from "./denial.ts";
 import type { Buckets } from "./buckets.ts";
 import { FairQuota } from "./fair_quota.ts";
@@ -57,16 +57,28 @@ export function rateOf(limit: Limit | null): Rate | null {
   return limit === null ? null : new Rate(limit.perSecond, limit.burst);
 }
 
-/** What all tenants share. One object for all of their policies; a changed limit needs a new one. */
+/** What all tenants share. One object for all of their policies. */
 export class GatewayQuotas {
-  readonly messages: FairQuota | null;
-  readonly bytes: FairQuota | null;
+  messages: FairQuota | null = null;
+  bytes: FairQuota | null = null;
 
-  constructor(quotas: GatewayConfig["quotas"]) {
-    const { messages, bytes } = limitsOf(quotas);
-    this.messages = fairQuota(messages);
-    this.bytes = fairQuota(bytes);
+  constructor(quotas: QuotaConfig) {
+    this.adopt(quotas, 0);
   }
+
+  /** Goes on with other limits. */
+  adopt(quotas: QuotaConfig, now: number): void {
+    const { messages, bytes } = limitsOf(quotas);
+    this.messages = successor(this.messages, messages, now);
+    this.bytes = successor(this.bytes, bytes, now);
+  }
+}
+
+function successor(before: FairQuota | null, limit: Limit | null, now: number): FairQuota | null {
+  if (before !== null && before.perSecond === limit?.perSecond && before.burst === limit.burst) return before;
+  const quota = fairQuota(limit);
+  if (before !== null) quota?.takeOver(before, now);
+  return quota;
 }
 
 /** The fair quota of a limit. */
@@ -83,47 +95,57 @@ export interface Check {
   charge(matter: Matter, now: number): void;
 }
 
+/** Fair quotas of messages and of bytes; null for none. */
+export interface FairQuotas {
+  readonly messages: FairQuota | null;
+  readonly bytes: FairQuota | null;
+}
+
+export interface SharedQuotaOptions {
+  readonly reason: DenyReason;
+  readonly quotas: FairQuotas;
+  /** Whose part in them it is; null for the session's. */
+  readonly standing: Standing | null;
+}
+
 /** A quota that several share fairly: a tenant's sessions, the gateway's tenants. */
 export class SharedQuota implements Check {
   readonly id: string;
   readonly #reason: DenyReason;
-  readonly #messages: FairQuota | null;
-  readonly #bytes: FairQuota | null;
-  /** Whose part it is; null for that of the session. */
+  readonly #quotas: FairQuotas;
   readonly #standing: Standing | null;
 
-  constructor(
-    id: string,
-    quota: {
-      readonly reason: DenyReason;
-      readonly messages: FairQuota | null;
-      readonly bytes: FairQuota | null;
-      readonly standing: Standing | null;
-    },
-  ) {
+  constructor(id: string, { reason, quotas, standing }: SharedQuotaOptions) {
     this.id = id;
-    this.#reason = quota.reason;
-    this.#messages = quota.messages;
-    this.#bytes = quota.bytes;
-    this.#standing = quota.standing;
+    this.#reason = reason;
+    this.#quotas = quotas;
+    this.#standing = standing;
   }
 
   judge(matter: Matter, now: number): Denial | null {
+    const { messages, bytes } = this.#quotas;
     const standing = this.#standing ?? matter.standing;
-    if (this.#messages !== null) {
-      const waitMs = this.#messages.waitMs(standing.share(this.#messages), now, 1);
+    if (messages !== null) {
+      const waitMs = messages.waitMs(standing.share(messages), now, 1);
       if (waitMs > 0) return overQuota(this.id, this.#reason, { unit: "messages", waitMs });
     }
-    if (this.#bytes === null) return null;
-    const waitMs = this.#bytes.waitMs(standing.share(this.#bytes), now, matter.bytes);
+    if (bytes === null) return null;
+    const waitMs = bytes.waitMs(standing.share(bytes), now, matter.bytes);
     return waitMs > 0 ? overQuota(this.id, this.#reason, { unit: "bytes", waitMs }) : null;
   }
 
   charge(matter: Matter, now: number): void {
+    const { messages, bytes } = this.#quotas;
     const standing = this.#standing ?? matter.standing;
-    this.#messages?.take(standing.share(this.#messages), now, 1);
-    this.#bytes?.take(standing.share(this.#bytes), now, matter.bytes);
+    messages?.take(standing.share(messages), now, 1);
+    bytes?.take(standing.share(bytes), now, matter.bytes);
   }
+}
+
+/** Of each user. */
+export interface UserBuckets {
+  readonly messages: Buckets;
+  readonly bytes: Buckets;
 }
 
 /** The quota of one user's sessions. */
@@ -131,16 +153,13 @@ export class UserQuota implements Check {
   readonly id: string;
   readonly #messages: Rate | null;
   readonly #bytes: Rate | null;
-  readonly #buckets: { readonly messages: Buckets; readonly bytes: Buckets };
+  readonly #buckets: UserBuckets;
 
-  constructor(
-    id: string,
-    quota: { readonly limits: Limits; readonly messages: Buckets; readonly bytes: Buckets },
-  ) {
+  constructor(id: string, { messages, bytes }: Limits, buckets: UserBuckets) {
     this.id = id;
-    this.#messages = rateOf(quota.limits.messages);
-    this.#bytes = rateOf(quota.limits.bytes);
-    this.#buckets = quota;
+    this.#messages = rateOf(messages);
+    this.#bytes = rateOf(bytes);
+    this.#buckets = buckets;
   }
 
   judge({ subject: { user }, bytes }: Matter, now: number): Denial | null {

@@ -37,6 +37,11 @@ export class Rate {
     return Math.min(taken, now + this.#burstMs + this.#intervalMs * count);
   }
 
+  /** A bucket's state that other numbers left behind: it is empty at worst. */
+  capped(fullAt: number, now: number): number {
+    return Math.min(fullAt, now + this.#burstMs);
+  }
+
   /** The bucket's state after `count` tokens are taken; ask `waitMs` first. */
   take(fullAt: number, now: number, count = 1): number {
     return Math.max(fullAt, now) + this.#intervalMs * count;

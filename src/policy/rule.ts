@@ -55,7 +55,8 @@ export class Rule {
   readonly #member: boolean;
   readonly #claims: readonly { readonly name: string; readonly value: string; readonly lacks: Violation }[];
   readonly #ladder: Ladder;
-  readonly #state: RuleState;
+  /** What it knows of all sessions. */
+  readonly state: RuleState;
   /** A rule that asks for nothing forbids all that it matches. */
   readonly #forbids: boolean;
 
@@ -63,7 +64,7 @@ export class Rule {
     const { id, match, rate, require } = config;
     this.id = id;
     this.#config = config;
-    this.#state = state;
+    this.state = state;
     this.#schema = schema;
     this.#room = match.room === undefined ? null : new RoomPatterns([match.room]);
     this.#rate = rate === undefined
@@ -102,6 +103,18 @@ export class Rule {
     return this.#denial(violation, step);
   }
 
+  /** Takes the place of a rule with the same id, whose numbers the buckets were filled by; also of none. */
+  begin(now: number): void {
+    const { state } = this;
+    state.fullAt = this.#rate === null ? 0 : this.#rate.capped(state.fullAt, now);
+    state.buckets.takeOver(this.#rate, now);
+  }
+
+  /** The bucket of one session, filled by other numbers. */
+  capped(fullAt: number, now: number): number {
+    return this.#rate === null ? 0 : this.#rate.capped(fullAt, now);
+  }
+
   /** Takes the message's token; to be called once nothing refuses it any more. */
   charge(matter: Matter, now: number): void {
     const rate = this.#rate;
@@ -113,13 +126,13 @@ export class Rule {
         return;
       }
       case "tenant":
-        this.#state.fullAt = this.#taken(this.#state.fullAt, now);
+        this.state.fullAt = this.#taken(this.state.fullAt, now);
         return;
       case "user":
-        this.#state.buckets.take(rate, matter.subject.user, now, 1);
+        this.state.buckets.take(rate, matter.subject.user, now, 1);
         return;
       case "room":
-        if (matter.room !== null) this.#state.buckets.take(rate, matter.room, now, 1);
+        if (matter.room !== null) this.state.buckets.take(rate, matter.room, now, 1);
     }
   }
 
@@ -150,11 +163,11 @@ export class Rule {
       case "session":
         return rate.waitMs(matter.standing.ofRule(this.id)?.fullAt ?? 0, now);
       case "tenant":
-        return rate.waitMs(this.#state.fullAt, now);
+        return rate.waitMs(this.state.fullAt, now);
       case "user":
-        return this.#state.buckets.waitMs(rate, matter.subject.user, now, 1);
+        return this.state.buckets.waitMs(rate, matter.subject.user, now, 1);
       case "room":
-        return matter.room === null ? 0 : this.#state.buckets.waitMs(rate, matter.room, now, 1);
+        return matter.room === null ? 0 : this.state.buckets.waitMs(rate, matter.room, now, 1);
     }
   }
 

@@ -6,7 +6,8 @@ import { Buckets } from "./buckets.ts";
 import { type FairQuota, Share } from "./fair_quota.ts";
 import { Standing } from "./matter.ts";
 import { fairQuota, type Limit } from "./quotas.ts";
-import { RuleState } from "./rule.ts";
+import type { Rate } from "./rate.ts";
+import { type Rule, RuleState } from "./rule.ts";
 
 /** A tenant's own shared quotas. */
 export type QuotaName = "messages" | "bytes" | "outbound";
@@ -24,27 +25,42 @@ export class PolicyState {
   readonly #quotas = new Map<QuotaName, FairQuota>();
   readonly #rules = new Map<string, RuleState>();
 
-  /** The quota with such a limit: the one that there was where the limit is the same. */
+  /** A quota with such a limit: that which there is, where its limit is the same. */
   quota(name: QuotaName, limit: Limit | null): FairQuota | null {
     const before = this.#quotas.get(name);
-    if (before !== undefined && before.perSecond === limit?.perSecond && before.burst === limit.burst) {
-      return before;
-    }
-    const quota = fairQuota(limit);
-    if (quota === null) this.#quotas.delete(name);
-    else this.#quotas.set(name, quota);
-    return quota;
+    const isSame = before !== undefined && before.perSecond === limit?.perSecond &&
+      before.burst === limit.burst;
+    return isSame ? before : fairQuota(limit);
   }
 
-  /** What the rule of this id knows. */
+  /** What the rule of this id knows; remembered from the policy's beginning on. */
   rule(id: string): RuleState {
-    let state = this.#rules.get(id);
-    if (state === undefined) this.#rules.set(id, state = new RuleState());
-    return state;
+    return this.#rules.get(id) ?? new RuleState();
   }
 
-  /** Forgets rules that there are no more. */
-  keepRules(ids: ReadonlySet<string>): void {
-    for (const id of this.#rules.keys()) if (!ids.has(id)) this.#rules.delete(id);
+  /** A policy begins: what it was made with is what counts from now on. */
+  begin(
+    { quotas, rules, user }: {
+      readonly quotas: Readonly<Record<QuotaName, FairQuota | null>>;
+      readonly rules: readonly Rule[];
+      readonly user: { readonly messages: Rate | null; readonly bytes: Rate | null };
+    },
+    now: number,
+  ): void {
+    for (const name of ["messages", "bytes", "outbound"] as const) {
+      const quota = quotas[name], before = this.#quotas.get(name);
+      if (quota === null) this.#quotas.delete(name);
+      else if (quota !== before) {
+        if (before !== undefined) quota.takeOver(before, now);
+        this.#quotas.set(name, quota);
+      }
+    }
+    this.users.messages.takeOver(user.messages, now);
+    this.users.bytes.takeOver(user.bytes, now);
+    this.#rules.clear();
+    for (const rule of rules) {
+      rule.begin(now);
+      this.#rules.set(rule.id, rule.state);
+    }
   }
 }

@@ -39,7 +39,10 @@ export interface ExtService {
   handle(context: Context, message: Envelope): Answer | Promise<Answer>;
 }
 
-/** Hot lane port: native, synchronous, no allocation that a benchmark has not paid for. */
+/**
+ * Hot lane port: native, synchronous, no allocation that a benchmark has not paid for. Construction has no effects: at a
+ * reload, a service may be made and never used.
+ */
 export interface HotService {
   /** @returns null when the frame was taken. `frame` is checked and MAY be kept. */
   handle(context: Context, frame: Uint8Array): Refusal | null;

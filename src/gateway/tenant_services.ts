@@ -1,0 +1,48 @@
+// The services of one tenant, made from its configuration. At a reload a hot service whose configuration is the same keeps
+// its object, and with it what it remembers.
+
+import type { TenantConfig } from "../config/schema.ts";
+import type { Rooms } from "../room/rooms.ts";
+import { builtInExt, builtInHot, type HotSpec } from "../service/built_in.ts";
+import { Dispatcher } from "../service/dispatcher.ts";
+import type { Every, ExtService, HotService } from "../service/service.ts";
+
+export interface TenantServicesOptions {
+  readonly config: Pick<TenantConfig, "services" | "hot_services">;
+  /** Services of every tenant, by name, that are not in its configuration. */
+  readonly embedded: ReadonlyMap<string, ExtService>;
+  readonly rooms: Rooms;
+  readonly every: Every;
+  /** Whose services may be kept; null for a new tenant. */
+  readonly former: TenantServices | null;
+}
+
+interface Made {
+  readonly spec: string;
+  readonly service: HotService;
+}
+
+export class TenantServices {
+  readonly dispatcher: Dispatcher;
+  /** Hot services by id, with what they were made from. */
+  readonly #hot = new Map<number, Made>();
+
+  /** Has no effects: what was made and is not wanted after all can be dropped. */
+  constructor({ config, embedded, rooms, every, former }: TenantServicesOptions) {
+    for (const wanted of config.hot_services) {
+      const spec = JSON.stringify(wanted satisfies HotSpec);
+      const before = former === null ? undefined : former.#hot.get(wanted.id);
+      const made = before?.spec === spec ? before : { spec, service: builtInHot(wanted, rooms, every) };
+      this.#hot.set(wanted.id, made);
+    }
+    const ext = new Map([...embedded, ...builtInExt(config.services)]);
+    this.dispatcher = new Dispatcher(ext, new Map([...this.#hot].map(([id, { service }]) => [id, service])));
+  }
+
+  /** Stops what is not in use any more: all of it, or all but what `successor` goes on with. */
+  stop(successor: TenantServices | null = null): void {
+    for (const [id, made] of this.#hot) {
+      if (successor === null || successor.#hot.get(id) !== made) made.service.stop();
+    }
+  }
+}
