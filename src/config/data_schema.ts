@@ -30,6 +30,7 @@ export class SchemaCompiler {
       strict: true,
       strictTypes: false,
       strictTuples: false,
+      strictRequired: false,
       validateFormats: false,
       validateSchema: checks,
       addUsedSchema: false,
