@@ -113,9 +113,9 @@ test("Compiled rules say of every message what a naive reading of them says", ()
         }
       },
     ),
-    { numRuns: 4000 },
+    { numRuns: 1500 },
   );
-  assert.ok(findings > 40_000 && passed > 40_000, `${findings} findings, ${passed} passed`);
+  assert.ok(findings > 15_000 && passed > 15_000, `${findings} findings, ${passed} passed`);
 });
 
 /** What each message comes to. */
