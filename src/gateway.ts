@@ -10,6 +10,7 @@ import { Retry, SPREAD_MS } from "./admission/retry.ts";
 import { Turns } from "./admission/turns.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
+import { SchemaCompiler } from "./config/data_schema.ts";
 import type { Config } from "./config/schema.ts";
 import type { Clock } from "./gateway/clock.ts";
 import { type Surroundings, Tenancy } from "./gateway/tenancy.ts";
@@ -18,6 +19,7 @@ import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
+import { GatewayQuotas } from "./policy/quotas.ts";
 import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
@@ -37,6 +39,8 @@ export interface GatewayOptions {
   readonly certificate: Certificate | null;
   /** Accept dev tickets. */
   readonly dev: boolean;
+  /** Decide and count all that policy says, and deny nothing. */
+  readonly policyDryRun: boolean;
   readonly transport: Transport;
   readonly log: Log;
   /** Labels of the metric `wsprism_build_info`. */
@@ -107,6 +111,11 @@ export class Gateway {
       services: options.services,
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
+      policy: {
+        gateway: new GatewayQuotas(gateway.quotas),
+        schemas: new SchemaCompiler(false),
+        dryRun: options.policyDryRun,
+      },
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
     };
     for (const tenant of config.tenants) {

@@ -17,6 +17,7 @@ const LINGER_MS = 100;
 interface StartOptions {
   readonly config?: string;
   readonly dev: boolean;
+  readonly policyDryRun: boolean;
   readonly logLevel: LogLevelName;
   readonly logFormat?: LogFormat;
   readonly transport?: TransportKind;
@@ -27,6 +28,7 @@ export function startCommand(build: Build, done: Done): Command {
     .description("run the gateway; SIGTERM or SIGINT drains it, a second one ends it at once")
     .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
     .option("--dev", "accept dev tickets from anyone: for development only", false)
+    .option("--policy-dry-run", "decide and count all that policy says, but deny nothing", false)
     .addOption(
       new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"),
     )
@@ -63,6 +65,7 @@ async function start(options: StartOptions, build: Build): Promise<number> {
       config,
       certificate,
       dev: options.dev,
+      policyDryRun: options.policyDryRun,
       transport,
       log,
       build: { version, commit, runtime: runtimeLabel() },

@@ -8,6 +8,7 @@ import { isCidr, parseListen } from "./addresses.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import { authSchema, originsSchema } from "./auth_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
+import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -114,6 +115,7 @@ const gateway = z.strictObject({
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
       "`auto` takes the better one for the runtime.",
   }),
+  quotas: gatewayQuotasSchema,
   tls,
 }).meta({ description: "The listener and what holds for every connection." });
 
@@ -181,6 +183,8 @@ const policy = z.strictObject({
       'Binary messages that clients may send, as `"svc_id:opcode"` or `"svc_id:*"`. An empty list allows ' +
       "nothing.",
   }),
+  quotas: quotasSchema,
+  rules: rulesSchema,
 }).meta({ description: "What a session may do." });
 
 const laneBytes = (preset: number) =>
@@ -298,6 +302,10 @@ export type LimitsConfig = TenantConfig["limits"];
 export type PolicyConfig = TenantConfig["policy"];
 /** `tenants[].policy.sessions`. */
 export type SessionsConfig = PolicyConfig["sessions"];
+/** `gateway.quotas`, and `tenants[].policy.quotas.user` and `session`. */
+export type QuotaConfig = GatewayConfig["quotas"];
+/** `tenants[].policy.rules[]`; a loaded one has the contents of its file in `schema_text`. */
+export type RuleConfig = PolicyConfig["rules"][number];
 /** `tenants[].services[]`. */
 export type ServiceConfig = TenantConfig["services"][number];
 /** `tenants[].hot_services[]`. */

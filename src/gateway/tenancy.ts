@@ -11,7 +11,10 @@ import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
-import { PolicyState, TenantPolicy } from "../policy/policy.ts";
+import type { SchemaCompiler } from "../config/data_schema.ts";
+import { TenantPolicy } from "../policy/policy.ts";
+import type { GatewayQuotas } from "../policy/quotas.ts";
+import { PolicyState } from "../policy/state.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
 import type { Fanout } from "../room/fanout.ts";
 import { presence } from "../room/presence.ts";
@@ -37,6 +40,13 @@ export interface Surroundings {
   readonly services: ReadonlyMap<string, ExtService>;
   /** For the signatures of all tickets: the runtime verifies them on threads of its own. */
   readonly signatureTurns: Turns;
+  /** What the policies of all tenants share. */
+  readonly policy: {
+    readonly gateway: GatewayQuotas;
+    readonly schemas: SchemaCompiler;
+    /** Whether everything is decided and nothing is denied. */
+    readonly dryRun: boolean;
+  };
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -72,9 +82,11 @@ export class Tenancy implements TenantView {
       rooms,
       registry: new Registry<Resident>(sessionLimits(config), house.totals),
       metrics,
+      bans: this.#policyState.bans,
       outbox: outboxLimits(config, gateway),
       house,
     });
+    parts.terms.policy.begin(house.now());
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
   }
@@ -131,7 +143,7 @@ export class Tenancy implements TenantView {
     config: TenantConfig,
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
-    const { clock: { every }, services: embedded, charge } = this.#surroundings;
+    const { clock: { every }, services: embedded, charge, policy } = this.#surroundings;
     const { verifier, auth: authConfig } = this.#verifier(config, former);
     const auth = new TenantAuth({ verifier, config: authConfig, metrics, charge });
     const services = new TenantServices({
@@ -142,7 +154,12 @@ export class Tenancy implements TenantView {
       former: former?.services ?? null,
     });
     const terms: Terms = {
-      policy: new TenantPolicy({ config, state: this.#policyState }),
+      policy: new TenantPolicy({
+        config,
+        state: this.#policyState,
+        ...policy,
+        delivered: () => rooms.delivered.bytes,
+      }),
       dispatcher: services.dispatcher,
       authenticator: auth,
       maxPending: config.limits.max_pending_per_session,

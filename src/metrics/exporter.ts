@@ -85,6 +85,11 @@ export class Exporter {
           for (const { labels, value } of t.denied) yield { labels: { tenant, ...labels }, value };
         }),
     );
+    this.#counter(
+      "policy_rule_decisions_total",
+      "What checks and rules found against inbound messages; dry_run: and let them pass.",
+      counts((t) => t.rules),
+    );
     this.#counter("handshake_rejections_total", "Handshakes refused, by reason.", function* () {
       for (const { labels, value } of view.strayRejections) {
         yield { labels: { tenant: NO_TENANT, ...labels }, value };

@@ -184,6 +184,7 @@ export interface HouseOptions {
   readonly services?: Readonly<Record<string, Handle>>;
   readonly pings?: boolean;
   readonly dev?: boolean;
+  readonly policyDryRun?: boolean;
 }
 
 export const OPEN_POLICY =
@@ -210,6 +211,7 @@ export class House {
     this.gateway = new Gateway({
       config: accepted(text).config,
       dev: options.dev ?? true,
+      policyDryRun: options.policyDryRun ?? false,
       certificate: null,
       transport: this.transport,
       log,
