@@ -136,6 +136,16 @@ export class TenantMetrics {
   }
 }
 
+/** The configuration in use, and what became of attempts to reload it. */
+export interface ReloadMetrics {
+  /** By `outcome`. */
+  readonly outcomes: Counts;
+  /** Unix time in milliseconds of the start, or of the last reload that was not refused. */
+  lastMs: number;
+  /** A short name of the configuration, secrets left out. */
+  hash: string;
+}
+
 /** What became of certificates. */
 export interface CertificateMetrics {
   /** Unix time in milliseconds. */

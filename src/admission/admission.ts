@@ -4,7 +4,7 @@
 
 import type { Log } from "../log.ts";
 import { Counts } from "../metrics.ts";
-import type { ErrorCode } from "../protocol/codes.ts";
+import type { ErrorCode, Refusal } from "../protocol/codes.ts";
 import { NAME_PATTERN, NAME_RULE, SUBPROTOCOL_CBOR, SUBPROTOCOL_JSON } from "../protocol/limits.ts";
 import type { Grant } from "../session/grant.ts";
 import { Session } from "../session/session.ts";
@@ -46,13 +46,18 @@ export interface Gate {
 export interface AdmissionOptions {
   readonly gates: ReadonlyMap<string, Gate>;
   readonly limiter: HandshakeLimiter;
-  readonly addresses: AddressFinder;
   readonly delay: Delay;
   readonly retry: Retry;
   readonly log: Log;
   readonly now: () => number;
   /** A new name for a session or a trace, unique in this process. */
   readonly newId: () => string;
+  readonly manners: Manners;
+}
+
+/** What the configuration says of every handshake, whoever it is for. */
+export interface Manners {
+  readonly addresses: AddressFinder;
   /** Milliseconds a refused client should stay away while the gateway drains. */
   readonly drainRetryMs: number;
 }
@@ -91,23 +96,28 @@ const DRAINING_MSG = "gateway is draining";
 export class Admission {
   /** Refusals before the tenant was known, by `reason`. */
   readonly strayRejections = new Counts();
+  /** A reload puts others in their place. */
+  manners: Manners;
   readonly #options: AdmissionOptions;
   #draining = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.manners = options.manners;
   }
 
   /** From now on every handshake is answered with 503, and who has not brought a ticket yet is sent elsewhere. */
   drain(): void {
     this.#draining = true;
-    const { gates, retry, drainRetryMs } = this.#options;
+    const { gates, retry } = this.#options;
+    const { drainRetryMs } = this.manners;
     for (const { lobby } of gates.values()) lobby?.drain(() => retry.after(drainRetryMs, SPREAD_MS.all));
   }
 
   /** Answers a handshake: with a session for its link, or with a refusal. */
   answer(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer> {
-    const { limiter, addresses, now, gates, retry } = this.#options;
+    const { limiter, now, gates, retry } = this.#options;
+    const { addresses } = this.manners;
     const at = request.target.indexOf("?");
     const path = at < 0 ? request.target : request.target.slice(0, at);
     const query = readQuery(at < 0 ? "" : request.target.slice(at + 1));
@@ -137,6 +147,8 @@ export class Admission {
       const msg = tenantId === "" ? "query needs tenant=<id>" : "no such tenant";
       return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" }, visit);
     }
+    const { closed } = gate.tenant.registry;
+    if (closed !== null) return this.#denyClosed(closed, visit);
     const sid = query.get("sid");
     if (sid !== null && !NAME_PATTERN.test(sid)) {
       const msg = `sid must be ${NAME_RULE}`;
@@ -175,6 +187,8 @@ export class Admission {
     const { gate, protocol } = visitor;
     // Verifying may have taken its time.
     if (this.#draining) return this.#denyDraining(visitor);
+    const { closed } = gate.tenant.registry;
+    if (closed !== null) return this.#denyClosed(closed, visitor);
     const full = this.#denyFull(visitor, gate);
     if (full !== null) return full;
     const session = this.#session(outcome, visitor);
@@ -241,12 +255,15 @@ export class Admission {
   }
 
   #denyDraining(visit: Visit): UpgradeAnswer {
-    const { retry, drainRetryMs } = this.#options;
-    const retryAfterMs = retry.after(drainRetryMs, SPREAD_MS.all);
+    const retryAfterMs = this.#options.retry.after(this.manners.drainRetryMs, SPREAD_MS.all);
     return this.#deny(
       { status: 503, code: "DRAINING", msg: DRAINING_MSG, reason: "draining", retryAfterMs },
       visit,
     );
+  }
+
+  #denyClosed({ code, msg }: Refusal, visit: Visit): UpgradeAnswer {
+    return this.#deny({ status: 403, code, msg, reason: "suspended" }, visit);
   }
 
   #denyFull(visit: Visit, { tenant }: Gate): UpgradeAnswer | null {

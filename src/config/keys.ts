@@ -6,7 +6,7 @@ import type { MapShape, Shape } from "./shape.ts";
 const LATER: Readonly<Record<string, readonly string[]>> = {
   "": ["admin", "plugins", "extensions"],
   "gateway": ["state_dir"],
-  "tenants[]": ["suspended", "webhooks"],
+  "tenants[]": ["webhooks"],
   "tenants[].services[]": ["worker", "wasm", "http", "permissions", "limits", "options"],
 };
 

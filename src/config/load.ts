@@ -85,11 +85,14 @@ export function loadConfig(options: LoadOptions): LoadResult {
   return { ok: true, config, warnings: warnings.sort(inFileOrder) };
 }
 
+/** What came of a file, and which further files it names, in full; those of `gateway.tls` are not among them. */
+export type FileResult = LoadResult & { readonly files: readonly string[] };
+
 /** Reads a file and loads it. A file that cannot be read is a failure like any other. */
 export async function readConfig(
   path: string,
   options: Pick<LoadOptions, "env" | "dev">,
-): Promise<LoadResult> {
+): Promise<FileResult> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
@@ -104,14 +107,21 @@ export async function readConfig(
     return refused({ path: "", message: "the file must be UTF-8 text" });
   }
   const folder = dirname(path);
-  const read = (name: string) => readFileSync(resolve(folder, name));
+  const files = new Set<string>();
+  const read = (name: string) => {
+    const file = resolve(folder, name);
+    files.add(file);
+    return readFileSync(file);
+  };
   const result = loadConfig({ ...options, text, file: path, read, nowMs: Date.now() });
   const tls = result.ok ? result.config.gateway.tls : undefined;
   if (tls !== undefined) {
     tls.cert_file = resolve(folder, tls.cert_file);
     tls.key_file = resolve(folder, tls.key_file);
+    files.delete(tls.cert_file);
+    files.delete(tls.key_file);
   }
-  return result;
+  return { ...result, files: [...files] };
 }
 
 function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {
@@ -218,6 +228,6 @@ function unreadable(error: unknown): string {
   return `the file cannot be read: ${error instanceof Error ? error.message : String(error)}`;
 }
 
-function refused(failure: ConfigIssue): LoadResult {
-  return { ok: false, failures: [failure] };
+function refused(failure: ConfigIssue): Extract<FileResult, { ok: false }> {
+  return { ok: false, failures: [failure], files: [] };
 }

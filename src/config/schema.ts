@@ -252,6 +252,10 @@ export const anyHotServiceSchema = stateService.extend({ lane: hotLane() });
 
 const tenant = z.strictObject({
   id: name("The name that clients connect with (`?tenant=`); unique."),
+  suspended: flag(
+    false,
+    "Whether its sessions end (4509) and new ones are refused with 403, as long as this holds.",
+  ),
   auth: authSchema.optional(),
   origins: originsSchema,
   limits: limits.prefault({}),

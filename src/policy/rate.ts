@@ -37,9 +37,9 @@ export class Rate {
     return Math.min(taken, now + this.#burstMs + this.#intervalMs * count);
   }
 
-  /** A bucket's state that other numbers left behind: it is empty at worst. */
-  capped(fullAt: number, now: number): number {
-    return Math.min(fullAt, now + this.#burstMs);
+  /** A bucket's state that other numbers may have left behind: it is empty at worst, and owes `owed` besides. */
+  capped(fullAt: number, now: number, owed = 0): number {
+    return Math.min(fullAt, now + this.#burstMs + this.#intervalMs * owed);
   }
 
   /** The bucket's state after `count` tokens are taken; ask `waitMs` first. */

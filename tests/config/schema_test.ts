@@ -37,6 +37,7 @@ test("A file with nothing but a tenant's id has every default of the contract", 
     metrics: { enabled: true, path: "/metrics" },
     tenants: [{
       id: "acme",
+      suspended: false,
       origins: [],
       limits: {
         max_frame_bytes: 4096,

@@ -119,7 +119,7 @@ const LATER: readonly [file: (key: string) => string, keys: string][] = [
     (key) => `gateway: { ${key}: 1 }\n${oneTenant()}`,
     "state_dir",
   ],
-  [(key) => oneTenant(`${key}: {}`), "suspended webhooks"],
+  [(key) => oneTenant(`${key}: {}`), "webhooks"],
   [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm http"],
   [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
 ];
