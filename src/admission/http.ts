@@ -5,8 +5,9 @@
 import { createHash } from "node:crypto";
 import type { HttpAuthConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import { signature, SIGNATURE_HEADER } from "../signing.ts";
-import { Breaker } from "./breaker.ts";
+import { Breaker } from "../outbound/breaker.ts";
+import { Turns } from "../outbound/turns.ts";
+import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../signing.ts";
 import { type Fetch, fetchText } from "./fetch.ts";
 import {
   type Bearer,
@@ -46,13 +47,16 @@ export class HttpVerifier implements Verifier {
   /** Good answers by digest of the question, oldest first. */
   readonly #cache = new Map<string, Cached>();
   readonly #asking = new Map<string, Promise<Verdict>>();
-  readonly #queue: (() => void)[] = [];
-  #active = 0;
+  readonly #turns: Turns;
+  readonly #keys: readonly SigningKey[];
 
   constructor(options: HttpOptions) {
     this.#options = options;
     this.headers = options.config.headers;
     this.#breaker = new Breaker(options.now);
+    const { config } = options;
+    this.#turns = new Turns(config.max_concurrent, config.max_queued);
+    this.#keys = signingKeys(config);
   }
 
   /** Answers remembered now. */
@@ -61,7 +65,7 @@ export class HttpVerifier implements Verifier {
   }
 
   verify(bearer: Bearer): Verdict | Promise<Verdict> {
-    const { tenant, now, config } = this.#options;
+    const { tenant, now } = this.#options;
     const { ticket, address, origin, headers, renews } = bearer;
     const body = JSON.stringify({
       tenant,
@@ -81,9 +85,7 @@ export class HttpVerifier implements Verifier {
     }
     const asking = this.#asking.get(digest);
     if (asking !== undefined) return asking;
-    if (this.#active >= config.max_concurrent && this.#queue.length >= config.max_queued) {
-      return busy(RETRY_MS);
-    }
+    if (this.#turns.isFull) return busy(RETRY_MS);
     const wait = this.#breaker.enter();
     if (wait > 0) return unavailable(wait);
     const verdict = this.#ask(body, digest).finally(() => this.#asking.delete(digest));
@@ -94,9 +96,8 @@ export class HttpVerifier implements Verifier {
   async #ask(body: string, digest: string): Promise<Verdict> {
     const { config, now } = this.#options;
     const deadline = now() + config.timeout_ms;
-    if (this.#active >= config.max_concurrent) {
-      await new Promise<void>((resolve) => this.#queue.push(resolve));
-    } else this.#active++;
+    const turn = this.#turns.take();
+    if (turn !== null) await turn;
     try {
       // Whoever waited too long gives way to those who still have time.
       if (now() >= deadline) throw new Error(`no turn within ${config.timeout_ms} ms`);
@@ -107,9 +108,7 @@ export class HttpVerifier implements Verifier {
     } catch (cause) {
       return this.#failed(cause);
     } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#active--;
-      else next();
+      this.#turns.give();
     }
   }
 
@@ -119,9 +118,7 @@ export class HttpVerifier implements Verifier {
       "content-type": "application/json",
       accept: "application/json",
     };
-    if (config.secret !== undefined) {
-      headers[SIGNATURE_HEADER] = signature(body, { id: config.key_id, secret: config.secret }, unixMs());
-    }
+    if (this.#keys.length > 0) headers[SIGNATURE_HEADER] = signature(body, this.#keys, unixMs());
     const answer = await fetchText(fetch, config.url, { method: "POST", headers, body }, {
       timeoutMs: config.timeout_ms,
       bytesMax: ANSWER_BYTES_MAX,
