@@ -12,6 +12,9 @@ import { OriginRule } from "./admission/origin.ts";
 import { Retry, SPREAD_MS } from "./admission/retry.ts";
 import { TenantAuth } from "./admission/tenant_auth.ts";
 import { DEV_AUTH, verifierFor } from "./admission/verifiers.ts";
+import type { HttpService } from "./backend/http_service.ts";
+import { httpServices } from "./backend/http_services.ts";
+import { serviceMetrics } from "./backend/service_metrics.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import type { Config, GatewayConfig, TenantConfig } from "./config/schema.ts";
@@ -103,6 +106,8 @@ export class Gateway {
   readonly #options: GatewayOptions;
   readonly #tenants = new Map<string, Tenant>();
   readonly #gates = new Map<string, Gate>();
+  /** Of all tenants. */
+  readonly #httpServices: HttpService[] = [];
   readonly #house: House;
   /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
   readonly #fanout = new Fanout(() => this.#house.flusher.wake());
@@ -298,10 +303,6 @@ export class Gateway {
     rooms.watch(presence);
     const { sessions } = config.policy;
     const policy = new TenantPolicy(config);
-    const ext = new Map([...this.#options.services, ...builtInExt(config.services)]);
-    const { every } = this.#options.clock;
-    const dispatcher = new Dispatcher(ext, builtInHot(config.hot_services, rooms, every));
-    const { log, now, unixMs } = this.#house;
     const maxPending = limits.max_pending_per_session;
     const registry = new Registry<Session>({
       maxSessions: limits.max_sessions_total,
@@ -310,6 +311,14 @@ export class Gateway {
       onExceed: sessions.on_exceed,
     }, this.#house.totals);
     const actions = new TenantActions({ rooms, registry, maxFrameBytes: () => policy.maxFrameBytes });
+    const { log, now, unixMs } = this.#house;
+    const { every, random, newId } = this.#options.clock;
+    const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+    const shared = { tenant: config.id, actions, log, now, unixMs, random, newId, wait };
+    const http = httpServices(config.services, shared);
+    this.#httpServices.push(...http.values());
+    const ext = new Map([...this.#options.services, ...builtInExt(config.services), ...http]);
+    const dispatcher = new Dispatcher(ext, builtInHot(config.hot_services, rooms, every));
     return {
       id: config.id,
       policy,
@@ -341,6 +350,7 @@ export class Gateway {
       heldBytes: () => this.#house.flusher.heldBytes,
       limiterEntries: () => this.#limiter.size,
       certificate: this.#certificate?.metrics ?? null,
+      more: serviceMetrics(() => this.#httpServices),
     });
   }
 

@@ -160,6 +160,17 @@ export interface GatewayView {
   limiterEntries(): number;
   /** The certificate in use and what became of new ones; null without TLS. */
   readonly certificate: CertificateMetrics | null;
+  /** What other parts count. */
+  readonly more: readonly MetricSource[];
+}
+
+/** A metric that a part brings; `name` is without `wsprism_`. */
+export interface MetricSource {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  /** Read at each scrape. */
+  readonly read: () => Iterable<Sample>;
 }
 
 export interface CertificateMetrics {
@@ -170,7 +181,8 @@ export interface CertificateMetrics {
 }
 
 type Labels = Readonly<Record<string, string>>;
-interface Sample {
+/** One line of a metric. */
+export interface Sample {
   readonly labels: Labels;
   readonly value: number;
   readonly metricName?: string;
@@ -339,6 +351,7 @@ export class Exporter {
       "Always 1; what runs is in the labels.",
       () => [{ labels: view.build, value: 1 }],
     );
+    for (const { name, help, type, read } of view.more) this.#add(name, help, type, read);
   }
 
   render(): Promise<string> {
@@ -370,7 +383,8 @@ export class Exporter {
   }
 }
 
-function* histogram(name: string, labels: Labels, of: Durations): Generator<Sample> {
+/** The lines of a histogram. @param name the metric's whole name */
+export function* histogram(name: string, labels: Labels, of: Durations): Generator<Sample> {
   let count = 0;
   for (const [i, bucket] of of.counts.entries()) {
     count += bucket;

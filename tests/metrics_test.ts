@@ -54,6 +54,7 @@ function view(tenants: Record<string, TenantMetrics>, more: Partial<GatewayView>
     heldBytes: () => 7,
     limiterEntries: () => 5,
     certificate: null,
+    more: [],
     ...more,
   };
 }

@@ -11,11 +11,11 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
   ],
   "tenants[]": ["suspended", "webhooks"],
   "tenants[].policy": ["quotas", "rules"],
-  "tenants[].services[]": ["worker", "wasm", "http", "permissions", "limits", "options"],
+  "tenants[].services[]": ["worker", "wasm", "permissions", "limits", "options"],
 };
 
 /** Keys by which a service says what it is, in a later version. */
-export const LATER_SERVICE_KINDS: readonly string[] = ["worker", "wasm", "http"];
+export const LATER_SERVICE_KINDS: readonly string[] = ["worker", "wasm"];
 
 /** What to tell about the unknown `key` in the map at `place`, written as in `tenants[].policy`. */
 export function unknownKeyMessage(root: MapShape, place: string, key: string): string {

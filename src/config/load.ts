@@ -7,8 +7,8 @@ import { dirname, resolve } from "node:path";
 import type * as z from "zod";
 import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { checkAuth } from "./auth.ts";
+import { checkBackend } from "./backend.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
-import { LATER_SERVICE_KINDS } from "./keys.ts";
 import { checkRelations } from "./relations.ts";
 import { anyHotServiceSchema, type Config, configSchema } from "./schema.ts";
 import { type MapShape, oneOf, type Shape, shapeOf } from "./shape.ts";
@@ -63,7 +63,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
   if (typeof listen === "object") failures.push(listen);
   const auth = checkAuth(tree, options);
   const tls = checkTls(tree, options);
-  failures.push(...auth.failures, ...tls.failures);
+  const backend = checkBackend(tree);
+  failures.push(...auth.failures, ...tls.failures, ...backend.failures);
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
 
   const config = parsed.data;
@@ -71,8 +72,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
   for (const [index, checked] of auth.auths.entries()) {
     if (checked !== undefined) config.tenants[index]!.auth = checked;
   }
-  const warnings = [...findWarnings(config, tree, options.dev), ...auth.warnings, ...tls.warnings];
-  return { ok: true, config, warnings: warnings.sort(inFileOrder) };
+  const warnings = [findWarnings(config, tree, options.dev), auth.warnings, tls.warnings, backend.warnings];
+  return { ok: true, config, warnings: warnings.flat().sort(inFileOrder) };
 }
 
 /** Reads a file and loads it. A file that cannot be read is a failure like any other. */
@@ -119,9 +120,7 @@ function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: M
       // A variant may allow less than the key does elsewhere.
       const wish = issue.code === "invalid_value" ? oneOf(issue.values) : shapeAt(shape, path).wish;
       if (tree.has(path)) add(tree.issue(path, `must be ${wish}, got ${tree.show(path)}`));
-      else if (path.at(-1) !== "builtin" || !isLaterService(path.slice(0, -1), tree)) {
-        add(tree.issue(path, `is missing; it must be ${wish}`));
-      }
+      else add(tree.issue(path, `is missing; it must be ${wish}`));
     }
   }
   return [...failures.values()];
@@ -136,11 +135,6 @@ function behind(issue: z.core.$ZodIssue, tree: Tree): z.core.$ZodIssue[] {
   return result.success
     ? []
     : result.error.issues.map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
-}
-
-/** Whether a service is one of a later version; that was told, and asking for `builtin` would mislead. */
-function isLaterService(path: Path, tree: Tree): boolean {
-  return LATER_SERVICE_KINDS.some((key) => tree.has([...path, key]));
 }
 
 function shapeAt(root: Shape, path: Path): Shape {

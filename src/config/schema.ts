@@ -7,6 +7,7 @@ import { MESSAGE_BYTES_MAX } from "../protocol/limits.ts";
 import { isCidr, parseListen } from "./addresses.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import { authSchema, originsSchema } from "./auth_schema.ts";
+import { httpServiceSchema } from "./backend_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
@@ -213,7 +214,8 @@ const delivery = z.strictObject({
 
 const service = z.strictObject({
   svc: name("Name in the messages' `svc`; not `room` or `sys`, which every tenant has."),
-  builtin: z.enum(["chat"]).meta({ description: "The service that the gateway brings along." }),
+  builtin: z.enum(["chat"]).meta({ description: "The service that the gateway brings along." }).optional(),
+  http: httpServiceSchema.optional(),
 }).meta({ description: "A service of the ext lane." });
 
 const hotId = z.int().min(0).max(255).meta({ description: "The `svc_id` in the messages' header." });

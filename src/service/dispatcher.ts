@@ -26,5 +26,6 @@ export class Dispatcher {
 
   stop(): void {
     for (const service of this.#hot) service?.stop();
+    for (const service of this.#ext.values()) service.stop?.();
   }
 }

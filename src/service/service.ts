@@ -37,6 +37,8 @@ export const DONE: Answer = { ok: true };
 /** Ext lane port. MUST NOT throw for anything a client can send; what it throws becomes `INTERNAL`. */
 export interface ExtService {
   handle(context: Context, message: Envelope): Answer | Promise<Answer>;
+  /** Releases what it holds; nothing is handled afterwards. */
+  stop?(): void;
 }
 
 /** Hot lane port: native, synchronous, no allocation that a benchmark has not paid for. */

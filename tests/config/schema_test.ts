@@ -115,6 +115,11 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["tenants[].policy.rate_limit_rps", 1, 1_000_000_000],
   ["tenants[].policy.rate_limit_burst", 1, 1_000_000_000],
   ["tenants[].policy.sessions.max_sessions_per_user", 1, 4_294_967_295],
+  ["tenants[].services[].http.timeout_ms", 50, 120_000],
+  ["tenants[].services[].http.max_concurrent", 1, 10_000],
+  ["tenants[].services[].http.max_queued", 0, 100_000],
+  ["tenants[].services[].http.max_response_bytes", 1024, 16_777_216],
+  ["tenants[].services[].http.retry.attempts", 0, 10],
   ["tenants[].hot_services[].id", 0, 255, "kind: echo"],
   ["tenants[].hot_services[].tick_ms", 10, 10_000, "id: 1, kind: state"],
 ];
@@ -128,6 +133,8 @@ function others(part: string, inner: string): string {
       return `mode: ${/^(jwt|http):/.exec(inner)?.[1] ?? "dev"}, `;
     case "jwt":
       return 'algorithms: [HS256], keys: [{ secret: "0123456789abcdef0123456789abcdef" }], ';
+    case "services[]":
+      return "svc: orders, ";
     case "http":
       return 'url: "https://backend.example/", ';
     default:

@@ -121,7 +121,7 @@ const LATER: readonly [file: (key: string) => string, keys: string][] = [
   ],
   [(key) => oneTenant(`${key}: {}`), "suspended webhooks"],
   [(key) => oneTenant(`policy: { ${key}: [] }`), "quotas rules"],
-  [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm http"],
+  [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm"],
   [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
 ];
 

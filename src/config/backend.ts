@@ -1,0 +1,43 @@
+// What the sections that speak of your backend must satisfy beyond each key's own range: each service is of one kind,
+// addresses are safe to ask, secrets are long enough.
+
+import { httpServiceSchema } from "./backend_schema.ts";
+import type { ConfigIssue } from "./issue.ts";
+import { LATER_SERVICE_KINDS } from "./keys.ts";
+import { checkOutbound, type Findings } from "./outbound.ts";
+import type { Tree } from "./tree.ts";
+
+/** Keys by which a service says what it is. */
+const KINDS = ["builtin", "http"] as const;
+
+const RISK = "read and change what is said";
+
+/** Checks what all tenants say of their backends. */
+export function checkBackend(
+  tree: Tree,
+): { readonly failures: readonly ConfigIssue[]; readonly warnings: readonly ConfigIssue[] } {
+  const failures: ConfigIssue[] = [], warnings: ConfigIssue[] = [];
+  const findings: Findings = {
+    fail: (path, message) => void failures.push(tree.issue(path, message)),
+    warn: (path, message) => void warnings.push(tree.issue(path, message)),
+  };
+  list(tree.at(["tenants"])).forEach((_, tenant) => {
+    list(tree.at(["tenants", tenant, "services"])).forEach((_, service) => {
+      checkService(tree, ["tenants", tenant, "services", service], findings);
+    });
+  });
+  return { failures, warnings };
+}
+
+function checkService(tree: Tree, path: readonly (string | number)[], findings: Findings): void {
+  const kinds = KINDS.filter((kind) => tree.has([...path, kind]));
+  const later = LATER_SERVICE_KINDS.some((kind) => tree.has([...path, kind]));
+  if (kinds.length === 0 && !later) findings.fail(path, `needs one of ${KINDS.join(", ")}`);
+  for (const kind of kinds.slice(1)) findings.fail([...path, kind], `does not go with ${kinds[0]}`);
+  const http = httpServiceSchema.safeParse(tree.at([...path, "http"]));
+  if (http.success) checkOutbound(http.data, [...path, "http"], findings, RISK);
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
