@@ -269,7 +269,7 @@ async function storm({ target }: Job & { kind: "storm" }, tickets: Tickets): Pro
   const ends: (() => void)[] = [];
   let [good, admitted] = [0, 0];
   // The chatters' generator is on the same CPU, and has to notice at once what comes.
-  setPriority(10);
+  setPriority(19);
   process.stdout.write("ready\n");
   await once(process.stdin, "data");
   const one = async (number: number) => {

@@ -1,71 +1,36 @@
 // The composition root: the only place that constructs the parts and knows all of them. It starts them, drains
 // them and stops them, in that order; nothing here is on a message's way.
 
-import { randomBytes } from "node:crypto";
 import { AddressFinder } from "./admission/address.ts";
 import { Admission, type Gate, WS_PATH } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
-import { Delay } from "./admission/delay.ts";
+import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
-import { buildLobby } from "./admission/lobby.ts";
-import { OriginRule } from "./admission/origin.ts";
 import { Retry, SPREAD_MS } from "./admission/retry.ts";
-import { TenantAuth } from "./admission/tenant_auth.ts";
-import { DEV_AUTH, verifierFor } from "./admission/verifiers.ts";
-import type { HttpService } from "./backend/http_service.ts";
-import { httpServices } from "./backend/http_services.ts";
+import { Turns } from "./turns.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
-import type { Config, GatewayConfig, TenantConfig } from "./config/schema.ts";
+import type { Config } from "./config/schema.ts";
+import type { Clock } from "./gateway/clock.ts";
+import { type Surroundings, Tenancy } from "./gateway/tenancy.ts";
 import type { Log } from "./log.ts";
-import { Durations, Exporter, TenantMetrics } from "./metrics.ts";
+import { Durations } from "./metrics.ts";
+import { Exporter } from "./metrics/exporter.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
-import { TenantPolicy } from "./policy/policy.ts";
 import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
-import { presence } from "./room/presence.ts";
 import { Fanout } from "./room/fanout.ts";
-import { Rooms } from "./room/rooms.ts";
-import { builtInExt, builtInHot } from "./service/built_in.ts";
 import type { Actions } from "./service/action.ts";
-import { Dispatcher } from "./service/dispatcher.ts";
-import type { Every, ExtService } from "./service/service.ts";
+import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
-import { Intake } from "./session/intake.ts";
-import type { OutboxLimits } from "./session/outbox.ts";
-import { Registry } from "./session/registry.ts";
-import type { Session } from "./session/session.ts";
-import type { House, Tenant } from "./session/tenant.ts";
-import { TenantActions } from "./session/tenant_actions.ts";
+import type { House } from "./session/tenant.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
 import type { Transport, TransportOptions } from "./transport/port.ts";
 
-/** Time and chance, so that tests can bring their own. */
-export interface Clock {
-  /** Milliseconds of a monotonic clock. */
-  readonly now: () => number;
-  /** Unix time in milliseconds. */
-  readonly unixMs: () => number;
-  readonly every: Every;
-  /** A new id, hard to guess, 16 characters of hexadecimal. */
-  readonly newId: () => string;
-  /** 0 up to, not including, 1; need not be hard to guess. */
-  readonly random: () => number;
-}
-
-export const SYSTEM_CLOCK: Clock = {
-  now: () => performance.now(),
-  unixMs: () => Date.now(),
-  every: (ms, task) => {
-    const timer = setInterval(task, ms);
-    return () => clearInterval(timer);
-  },
-  newId: () => randomBytes(8).toString("hex"),
-  random: () => Math.random(),
-};
+export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -104,13 +69,9 @@ const LAST_CLOSE_MS = 1000;
 
 export class Gateway {
   readonly #options: GatewayOptions;
-  readonly #tenants = new Map<string, Tenant>();
+  readonly #tenancies = new Map<string, Tenancy>();
   readonly #gates = new Map<string, Gate>();
-  /** Of all tenants. */
-  readonly #httpServices: HttpService[] = [];
   readonly #house: House;
-  /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
-  readonly #fanout = new Fanout(() => this.#house.flusher.wake());
   readonly #limiter: HandshakeLimiter;
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
@@ -122,13 +83,14 @@ export class Gateway {
     this.#options = options;
     const { config, transport, log, clock } = options;
     const { gateway } = config;
+    const fanout = new Fanout(() => this.#house.flusher.wake());
     this.#house = {
       totals: { sessions: 0, links: 0, pending: 0, maxSessions: gateway.max_connections },
       wheel: new TimerWheel(clock.now),
       flusher: new Flusher({
         afterTurn: (task) => transport.afterTurn(task),
         now: clock.now,
-        prepare: () => this.#fanout.advance(),
+        prepare: () => fanout.advance(),
         maxHeldBytes: gateway.max_outbox_bytes,
       }),
       log,
@@ -138,12 +100,30 @@ export class Gateway {
       idleTimeoutMs: transport.limits.pings ? gateway.idle_timeout_ms : 0,
     };
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
-    for (const tenant of config.tenants) this.#addTenant(tenant);
+    const surroundings: Surroundings = {
+      house: this.#house,
+      fanout,
+      clock,
+      dev: options.dev,
+      services: options.services,
+      // One CPU is the event loop's.
+      signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
+      charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
+    };
+    for (const tenant of config.tenants) {
+      const tenancy = new Tenancy(tenant, gateway, surroundings);
+      this.#tenancies.set(tenant.id, tenancy);
+      this.#gates.set(tenant.id, tenancy.gate);
+    }
     this.#admission = new Admission({
       gates: this.#gates,
       limiter: this.#limiter,
       addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
-      delay: new Delay(this.#house.wheel),
+      delay: new Delay({
+        wheel: this.#house.wheel,
+        afterTurn: (task) => transport.afterTurn(task),
+        max: WAITING_MAX,
+      }),
       retry: new Retry(clock.random),
       log,
       now: clock.now,
@@ -221,7 +201,7 @@ export class Gateway {
     this.#admission.drain();
     const { config, clock, log } = this.#options;
     const graceMs = config.gateway.drain_grace_ms;
-    const sessions = [...this.#tenants.values()].flatMap((tenant) => [...tenant.registry.all()]);
+    const sessions = [...this.#tenancies.values()].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
     const endsAfter = (i: number) => graceMs * (i + 1) / sessions.length;
     // Their ends are spread over the grace already; where that is short, their return is.
@@ -249,14 +229,14 @@ export class Gateway {
     this.#certificate?.stop();
     await this.#options.transport.stop();
     this.#stopTicking?.();
-    for (const tenant of this.#tenants.values()) tenant.dispatcher.stop();
+    for (const tenancy of this.#tenancies.values()) tenancy.stop();
   }
 
   /** Numbers for tests and for the operator's HTTP: what is held right now. */
   census(
     tenantId: string,
   ): { sessions: number; users: number; rooms: number; roomUsers: number; timers: number } {
-    const { registry, rooms } = this.#tenants.get(tenantId)!;
+    const { registry, rooms } = this.#tenancies.get(tenantId)!.tenant;
     return {
       sessions: registry.size,
       users: registry.userCount,
@@ -268,80 +248,12 @@ export class Gateway {
 
   /** What those may do who speak for a tenant. */
   actions(tenantId: string): Actions {
-    return this.#tenants.get(tenantId)!.actions;
-  }
-
-  #addTenant(config: TenantConfig): void {
-    const metrics = new TenantMetrics(LANE_NAMES);
-    const auth = this.#buildAuth(config, metrics);
-    const tenant = this.#buildTenant(config, auth, metrics);
-    const lobby = buildLobby(auth, {
-      totals: this.#house.totals,
-      wheel: this.#house.wheel,
-      metrics,
-      timeoutMs: this.#options.config.gateway.auth_timeout_ms,
-    });
-    this.#tenants.set(config.id, tenant);
-    this.#gates.set(config.id, { tenant, auth, origins: new OriginRule(config.origins), lobby });
-  }
-
-  #buildAuth({ id, auth }: TenantConfig, metrics: TenantMetrics): TenantAuth {
-    const { dev, log, clock } = this.#options;
-    if (auth === undefined && !dev) throw new Error(`Cannot serve tenant "${id}": it has no auth`);
-    const { now, unixMs } = clock;
-    return new TenantAuth({
-      verifier: verifierFor({ tenant: id, config: auth ?? DEV_AUTH, fetch, now, unixMs, log }),
-      config: auth ?? DEV_AUTH,
-      metrics,
-      charge: (addressGroup) => this.#limiter.charge(addressGroup, now()),
-    });
-  }
-
-  #buildTenant(config: TenantConfig, authenticator: TenantAuth, metrics: TenantMetrics): Tenant {
-    const { limits } = config;
-    const rooms = new Rooms(limits, this.#fanout);
-    rooms.watch(presence);
-    const { sessions } = config.policy;
-    const policy = new TenantPolicy(config);
-    const maxPending = limits.max_pending_per_session;
-    const registry = new Registry<Session>({
-      maxSessions: limits.max_sessions_total,
-      maxPerAddress: limits.max_sessions_per_ip,
-      maxPerUser: sessions.max_sessions_per_user,
-      onExceed: sessions.on_exceed,
-    }, this.#house.totals);
-    const actions = new TenantActions({ rooms, registry, maxFrameBytes: () => policy.maxFrameBytes });
-    const { log, now, unixMs } = this.#house;
-    const { every, random, newId } = this.#options.clock;
-    const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-    const shared = { tenant: config.id, actions, log, now, unixMs, random, newId, wait };
-    const http = httpServices(config.services, shared);
-    this.#httpServices.push(...http.values());
-    const ext = new Map([...this.#options.services, ...builtInExt(config.services), ...http]);
-    const dispatcher = new Dispatcher(ext, builtInHot(config.hot_services, rooms, every));
-    return {
-      id: config.id,
-      policy,
-      rooms,
-      dispatcher,
-      intake: new Intake({ dispatcher, metrics, maxPending, log, now, unixMs }),
-      registry,
-      actions,
-      authenticator,
-      metrics,
-      outbox: outboxLimits(config, this.#options.config.gateway),
-      house: this.#house,
-    };
+    return this.#tenancies.get(tenantId)!.tenant.actions;
   }
 
   #exporter(): Exporter {
     return new Exporter({
-      tenants: [...this.#tenants.values()].map(({ id, metrics, rooms }) => ({
-        id,
-        metrics,
-        rooms: () => rooms.size,
-        pending: () => this.#gates.get(id)!.lobby?.size ?? 0,
-      })),
+      tenants: { [Symbol.iterator]: () => this.#tenancies.values() },
       strayRejections: this.#admission.strayRejections,
       laneNames: LANE_NAMES,
       build: this.#options.build,
@@ -350,7 +262,7 @@ export class Gateway {
       heldBytes: () => this.#house.flusher.heldBytes,
       limiterEntries: () => this.#limiter.size,
       certificate: this.#certificate?.metrics ?? null,
-      more: serviceMetrics(() => this.#httpServices),
+      more: serviceMetrics(() => [...this.#tenancies.values()].flatMap(({ httpServices }) => httpServices)),
     });
   }
 
@@ -365,21 +277,6 @@ export class Gateway {
       });
     });
   }
-}
-
-function outboxLimits({ delivery }: TenantConfig, gateway: GatewayConfig): OutboxLimits {
-  const { reliable, latest, lossy } = delivery;
-  return {
-    reliableBytes: reliable.max_bytes,
-    reliableMessages: reliable.max_messages,
-    latestBytes: latest.max_bytes,
-    latestAgeMs: latest.max_age_ms,
-    lossyBytes: lossy.max_bytes,
-    lossyAgeMs: lossy.max_age_ms,
-    lossyDropsOldest: lossy.on_full === "drop_oldest",
-    sendTimeoutMs: gateway.writer_send_timeout_ms,
-    watermarkBytes: gateway.socket_watermark_bytes,
-  };
 }
 
 function describeError(cause: unknown): string {

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { JwtVerifier } from "../src/admission/jwt.ts";
 import { findTicket } from "../src/admission/ticket.ts";
+import { Turns } from "../src/turns.ts";
 import { signature } from "../src/signing.ts";
 import { accepted } from "./config/loading.ts";
 
@@ -37,7 +38,12 @@ test("A ticket minted in Python opens the door", here, async () => {
   const jwt = { algorithms: ["HS256"], keys: [{ kid: "k1", secret }] };
   const auth = JSON.stringify({ mode: "jwt", jwt });
   const { config } = accepted(`version: 1\ntenants: [{ id: acme, auth: ${auth} }]\n`, { dev: false });
-  const verifier = new JwtVerifier({ config: config.tenants[0]!.auth!.jwt!, jwks: null, unixMs: Date.now });
+  const verifier = new JwtVerifier({
+    config: config.tenants[0]!.auth!.jwt!,
+    jwks: null,
+    turns: new Turns(1),
+    unixMs: Date.now,
+  });
   const verdict = await verifier.verify({
     ticket: python(minting),
     address: "",

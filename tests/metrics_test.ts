@@ -1,7 +1,8 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Counts, Durations, Exporter, type GatewayView, TenantMetrics, Traffic } from "../src/metrics.ts";
+import { Counts, Durations, TenantMetrics, Traffic } from "../src/metrics.ts";
+import { Exporter, type GatewayView } from "../src/metrics/exporter.ts";
 
 interface Sample {
   readonly name: string;

@@ -26,13 +26,13 @@ export const WS_PATH = "/v1/ws";
 /** After a capacity refusal: come back no sooner, milliseconds. */
 const CAPACITY_RETRY_MS = 1000;
 
-/** A tenant, seen from outside. */
+/** A tenant, seen from outside; a reload changes all but the tenant itself. */
 export interface Gate {
   readonly tenant: Tenant;
-  readonly auth: TenantAuth;
-  readonly origins: OriginRule;
+  auth: TenantAuth;
+  origins: OriginRule;
   /** Null where every client must bring its ticket along. */
-  readonly lobby: Lobby | null;
+  lobby: Lobby | null;
 }
 
 export interface AdmissionOptions {
@@ -176,7 +176,7 @@ export class Admission {
   /** Takes in a client that will send its ticket as its first message. */
   #letWait(lobby: Lobby, visitor: Visitor, bearer: Bearer): UpgradeAnswer {
     const { gate, protocol, addressGroup, traceId } = visitor;
-    const { auth, tenant } = gate;
+    const { tenant } = gate;
     if (lobby.isFull(addressGroup)) {
       const msg = "too many connections await their ticket";
       const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.one);
@@ -191,7 +191,7 @@ export class Admission {
       addressGroup,
       traceId,
       cbor: protocol === SUBPROTOCOL_CBOR,
-      check: (ticket) => auth.check({ ...bearer, ticket }, "message", addressGroup),
+      check: (ticket) => gate.auth.check({ ...bearer, ticket }, "message", addressGroup),
       admit: (grant) => this.#session(grant, visitor),
     });
     return { accept, protocol };

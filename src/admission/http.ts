@@ -6,9 +6,9 @@ import { createHash } from "node:crypto";
 import type { HttpAuthConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import { Breaker } from "../outbound/breaker.ts";
-import { Turns } from "../outbound/turns.ts";
 import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../signing.ts";
 import { type Fetch, fetchText } from "./fetch.ts";
+import { Turns } from "../turns.ts";
 import {
   type Bearer,
   busy,
@@ -54,9 +54,8 @@ export class HttpVerifier implements Verifier {
     this.#options = options;
     this.headers = options.config.headers;
     this.#breaker = new Breaker(options.now);
-    const { config } = options;
-    this.#turns = new Turns(config.max_concurrent, config.max_queued);
-    this.#keys = signingKeys(config);
+    this.#turns = new Turns(options.config.max_concurrent);
+    this.#keys = signingKeys(options.config);
   }
 
   /** Answers remembered now. */
@@ -65,7 +64,7 @@ export class HttpVerifier implements Verifier {
   }
 
   verify(bearer: Bearer): Verdict | Promise<Verdict> {
-    const { tenant, now } = this.#options;
+    const { tenant, now, config } = this.#options;
     const { ticket, address, origin, headers, renews } = bearer;
     const body = JSON.stringify({
       tenant,
@@ -85,30 +84,27 @@ export class HttpVerifier implements Verifier {
     }
     const asking = this.#asking.get(digest);
     if (asking !== undefined) return asking;
-    if (this.#turns.isFull) return busy(RETRY_MS);
+    if (this.#turns.isBusy && this.#turns.waiting >= config.max_queued) return busy(RETRY_MS);
     const wait = this.#breaker.enter();
     if (wait > 0) return unavailable(wait);
-    const verdict = this.#ask(body, digest).finally(() => this.#asking.delete(digest));
+    const deadline = now() + config.timeout_ms;
+    const verdict = this.#turns.run(() => this.#ask(body, { digest, deadline }))
+      .finally(() => this.#asking.delete(digest));
     this.#asking.set(digest, verdict);
     return verdict;
   }
 
-  async #ask(body: string, digest: string): Promise<Verdict> {
+  async #ask(body: string, about: { digest: string; deadline: number }): Promise<Verdict> {
     const { config, now } = this.#options;
-    const deadline = now() + config.timeout_ms;
-    const turn = this.#turns.take();
-    if (turn !== null) await turn;
     try {
       // Whoever waited too long gives way to those who still have time.
-      if (now() >= deadline) throw new Error(`no turn within ${config.timeout_ms} ms`);
+      if (now() >= about.deadline) throw new Error(`no turn within ${config.timeout_ms} ms`);
       const verdict = await this.#post(body);
       this.#breaker.succeeded();
-      if (verdict.ok) this.#remember(digest, verdict);
+      if (verdict.ok) this.#remember(about.digest, verdict);
       return verdict;
     } catch (cause) {
       return this.#failed(cause);
-    } finally {
-      this.#turns.give();
     }
   }
 

@@ -15,6 +15,7 @@ import { JWT_ALGORITHMS, type JwtAlgorithm } from "../config/auth_schema.ts";
 import { kindFor, readPem, readSecret } from "../config/jwt_key.ts";
 import type { JwtConfig, JwtKeyConfig } from "../config/schema.ts";
 import type { Jwks } from "./jwks.ts";
+import type { Turns } from "../turns.ts";
 import {
   BAD_TICKET,
   type Bearer,
@@ -28,6 +29,8 @@ export interface JwtOptions {
   readonly config: JwtConfig;
   /** Null without `jwks_url`. */
   readonly jwks: Jwks | null;
+  /** For the cryptography of all tenants: the runtime's threads for it must not crowd out the event loop's. */
+  readonly turns: Turns;
   /** Unix time in milliseconds. */
   readonly unixMs: () => number;
 }
@@ -55,12 +58,14 @@ export class JwtVerifier implements Verifier {
   readonly headers: readonly string[] = [];
   readonly #config: JwtConfig;
   readonly #jwks: Jwks | null;
+  readonly #turns: Turns;
   readonly #unixMs: () => number;
   readonly #keys: readonly ConfiguredKey[];
 
-  constructor({ config, jwks, unixMs }: JwtOptions) {
+  constructor({ config, jwks, turns, unixMs }: JwtOptions) {
     this.#config = config;
     this.#jwks = jwks;
+    this.#turns = turns;
     this.#unixMs = unixMs;
     this.#keys = config.keys.map((key, index) => new ConfiguredKey(key, index));
   }
@@ -111,7 +116,7 @@ export class JwtVerifier implements Verifier {
     };
     for (const { key, name } of attempts) {
       try {
-        const { payload } = await jwtVerify(ticket, key, options);
+        const { payload } = await this.#turns.run(() => jwtVerify(ticket, key, options));
         return { header, payload, key: name, failed: null, verdict: this.#verified(payload) };
       } catch (error) {
         if (error instanceof errors.JWSSignatureVerificationFailed) continue;

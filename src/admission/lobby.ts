@@ -35,19 +35,26 @@ export interface LobbyOptions {
   readonly maxPerAddress: number;
 }
 
-/** The lobby of a tenant whose clients may send their ticket as their first message, else null. */
-export function buildLobby(
+/**
+ * The lobby of a tenant whose clients may send their ticket as their first message, else null.
+ * @param former goes on with these options, and with who waits in it
+ */
+export function lobbyFor(
   { config }: TenantAuth,
   shared: Pick<LobbyOptions, "totals" | "wheel" | "metrics" | "timeoutMs">,
+  former: Lobby | null,
 ): Lobby | null {
   if (!config.first_message) return null;
   const { failure_delay_ms: failureDelayMs, max_pending: max, max_pending_per_ip: maxPerAddress } = config;
-  return new Lobby({ ...shared, failureDelayMs, max, maxPerAddress });
+  const options = { ...shared, failureDelayMs, max, maxPerAddress };
+  if (former === null) return new Lobby(options);
+  former.options = options;
+  return former;
 }
 
 /** The waiting links of one tenant. */
 export class Lobby {
-  readonly options: LobbyOptions;
+  options: LobbyOptions;
   readonly #links = new Set<Arrival>();
   readonly #byAddress = new Map<string, number>();
 

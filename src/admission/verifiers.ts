@@ -8,6 +8,7 @@ import { HttpVerifier } from "./http.ts";
 import { Jwks } from "./jwks.ts";
 import { JwtVerifier } from "./jwt.ts";
 import { DevVerifier, StaticVerifier } from "./ticket.ts";
+import type { Turns } from "../turns.ts";
 import type { Verifier } from "./verifier.ts";
 
 /** What a tenant without `auth` has under `--dev`; nobody guesses there, so nobody waits. */
@@ -17,6 +18,8 @@ export interface VerifierOptions {
   readonly tenant: string;
   readonly config: AuthConfig;
   readonly fetch: Fetch;
+  /** For the signatures of all tenants. */
+  readonly signatureTurns: Turns;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Unix time in milliseconds. */
@@ -40,9 +43,10 @@ export function verifierFor(options: VerifierOptions): Verifier {
 }
 
 /** The verifier of mode `jwt`; its section is there, as the configuration was checked. */
-export function jwtVerifierFor({ tenant, config, fetch, now, unixMs, log }: VerifierOptions): JwtVerifier {
+export function jwtVerifierFor(options: VerifierOptions): JwtVerifier {
+  const { tenant, config, fetch, signatureTurns: turns, now, unixMs, log } = options;
   const jwt = config.jwt!;
   const { jwks_url: url } = jwt;
   const jwks = url === undefined ? null : new Jwks({ url, timing: jwt, fetch, now, log, tenant });
-  return new JwtVerifier({ config: jwt, jwks, unixMs });
+  return new JwtVerifier({ config: jwt, jwks, turns, unixMs });
 }

@@ -5,7 +5,7 @@ import type { HttpServiceConfig } from "../config/backend_schema.ts";
 import type { Log } from "../log.ts";
 import type { Breaker } from "../outbound/breaker.ts";
 import type { HttpClient } from "../outbound/http_client.ts";
-import { Turns } from "../outbound/turns.ts";
+import { Turns } from "../turns.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import type { Action, Actions, Actor } from "../service/action.ts";
@@ -56,7 +56,7 @@ export class HttpService implements ExtService {
   constructor(options: HttpServiceOptions) {
     this.#options = options;
     const { config } = options;
-    this.#turns = new Turns(config.max_concurrent, config.max_queued);
+    this.#turns = new Turns(config.max_concurrent);
     this.#keys = signingKeys(config);
   }
 
@@ -69,7 +69,7 @@ export class HttpService implements ExtService {
   }
 
   get inFlight(): number {
-    return this.#turns.taken;
+    return this.#turns.active;
   }
 
   get queued(): number {
@@ -81,13 +81,17 @@ export class HttpService implements ExtService {
   }
 
   handle(context: Context, message: Envelope): Answer | Promise<Answer> {
-    if (this.#options.breaker.waitMs > 0) return this.#refuse("breaker_open", LEFT_ALONE);
-    if (this.#turns.isFull) return this.#refuse("shed", TOO_BUSY);
+    const { breaker, config, now } = this.#options;
+    if (breaker.waitMs > 0) return this.#refuse("breaker_open", LEFT_ALONE);
+    if (this.#turns.isBusy && this.#turns.waiting >= config.max_queued) return this.#refuse("shed", TOO_BUSY);
     const body = this.#body(context, message);
     if (body === null) return TOO_DEEP;
-    return this.#call(body, { svc: this.svc, session: context.session });
+    const deadline = now() + config.timeout_ms;
+    const by = { svc: this.svc, session: context.session };
+    return this.#turns.run(() => this.#call(body, { by, deadline }));
   }
 
+  /** Lets go of its connections; what is under way is still answered. */
   stop(): void {
     this.#options.client.close();
   }
@@ -115,20 +119,13 @@ export class HttpService implements ExtService {
     }
   }
 
-  async #call(body: string, by: Actor): Promise<Answer> {
-    const { config, now, breaker } = this.#options;
-    const deadline = now() + config.timeout_ms;
-    const turn = this.#turns.take();
-    if (turn !== null) await turn;
-    try {
-      // Whoever waited too long gives way to those who still have time.
-      if (now() >= deadline) return this.#refuse("shed", TOO_BUSY);
-      if (breaker.enter() > 0) return this.#refuse("breaker_open", LEFT_ALONE);
-      const answer = await this.#ask(body);
-      return answer.ok ? this.#done(answer, by) : answer;
-    } finally {
-      this.#turns.give();
-    }
+  async #call(body: string, { by, deadline }: { by: Actor; deadline: number }): Promise<Answer> {
+    const { now, breaker } = this.#options;
+    // Whoever waited too long gives way to those who still have time.
+    if (now() >= deadline) return this.#refuse("shed", TOO_BUSY);
+    if (breaker.enter() > 0) return this.#refuse("breaker_open", LEFT_ALONE);
+    const answer = await this.#ask(body);
+    return answer.ok ? this.#done(answer, by) : answer;
   }
 
   /** Asks, and again as often as is wanted while the breaker lets it. */

@@ -4,6 +4,7 @@
 import process from "node:process";
 import { Command } from "commander";
 import { grantOf, type Outcome } from "../admission/tenant_auth.ts";
+import { Turns } from "../turns.ts";
 import { TICKET_CHARS_MAX } from "../admission/verifier.ts";
 import { jwtVerifierFor, verifierFor, type VerifierOptions } from "../admission/verifiers.ts";
 import { SILENT } from "../log.ts";
@@ -50,6 +51,7 @@ async function checkToken(text: string, { config, tenant }: CheckTokenOptions): 
     tenant,
     config: auth,
     fetch,
+    signatureTurns: new Turns(1),
     now: () => performance.now(),
     unixMs: () => Date.now(),
     log: SILENT,

@@ -92,10 +92,10 @@ export class HttpClient {
     return await this.#exchange(this.#connect(), post, left);
   }
 
-  /** Drops all connections; what is under way has no answer. */
+  /** Keeps no connection from now on; what is under way is still answered. */
   close(): void {
     this.#closed = true;
-    for (const { socket } of [...this.#all]) socket.destroy();
+    for (const { socket } of [...this.#idle]) socket.destroy();
   }
 
   #exchange(connection: Connection, post: Post, timeoutMs: number): Promise<HttpResponse | NoAnswer> {
@@ -147,7 +147,6 @@ export class HttpClient {
       const { exchange } = connection;
       exchange?.settle({ ok: false, reason: exchange.begun ? "unreadable" : reason, msg });
     });
-    if (this.#closed) socket.destroy();
     return connection;
   }
 

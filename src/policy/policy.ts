@@ -37,6 +37,19 @@ export interface Bucket {
   rateFullAt: number;
 }
 
+/** What a tenant's policy remembers of its clients, and what outlives the policy at a reload. */
+export class PolicyState {
+  /** What all sessions of the tenant share. */
+  readonly tenant: Bucket = { rateFullAt: 0 };
+}
+
+export interface PolicyOptions {
+  readonly config: TenantConfig;
+  readonly state: PolicyState;
+  /** The tenant's own policy, and what a ticket takes away from it. */
+  readonly narrowed?: { readonly whole: TenantPolicy; readonly by: Narrowing };
+}
+
 export class TenantPolicy {
   readonly maxFrameBytes: number;
   /** Whether refused hot messages are answered, or only counted. */
@@ -49,16 +62,16 @@ export class TenantPolicy {
   /** How many refusals a session is told, in scope `tenant`, where nothing else bounds them. */
   readonly #refusalRate: Rate | null;
   readonly #tenantRate: Rate | null;
-  readonly #tenantBucket: Bucket;
+  readonly #state: PolicyState;
   readonly #config: TenantConfig;
   /** By what narrows, oldest first. */
   readonly #narrowed = new Map<string, TenantPolicy>();
 
-  /** @param narrowed the tenant's own policy, and what a ticket takes away from it */
-  constructor(config: TenantConfig, narrowed?: { readonly whole: TenantPolicy; readonly by: Narrowing }) {
+  constructor({ config, state, narrowed }: PolicyOptions) {
     const { policy, limits } = config;
     const by = narrowed?.by, whole = narrowed?.whole ?? null;
     this.#config = config;
+    this.#state = state;
     this.maxFrameBytes = Math.min(limits.max_frame_bytes, by?.limits?.max_frame_bytes ?? Infinity);
     this.answersHotErrors = policy.hot_error_mode === "sys_error";
     this.hotRequiresActiveRoom = policy.hot_requires_active_room;
@@ -76,7 +89,6 @@ export class TenantPolicy {
     this.#sessionRate = ownRate ?? (scope === "tenant" ? null : rate);
     this.#refusalRate = scope === "tenant" && ownRate === null ? rate : null;
     this.#tenantRate = scope === "connection" ? null : rate;
-    this.#tenantBucket = whole === null ? { rateFullAt: 0 } : whole.#tenantBucket;
   }
 
   /** The policy of a session whose ticket takes something away; sessions that lose the same share one. */
@@ -85,11 +97,27 @@ export class TenantPolicy {
     const key = JSON.stringify([by.ext, by.hot, by.limits]);
     let policy = this.#narrowed.get(key);
     if (policy === undefined) {
-      policy = new TenantPolicy(this.#config, { whole: this, by });
+      policy = new TenantPolicy({
+        config: this.#config,
+        state: this.#state,
+        narrowed: { whole: this, by },
+      });
       this.#narrowed.set(key, policy);
       if (this.#narrowed.size > NARROWED_MAX) this.#narrowed.delete(this.#narrowed.keys().next().value!);
     }
     return policy;
+  }
+
+  /** Takes the place of another policy, whose numbers the tenant's bucket was filled by. */
+  begin(now: number): void {
+    const { tenant } = this.#state;
+    if (this.#tenantRate !== null) tenant.rateFullAt = this.#tenantRate.capped(tenant.rateFullAt, now);
+  }
+
+  /** A session comes from another policy, with a bucket of other numbers. */
+  takeOver(bucket: Bucket, now: number): void {
+    const rate = this.#sessionRate ?? this.#refusalRate;
+    if (rate !== null) bucket.rateFullAt = rate.capped(bucket.rateFullAt, now);
   }
 
   /**
@@ -118,7 +146,7 @@ export class TenantPolicy {
    * @returns milliseconds to wait for one, 0 when it was taken
    */
   takeTenant(now: number): number {
-    return this.#tenantRate === null ? 0 : takeFrom(this.#tenantRate, this.#tenantBucket, now);
+    return this.#tenantRate === null ? 0 : takeFrom(this.#tenantRate, this.#state.tenant, now);
   }
 }
 

@@ -32,6 +32,11 @@ export class Rate {
     return Math.min(taken, now + this.#burstMs + this.#intervalMs * count);
   }
 
+  /** A bucket's state that other numbers left behind: it is empty at worst. */
+  capped(fullAt: number, now: number): number {
+    return Math.min(fullAt, now + this.#burstMs);
+  }
+
   /** The bucket's state after a token is taken; ask `waitMs` first. */
   take(fullAt: number, now: number): number {
     return Math.max(fullAt, now) + this.#intervalMs;

@@ -152,7 +152,8 @@ export class Room {
 }
 
 export class Rooms {
-  readonly #limits: RoomLimits;
+  /** A reload puts others in their place; who is in already stays. */
+  limits: RoomLimits;
   readonly #rooms = new Map<string, Room>();
   /** Distinct rooms of each user. */
   readonly #roomsOfUser = new Map<string, number>();
@@ -162,7 +163,7 @@ export class Rooms {
   #lastStamp = 0;
 
   constructor(limits: RoomLimits, fanout: Fanout) {
-    this.#limits = limits;
+    this.limits = limits;
     this.#fanout = fanout;
   }
 
@@ -184,9 +185,14 @@ export class Rooms {
     return this.#rooms.get(name);
   }
 
-  /** Calls `watcher` at every change, as long as these rooms exist. */
+  /** Calls `watcher` at every change, until `unwatch`. Neither MAY be called by a watcher. */
   watch(watcher: RoomWatcher): void {
     this.#watchers.push(watcher);
+  }
+
+  unwatch(watcher: RoomWatcher): void {
+    const at = this.#watchers.indexOf(watcher);
+    if (at >= 0) this.#watchers.splice(at, 1);
   }
 
   /** Adds a subscriber that is not yet in the room. */
@@ -220,7 +226,7 @@ export class Rooms {
   }
 
   #refuses(room: Room | undefined, user: string): Refusal | null {
-    const limits = this.#limits;
+    const { limits } = this;
     if (room === undefined) {
       if (limits.max_rooms_total > 0 && this.#rooms.size >= limits.max_rooms_total) return TOO_MANY_ROOMS;
     } else {

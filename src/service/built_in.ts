@@ -28,12 +28,8 @@ export function builtInExt(specs: readonly ExtSpec[]): Map<string, ExtService> {
   return services;
 }
 
-/** Hot services by id. */
-export function builtInHot(specs: readonly HotSpec[], rooms: Rooms, every: Every): Map<number, HotService> {
-  return new Map(specs.map((spec) => [spec.id, hotService(spec, rooms, every)]));
-}
-
-function hotService(spec: HotSpec, rooms: Rooms, every: Every): HotService {
+/** A hot service of the tenant whose rooms these are. */
+export function builtInHot(spec: HotSpec, rooms: Rooms, every: Every): HotService {
   switch (spec.kind) {
     case "echo":
       return new EchoService(LANE[spec.lane]);

@@ -23,9 +23,4 @@ export class Dispatcher {
     const service = this.#hot[frame[HOT_AT.svcId]!];
     return service === undefined ? UNKNOWN_SERVICE : service.handle(context, frame);
   }
-
-  stop(): void {
-    for (const service of this.#hot) service?.stop();
-    for (const service of this.#ext.values()) service.stop?.();
-  }
 }

@@ -37,11 +37,12 @@ export const DONE: Answer = { ok: true };
 /** Ext lane port. MUST NOT throw for anything a client can send; what it throws becomes `INTERNAL`. */
 export interface ExtService {
   handle(context: Context, message: Envelope): Answer | Promise<Answer>;
-  /** Releases what it holds; nothing is handled afterwards. */
-  stop?(): void;
 }
 
-/** Hot lane port: native, synchronous, no allocation that a benchmark has not paid for. */
+/**
+ * Hot lane port: native, synchronous, no allocation that a benchmark has not paid for. Construction has no effects: at a
+ * reload, a service may be made and never used.
+ */
 export interface HotService {
   /** @returns null when the frame was taken. `frame` is checked and MAY be kept. */
   handle(context: Context, frame: Uint8Array): Refusal | null;

@@ -34,13 +34,13 @@ export class StateService implements HotService, RoomWatcher {
   readonly #states = new Map<Room, RoomState>();
   #dirty: RoomState[] = [];
   #stopTicking: (() => void) | null = null;
+  #watching = false;
 
   /** @param tickMs milliseconds between two rounds of changes */
   constructor(rooms: Rooms, tickMs: number, every: Every) {
     this.#rooms = rooms;
     this.#tickMs = tickMs;
     this.#every = every;
-    rooms.watch(this);
   }
 
   handle(context: Context, frame: Uint8Array): Refusal | null {
@@ -87,11 +87,17 @@ export class StateService implements HotService, RoomWatcher {
     this.#stopTicking = null;
     this.#dirty = [];
     this.#states.clear();
+    this.#rooms.unwatch(this);
+    this.#watching = false;
   }
 
   #stateOf(room: Room): RoomState {
     let state = this.#states.get(room);
     if (state === undefined) {
+      if (!this.#watching) {
+        this.#watching = true;
+        this.#rooms.watch(this);
+      }
       this.#states.set(room, state = { room, senders: new Map(), changed: [], queued: false });
     }
     return state;

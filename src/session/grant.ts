@@ -19,6 +19,22 @@ export interface Grant {
   readonly ticketId: string | null;
 }
 
+/** Who a session belongs to, settled before the upgrade. */
+export interface Identity {
+  /** Who it is and what for, as its ticket says. */
+  readonly grant: Grant;
+  readonly sid: string;
+  /** Unique in this process. */
+  readonly session: string;
+  readonly traceId: string;
+  /** The client's address, as far as the gateway can tell. */
+  readonly address: string;
+  /** The address that limits count: IPv6 by its network. */
+  readonly addressGroup: string;
+  /** Ext envelopes travel as CBOR. */
+  readonly cbor: boolean;
+}
+
 /** Why a ticket was not taken. */
 export interface Rejection extends Refusal {
   readonly retryAfterMs?: number;

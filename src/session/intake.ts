@@ -20,9 +20,9 @@ import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protoco
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysError, sysPong } from "../protocol/sys.ts";
-import type { Dispatcher } from "../service/dispatcher.ts";
 import { type Answer, type Context, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
 import { PendingCalls } from "./pending.ts";
+import type { Terms } from "./terms.ts";
 
 /** A session as its intake sees it. */
 export interface Speaker extends Context, Bucket {
@@ -46,10 +46,9 @@ export interface Speaker extends Context, Bucket {
 }
 
 export interface IntakeOptions {
-  readonly dispatcher: Dispatcher;
+  /** Whose messages these are; its terms are looked up anew for each of them. */
+  readonly tenant: { readonly terms: Terms };
   readonly metrics: TenantMetrics;
-  /** Ext messages of one session that may wait for services. */
-  readonly maxPending: number;
   readonly log: Log;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
@@ -142,7 +141,7 @@ export class Intake {
     if (pending === null || pending.count === 0) return this.#call(from, message);
     // A service that is idle is asked at once: it may not be one of those that answer later.
     if (!pending.isBusy(message.svc)) return this.#call(from, message);
-    if (pending.count < this.#options.maxPending) {
+    if (pending.count < this.#options.tenant.terms.maxPending) {
       pending.add(message);
       return;
     }
@@ -151,7 +150,7 @@ export class Intake {
   }
 
   #call(from: Speaker, message: Envelope): void {
-    const { dispatcher, now } = this.#options;
+    const { tenant, now } = this.#options;
     const { svc } = message;
     let next: Envelope | undefined = message;
     while (next !== undefined && from.isOpen) {
@@ -159,7 +158,7 @@ export class Intake {
       const startedAt = now();
       let answer: Answer | Promise<Answer>;
       try {
-        answer = dispatcher.ext(from, current);
+        answer = tenant.terms.dispatcher.ext(from, current);
       } catch (cause) {
         answer = this.#failed(from, svc, cause);
       }
@@ -211,7 +210,7 @@ export class Intake {
   }
 
   #hot(from: Speaker, frame: Uint8Array, now: number): void {
-    const { metrics, dispatcher } = this.#options;
+    const { metrics, tenant } = this.#options;
     const { policy } = from;
     metrics.in.hot.add(1, frame.length);
     if (frame.length > policy.maxFrameBytes) return this.#tooLarge(from, "hot");
@@ -241,7 +240,7 @@ export class Intake {
     metrics.passed.hot++;
     let refused: Refusal | null;
     try {
-      refused = dispatcher.hot(from, frame);
+      refused = tenant.terms.dispatcher.hot(from, frame);
     } catch (cause) {
       refused = this.#failed(from, String(frame[HOT_AT.svcId]), cause);
     }

@@ -31,7 +31,7 @@ export interface Totals {
   links: number;
   /** Links open that have not sent their ticket yet. */
   pending: number;
-  readonly maxSessions: number;
+  maxSessions: number;
 }
 
 export const TOO_MANY_SESSIONS = refusal(
@@ -56,7 +56,7 @@ export const ADDRESS_FULL = refusal(
 );
 
 export class Registry<S extends Registered> {
-  readonly #limits: SessionLimits;
+  #limits: SessionLimits;
   readonly #totals: Totals;
   readonly #byId = new Map<string, S>();
   /** A user's sessions, oldest first. */
@@ -67,6 +67,14 @@ export class Registry<S extends Registered> {
   constructor(limits: SessionLimits, totals: Totals) {
     this.#limits = limits;
     this.#totals = totals;
+  }
+
+  /** Other bounds from now on; who is in already stays. */
+  set limits(limits: SessionLimits) {
+    const counted = this.#limits.maxPerAddress > 0, wanted = limits.maxPerAddress > 0;
+    this.#limits = limits;
+    if (counted && !wanted) this.#byAddress.clear();
+    if (wanted && !counted) { for (const session of this.#byId.values()) this.#countAddress(session); }
   }
 
   get size(): number {
@@ -133,9 +141,7 @@ export class Registry<S extends Registered> {
     const sessions = this.#byUser.get(session.user);
     if (sessions === undefined) this.#byUser.set(session.user, [session]);
     else sessions.push(session);
-    if (this.#limits.maxPerAddress > 0) {
-      this.#byAddress.set(session.addressGroup, (this.#byAddress.get(session.addressGroup) ?? 0) + 1);
-    }
+    if (this.#limits.maxPerAddress > 0) this.#countAddress(session);
     this.#tag(session);
     this.#totals.sessions++;
     return null;
@@ -164,6 +170,10 @@ export class Registry<S extends Registered> {
     const count = this.#byAddress.get(session.addressGroup)! - 1;
     if (count > 0) this.#byAddress.set(session.addressGroup, count);
     else this.#byAddress.delete(session.addressGroup);
+  }
+
+  #countAddress({ addressGroup }: S): void {
+    this.#byAddress.set(addressGroup, (this.#byAddress.get(addressGroup) ?? 0) + 1);
   }
 
   #tag(session: S): void {

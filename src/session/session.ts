@@ -5,7 +5,7 @@
 import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
-import type { RoomPatterns } from "../policy/narrowing.ts";
+import type { Narrowing } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED, type TenantPolicy } from "../policy/policy.ts";
 import { sysAuthed, sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
@@ -15,6 +15,7 @@ import {
   BAD_AUTH,
   type Claims,
   type Grant,
+  type Identity,
   OTHER_SID,
   OTHER_USER,
   type Rejection,
@@ -24,25 +25,10 @@ import {
 import type { Speaker } from "./intake.ts";
 import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
-import type { Registered } from "./registry.ts";
+import type { Resident } from "./resident.ts";
 import type { Tenant } from "./tenant.ts";
+import type { Terms } from "./terms.ts";
 import type { Timed } from "./timer_wheel.ts";
-
-/** Who a session belongs to, settled before the upgrade. */
-export interface Identity {
-  /** Who it is and what for, as its ticket says. */
-  readonly grant: Grant;
-  readonly sid: string;
-  /** Unique in this process. */
-  readonly session: string;
-  readonly traceId: string;
-  /** The client's address, as far as the gateway can tell. */
-  readonly address: string;
-  /** The address that limits count: IPv6 by its network. */
-  readonly addressGroup: string;
-  /** Ext envelopes travel as CBOR. */
-  readonly cbor: boolean;
-}
 
 /** How long a peer may take to answer our close before its socket is dropped. */
 const CLOSE_TIMEOUT_MS = 5000;
@@ -52,7 +38,7 @@ const RENEWAL_MS = 1000;
 
 const SESSION_ENDED = refusal("UNAVAILABLE", "session has ended");
 
-export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, Timed {
+export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
   readonly user: string;
   readonly sid: string;
   readonly session: string;
@@ -61,10 +47,14 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   readonly addressGroup: string;
   readonly cbor: boolean;
   // What the ticket says; `renew` changes them.
+  /** The tenant's, narrowed. */
   policy: TenantPolicy;
   claims: Claims;
   ticketId: string | null;
   readonly #tenant: Tenant;
+  /** What `policy` was made from. */
+  #terms: Terms;
+  #narrowing: Narrowing;
   #link: Link | null = null;
   #outbox: Outbox | null = null;
   /** Rooms joined, by name; made at the first join. */
@@ -75,7 +65,6 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   #openedAt = 0;
   #lastHeardAt = 0;
   #pingedAt = 0;
-  #rooms: RoomPatterns | null = null;
   /** When its right ends and when the client is told so; infinite for never and for not, or told already. */
   #expiresAt = Number.POSITIVE_INFINITY;
   #warnAt = Number.POSITIVE_INFINITY;
@@ -102,7 +91,9 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     this.addressGroup = identity.addressGroup;
     this.cbor = identity.cbor;
     const { grant } = identity;
-    this.policy = tenant.policy.narrowed(grant.narrowing);
+    this.#terms = tenant.terms;
+    this.#narrowing = grant.narrowing;
+    this.policy = this.#terms.policy.narrowed(grant.narrowing);
     this.claims = grant.claims;
     this.ticketId = grant.ticketId;
     this.#limit(grant);
@@ -187,7 +178,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     if (this.#state !== "open") return SESSION_ENDED;
     let membership = this.#memberships?.get(room);
     if (membership === undefined) {
-      if (this.#rooms !== null && !this.#rooms.allows(room)) return ROOM_NOT_ALLOWED;
+      if (this.#narrowing.rooms?.allows(room) === false) return ROOM_NOT_ALLOWED;
       const joined = this.#tenant.rooms.join(room, this);
       if ("ok" in joined) return joined;
       membership = joined;
@@ -211,14 +202,14 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
 
   /** Takes a new ticket of the same user. The session lives on until its old right ends, whatever comes of it. */
   renew(data: unknown, seq: number | null): void {
-    const { house, authenticator } = this.#tenant;
+    const { house, terms } = this.#tenant;
     const ticket = ticketIn(data);
     if (ticket === null) return this.#refuse(BAD_AUTH, seq);
     const wait = this.#renewing ? RENEWAL_MS : this.#renewedAt + RENEWAL_MS - house.now();
     if (wait > 0) return this.#refuse({ ...RENEWAL_LIMITED, retryAfterMs: Math.ceil(wait) }, seq);
     this.#renewedAt = house.now();
     const { user, address, addressGroup } = this;
-    const answer = authenticator.renew({ ticket, user, address, addressGroup });
+    const answer = terms.authenticator.renew({ ticket, user, address, addressGroup });
     if (!(answer instanceof Promise)) return this.#renewed(answer, seq);
     this.#renewing = true;
     void answer.then((settled) => {
@@ -232,7 +223,6 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     this.end(code, sysKicked(this.traceId, reason));
   }
 
-  /** Ends the session: what it was sent reliably goes out before the close, `farewell` first of all. */
   end(code: CloseCode, farewell: Frame | null): void {
     if (farewell !== null) this.deliver(farewell);
     this.#close(code, true);
@@ -310,14 +300,15 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     const { narrowing } = answer;
     if (answer.user !== this.user) return this.#refuse(OTHER_USER, seq);
     if (narrowing.sid !== null && narrowing.sid !== this.sid) return this.#refuse(OTHER_SID, seq);
-    const { house, registry, policy } = this.#tenant;
-    this.policy = policy.narrowed(narrowing);
+    const { house, registry } = this.#tenant;
+    this.#narrowing = narrowing;
+    this.#comeToTerms();
     this.claims = answer.claims;
     registry.retag(this, answer.ticketId);
     this.#limit(answer);
     for (const membership of [...this.#memberships?.values() ?? []]) {
       const { name } = membership.room;
-      if (this.#rooms === null || this.#rooms.allows(name)) continue;
+      if (narrowing.rooms?.allows(name) !== false) continue;
       this.leave(membership);
       this.deliver(sysLeft(this.traceId, name, null));
     }
@@ -325,14 +316,21 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
     house.wheel.schedule(this, this.#nextDeadline(house.now()));
   }
 
-  /** Sets which rooms and until when. */
-  #limit({ narrowing, expiresAtMs }: Grant): void {
-    const { house, authenticator } = this.#tenant;
-    this.#rooms = narrowing.rooms;
+  /** Takes over what holds now: at a new ticket, and with the first message after a reload. */
+  #comeToTerms(): void {
+    this.#terms = this.#tenant.terms;
+    this.policy = this.#terms.policy.narrowed(this.#narrowing);
+    this.policy.takeOver(this, this.#tenant.house.now());
+  }
+
+  /** Sets until when. */
+  #limit({ expiresAtMs }: Grant): void {
+    const { house, terms } = this.#tenant;
     this.#expiresAt = this.#warnAt = Number.POSITIVE_INFINITY;
     if (expiresAtMs === null) return;
     this.#expiresAt = house.now() + expiresAtMs - house.unixMs();
-    if (authenticator.expiryWarningMs > 0) this.#warnAt = this.#expiresAt - authenticator.expiryWarningMs;
+    const { expiryWarningMs } = terms.authenticator;
+    if (expiryWarningMs > 0) this.#warnAt = this.#expiresAt - expiryWarningMs;
   }
 
   #refuse({ code, msg, retryAfterMs }: Rejection, seq: number | null): void {
@@ -367,6 +365,7 @@ export class Session implements LinkHandler, Speaker, Registered, OutboxOwner, T
   }
 
   #heard(): number {
+    if (this.#terms !== this.#tenant.terms) this.#comeToTerms();
     return this.#lastHeardAt = this.#tenant.house.now();
   }
 

@@ -1,32 +1,60 @@
-// What the sessions of a tenant share, and what all sessions of the gateway share. Built by gateway.ts.
+// What the sessions of a tenant share, and what all sessions of the gateway share. What lives as long as the tenant is
+// here by itself; what comes from its configuration is behind `terms`. Built in gateway/.
 
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
-import type { TenantPolicy } from "../policy/policy.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { Actions } from "../service/action.ts";
-import type { Dispatcher } from "../service/dispatcher.ts";
 import type { Flusher } from "./flusher.ts";
-import type { Authenticator } from "./grant.ts";
-import type { Intake } from "./intake.ts";
+import { Intake } from "./intake.ts";
 import type { OutboxLimits } from "./outbox.ts";
 import type { Registry, Totals } from "./registry.ts";
-import type { Session } from "./session.ts";
+import type { Resident } from "./resident.ts";
+import { TenantActions } from "./tenant_actions.ts";
+import type { Terms } from "./terms.ts";
 import type { TimerWheel } from "./timer_wheel.ts";
 
-/** One tenant at run time. Nothing in it is reachable from another tenant's sessions. */
-export interface Tenant {
+export interface TenantOptions {
   readonly id: string;
-  readonly policy: TenantPolicy;
+  readonly terms: Terms;
   readonly rooms: Rooms;
-  readonly dispatcher: Dispatcher;
-  readonly intake: Intake;
-  readonly registry: Registry<Session>;
-  readonly actions: Actions;
-  readonly authenticator: Authenticator;
+  readonly registry: Registry<Resident>;
   readonly metrics: TenantMetrics;
   readonly outbox: OutboxLimits;
   readonly house: House;
+}
+
+/** One tenant at run time. Nothing in it is reachable from another tenant's sessions. */
+export class Tenant {
+  readonly id: string;
+  /** What its configuration says now. */
+  terms: Terms;
+  readonly rooms: Rooms;
+  readonly registry: Registry<Resident>;
+  readonly metrics: TenantMetrics;
+  /** Every outbox of the tenant reads its bounds here: a reload changes them in place. */
+  readonly outbox: OutboxLimits;
+  readonly house: House;
+  readonly intake: Intake;
+  /** What those may do who speak for the tenant. */
+  readonly actions: Actions;
+
+  constructor(options: TenantOptions) {
+    this.id = options.id;
+    this.terms = options.terms;
+    this.rooms = options.rooms;
+    this.registry = options.registry;
+    this.metrics = options.metrics;
+    this.outbox = options.outbox;
+    this.house = options.house;
+    const { log, now, unixMs } = options.house;
+    this.actions = new TenantActions({
+      rooms: this.rooms,
+      registry: this.registry,
+      maxFrameBytes: () => this.terms.policy.maxFrameBytes,
+    });
+    this.intake = new Intake({ tenant: this, metrics: options.metrics, log, now, unixMs });
+  }
 }
 
 /** The process-wide parts. */
@@ -39,7 +67,7 @@ export interface House {
   readonly now: () => number;
   /** Unix time in milliseconds. */
   readonly unixMs: () => number;
-  readonly pingIntervalMs: number;
+  pingIntervalMs: number;
   /** 0 where the transport itself watches for silence. */
-  readonly idleTimeoutMs: number;
+  idleTimeoutMs: number;
 }

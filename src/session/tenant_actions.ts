@@ -8,11 +8,11 @@ import type { Rooms } from "../room/rooms.ts";
 import type { Action, Actions, Actor, Performed, PublishAction, SendAction } from "../service/action.ts";
 import { ROOM_BUSY } from "../service/service.ts";
 import type { Registry } from "./registry.ts";
-import type { Session } from "./session.ts";
+import type { Resident } from "./resident.ts";
 
 export interface TenantActionsOptions {
   readonly rooms: Rooms;
-  readonly registry: Registry<Session>;
+  readonly registry: Registry<Resident>;
   /** Largest message, in bytes; asked each time, as it may change. */
   readonly maxFrameBytes: () => number;
 }
@@ -86,7 +86,7 @@ export class TenantActions implements Actions {
   }
 }
 
-function actOn(session: Session, action: Exclude<Action, PublishAction | SendAction>): Performed {
+function actOn(session: Resident, action: Exclude<Action, PublishAction | SendAction>): Performed {
   switch (action.action) {
     case "join": {
       const joined = session.join(action.room);

@@ -44,32 +44,38 @@ interface BunServer {
   requestIP(request: Request): { readonly address: string } | null;
   upgrade(request: Request, options: { data: BunLink; headers: Record<string, string> }): boolean;
   stop(closeActiveConnections: boolean): Promise<void>;
+  reload(handlers: BunHandlers): void;
+}
+
+interface BunHandlers {
+  fetch(request: Request, server: BunServer): Promise<Response | undefined>;
+  error(error: unknown): Response;
+  websocket: {
+    maxPayloadLength: number;
+    backpressureLimit: number;
+    closeOnBackpressureLimit: boolean;
+    idleTimeout: number;
+    sendPings: boolean;
+    perMessageDeflate: boolean;
+    open(socket: BunSocket): void;
+    message(socket: BunSocket, message: string | Uint8Array): void;
+    ping(socket: BunSocket): void;
+    pong(socket: BunSocket): void;
+    drain(socket: BunSocket): void;
+    close(socket: BunSocket, code: number, reason: string): void;
+  };
 }
 
 interface BunRuntime {
-  serve(options: {
-    hostname: string;
-    port: number;
-    development: false;
-    reusePort: false;
-    tls?: TlsPair;
-    fetch(request: Request, server: BunServer): Promise<Response | undefined>;
-    error(error: unknown): Response;
-    websocket: {
-      maxPayloadLength: number;
-      backpressureLimit: number;
-      closeOnBackpressureLimit: boolean;
-      idleTimeout: number;
-      sendPings: boolean;
-      perMessageDeflate: boolean;
-      open(socket: BunSocket): void;
-      message(socket: BunSocket, message: string | Uint8Array): void;
-      ping(socket: BunSocket): void;
-      pong(socket: BunSocket): void;
-      drain(socket: BunSocket): void;
-      close(socket: BunSocket, code: number, reason: string): void;
-    };
-  }): BunServer;
+  serve(
+    options: BunHandlers & {
+      hostname: string;
+      port: number;
+      development: false;
+      reusePort: false;
+      tls?: TlsPair;
+    },
+  ): BunServer;
 }
 
 /** Bun drops what has sent no whole head after this time, TLS handshake included, and has no option for it (1.4.5). */
@@ -195,10 +201,12 @@ class BunTransport implements Transport {
   #door: Door | null = null;
   #server: BunServer | null = null;
   #tls: TlsPair | null;
+  #maxMessageBytes: number;
 
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#tls = options.tls;
+    this.#maxMessageBytes = options.maxMessageBytes;
   }
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
@@ -215,19 +223,25 @@ class BunTransport implements Transport {
   }
 
   #serve(port: number, tls: TlsPair | null): BunServer {
-    const { hostname, maxMessageBytes } = this.#options;
+    const { hostname } = this.#options;
     const { Bun } = globalThis as unknown as { Bun: BunRuntime };
-    const door = this.#door!;
     return Bun.serve({
       hostname,
       port,
       development: false,
       reusePort: false, // said aloud, for outside of development Bun's default lets two servers share a port
       ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+      ...this.#handlers(),
+    });
+  }
+
+  #handlers(): BunHandlers {
+    const door = this.#door!;
+    return {
       fetch: (request, server) => this.#answer(door, request, server),
       error: () => refusalResponse(BROKEN),
       websocket: {
-        maxPayloadLength: maxMessageBytes,
+        maxPayloadLength: this.#maxMessageBytes,
         backpressureLimit: 0, // none: the outbox bounds what waits, and `send` then never drops
         closeOnBackpressureLimit: false,
         idleTimeout: 0,
@@ -249,7 +263,7 @@ class BunTransport implements Transport {
           socket.data.closed(code === 1006 ? violationCode(reason) : code, reason);
         },
       },
-    });
+    };
   }
 
   // Bun ignores `reload({ tls })`. A server that is stopped keeps its links, and the port is free in the same turn, so
@@ -267,6 +281,13 @@ class BunTransport implements Transport {
       throw error;
     }
     this.#tls = tls;
+  }
+
+  // `reload` reaches open sockets too, and those of servers that listen no more (1.4.5).
+  boundMessages(maxBytes: number): void {
+    this.#maxMessageBytes = maxBytes;
+    for (const server of this.#former) server.reload(this.#handlers());
+    this.#server?.reload(this.#handlers());
   }
 
   afterTurn(task: () => void): void {

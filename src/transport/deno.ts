@@ -40,7 +40,6 @@ class DenoLink implements Link {
   readonly #socket: WebSocket;
   readonly #handler: LinkHandler;
   readonly #transport: DenoTransport;
-  readonly #maxMessageBytes: number;
   #code = 0;
   #reason = "";
   #state: "new" | "open" | "closed" = "new";
@@ -48,13 +47,12 @@ class DenoLink implements Link {
   constructor(
     socket: WebSocket,
     handler: LinkHandler,
-    context: { remoteAddress: string; transport: DenoTransport; maxMessageBytes: number },
+    context: { remoteAddress: string; transport: DenoTransport },
   ) {
     this.#socket = socket;
     this.#handler = handler;
     this.remoteAddress = context.remoteAddress;
     this.#transport = context.transport;
-    this.#maxMessageBytes = context.maxMessageBytes;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       this.#state = "open";
@@ -66,8 +64,9 @@ class DenoLink implements Link {
   }
 
   #message(data: string | ArrayBuffer): void {
-    const bytes = typeof data === "string" ? textBytes(data, this.#maxMessageBytes) : data.byteLength;
-    if (bytes > this.#maxMessageBytes) this.close(1009, "message is too large");
+    const { maxMessageBytes } = this.#transport;
+    const bytes = typeof data === "string" ? textBytes(data, maxMessageBytes) : data.byteLength;
+    if (bytes > maxMessageBytes) this.close(1009, "message is too large");
     else if (typeof data === "string") this.#handler.text(data);
     else this.#handler.binary(new Uint8Array(data));
   }
@@ -134,6 +133,7 @@ class DenoTransport implements Transport {
   readonly name = "deno";
   readonly limits: TransportLimits = LIMITS;
   readonly links = new Set<DenoLink>();
+  maxMessageBytes: number;
   readonly #options: TransportOptions;
   readonly #buffered = new Set<DenoLink>();
   readonly #abort = new AbortController();
@@ -143,6 +143,7 @@ class DenoTransport implements Transport {
 
   constructor(options: TransportOptions) {
     this.#options = options;
+    this.maxMessageBytes = options.maxMessageBytes;
   }
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
@@ -172,13 +173,13 @@ class DenoTransport implements Transport {
     const target = request.url.slice(request.url.indexOf("/", request.url.indexOf("://") + 3));
     const verdict = await door.upgrade({ target, remoteAddress, header });
     if ("refuse" in verdict) return refusalResponse(verdict.refuse);
-    const { idleTimeoutMs, maxMessageBytes } = this.#options;
+    const { idleTimeoutMs } = this.#options;
     const { socket, response } = Deno.upgradeWebSocket(request, {
       idleTimeout: Math.ceil(idleTimeoutMs / 1000),
     });
     // Not as its option `protocol`, which Deno 2.9 does not find in a list that has no spaces after its commas.
     if (verdict.protocol !== null) response.headers.set("sec-websocket-protocol", verdict.protocol);
-    new DenoLink(socket, verdict.accept, { remoteAddress, transport: this, maxMessageBytes });
+    new DenoLink(socket, verdict.accept, { remoteAddress, transport: this });
     return response;
   }
 
@@ -197,6 +198,10 @@ class DenoTransport implements Transport {
 
   renewTls(_tls: TlsPair): void {
     throw new Error("Deno's own server takes no new certificate: restart to use it");
+  }
+
+  boundMessages(maxBytes: number): void {
+    this.maxMessageBytes = maxBytes;
   }
 
   afterTurn(task: () => void): void {

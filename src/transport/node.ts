@@ -100,15 +100,20 @@ class NodeTransport implements Transport {
   /** Those of them that have sent no request yet, by name, the oldest first. */
   readonly #waiting = new Map<string, Socket>();
   readonly #joiner = new Joiner();
+  readonly #links = new Set<NodeLink>();
+  readonly #upgrades: WebSocketServer;
+  /** The subprotocol to select for a request that is being upgraded. */
+  readonly #selected = new WeakMap<IncomingMessage, string>();
   #server: Server | TlsServer | null = null;
   #turns = 0;
 
   constructor(options: TransportOptions) {
     this.#options = options;
+    this.#upgrades = webSockets(options.maxMessageBytes, this.#selected);
   }
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
-    const { hostname, port, maxMessageBytes, maxHeaderBytes, headerTimeoutMs, tls } = this.#options;
+    const { hostname, port, maxHeaderBytes, headerTimeoutMs, tls } = this.#options;
     const bounds = {
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: headerTimeoutMs,
@@ -119,7 +124,6 @@ class NodeTransport implements Transport {
     const server = tls === null
       ? createServer(bounds)
       : createTlsServer({ ...bounds, ...tls, handshakeTimeout: headerTimeoutMs });
-    const { sockets, selected } = webSockets(maxMessageBytes);
     const listener = getRequestListener(
       (request, { incoming }) =>
         door.request(request, plainAddress((incoming as IncomingMessage).socket.remoteAddress)),
@@ -139,10 +143,13 @@ class NodeTransport implements Transport {
       const remoteAddress = plainAddress(socket.remoteAddress);
       const verdict = await verdictOn(door, request, remoteAddress);
       if ("refuse" in verdict) return refuse(socket, verdict.refuse);
-      if (verdict.protocol !== null) selected.set(request, verdict.protocol);
-      sockets.handleUpgrade(request, socket, head, (ws) => {
+      if (verdict.protocol !== null) this.#selected.set(request, verdict.protocol);
+      this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
         const gateway = { remoteAddress, handler: verdict.accept, joiner: this.#joiner };
-        new NodeLink(ws as LinkSocket, socket, gateway).open();
+        const link = new NodeLink(ws as LinkSocket, socket, gateway);
+        this.#links.add(link);
+        socket.once("close", () => this.#links.delete(link));
+        link.open();
       });
     });
     return new Promise((resolve, reject) => {
@@ -177,6 +184,11 @@ class NodeTransport implements Transport {
     (this.#server as TlsServer).setSecureContext({ ...tls });
   }
 
+  boundMessages(maxBytes: number): void {
+    this.#upgrades.options.maxPayload = maxBytes;
+    for (const link of this.#links) link.boundMessages(maxBytes);
+  }
+
   afterTurn(task: () => void): void {
     // On Deno immediates alone starve reading: 140 messages in 3 s against 15,959 with a timer each fifth turn.
     if (++this.#turns % 5 === 0) setTimeout(task, 0);
@@ -193,11 +205,8 @@ class NodeTransport implements Transport {
   }
 }
 
-/** The half of `ws` that shakes hands, and where it looks up which subprotocol was selected for a request. */
-function webSockets(
-  maxPayload: number,
-): { sockets: WebSocketServer; selected: WeakMap<IncomingMessage, string> } {
-  const selected = new WeakMap<IncomingMessage, string>();
+/** The half of `ws` that shakes hands; `selected` is where it looks up a request's subprotocol. */
+function webSockets(maxPayload: number, selected: WeakMap<IncomingMessage, string>): WebSocketServer {
   const options = {
     noServer: true,
     clientTracking: false,
@@ -209,7 +218,7 @@ function webSockets(
     WebSocket: LinkSocket,
     handleProtocols: (_offered: Set<string>, request: IncomingMessage) => selected.get(request) ?? false,
   } as const;
-  return { sockets: new WebSocketServer(options), selected };
+  return new WebSocketServer(options);
 }
 
 /** Checks the handshake and asks the gateway; a door that fails is a refusal without a word on why. */

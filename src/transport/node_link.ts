@@ -193,6 +193,12 @@ export class NodeLink implements Link {
     });
   }
 
+  // `ws` has no option for an open socket; its receiver compares with this number at each frame (8.23).
+  boundMessages(maxBytes: number): void {
+    const { _receiver: receiver } = this.#ws as unknown as { _receiver: { _maxPayload: number } | null };
+    if (receiver !== null) receiver._maxPayload = maxBytes;
+  }
+
   bufferedBytes(): number {
     return this.#closed ? 0 : this.#socket.writableLength;
   }

@@ -142,6 +142,11 @@ export interface Transport {
    */
   renewTls(tls: TlsPair): void;
   /**
+   * Another `TransportOptions.maxMessageBytes`, for links that are open too. MAY be called before `start`; a message of
+   * which a part has been read MAY still be judged by the former number.
+   */
+  boundMessages(maxBytes: number): void;
+  /**
    * Runs `task` once, after the sockets that are readable now were read. Not a microtask: the
    * flush that it serves must gather a whole turn's messages. MUST NOT starve reading.
    */

@@ -80,6 +80,7 @@ test("A bad ticket is answered after the delay, and the gateway's other work goe
   await settle();
   assert.equal(told, null);
   house.clock.advance(200);
+  house.turn();
   await settle();
   assert.equal(told, "401 AUTH_FAILED");
 });

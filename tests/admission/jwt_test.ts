@@ -8,6 +8,7 @@ import { JWT_ALGORITHMS } from "../../src/config/auth_schema.ts";
 import type { JwtConfig } from "../../src/config/schema.ts";
 import { JwtVerifier } from "../../src/admission/jwt.ts";
 import type { Bearer, Verdict } from "../../src/admission/verifier.ts";
+import { Turns } from "../../src/turns.ts";
 import { accepted } from "../config/loading.ts";
 import { forge, NOW_S, pairFor, SECRET, ticket } from "./keys.ts";
 
@@ -20,7 +21,12 @@ function config(jwt: object): JwtConfig {
 /** A verifier at a time, `NOW_S` at first. */
 function place(jwt: object = { algorithms: ["HS256"], keys: [{ secret: SECRET }] }) {
   const clock = { s: NOW_S };
-  const verifier = new JwtVerifier({ config: config(jwt), jwks: null, unixMs: () => clock.s * 1000 });
+  const verifier = new JwtVerifier({
+    config: config(jwt),
+    jwks: null,
+    turns: new Turns(1),
+    unixMs: () => clock.s * 1000,
+  });
   const bearer = (ticket: string | null): Bearer => ({
     ticket,
     address: "192.0.2.1",

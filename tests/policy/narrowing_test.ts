@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type Narrowing, readNarrowing, RoomPatterns, UNNARROWED } from "../../src/policy/narrowing.ts";
-import { ROOM_NOT_ALLOWED, TenantPolicy } from "../../src/policy/policy.ts";
+import { PolicyState, ROOM_NOT_ALLOWED, TenantPolicy } from "../../src/policy/policy.ts";
 import { accepted } from "../config/loading.ts";
 
 function narrowing(claims: Record<string, unknown>): Narrowing {
@@ -13,7 +13,7 @@ function narrowing(claims: Record<string, unknown>): Narrowing {
 
 function tenant(policy: string, limits = "{}"): TenantPolicy {
   const text = `version: 1\ntenants: [{ id: acme, policy: { ${policy} }, limits: ${limits} }]\n`;
-  return new TenantPolicy(accepted(text).config.tenants[0]!);
+  return new TenantPolicy({ config: accepted(text).config.tenants[0]!, state: new PolicyState() });
 }
 
 test("A ticket without narrowing claims narrows nothing, and a prototype's are none", () => {

@@ -1,11 +1,11 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type Bucket, TenantPolicy } from "../../src/policy/policy.ts";
+import { type Bucket, PolicyState, TenantPolicy } from "../../src/policy/policy.ts";
 import { accepted, oneTenant } from "../config/loading.ts";
 
 function policy(keys: string, limits = ""): TenantPolicy {
   const text = oneTenant(`policy: { ${keys} }`) + (limits === "" ? "" : `    limits: { ${limits} }\n`);
-  return new TenantPolicy(accepted(text).config.tenants[0]!);
+  return new TenantPolicy({ config: accepted(text).config.tenants[0]!, state: new PolicyState() });
 }
 
 const bucket = (): Bucket => ({ rateFullAt: 0 });

@@ -31,6 +31,8 @@ export class Clock {
   readonly now = (): number => this.ms;
   readonly unixMs = (): number => 1_767_225_600_000 + this.ms;
   readonly newId = (): string => String(++this.#ids).padStart(16, "0");
+  /** In real time. */
+  readonly wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   /** No jitter. */
   readonly random = (): number => 0;
   readonly every = (everyMs: number, task: () => void): () => void => {
@@ -167,6 +169,7 @@ class FakeTransport implements Transport {
     return tasks.length;
   }
   renewTls(): void {}
+  boundMessages(): void {}
   stop() {
     return Promise.resolve();
   }

@@ -1042,6 +1042,28 @@ export function contract(
     await house.alive();
   });
 
+  it("the largest message can change, for links that are open too", async (house) => {
+    const { transport } = house;
+    const before = await house.pair();
+    const large = new Uint8Array(MAX_MESSAGE_BYTES + 1);
+    transport.boundMessages(2 * MAX_MESSAGE_BYTES);
+    const after = await house.pair();
+    for (const { client, recorder } of [before, after]) {
+      client.sendFrame(OP.binary, large);
+      assert.equal((await recorder.next("binary")).bytes.length, large.length);
+    }
+    transport.boundMessages(MAX_MESSAGE_BYTES);
+    const last = await house.pair();
+    for (const { client, recorder } of [before, after, last]) {
+      client.sendFrame(OP.binary, large);
+      assert.equal((await client.nextClose()).code, 1009);
+      client.close(1009);
+      client.end();
+      assert.equal((await within(recorder.closed, "close")).code, 1009);
+    }
+    await house.alive();
+  });
+
   it("a fragmented message without an end is refused once it passes the limit", async (house) => {
     const { client, recorder } = await house.pair();
     const part = new Uint8Array(MAX_MESSAGE_BYTES / 4);

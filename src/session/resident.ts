@@ -1,0 +1,12 @@
+// A session, as the others of its tenant find it in the registry: what services see of it, and its end.
+
+import type { CloseCode } from "../protocol/codes.ts";
+import type { Frame } from "../protocol/frame.ts";
+import type { Context } from "../service/service.ts";
+import type { Registered } from "./registry.ts";
+
+/** A session of a tenant's registry. */
+export interface Resident extends Registered, Context {
+  /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */
+  end(code: CloseCode, farewell: Frame | null): void;
+}
