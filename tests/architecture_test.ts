@@ -18,6 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "signing": [],
   "outbound": [],
   "turns": [],
+  "state": [],
   "protocol": [],
   "transport/port": [],
   "transport": ["transport/port", "log"],
@@ -25,8 +26,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "policy": ["config", "protocol"],
   "room": ["protocol", "metrics", "log"],
   "service": ["protocol", "room"],
-  "extension": ["protocol", "config", "service", "signing", "outbound", "turns", "metrics", "log"],
-  "backend": ["protocol", "config", "service", "signing", "outbound", "turns", "metrics", "log"],
+  "extension": ["protocol", "config", "service", "signing", "outbound", "turns", "state", "metrics", "log"],
+  "backend": ["protocol", "config", "service", "signing", "outbound", "turns", "state", "metrics", "log"],
   "session": ["transport/port", "protocol", "config", "policy", "room", "service", "metrics", "log"],
   "admission": [
     "transport/port",

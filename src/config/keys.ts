@@ -7,9 +7,8 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
   "": ["admin", "plugins", "extensions"],
   "gateway": [
     "quotas",
-    "state_dir",
   ],
-  "tenants[]": ["suspended", "webhooks"],
+  "tenants[]": ["suspended"],
   "tenants[].policy": ["quotas", "rules"],
   "tenants[].services[]": ["worker", "wasm", "permissions", "limits", "options"],
 };

@@ -102,6 +102,9 @@ export async function readConfig(
     tls.cert_file = resolve(folder, tls.cert_file);
     tls.key_file = resolve(folder, tls.key_file);
   }
+  if (result.ok && result.config.gateway.state_dir !== undefined) {
+    result.config.gateway.state_dir = resolve(folder, result.config.gateway.state_dir);
+  }
   return result;
 }
 

@@ -7,7 +7,7 @@ import { MESSAGE_BYTES_MAX } from "../protocol/limits.ts";
 import { isCidr, parseListen } from "./addresses.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import { authSchema, originsSchema } from "./auth_schema.ts";
-import { httpServiceSchema } from "./backend_schema.ts";
+import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
@@ -116,6 +116,7 @@ const gateway = z.strictObject({
       "`auto` takes the better one for the runtime.",
   }),
   tls,
+  state_dir: stateDirSchema,
 }).meta({ description: "The listener and what holds for every connection." });
 
 const metrics = z.strictObject({
@@ -257,6 +258,10 @@ const tenant = z.strictObject({
   policy: policy.prefault({}),
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
     description: "Services of the ext lane, besides `room` and `sys`.",
+  }),
+  webhooks: z.array(webhookSchema).max(64).default([]).meta({
+    description: "Your backend is told what happens.",
+    wish: "a list of at most 64 webhooks",
   }),
   hot_services: z.array(hotService).default([{ id: 1, kind: "echo", lane: "lossy" }]).meta({
     description: "Services of the hot lane.",

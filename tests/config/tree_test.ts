@@ -117,9 +117,9 @@ const LATER: readonly [file: (key: string) => string, keys: string][] = [
   [(key) => `${key}: {}\n${oneTenant()}`, "admin plugins extensions"],
   [
     (key) => `gateway: { ${key}: 1 }\n${oneTenant()}`,
-    "quotas state_dir",
+    "quotas",
   ],
-  [(key) => oneTenant(`${key}: {}`), "suspended webhooks"],
+  [(key) => oneTenant(`${key}: {}`), "suspended"],
   [(key) => oneTenant(`policy: { ${key}: [] }`), "quotas rules"],
   [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm"],
   [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
