@@ -50,6 +50,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "signing",
     "outbound",
     "turns",
+    "state",
     "protocol",
     "config",
     "policy",

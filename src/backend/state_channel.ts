@@ -19,13 +19,8 @@ export interface StateListener {
   died(cause: string): void;
 }
 
-/**
- * Where the worker's file is: beside this one, or, in an executable that Bun has built, where its place in the project
- * is, seen from the executable.
- */
-const WORKER = import.meta.url.endsWith("/src/backend/state_channel.ts")
-  ? "./state_worker.ts"
-  : "./src/backend/state_worker.ts";
+// A bundle has every module at its root, and this entry where its source was (see compile.sh).
+const WORKER = import.meta.url.endsWith(".ts") ? "./state_worker.ts" : "./src/backend/state_worker.ts";
 
 /** A thread of its own. @param folder `gateway.state_dir`, null for a state in memory */
 export function workerChannel(folder: string | null, listener: StateListener): StateChannel {

@@ -31,7 +31,7 @@ export interface Jobs {
   opened: { job: OpenSession; result: null };
   closed: { job: { readonly tenant: string; readonly session: string }; result: null };
   /** Sessions that were open when the gateway ended. */
-  lost: { job: { readonly tenant: string }; result: readonly OpenSession[] };
+  lost: { job: Readonly<Record<never, never>>; result: readonly OpenSession[] };
   /** All webhooks from now on; their numbers, in order. */
   configure: { job: { readonly hooks: readonly HookSpec[] }; result: readonly number[] };
   deadLetters: {

@@ -114,11 +114,9 @@ export class StateThread {
       this.#db.run("DELETE FROM sessions WHERE tenant = ? AND session = ?", tenant, session);
       return null;
     },
-    lost: ({ tenant }) =>
-      this.#db.all("SELECT session, info FROM sessions WHERE tenant = ?", tenant).map((
-        { session, info },
-      ) => ({
-        tenant,
+    lost: () =>
+      this.#db.all("SELECT tenant, session, info FROM sessions").map(({ tenant, session, info }) => ({
+        tenant: String(tenant),
         session: String(session),
         info: String(info),
       })),

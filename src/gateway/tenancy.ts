@@ -8,6 +8,7 @@ import { TenantAuth } from "../admission/tenant_auth.ts";
 import { NO_TICKET, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
+import type { Webhooks } from "../backend/webhooks.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
@@ -30,6 +31,7 @@ import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
 import { Parting } from "./parting.ts";
 import { TenantServices } from "./tenant_services.ts";
+import { TenantWatch } from "./tenant_watch.ts";
 
 /** What all tenants of a gateway have in common. */
 export interface Surroundings {
@@ -50,6 +52,7 @@ export interface Surroundings {
     /** Whether everything is decided and nothing is denied. */
     readonly dryRun: boolean;
   };
+  readonly webhooks: Webhooks;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -81,6 +84,8 @@ export class Tenancy implements TenantView {
     const { house, fanout } = surroundings;
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
+    const watch = new TenantWatch(surroundings.webhooks.of(config.id));
+    rooms.watch(watch);
     const metrics = new TenantMetrics(LANE_NAMES);
     const parts = this.#make(config, { rooms, metrics, former: null });
     this.#parts = parts;
@@ -94,6 +99,7 @@ export class Tenancy implements TenantView {
       outbox: outboxLimits(config, gateway),
       house,
     });
+    this.tenant.watchers.push(watch);
     parts.terms.policy.begin(house.now());
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
