@@ -11,6 +11,7 @@ import { Turns } from "./admission/turns.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import type { Config } from "./config/schema.ts";
+import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
 import { type Surroundings, Tenancy } from "./gateway/tenancy.ts";
 import type { Log } from "./log.ts";
@@ -38,6 +39,8 @@ export interface GatewayOptions {
   /** Accept dev tickets. */
   readonly dev: boolean;
   readonly transport: Transport;
+  /** Serves the admin API; null where the configuration has no `admin`. */
+  readonly adminTransport: Transport | null;
   readonly log: Log;
   /** Labels of the metric `wsprism_build_info`. */
   readonly build: Readonly<Record<string, string>>;
@@ -61,6 +64,15 @@ export function transportOptions(config: Config, certificate: Certificate | null
   };
 }
 
+/** What the admin API's transport has to be created with; null where there is none. */
+export function adminTransportOptions({ admin, gateway }: Config): TransportOptions | null {
+  if (admin === undefined) return null;
+  const { max_header_bytes: maxHeaderBytes, header_timeout_ms: headerTimeoutMs, idle_timeout_ms } = gateway;
+  // No WebSocket is served there.
+  const idle = { maxMessageBytes: 1, idleTimeoutMs: idle_timeout_ms };
+  return { ...parseListen(admin.listen)!, ...idle, maxHeaderBytes, headerTimeoutMs, tls: null };
+}
+
 /** Between two looks at what drains. */
 const DRAIN_STEP_MS = 50;
 /** How long clients may take to answer the last close of a drain. */
@@ -74,8 +86,10 @@ export class Gateway {
   readonly #limiter: HandshakeLimiter;
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
+  readonly #exporter: Exporter;
   #draining = false;
   readonly #certificate: CertificateKeeper | null;
+  readonly #admin: AdminListener | null;
   #stopTicking: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
@@ -134,6 +148,18 @@ export class Gateway {
     this.#certificate = current === null || files === undefined
       ? null
       : new CertificateKeeper({ files, current, transport, log, clock });
+    this.#exporter = this.#buildExporter();
+    const { adminTransport } = options;
+    this.#admin = adminTransport === null ? null : new AdminListener({
+      transport: adminTransport,
+      tenancies: this.#tenancies,
+      config: () => this.#options.config,
+      draining: () => this.#draining,
+      exporter: this.#exporter,
+      log,
+      clock,
+      build: options.build,
+    });
   }
 
   /**
@@ -142,10 +168,10 @@ export class Gateway {
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
-    const exporter = this.#exporter();
+    const exporter = this.#exporter;
     const ops = opsRoutes({
       draining: () => this.#draining,
-      metricsPath: config.metrics.enabled ? config.metrics.path : null,
+      metricsPath: config.metrics.enabled && this.#admin === null ? config.metrics.path : null,
       metricsContentType: exporter.contentType,
       metrics: () => exporter.render(),
       wsPath: WS_PATH,
@@ -160,6 +186,7 @@ export class Gateway {
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
+      await this.#admin?.start();
       const address = await transport.start({
         request: (request) => ops.fetch(request),
         upgrade: (request) => {
@@ -186,6 +213,7 @@ export class Gateway {
       return address;
     } catch (cause) {
       this.#stopTicking();
+      await this.#admin?.stop();
       throw cause;
     }
   }
@@ -227,6 +255,7 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#certificate?.stop();
     await this.#options.transport.stop();
+    await this.#admin?.stop();
     this.#stopTicking?.();
     for (const tenancy of this.#tenancies.values()) tenancy.stop();
   }
@@ -250,7 +279,7 @@ export class Gateway {
     return this.#tenancies.get(tenantId)!.tenant.actions;
   }
 
-  #exporter(): Exporter {
+  #buildExporter(): Exporter {
     return new Exporter({
       tenants: { [Symbol.iterator]: () => this.#tenancies.values() },
       strayRejections: this.#admission.strayRejections,

@@ -4,7 +4,7 @@ import process from "node:process";
 import { Command, Option } from "commander";
 
 import { loadCertificate } from "../config/certificate_files.ts";
-import { Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
+import { adminTransportOptions, Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
 import { loadFile } from "./config_file.ts";
@@ -58,12 +58,14 @@ async function start(options: StartOptions, build: Build): Promise<number> {
       options.transport ?? config.gateway.transport,
       transportOptions(config, certificate),
     );
+    const adminOptions = adminTransportOptions(config);
     const { version, commit } = build;
     gateway = new Gateway({
       config,
       certificate,
       dev: options.dev,
       transport,
+      adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
       build: { version, commit, runtime: runtimeLabel() },
       clock: SYSTEM_CLOCK,

@@ -36,6 +36,8 @@ const CLOSE_TIMEOUT_MS = 5000;
 /** Between two attempts of one session to renew its right. */
 const RENEWAL_MS = 1000;
 
+const NO_MEMBERSHIPS: ReadonlyMap<string, Membership> = new Map();
+
 const SESSION_ENDED = refusal("UNAVAILABLE", "session has ended");
 
 export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
@@ -51,6 +53,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   policy: TenantPolicy;
   claims: Claims;
   ticketId: string | null;
+  openedAt = 0;
   readonly #tenant: Tenant;
   /** What `policy` was made from. */
   #terms: Terms;
@@ -62,7 +65,6 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   #active: Membership | null = null;
   /** "opening" until admitted, "ending" from our close on, "ended" once out of all indices and closed. */
   #state: "opening" | "open" | "ending" | "ended" = "opening";
-  #openedAt = 0;
   #lastHeardAt = 0;
   #pingedAt = 0;
   /** When its right ends and when the client is told so; infinite for never and for not, or told already. */
@@ -103,6 +105,10 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     return this.#tenant.id;
   }
 
+  get memberships(): ReadonlyMap<string, Membership> {
+    return this.#memberships ?? NO_MEMBERSHIPS;
+  }
+
   get isOpen(): boolean {
     return this.#state === "open";
   }
@@ -122,7 +128,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
       owner: this,
       metrics,
     });
-    this.#openedAt = this.#lastHeardAt = this.#pingedAt = house.now();
+    this.openedAt = this.#lastHeardAt = this.#pingedAt = house.now();
     const refused = registry.admit(this);
     if (refused !== null) {
       metrics.denied.add({ lane: "session", decision: "reject", reason: refused.code });
@@ -132,7 +138,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#state = "open";
     metrics.sessions++;
     this.#greet(null);
-    house.wheel.schedule(this, this.#nextDeadline(this.#openedAt));
+    house.wheel.schedule(this, this.#nextDeadline(this.openedAt));
     house.log.debug("session opened", { ...this.#who(), address: this.address });
   }
 
@@ -159,7 +165,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     const { house } = this.#tenant;
     house.wheel.cancel(this);
     house.totals.links--;
-    const seconds = Math.round((house.now() - this.#openedAt) / 100) / 10;
+    const seconds = Math.round((house.now() - this.openedAt) / 100) / 10;
     house.log.debug("session closed", { ...this.#who(), code, reason, seconds });
     this.#state = "ended";
     this.#link = null;

@@ -179,6 +179,8 @@ export type Handle = (context: Context, message: Envelope) => Answer | Promise<A
 export interface HouseOptions {
   /** Keys of `gateway`, as YAML in one line. */
   readonly gateway?: string;
+  /** Keys of `admin`, as YAML in one line; without them there is none. */
+  readonly admin?: string;
   /** Keys of the tenant "acme" besides its id, one a line. */
   readonly tenant?: readonly string[];
   readonly services?: Readonly<Record<string, Handle>>;
@@ -196,15 +198,18 @@ export class House {
   readonly logged: { level: string; message: string; fields: LogFields }[] = [];
   readonly gateway: Gateway;
   readonly transport: FakeTransport;
+  readonly adminTransport: FakeTransport | null;
 
   constructor(options: HouseOptions = {}) {
     const lines = options.tenant ?? [OPEN_POLICY];
-    const text = `version: 1\ngateway: { ${options.gateway ?? ""} }\ntenants:\n  - id: acme\n` +
+    const admin = options.admin === undefined ? "" : `admin: { ${options.admin} }\n`;
+    const text = `version: 1\ngateway: { ${options.gateway ?? ""} }\n${admin}tenants:\n  - id: acme\n` +
       lines.map((line) => `    ${line}\n`).join("") + "  - id: other\n";
     const note = (level: string) => (message: string, fields: LogFields = {}) =>
       void this.logged.push({ level, message, fields });
     const log: Log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") };
     this.transport = new FakeTransport(options.pings ?? true);
+    this.adminTransport = options.admin === undefined ? null : new FakeTransport(true);
     const services = new Map<string, ExtService>();
     for (const [name, handle] of Object.entries(options.services ?? {})) services.set(name, { handle });
     this.gateway = new Gateway({
@@ -212,6 +217,7 @@ export class House {
       dev: options.dev ?? true,
       certificate: null,
       transport: this.transport,
+      adminTransport: this.adminTransport,
       log,
       build: { version: "0" },
       clock: this.clock,
@@ -282,6 +288,7 @@ export class House {
 
   turn(): void {
     this.transport.turn();
+    this.adminTransport?.turn();
   }
 
   /** All that the gateway holds for the tenant. */
