@@ -28,6 +28,8 @@ if [ "$commit" != unknown ] && [ -n "$(git status --porcelain --untracked-files=
 fi
 mkdir -p dist "$(dirname "$out")"
 
+# A worker is a further entry, found by its path (see src/config/file_source.ts).
+worker=src/config/load_worker.ts
 # The entry differs from main.ts in what it knows of its own build. It stands beside main.ts, so that imports and
 # the lock file hold for it as well.
 entry=.build_main.ts
@@ -41,11 +43,11 @@ ENTRY
 case "$runtime" in
   bun)
     node_modules/bun/bin/bun.exe build --compile --minify --sourcemap=none --bytecode --format=esm \
-      --target "${target:-bun}" --outfile "$out" "$entry" >&2
+      --target "${target:-bun}" --outfile "$out" "$entry" "$worker" >&2
     ;;
   deno)
     env=$(sed -n 's/.*\(--allow-env=[A-Z_,*]*\).*/\1/p' deno.json | head -n 1)
-    deno compile -q --frozen --no-prompt --allow-net --allow-read "$env" ${target:+--target "$target"} --output "$out" "$entry" >&2
+    deno compile -q --frozen --no-prompt --allow-net --allow-read "$env" ${target:+--target "$target"} --include "$worker" --output "$out" "$entry" >&2
     ;;
   *) echo "compile.sh: --runtime takes bun or deno, not $runtime" >&2; exit 2 ;;
 esac

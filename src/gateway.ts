@@ -1,8 +1,9 @@
 // The composition root: the only place that constructs the parts and knows all of them. It starts them, drains
 // them and stops them, in that order; nothing here is on a message's way.
 
+import type { Hono } from "hono";
 import { AddressFinder } from "./admission/address.ts";
-import { Admission, type Gate, WS_PATH } from "./admission/admission.ts";
+import { Admission, type Manners, WS_PATH } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
@@ -10,15 +11,21 @@ import { Retry, SPREAD_MS } from "./admission/retry.ts";
 import { Turns } from "./admission/turns.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
-import type { Config } from "./config/schema.ts";
+import { SchemaCompiler } from "./config/data_schema.ts";
+import { adminWithoutRestart, withoutRestart } from "./config/diff.ts";
+import type { ConfigSource } from "./config/file_source.ts";
+import type { Config, GatewayConfig } from "./config/schema.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
-import { type Surroundings, Tenancy } from "./gateway/tenancy.ts";
+import { Parting, poll } from "./gateway/parting.ts";
+import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
+import { type Plan, Tenants } from "./gateway/tenants.ts";
 import type { Log } from "./log.ts";
 import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
+import { GatewayQuotas } from "./policy/quotas.ts";
 import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
@@ -31,6 +38,7 @@ import { TimerWheel } from "./session/timer_wheel.ts";
 import type { Transport, TransportOptions } from "./transport/port.ts";
 
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
+export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -38,10 +46,14 @@ export interface GatewayOptions {
   readonly certificate: Certificate | null;
   /** Accept dev tickets. */
   readonly dev: boolean;
+  /** Decide and count all that policy says, and deny nothing. */
+  readonly policyDryRun: boolean;
   readonly transport: Transport;
   /** Serves the admin API; null where the configuration has no `admin`. */
   readonly adminTransport: Transport | null;
   readonly log: Log;
+  /** Where its configuration comes from when it is reloaded. */
+  readonly source: ConfigSource;
   /** Labels of the metric `wsprism_build_info`. */
   readonly build: Readonly<Record<string, string>>;
   readonly clock: Clock;
@@ -49,53 +61,32 @@ export interface GatewayOptions {
   readonly services: ReadonlyMap<string, ExtService>;
 }
 
-/** What a transport has to be created with for this configuration. */
-export function transportOptions(config: Config, certificate: Certificate | null): TransportOptions {
-  // The schema has checked it.
-  const { hostname, port } = parseListen(config.gateway.listen)!;
-  return {
-    hostname,
-    port,
-    maxMessageBytes: Math.max(...config.tenants.map((tenant) => tenant.limits.max_frame_bytes)),
-    idleTimeoutMs: config.gateway.idle_timeout_ms,
-    maxHeaderBytes: config.gateway.max_header_bytes,
-    headerTimeoutMs: config.gateway.header_timeout_ms,
-    tls: certificate,
-  };
-}
-
-/** What the admin API's transport has to be created with; null where there is none. */
-export function adminTransportOptions({ admin, gateway }: Config): TransportOptions | null {
-  if (admin === undefined) return null;
-  const { max_header_bytes: maxHeaderBytes, header_timeout_ms: headerTimeoutMs, idle_timeout_ms } = gateway;
-  // No WebSocket is served there.
-  const idle = { maxMessageBytes: 1, idleTimeoutMs: idle_timeout_ms };
-  return { ...parseListen(admin.listen)!, ...idle, maxHeaderBytes, headerTimeoutMs, tls: null };
-}
-
-/** Between two looks at what drains. */
-const DRAIN_STEP_MS = 50;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
 export class Gateway {
   readonly #options: GatewayOptions;
-  readonly #tenancies = new Map<string, Tenancy>();
-  readonly #gates = new Map<string, Gate>();
+  /** In use; a reload puts another in its place. */
+  #config: Config;
   readonly #house: House;
+  readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
+  readonly #quotas: GatewayQuotas;
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
-  readonly #exporter: Exporter;
   #draining = false;
   readonly #certificate: CertificateKeeper | null;
+  readonly #reloader: Reloader;
+  readonly #exporter: Exporter;
   readonly #admin: AdminListener | null;
+  #ops: Hono;
   #stopTicking: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { config, transport, log, clock } = options;
+    const { config, transport, log, clock, source } = options;
     const { gateway } = config;
+    this.#config = config;
     const fanout = new Fanout(() => this.#house.flusher.wake());
     this.#house = {
       totals: { sessions: 0, links: 0, pending: 0, maxSessions: gateway.max_connections },
@@ -113,7 +104,8 @@ export class Gateway {
       idleTimeoutMs: transport.limits.pings ? gateway.idle_timeout_ms : 0,
     };
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
-    const surroundings: Surroundings = {
+    this.#quotas = new GatewayQuotas(gateway.quotas);
+    this.#tenants = new Tenants(config, {
       house: this.#house,
       fanout,
       clock,
@@ -121,17 +113,16 @@ export class Gateway {
       services: options.services,
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
+      policy: {
+        gateway: this.#quotas,
+        schemas: new SchemaCompiler(false),
+        dryRun: options.policyDryRun,
+      },
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
-    };
-    for (const tenant of config.tenants) {
-      const tenancy = new Tenancy(tenant, gateway, surroundings);
-      this.#tenancies.set(tenant.id, tenancy);
-      this.#gates.set(tenant.id, tenancy.gate);
-    }
+    });
     this.#admission = new Admission({
-      gates: this.#gates,
+      gates: this.#tenants.gates,
       limiter: this.#limiter,
-      addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
       delay: new Delay({
         wheel: this.#house.wheel,
         afterTurn: (task) => transport.afterTurn(task),
@@ -141,25 +132,34 @@ export class Gateway {
       log,
       now: clock.now,
       newId: clock.newId,
-      drainRetryMs: Math.max(1000, gateway.drain_grace_ms),
+      manners: mannersOf(gateway),
     });
     const { certificate: current } = options;
     const { tls: files } = gateway;
     this.#certificate = current === null || files === undefined
       ? null
       : new CertificateKeeper({ files, current, transport, log, clock });
+    this.#reloader = new Reloader({
+      source,
+      tenants: this.#tenants,
+      running: () => this.#config,
+      adopt: (next, plan) => this.#adopt(next, plan),
+      log,
+      clock,
+    });
     this.#exporter = this.#buildExporter();
     const { adminTransport } = options;
     this.#admin = adminTransport === null ? null : new AdminListener({
       transport: adminTransport,
-      tenancies: this.#tenancies,
-      config: () => this.#options.config,
+      tenants: this.#tenants,
+      config: () => this.#config,
       draining: () => this.#draining,
       exporter: this.#exporter,
       log,
       clock,
       build: options.build,
     });
+    this.#ops = this.#buildOps();
   }
 
   /**
@@ -168,14 +168,6 @@ export class Gateway {
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
-    const exporter = this.#exporter;
-    const ops = opsRoutes({
-      draining: () => this.#draining,
-      metricsPath: config.metrics.enabled && this.#admin === null ? config.metrics.path : null,
-      metricsContentType: exporter.contentType,
-      metrics: () => exporter.render(),
-      wsPath: WS_PATH,
-    });
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();
@@ -188,7 +180,7 @@ export class Gateway {
     try {
       await this.#admin?.start();
       const address = await transport.start({
-        request: (request) => ops.fetch(request),
+        request: (request) => this.#ops.fetch(request),
         upgrade: (request) => {
           // The transport answers with a bare 500; why, only this log knows.
           const failed = (cause: unknown) => {
@@ -219,6 +211,14 @@ export class Gateway {
   }
 
   /**
+   * Reads the configuration anew and goes by it from then on, or goes on as before where it is not good. No session ends,
+   * but for those of tenants that are removed or suspended. Never rejects.
+   */
+  reload(cause: ReloadCause): Promise<ReloadResult> {
+    return this.#reloader.reload(cause);
+  }
+
+  /**
    * Takes no one in any more, tells every session to reconnect elsewhere, and closes them one after the other over
    * `drain_grace_ms`, so that they do not arrive elsewhere all at once. Resolves when all are gone.
    */
@@ -226,45 +226,45 @@ export class Gateway {
     if (this.#draining) return;
     this.#draining = true;
     this.#admission.drain();
-    const { config, clock, log } = this.#options;
-    const graceMs = config.gateway.drain_grace_ms;
-    const sessions = [...this.#tenancies.values()].flatMap(({ tenant }) => [...tenant.registry.all()]);
+    this.#reloader.end("the gateway drains");
+    const { clock, log } = this.#options;
+    const graceMs = this.#config.gateway.drain_grace_ms;
+    const sessions = [...this.#tenants].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
-    const endsAfter = (i: number) => graceMs * (i + 1) / sessions.length;
+    const parting = new Parting({
+      sessions,
+      overMs: graceMs,
+      end: (session) => session.end(CLOSE.draining, null),
+      isEmpty: () => this.#house.totals.sessions === 0,
+      clock,
+    });
     // Their ends are spread over the grace already; where that is short, their return is.
     const spreadMs = Math.max(0, SPREAD_MS.one - graceMs);
     sessions.forEach((session, i) => {
-      const retryAfterMs = Math.ceil(endsAfter(i) + clock.random() * spreadMs);
+      const retryAfterMs = Math.ceil(parting.endsAfter(i) + clock.random() * spreadMs);
       session.deliver(sysDraining(session.traceId, retryAfterMs));
     });
-    const since = clock.now();
-    let next = 0;
-    await this.#poll(() => {
-      const elapsed = clock.now() - since;
-      while (next < sessions.length && endsAfter(next) <= elapsed) {
-        sessions[next++]!.end(CLOSE.draining, null);
-      }
-      return next === sessions.length || this.#house.totals.sessions === 0;
-    });
+    await parting.start();
     const closedAt = clock.now();
-    await this.#poll(() => this.#house.totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
+    await poll(clock, () => this.#house.totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });
   }
 
   /** Drops what is still open and frees the address. */
   async stop(): Promise<void> {
+    this.#reloader.end("the gateway stops");
     this.#certificate?.stop();
     await this.#options.transport.stop();
     await this.#admin?.stop();
     this.#stopTicking?.();
-    for (const tenancy of this.#tenancies.values()) tenancy.stop();
+    this.#tenants.stop();
   }
 
   /** Numbers for tests and for the operator's HTTP: what is held right now. */
   census(
     tenantId: string,
   ): { sessions: number; users: number; rooms: number; roomUsers: number; timers: number } {
-    const { registry, rooms } = this.#tenancies.get(tenantId)!.tenant;
+    const { registry, rooms } = this.#tenants.get(tenantId)!.tenant;
     return {
       sessions: registry.size,
       users: registry.userCount,
@@ -276,12 +276,35 @@ export class Gateway {
 
   /** What those may do who speak for a tenant. */
   actions(tenantId: string): Actions {
-    return this.#tenancies.get(tenantId)!.tenant.actions;
+    return this.#tenants.get(tenantId)!.tenant.actions;
+  }
+
+  /** Puts a planned configuration in place, all within this turn. */
+  #adopt(next: Config, plan: Plan): void {
+    const { transport } = this.#options;
+    const gateway = withoutRestart(this.#config.gateway, next.gateway);
+    this.#config = { ...next, gateway, ...adminWithoutRestart(this.#config, next) };
+    const { totals, flusher } = this.#house;
+    totals.maxSessions = gateway.max_connections;
+    flusher.maxHeldBytes = gateway.max_outbox_bytes;
+    this.#house.pingIntervalMs = gateway.ping_interval_ms;
+    this.#house.idleTimeoutMs = transport.limits.pings ? gateway.idle_timeout_ms : 0;
+    this.#limiter.configure(gateway.handshake_limit);
+    this.#quotas.adopt(gateway.quotas, this.#house.now());
+    this.#admission.manners = mannersOf(gateway);
+    if (gateway.tls !== undefined) this.#certificate?.follow(gateway.tls);
+    this.#ops = this.#buildOps();
+    this.#admin?.adopt();
+    const { maxMessageBytes } = this.#tenants;
+    this.#tenants.adopt(plan, gateway);
+    if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
+      transport.boundMessages(this.#tenants.maxMessageBytes);
+    }
   }
 
   #buildExporter(): Exporter {
     return new Exporter({
-      tenants: { [Symbol.iterator]: () => this.#tenancies.values() },
+      tenants: this.#tenants,
       strayRejections: this.#admission.strayRejections,
       laneNames: LANE_NAMES,
       build: this.#options.build,
@@ -290,20 +313,55 @@ export class Gateway {
       heldBytes: () => this.#house.flusher.heldBytes,
       limiterEntries: () => this.#limiter.size,
       certificate: this.#certificate?.metrics ?? null,
+      reload: this.#reloader.metrics,
     });
   }
 
-  /** Asks again and again until the answer is yes. */
-  #poll(done: () => boolean): Promise<void> {
-    if (done()) return Promise.resolve();
-    return new Promise((resolve) => {
-      const stop = this.#options.clock.every(DRAIN_STEP_MS, () => {
-        if (!done()) return;
-        stop();
-        resolve();
-      });
+  #buildOps(): Hono {
+    const { enabled, path } = this.#config.metrics;
+    return opsRoutes({
+      draining: () => this.#draining,
+      metricsPath: enabled && this.#admin === null ? path : null,
+      metricsContentType: this.#exporter.contentType,
+      metrics: () => this.#exporter.render(),
+      wsPath: WS_PATH,
     });
   }
+}
+
+/** What a transport has to be created with for this configuration. */
+export function transportOptions(config: Config, certificate: Certificate | null): TransportOptions {
+  // The schema has checked it.
+  const { hostname, port } = parseListen(config.gateway.listen)!;
+  return {
+    hostname,
+    port,
+    maxMessageBytes: Math.max(...config.tenants.map((tenant) => tenant.limits.max_frame_bytes)),
+    idleTimeoutMs: config.gateway.idle_timeout_ms,
+    maxHeaderBytes: config.gateway.max_header_bytes,
+    headerTimeoutMs: config.gateway.header_timeout_ms,
+    tls: certificate,
+  };
+}
+
+/** What the admin API's transport has to be created with; null where there is none. */
+export function adminTransportOptions({ admin, gateway }: Config): TransportOptions | null {
+  if (admin === undefined) return null;
+  return {
+    ...parseListen(admin.listen)!,
+    maxMessageBytes: 1, // no WebSocket is served there
+    idleTimeoutMs: gateway.idle_timeout_ms,
+    maxHeaderBytes: gateway.max_header_bytes,
+    headerTimeoutMs: gateway.header_timeout_ms,
+    tls: null,
+  };
+}
+
+function mannersOf(gateway: GatewayConfig): Manners {
+  return {
+    addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
+    drainRetryMs: Math.max(1000, gateway.drain_grace_ms),
+  };
 }
 
 function describeError(cause: unknown): string {

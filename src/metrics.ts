@@ -115,6 +115,8 @@ export class TenantMetrics {
   readonly passed = { ext: 0, hot: 0 };
   /** By `lane`, `decision` and `reason`: messages that policy did not let pass. */
   readonly denied = new Counts();
+  /** By `rule_id`, `action` and `dry_run`: what checks and rules found against messages. */
+  readonly rules = new Counts();
   /** Outbound messages dropped. */
   readonly drops: Drops;
   /** Sessions ended by the gateway, by the close code's `name`. */
@@ -132,6 +134,16 @@ export class TenantMetrics {
     this.out = laneNames.map(() => new Traffic());
     this.drops = new Drops(laneNames);
   }
+}
+
+/** The configuration in use, and what became of attempts to reload it. */
+export interface ReloadMetrics {
+  /** By `outcome`. */
+  readonly outcomes: Counts;
+  /** Unix time in milliseconds of the start, or of the last reload that was not refused. */
+  lastMs: number;
+  /** A short name of the configuration, secrets left out. */
+  hash: string;
 }
 
 /** What became of certificates. */

@@ -55,6 +55,7 @@ function view(tenants: Record<string, TenantMetrics>, more: Partial<GatewayView>
     heldBytes: () => 7,
     limiterEntries: () => 5,
     certificate: null,
+    reload: { outcomes: new Counts(), lastMs: 0, hash: "00" },
     ...more,
   };
 }

@@ -354,3 +354,16 @@ export class RawClient {
     return all.subarray(0, count);
   }
 }
+
+/** The status that a handshake is answered with, whatever is in it; 0 when the connection ends without an answer. */
+export async function statusOf(port: number, head: string): Promise<number> {
+  const client = await RawClient.connect(port);
+  client.send(head);
+  try {
+    return (await client.head()).status;
+  } catch {
+    return 0;
+  } finally {
+    client.destroy();
+  }
+}

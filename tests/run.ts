@@ -3,7 +3,9 @@
 
 import { spawn } from "node:child_process";
 import { readdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import process from "node:process";
+import { findBrowser } from "./browser/find.ts";
 
 const DENO = process.execPath;
 const BUN = "node_modules/bun/bin/bun.exe";
@@ -30,13 +32,13 @@ interface Tally {
   readonly failed: number;
 }
 
-/** Folders of unit tests: all but those which need a gateway process, or a browser. */
+/** Folders of unit tests: all but those which need a gateway process, a browser or an hour. */
 async function unitTests(): Promise<string[]> {
   const entries = await readdir("tests", { withFileTypes: true });
   return entries
     .filter((entry) =>
       entry.isDirectory()
-        ? !["flow", "browser", "vectors"].includes(entry.name)
+        ? !["flow", "browser", "soak", "vectors"].includes(entry.name)
         : entry.name.endsWith("_test.ts")
     )
     .map((entry) => `tests/${entry.name}`);
@@ -54,15 +56,28 @@ async function gate(): Promise<Step[]> {
 }
 
 function flows(): Step[] {
-  const flow = [DENO, "test", "-q", ...PERMISSIONS, "tests/flow"];
+  // More at a time than CPUs, for they mostly wait.
+  const flow = [DENO, "test", "-q", "--parallel", ...PERMISSIONS, "tests/flow"];
   return [
     { name: "the executable", command: ["./compile.sh"] },
     ...["bun", "deno", "executable", "deno-native"].map((target) => ({
       name: `flow tests on ${target}`,
       command: flow,
-      env: { WSPRISM_TARGET: target },
+      env: { WSPRISM_TARGET: target, DENO_JOBS: String(availableParallelism() + 1) },
     })),
   ];
+}
+
+/** Tests in a real browser, where there is one: half a gigabyte that nobody wants installed by the way. */
+function browsers(): Step[] {
+  if (findBrowser() === null) {
+    process.stdout.write(
+      "No Chromium here: `deno task test:browser` installs one and runs the browser tests.\n",
+    );
+    return [];
+  }
+  const command = [DENO, "test", "-q", ...PERMISSIONS, "tests/browser"];
+  return [{ name: "browser tests", command, env: { WSPRISM_TARGET: "bun" } }];
 }
 
 /** Runs a step, its output passed on. A step without tests counts as one. */
@@ -100,7 +115,7 @@ function tally(output: string, ok: boolean): Tally {
   return { passed, failed: ok ? failed : Math.max(1, failed) };
 }
 
-const steps = process.argv[2] === "ok" ? await gate() : [...await gate(), ...flows()];
+const steps = process.argv[2] === "ok" ? await gate() : [...await gate(), ...flows(), ...browsers()];
 let passed = 0, failed = 0;
 const lines: string[] = [];
 for (const step of steps) {

@@ -4,7 +4,7 @@
 
 import type { Log } from "../log.ts";
 import { Counts } from "../metrics.ts";
-import type { ErrorCode } from "../protocol/codes.ts";
+import type { ErrorCode, Refusal } from "../protocol/codes.ts";
 import { NAME_PATTERN, NAME_RULE, SUBPROTOCOL_CBOR, SUBPROTOCOL_JSON } from "../protocol/limits.ts";
 import type { Grant } from "../session/grant.ts";
 import { Session } from "../session/session.ts";
@@ -18,7 +18,15 @@ import type { OriginRule } from "./origin.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
 import { findTicket } from "./ticket.ts";
-import { type Bearer, isBad, NO_TICKET, QUERY_TICKET, type Unverified, WRONG_SID } from "./verifier.ts";
+import {
+  banned,
+  type Bearer,
+  isBad,
+  NO_TICKET,
+  QUERY_TICKET,
+  type Unverified,
+  WRONG_SID,
+} from "./verifier.ts";
 
 /** Where clients connect. */
 export const WS_PATH = "/v1/ws";
@@ -38,13 +46,18 @@ export interface Gate {
 export interface AdmissionOptions {
   readonly gates: ReadonlyMap<string, Gate>;
   readonly limiter: HandshakeLimiter;
-  readonly addresses: AddressFinder;
   readonly delay: Delay;
   readonly retry: Retry;
   readonly log: Log;
   readonly now: () => number;
   /** A new name for a session or a trace, unique in this process. */
   readonly newId: () => string;
+  readonly manners: Manners;
+}
+
+/** What the configuration says of every handshake, whoever it is for. */
+export interface Manners {
+  readonly addresses: AddressFinder;
   /** Milliseconds a refused client should stay away while the gateway drains. */
   readonly drainRetryMs: number;
 }
@@ -55,7 +68,9 @@ interface Denial {
   readonly msg: string;
   /** As metrics name it. */
   readonly reason: string;
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
+  /** The rule behind it. */
+  readonly ruleId?: string | undefined;
 }
 
 /** A handshake as far as it is understood. */
@@ -81,23 +96,28 @@ const DRAINING_MSG = "gateway is draining";
 export class Admission {
   /** Refusals before the tenant was known, by `reason`. */
   readonly strayRejections = new Counts();
+  /** A reload puts others in their place. */
+  manners: Manners;
   readonly #options: AdmissionOptions;
   #draining = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.manners = options.manners;
   }
 
   /** From now on every handshake is answered with 503, and who has not brought a ticket yet is sent elsewhere. */
   drain(): void {
     this.#draining = true;
-    const { gates, retry, drainRetryMs } = this.#options;
+    const { gates, retry } = this.#options;
+    const { drainRetryMs } = this.manners;
     for (const { lobby } of gates.values()) lobby?.drain(() => retry.after(drainRetryMs, SPREAD_MS.all));
   }
 
   /** Answers a handshake: with a session for its link, or with a refusal. */
   answer(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer> {
-    const { limiter, addresses, now, gates, retry } = this.#options;
+    const { limiter, now, gates, retry } = this.#options;
+    const { addresses } = this.manners;
     const at = request.target.indexOf("?");
     const path = at < 0 ? request.target : request.target.slice(0, at);
     const query = readQuery(at < 0 ? "" : request.target.slice(at + 1));
@@ -127,6 +147,8 @@ export class Admission {
       const msg = tenantId === "" ? "query needs tenant=<id>" : "no such tenant";
       return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" }, visit);
     }
+    const { closed } = gate.tenant.registry;
+    if (closed !== null) return this.#denyClosed(closed, visit);
     const sid = query.get("sid");
     if (sid !== null && !NAME_PATTERN.test(sid)) {
       const msg = `sid must be ${NAME_RULE}`;
@@ -165,6 +187,8 @@ export class Admission {
     const { gate, protocol } = visitor;
     // Verifying may have taken its time.
     if (this.#draining) return this.#denyDraining(visitor);
+    const { closed } = gate.tenant.registry;
+    if (closed !== null) return this.#denyClosed(closed, visitor);
     const full = this.#denyFull(visitor, gate);
     if (full !== null) return full;
     const session = this.#session(outcome, visitor);
@@ -201,6 +225,9 @@ export class Admission {
     const { gate, sid, address, addressGroup, traceId, protocol } = visitor;
     const { sid: granted } = grant.narrowing;
     if (sid !== null && granted !== null && sid !== granted) return WRONG_SID;
+    const nowMs = gate.tenant.house.unixMs();
+    const ban = gate.tenant.bans.find(grant.user, nowMs);
+    if (ban !== null) return banned(ban, nowMs);
     const { newId } = this.#options;
     return new Session(gate.tenant, {
       grant,
@@ -214,23 +241,29 @@ export class Admission {
   }
 
   #refuse(refused: Unverified, visitor: Visitor): UpgradeAnswer | Promise<UpgradeAnswer> {
-    const { code, msg, reason, retryAfterMs } = refused;
+    const { code, msg, reason, retryAfterMs, ruleId } = refused;
     const { delay, retry } = this.#options;
     if (isBad(refused)) {
       const answer = this.#deny({ status: 401, code, msg, reason }, visitor);
       return delay.after(visitor.gate.auth.config.failure_delay_ms, answer);
+    }
+    if (reason === "banned") {
+      return this.#deny({ status: 403, code, msg, reason, retryAfterMs, ruleId }, visitor);
     }
     const wait = retry.after(retryAfterMs ?? CAPACITY_RETRY_MS, SPREAD_MS.all);
     return this.#deny({ status: 503, code, msg, reason, retryAfterMs: wait }, visitor);
   }
 
   #denyDraining(visit: Visit): UpgradeAnswer {
-    const { retry, drainRetryMs } = this.#options;
-    const retryAfterMs = retry.after(drainRetryMs, SPREAD_MS.all);
+    const retryAfterMs = this.#options.retry.after(this.manners.drainRetryMs, SPREAD_MS.all);
     return this.#deny(
       { status: 503, code: "DRAINING", msg: DRAINING_MSG, reason: "draining", retryAfterMs },
       visit,
     );
+  }
+
+  #denyClosed({ code, msg }: Refusal, visit: Visit): UpgradeAnswer {
+    return this.#deny({ status: 403, code, msg, reason: "suspended" }, visit);
   }
 
   #denyFull(visit: Visit, { tenant }: Gate): UpgradeAnswer | null {
@@ -244,7 +277,7 @@ export class Admission {
   }
 
   #deny(denial: Denial, { gate, address }: Visit): UpgradeAnswer {
-    const { status, code, msg, reason, retryAfterMs } = denial;
+    const { status, code, msg, reason, retryAfterMs, ruleId } = denial;
     const metrics = gate?.tenant.metrics;
     (metrics?.handshakeRejections ?? this.strayRejections).add({ reason });
     metrics?.upgrades.add({ status: String(status) });
@@ -254,7 +287,8 @@ export class Admission {
     if (retryAfterMs !== undefined) {
       headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
     }
-    const body = retryAfterMs === undefined ? { code, msg } : { code, msg, retry_after_ms: retryAfterMs };
+    // What is undefined is left out.
+    const body = { code, msg, rule_id: ruleId, retry_after_ms: retryAfterMs };
     return { refuse: { status, headers, body: JSON.stringify(body) } };
   }
 }

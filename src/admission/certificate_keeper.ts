@@ -50,6 +50,11 @@ export class CertificateKeeper {
     this.#watch.stop();
   }
 
+  /** Other files are to be kept up with from now on. */
+  follow(files: CertificateFiles): void {
+    this.#watch.files = files;
+  }
+
   #renew(certificate: Certificate, warnings: readonly Finding[]): void {
     const { transport, log } = this.#options;
     try {

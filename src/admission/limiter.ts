@@ -11,21 +11,24 @@ export interface Limited {
 }
 
 export class HandshakeLimiter {
-  readonly #global: Rate;
-  readonly #perAddress: Rate;
-  readonly #maxAddresses: number;
-  readonly #enabled: boolean;
+  #config: HandshakeLimitConfig;
+  #global: Rate;
+  #perAddress: Rate;
   /** Bucket states (see rate.ts), least recently seen first. */
   readonly #addresses = new Map<string, number>();
-  readonly #failedCost: number;
   #globalFullAt = 0;
 
   constructor(config: HandshakeLimitConfig) {
-    this.#enabled = config.enabled;
+    this.#config = config;
     this.#global = new Rate(config.global_rps, config.global_burst);
     this.#perAddress = new Rate(config.per_ip_rps, config.per_ip_burst);
-    this.#maxAddresses = config.max_ip_entries;
-    this.#failedCost = config.failed_auth_cost;
+  }
+
+  /** Goes by other numbers from now on. What was taken stays taken, as far as the new numbers let anybody owe. */
+  configure(config: HandshakeLimitConfig): void {
+    this.#config = config;
+    this.#global = new Rate(config.global_rps, config.global_burst);
+    this.#perAddress = new Rate(config.per_ip_rps, config.per_ip_burst);
   }
 
   /** Addresses remembered now. */
@@ -38,19 +41,22 @@ export class HandshakeLimiter {
    * @param now milliseconds of a monotonic clock
    */
   take(address: string, now: number): Limited | null {
-    if (!this.#enabled) return null;
-    const globalWait = this.#global.waitMs(this.#globalFullAt, now);
+    const { enabled, max_ip_entries, failed_auth_cost } = this.#config;
+    if (!enabled) return null;
+    const globalFullAt = this.#global.capped(this.#globalFullAt, now);
+    const globalWait = this.#global.waitMs(globalFullAt, now);
     if (globalWait > 0) return { reason: "global_rate", waitMs: globalWait };
-    const fullAt = this.#addresses.get(address) ?? 0;
+    const fullAt = this.#perAddress.capped(this.#addresses.get(address) ?? 0, now, failed_auth_cost);
     const wait = this.#perAddress.waitMs(fullAt, now);
     // Set anew at each visit: a Map keeps the order of insertion, and so the oldest first.
     this.#addresses.delete(address);
     this.#addresses.set(address, wait > 0 ? fullAt : this.#perAddress.take(fullAt, now));
-    if (this.#addresses.size > this.#maxAddresses) {
+    // Two at most, so that a bound which was made smaller is reached step by step.
+    for (let i = 0; i < 2 && this.#addresses.size > max_ip_entries; i++) {
       this.#addresses.delete(this.#addresses.keys().next().value!);
     }
     if (wait > 0) return { reason: "address_rate", waitMs: wait };
-    this.#globalFullAt = this.#global.take(this.#globalFullAt, now);
+    this.#globalFullAt = this.#global.take(globalFullAt, now);
     return null;
   }
 
@@ -59,11 +65,12 @@ export class HandshakeLimiter {
    * owes no more than one failure's worth, so that it waits for seconds and not for hours.
    */
   charge(address: string, now: number): void {
-    if (!this.#enabled || this.#failedCost === 0) return;
+    const { enabled, failed_auth_cost } = this.#config;
+    if (!enabled || failed_auth_cost === 0) return;
     const fullAt = this.#addresses.get(address);
     // Forgotten meanwhile, for so many others came: remembering it again would push out one of them.
     if (fullAt !== undefined) {
-      this.#addresses.set(address, this.#perAddress.takeMany(fullAt, now, this.#failedCost));
+      this.#addresses.set(address, this.#perAddress.takeMany(fullAt, now, failed_auth_cost));
     }
   }
 }

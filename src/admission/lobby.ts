@@ -3,7 +3,7 @@
 
 import type { TenantMetrics } from "../metrics.ts";
 import { cborForm, decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
-import { CLOSE, type CloseCode, type ErrorCode, refusal } from "../protocol/codes.ts";
+import { CLOSE, type CloseCode, type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, type Unreadable } from "../protocol/envelope.ts";
 import type { Frame } from "../protocol/frame.ts";
 import { sysDraining, sysError } from "../protocol/sys.ts";
@@ -91,6 +91,11 @@ export class Lobby {
     this.options.totals.pending--;
   }
 
+  /** Nobody gets in any more. */
+  dismiss(refused: Refusal): void {
+    for (const arrival of [...this.#links]) arrival.dismiss(refused);
+  }
+
   /** Sends everybody elsewhere. */
   drain(retryAfterMs: () => number): void {
     for (const arrival of [...this.#links]) arrival.leave(retryAfterMs());
@@ -157,6 +162,10 @@ export class Arrival implements LinkHandler, Timed {
     this.#session?.drain();
   }
 
+  dismiss({ code, msg, close }: Refusal): void {
+    this.#end(code, msg, close ?? CLOSE.authFailed);
+  }
+
   /** The gateway drains. */
   leave(retryAfterMs: number): void {
     this.#close(sysDraining(this.#options.traceId, retryAfterMs), CLOSE.draining);
@@ -219,8 +228,8 @@ export class Arrival implements LinkHandler, Timed {
     else if (this.#state === "checking") this.#end(TOO_EARLY.code, TOO_EARLY.msg, CLOSE.authFailed);
   }
 
-  #fail({ code, msg, close, retryAfterMs }: Unverified): void {
-    const detail = retryAfterMs === undefined ? {} : { retryAfterMs };
+  #fail({ code, msg, close, retryAfterMs, ruleId }: Unverified): void {
+    const detail = retryAfterMs === undefined ? { ruleId } : { ruleId, retryAfterMs };
     this.#close(sysError(this.#options.traceId, code, msg, detail), close ?? CLOSE.authFailed);
   }
 

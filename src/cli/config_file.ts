@@ -12,6 +12,8 @@ export interface LoadedFile {
   readonly file: string;
   readonly config: Config;
   readonly warnings: readonly ConfigIssue[];
+  /** Further files that it names, in full. */
+  readonly files: readonly string[];
 }
 
 /** Loads `--config`, or a default file; null when it was refused, the reasons printed to stderr. */
@@ -23,7 +25,7 @@ export async function loadFile(named: string | undefined, dev: boolean): Promise
     return null;
   }
   const result = await readConfig(file, { env: process.env, dev });
-  if (result.ok) return { file, config: result.config, warnings: result.warnings };
+  if (result.ok) return { file, config: result.config, warnings: result.warnings, files: result.files };
   for (const failure of result.failures) process.stderr.write(`${formatIssue(file, failure)}\n`);
   return null;
 }

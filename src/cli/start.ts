@@ -4,6 +4,8 @@ import process from "node:process";
 import { Command, Option } from "commander";
 
 import { loadCertificate } from "../config/certificate_files.ts";
+import { FileSource } from "../config/file_source.ts";
+import { FileWatch } from "../config/file_watch.ts";
 import { adminTransportOptions, Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
@@ -17,6 +19,8 @@ const LINGER_MS = 100;
 interface StartOptions {
   readonly config?: string;
   readonly dev: boolean;
+  readonly policyDryRun: boolean;
+  readonly watch: boolean;
   readonly logLevel: LogLevelName;
   readonly logFormat?: LogFormat;
   readonly transport?: TransportKind;
@@ -24,9 +28,13 @@ interface StartOptions {
 
 export function startCommand(build: Build, done: Done): Command {
   return new Command("start")
-    .description("run the gateway; SIGTERM or SIGINT drains it, a second one ends it at once")
+    .description(
+      "run the gateway; SIGHUP reloads its configuration, SIGTERM or SIGINT drains it, a second one ends it at once",
+    )
     .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
     .option("--dev", "accept dev tickets from anyone: for development only", false)
+    .option("--policy-dry-run", "decide and count all that policy says, but deny nothing", false)
+    .option("--watch", "reload the configuration when it changes, or a file that it names", false)
     .addOption(
       new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"),
     )
@@ -44,12 +52,19 @@ export function startCommand(build: Build, done: Done): Command {
 async function start(options: StartOptions, build: Build): Promise<number> {
   const loaded = await loadFile(options.config, options.dev);
   if (loaded === null) return EXIT.config;
-  const { config, warnings } = loaded;
+  const { file, config, warnings, files } = loaded;
   const format = options.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
   const log = processLog(options.logLevel, format, (line) => process.stdout.write(line));
   for (const { path, message, line } of warnings) log.warn(`${path} ${message}`, { line: line ?? 0 });
   // From now on: whoever reads "listening" may send a signal at once.
   const signal = firstSignal(log);
+  const hangups = new Hangups();
+  const source = new FileSource({ file, dev: options.dev, config, files });
+  const watch = new FileWatch({
+    files: () => source.files,
+    every: SYSTEM_CLOCK.every,
+    changed: () => void gateway.reload("watch"),
+  });
   let gateway: Gateway;
   try {
     const { tls } = config.gateway;
@@ -64,24 +79,49 @@ async function start(options: StartOptions, build: Build): Promise<number> {
       config,
       certificate,
       dev: options.dev,
+      policyDryRun: options.policyDryRun,
       transport,
       adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
+      source,
       build: { version, commit, runtime: runtimeLabel() },
       clock: SYSTEM_CLOCK,
       services: new Map(),
     });
+    // What changes from now on is seen; what was told before is done after the start.
+    if (options.watch) await watch.start();
     await gateway.start();
+    hangups.listen(() => void gateway.reload("signal"));
   } catch (error) {
     process.stderr.write(`Cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failed;
   }
   await signal;
+  watch.stop();
   await gateway.drain();
   await gateway.stop();
   // A native WebSocket that ended abruptly keeps Deno 2.9 alive for 30 s.
   setTimeout(() => process.exit(EXIT.done), LINGER_MS).unref();
   return EXIT.done;
+}
+
+/** SIGHUP, from the moment this is made: by itself it would end the process. */
+class Hangups {
+  #came = false;
+  #listener: (() => void) | null = null;
+
+  constructor() {
+    process.on("SIGHUP", () => {
+      this.#came = true;
+      this.#listener?.();
+    });
+  }
+
+  /** Calls it at each signal, and at once when one came already. */
+  listen(listener: () => void): void {
+    this.#listener = listener;
+    if (this.#came) listener();
+  }
 }
 
 /** Resolves at the first SIGTERM or SIGINT; the second ends the process. */

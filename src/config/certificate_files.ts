@@ -53,6 +53,8 @@ export interface CertificateWatchOptions {
 const LOOK_MS = 2_000;
 
 export class CertificateWatch {
+  /** What it looks at; others from the next look on. */
+  files: CertificateFiles;
   readonly #options: CertificateWatchOptions;
   #current: Certificate;
   /** What the last look saw, and what was last judged, as texts. */
@@ -63,6 +65,7 @@ export class CertificateWatch {
 
   constructor(options: CertificateWatchOptions) {
     this.#options = options;
+    this.files = options.files;
     this.#current = options.current;
   }
 
@@ -82,7 +85,7 @@ export class CertificateWatch {
   async look(): Promise<void> {
     if (this.#looking) return; // a file system that hangs gets one reader, not one each time
     this.#looking = true;
-    const { cert_file, key_file } = this.#options.files;
+    const { cert_file, key_file } = this.files;
     const [cert, key] = await Promise.all([this.#read(cert_file), this.#read(key_file)]);
     this.#looking = false;
     const seen = JSON.stringify([cert, key]);

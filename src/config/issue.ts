@@ -32,15 +32,16 @@ export function quote(text: string): string {
 
 /** One line about a failure, for the log or the terminal. */
 export function formatIssue(file: string, issue: ConfigIssue): string {
-  return `Cannot load "${file}": ${sentence(issue)}`;
+  return `Cannot load "${file}": ${describeIssue(issue)}`;
 }
 
 /** One line about a warning; the file loads all the same. */
 export function formatWarning(file: string, issue: ConfigIssue): string {
-  return `Loading "${file}": ${sentence(issue)}`;
+  return `Loading "${file}": ${describeIssue(issue)}`;
 }
 
-function sentence(issue: ConfigIssue): string {
+/** A finding in words, with its place. */
+export function describeIssue(issue: ConfigIssue): string {
   const place = issue.line === undefined ? "" : ` (line ${issue.line}, column ${issue.column ?? 1})`;
   return `${issue.path}${issue.path === "" ? "" : " "}${issue.message}${place}`;
 }

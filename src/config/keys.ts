@@ -5,12 +5,8 @@ import type { MapShape, Shape } from "./shape.ts";
 /** Keys that are planned and do nothing yet, by the map they belong to. A key moves from here to the schema. */
 const LATER: Readonly<Record<string, readonly string[]>> = {
   "": ["plugins", "extensions"],
-  "gateway": [
-    "quotas",
-    "state_dir",
-  ],
-  "tenants[]": ["suspended", "webhooks"],
-  "tenants[].policy": ["quotas", "rules"],
+  "gateway": ["state_dir"],
+  "tenants[]": ["webhooks"],
   "tenants[].services[]": ["worker", "wasm", "http", "permissions", "limits", "options"],
 };
 

@@ -12,6 +12,7 @@ import { LATER_SERVICE_KINDS } from "./keys.ts";
 import { checkRelations } from "./relations.ts";
 import { anyHotServiceSchema, type Config, configSchema } from "./schema.ts";
 import { type MapShape, oneOf, type Shape, shapeOf } from "./shape.ts";
+import { checkPolicies } from "./policies.ts";
 import { checkTls } from "./tls.ts";
 import { Tree } from "./tree.ts";
 import { findWarnings } from "./warnings.ts";
@@ -63,7 +64,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
   if (typeof listen === "object") failures.push(listen);
   const auth = checkAuth(tree, options);
   const tls = checkTls(tree, options);
-  failures.push(...auth.failures, ...tls.failures);
+  const policies = checkPolicies(tree, options);
+  failures.push(...auth.failures, ...tls.failures, ...policies.failures);
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
 
   const config = parsed.data;
@@ -71,15 +73,26 @@ export function loadConfig(options: LoadOptions): LoadResult {
   for (const [index, checked] of auth.auths.entries()) {
     if (checked !== undefined) config.tenants[index]!.auth = checked;
   }
-  const warnings = [...findWarnings(config, tree, options.dev), ...auth.warnings, ...tls.warnings];
+  for (const { tenant, rule, text } of policies.schemas) {
+    config.tenants[tenant]!.policy.rules[rule]!.schema_text = text;
+  }
+  const warnings = [
+    ...findWarnings(config, tree, options.dev),
+    ...auth.warnings,
+    ...tls.warnings,
+    ...policies.warnings,
+  ];
   return { ok: true, config, warnings: warnings.sort(inFileOrder) };
 }
+
+/** What came of a file, and which further files it names, in full; those of `gateway.tls` are not among them. */
+export type FileResult = LoadResult & { readonly files: readonly string[] };
 
 /** Reads a file and loads it. A file that cannot be read is a failure like any other. */
 export async function readConfig(
   path: string,
   options: Pick<LoadOptions, "env" | "dev">,
-): Promise<LoadResult> {
+): Promise<FileResult> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
@@ -94,14 +107,21 @@ export async function readConfig(
     return refused({ path: "", message: "the file must be UTF-8 text" });
   }
   const folder = dirname(path);
-  const read = (name: string) => readFileSync(resolve(folder, name));
+  const files = new Set<string>();
+  const read = (name: string) => {
+    const file = resolve(folder, name);
+    files.add(file);
+    return readFileSync(file);
+  };
   const result = loadConfig({ ...options, text, file: path, read, nowMs: Date.now() });
   const tls = result.ok ? result.config.gateway.tls : undefined;
   if (tls !== undefined) {
     tls.cert_file = resolve(folder, tls.cert_file);
     tls.key_file = resolve(folder, tls.key_file);
+    files.delete(tls.cert_file);
+    files.delete(tls.key_file);
   }
-  return result;
+  return { ...result, files: [...files] };
 }
 
 function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {
@@ -109,7 +129,7 @@ function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: M
   const add = (failure: ConfigIssue) => {
     if (!failures.has(failure.path)) failures.set(failure.path, failure);
   };
-  for (const issue of issues.flatMap((issue) => [issue, ...behind(issue, tree)])) {
+  for (const issue of issues.flatMap((issue) => nearest(issue, tree) ?? [issue, ...behind(issue, tree)])) {
     const path = issue.path as Path;
     if (issue.code === "unrecognized_keys") {
       // Keys that no map has were reported by the tree; these belong to another kind of service.
@@ -127,9 +147,21 @@ function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: M
   return [...failures.values()];
 }
 
-/** A service of no known kind hides the faults of its other keys from zod. */
+/** Of a value that may be several things, the faults of that one which it is meant to be, if only one has its keys. */
+function nearest(issue: z.core.$ZodIssue, tree: Tree): z.core.$ZodIssue[] | undefined {
+  if (issue.code !== "invalid_union") return undefined;
+  const meant = issue.errors.find((inner) =>
+    inner.length > 0 &&
+    inner.every(({ code, path }) =>
+      code !== "unrecognized_keys" && path.length > 0 && tree.has([...issue.path, ...path] as Path)
+    )
+  );
+  return meant?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
+}
+
+/** A hot service of no known kind hides the faults of its other keys from zod. */
 function behind(issue: z.core.$ZodIssue, tree: Tree): z.core.$ZodIssue[] {
-  if (issue.code !== "invalid_union") return [];
+  if (issue.code !== "invalid_union" || issue.path.at(-1) !== "kind") return [];
   const path = issue.path.slice(0, -1);
   const entry = tree.at(path as Path);
   const result = anyHotServiceSchema.safeParse({ ...(entry as object), kind: "state" });
@@ -196,6 +228,6 @@ function unreadable(error: unknown): string {
   return `the file cannot be read: ${error instanceof Error ? error.message : String(error)}`;
 }
 
-function refused(failure: ConfigIssue): LoadResult {
-  return { ok: false, failures: [failure] };
+function refused(failure: ConfigIssue): Extract<FileResult, { ok: false }> {
+  return { ok: false, failures: [failure], files: [] };
 }

@@ -9,6 +9,7 @@ import { adminSchema } from "./admin_schema.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import { authSchema, originsSchema } from "./auth_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
+import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -115,6 +116,7 @@ const gateway = z.strictObject({
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
       "`auto` takes the better one for the runtime.",
   }),
+  quotas: gatewayQuotasSchema,
   tls,
 }).meta({ description: "The listener and what holds for every connection." });
 
@@ -182,6 +184,8 @@ const policy = z.strictObject({
       'Binary messages that clients may send, as `"svc_id:opcode"` or `"svc_id:*"`. An empty list allows ' +
       "nothing.",
   }),
+  quotas: quotasSchema,
+  rules: rulesSchema,
 }).meta({ description: "What a session may do." });
 
 const laneBytes = (preset: number) =>
@@ -249,6 +253,10 @@ export const anyHotServiceSchema = stateService.extend({ lane: hotLane() });
 
 const tenant = z.strictObject({
   id: name("The name that clients connect with (`?tenant=`); unique."),
+  suspended: flag(
+    false,
+    "Whether its sessions end (4509) and new ones are refused with 403, as long as this holds.",
+  ),
   auth: authSchema.optional(),
   origins: originsSchema,
   limits: limits.prefault({}),
@@ -302,6 +310,10 @@ export type LimitsConfig = TenantConfig["limits"];
 export type PolicyConfig = TenantConfig["policy"];
 /** `tenants[].policy.sessions`. */
 export type SessionsConfig = PolicyConfig["sessions"];
+/** `gateway.quotas`, and `tenants[].policy.quotas.user` and `session`. */
+export type QuotaConfig = GatewayConfig["quotas"];
+/** `tenants[].policy.rules[]`; a loaded one has the contents of its file in `schema_text`. */
+export type RuleConfig = PolicyConfig["rules"][number];
 /** `tenants[].services[]`. */
 export type ServiceConfig = TenantConfig["services"][number];
 /** `tenants[].hot_services[]`. */

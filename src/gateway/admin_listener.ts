@@ -1,20 +1,22 @@
 // The listener of the admin API: a transport of its own, on which no WebSocket is served, and the gateway as the API
 // sees it.
 
-import type { Config } from "../config/schema.ts";
+import type { AdminConfig, Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { Exporter } from "../metrics/exporter.ts";
 import { adminApi } from "../ops/admin/api.ts";
-import type { AdminApp } from "../ops/admin/house.ts";
+import { Doorman } from "../ops/admin/doorman.ts";
+import type { AdminApp, AdminHouse } from "../ops/admin/house.ts";
 import { AdminKeys } from "../ops/admin/keys.ts";
+import { Published } from "../ops/admin/published.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Clock } from "./clock.ts";
 import type { Tenancy } from "./tenancy.ts";
+import type { Tenants } from "./tenants.ts";
 
 export interface AdminListenerOptions {
   readonly transport: Transport;
-  /** By id. */
-  readonly tenancies: ReadonlyMap<string, Tenancy>;
+  readonly tenants: Tenants;
   /** The configuration in use; it has `admin`. */
   readonly config: () => Config;
   readonly draining: () => boolean;
@@ -35,30 +37,38 @@ const NO_WEBSOCKET = {
 export class AdminListener {
   readonly #options: AdminListenerOptions;
   readonly #keys: AdminKeys;
-  readonly #api: AdminApp;
+  readonly #house: AdminHouse;
+  readonly #doorman: Doorman;
+  readonly #published: Published;
+  #api: AdminApp;
+  #metricsPath: string | null;
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenancies, draining, exporter, log, clock, build } = options;
-    const { admin, metrics } = options.config();
-    if (admin === undefined) throw new Error("Cannot serve the admin API: the configuration has no admin");
-    this.#keys = new AdminKeys(admin.keys);
-    this.#api = adminApi(this.#keys, {
-      config: admin,
+    const { transport, tenants, draining, exporter, log, clock, build } = options;
+    const config = () => this.#config;
+    this.#keys = new AdminKeys(this.#config.keys);
+    this.#house = {
+      get config() {
+        return config();
+      },
       log,
       now: clock.now,
       unixMs: clock.unixMs,
       turn: () => new Promise((resolve) => transport.afterTurn(() => resolve())),
-      tenants: () => tenancies.values(),
-      tenant: (id) => tenancies.get(id),
+      tenants: () => served(tenants),
+      tenant: (id) => tenants.gates.has(id) ? tenants.get(id) : undefined,
       draining,
       metrics: {
         contentType: exporter.contentType,
-        path: metrics.enabled ? metrics.path : null,
         render: (tenant) => tenant === null ? exporter.render() : exporter.renderTenant(tenant),
       },
       version: build["version"] ?? "",
-    });
+    };
+    this.#doorman = new Doorman(this.#keys, this.#house);
+    this.#published = new Published(clock.now);
+    this.#metricsPath = this.#wantedMetricsPath();
+    this.#api = this.#build();
   }
 
   /** @throws when the address cannot be bound, see `Transport.start` */
@@ -71,7 +81,41 @@ export class AdminListener {
     log.info("admin listening", { ...address });
   }
 
+  /** Another configuration is in use. */
+  adopt(): void {
+    this.#keys.configure(this.#config.keys, this.#options.clock.now());
+    const wanted = this.#wantedMetricsPath();
+    if (wanted === this.#metricsPath) return;
+    this.#metricsPath = wanted;
+    this.#api = this.#build();
+  }
+
   async stop(): Promise<void> {
     await this.#options.transport.stop();
   }
+
+  get #config(): AdminConfig {
+    const { admin } = this.#options.config();
+    if (admin === undefined) throw new Error("Cannot serve the admin API: the configuration has no admin");
+    return admin;
+  }
+
+  #wantedMetricsPath(): string | null {
+    const { enabled, path } = this.#options.config().metrics;
+    return enabled ? path : null;
+  }
+
+  #build(): AdminApp {
+    return adminApi({
+      house: this.#house,
+      doorman: this.#doorman,
+      published: this.#published,
+      metricsPath: this.#metricsPath,
+    });
+  }
+}
+
+/** The tenants that take sessions in: not those that are leaving. */
+function* served(tenants: Tenants): Generator<Tenancy> {
+  for (const tenancy of tenants) if (tenants.gates.has(tenancy.id)) yield tenancy;
 }

@@ -6,23 +6,28 @@ import { type Lobby, lobbyFor } from "../admission/lobby.ts";
 import { OriginRule } from "../admission/origin.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
 import type { Turns } from "../admission/turns.ts";
-import type { Verifier } from "../admission/verifier.ts";
+import { NO_TICKET, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
+import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
-import { PolicyState, TenantPolicy } from "../policy/policy.ts";
+import type { SchemaCompiler } from "../config/data_schema.ts";
+import { TenantPolicy } from "../policy/policy.ts";
+import type { GatewayQuotas } from "../policy/quotas.ts";
+import { PolicyState } from "../policy/state.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
 import type { Fanout } from "../room/fanout.ts";
 import { presence } from "../room/presence.ts";
 import { Rooms } from "../room/rooms.ts";
 import type { ExtService } from "../service/service.ts";
 import type { OutboxLimits } from "../session/outbox.ts";
-import { Registry, type SessionLimits } from "../session/registry.ts";
+import { Registry, REMOVED, type SessionLimits, SUSPENDED } from "../session/registry.ts";
 import type { Resident } from "../session/resident.ts";
 import { type House, Tenant } from "../session/tenant.ts";
 import type { Terms } from "../session/terms.ts";
 import type { Clock } from "./clock.ts";
+import { Parting } from "./parting.ts";
 import { TenantServices } from "./tenant_services.ts";
 
 /** What all tenants of a gateway have in common. */
@@ -37,6 +42,13 @@ export interface Surroundings {
   readonly services: ReadonlyMap<string, ExtService>;
   /** For the signatures of all tickets: the runtime verifies them on threads of its own. */
   readonly signatureTurns: Turns;
+  /** What the policies of all tenants share. */
+  readonly policy: {
+    readonly gateway: GatewayQuotas;
+    readonly schemas: SchemaCompiler;
+    /** Whether everything is decided and nothing is denied. */
+    readonly dryRun: boolean;
+  };
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -44,6 +56,8 @@ export interface Surroundings {
 /** What is made from a tenant's configuration. */
 export interface Parts {
   readonly config: TenantConfig;
+  /** A short name of the configuration. */
+  readonly print: string;
   readonly auth: TenantAuth;
   readonly verifier: Verifier;
   readonly origins: OriginRule;
@@ -57,6 +71,9 @@ export class Tenancy implements TenantView {
   readonly #surroundings: Surroundings;
   readonly #policyState = new PolicyState();
   #parts: Parts;
+  /** It is in the configuration no more. */
+  #leaving = false;
+  #parting: Parting | null = null;
 
   constructor(config: TenantConfig, gateway: GatewayConfig, surroundings: Surroundings) {
     this.#surroundings = surroundings;
@@ -72,11 +89,14 @@ export class Tenancy implements TenantView {
       rooms,
       registry: new Registry<Resident>(sessionLimits(config), house.totals),
       metrics,
+      bans: this.#policyState.bans,
       outbox: outboxLimits(config, gateway),
       house,
     });
+    parts.terms.policy.begin(house.now());
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
+    if (config.suspended) this.tenant.registry.closed = SUSPENDED;
   }
 
   get id(): string {
@@ -85,6 +105,15 @@ export class Tenancy implements TenantView {
 
   get config(): TenantConfig {
     return this.#parts.config;
+  }
+
+  get print(): string {
+    return this.#parts.print;
+  }
+
+  /** Those in place. */
+  get parts(): Parts {
+    return this.#parts;
   }
 
   get metrics(): TenantMetrics {
@@ -99,13 +128,16 @@ export class Tenancy implements TenantView {
     return this.gate.lobby?.size ?? 0;
   }
 
-  /** Makes what another configuration of this tenant needs, and changes nothing yet. */
-  prepare(config: TenantConfig): Parts {
+  /**
+   * Makes what another configuration of this tenant needs, and changes nothing yet. What stays the same is used again,
+   * unless all is to be made `anew`.
+   */
+  prepare(config: TenantConfig, anew?: "anew"): Parts {
     const { rooms, metrics } = this.tenant;
-    return this.#make(config, { rooms, metrics, former: this.#parts });
+    return this.#make(config, { rooms, metrics, former: anew === undefined ? this.#parts : null });
   }
 
-  /** Puts parts in place; sessions hold to them from their next message on. */
+  /** Puts parts in place; sessions go by them from their next message on. */
   adopt(parts: Parts, gateway: GatewayConfig): void {
     const { tenant, gate } = this;
     const { config, auth, origins, terms } = parts;
@@ -118,8 +150,24 @@ export class Tenancy implements TenantView {
     terms.policy.begin(this.#surroundings.house.now());
     gate.auth = auth;
     gate.origins = origins;
-    gate.lobby = this.#lobby(auth, gateway, gate.lobby);
+    const lobby = this.#lobby(auth, gateway, gate.lobby);
+    if (lobby === null) gate.lobby?.dismiss(NO_TICKET);
+    gate.lobby = lobby;
     if (former !== parts) former.services.stop(parts.services);
+    void this.#openOrClose(gateway.drain_grace_ms);
+  }
+
+  /** It is in the configuration no more: its sessions end over this time, and then `gone` is called. */
+  async leave(overMs: number, gone: () => void): Promise<void> {
+    this.#leaving = true;
+    if (!await this.#openOrClose(overMs)) return;
+    this.stop();
+    gone();
+  }
+
+  /** It is in the configuration again; who has not been ended yet stays. Parts have to be adopted next. */
+  comeBack(): void {
+    this.#leaving = false;
   }
 
   /** Nobody is served any more. */
@@ -127,11 +175,31 @@ export class Tenancy implements TenantView {
     this.#parts.services.stop();
   }
 
+  /** Takes sessions in, or ends them all over this time. Resolves with whether that was done to the end. */
+  async #openOrClose(overMs: number): Promise<boolean> {
+    const { registry } = this.tenant;
+    const closed = this.#leaving ? REMOVED : this.config.suspended ? SUSPENDED : null;
+    if (closed === registry.closed) return false;
+    registry.closed = closed;
+    this.#parting?.cancel();
+    this.#parting = null;
+    if (closed === null) return false;
+    this.gate.lobby?.dismiss(closed);
+    this.#parting = new Parting({
+      sessions: [...registry.all()],
+      overMs,
+      end: (session) => session.endRefused(closed, { seq: null }),
+      isEmpty: () => registry.size === 0,
+      clock: this.#surroundings.clock,
+    });
+    return await this.#parting.start();
+  }
+
   #make(
     config: TenantConfig,
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
-    const { clock: { every }, services: embedded, charge } = this.#surroundings;
+    const { clock: { every }, services: embedded, charge, policy } = this.#surroundings;
     const { verifier, auth: authConfig } = this.#verifier(config, former);
     const auth = new TenantAuth({ verifier, config: authConfig, metrics, charge });
     const services = new TenantServices({
@@ -142,12 +210,18 @@ export class Tenancy implements TenantView {
       former: former?.services ?? null,
     });
     const terms: Terms = {
-      policy: new TenantPolicy({ config, state: this.#policyState }),
+      policy: new TenantPolicy({
+        config,
+        state: this.#policyState,
+        ...policy,
+        delivered: () => rooms.delivered.bytes,
+      }),
       dispatcher: services.dispatcher,
       authenticator: auth,
       maxPending: config.limits.max_pending_per_session,
     };
-    return { config, auth, verifier, origins: new OriginRule(config.origins), services, terms };
+    const print = openFingerprint(config);
+    return { config, print, auth, verifier, origins: new OriginRule(config.origins), services, terms };
   }
 
   /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */

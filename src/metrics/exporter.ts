@@ -8,6 +8,7 @@ import {
   type Counts,
   type Durations,
   type Labels,
+  type ReloadMetrics,
   type Sample,
   type TenantMetrics,
 } from "../metrics.ts";
@@ -35,6 +36,7 @@ export interface GatewayView {
   limiterEntries(): number;
   /** The certificate in use and what became of new ones; null without TLS. */
   readonly certificate: CertificateMetrics | null;
+  readonly reload: ReloadMetrics;
 }
 
 /** Label value for handshakes whose tenant does not exist: a stranger's word must not become a label. */
@@ -85,6 +87,11 @@ export class Exporter {
           }
           for (const { labels, value } of t.denied) yield { labels: { tenant, ...labels }, value };
         }),
+    );
+    this.#counter(
+      "policy_rule_decisions_total",
+      "What checks and rules found against inbound messages; dry_run: and let them pass.",
+      counts((t) => t.rules),
     );
     this.#counter("handshake_rejections_total", "Handshakes refused, by reason.", function* () {
       for (const { labels, value } of view.strayRejections) {
@@ -196,6 +203,21 @@ export class Exporter {
       () => process.memoryUsage.rss(),
     );
     gauge("process_heap_bytes", "Heap in use.", () => process.memoryUsage().heapUsed);
+    this.#counter(
+      "config_reloads_total",
+      "Reloads of the configuration, by outcome.",
+      () => view.reload.outcomes,
+    );
+    gauge(
+      "config_last_load_timestamp_seconds",
+      "Unix time at which the configuration in use was loaded.",
+      () => view.reload.lastMs / 1000,
+    );
+    this.#gauge(
+      "config_info",
+      "Always 1; the hash of the configuration in use, secrets left out, is in the label.",
+      () => [{ labels: { hash: view.reload.hash }, value: 1 }],
+    );
     this.#gauge(
       "build_info",
       "Always 1; what runs is in the labels.",

@@ -60,6 +60,8 @@ export interface Refusal {
   readonly msg: string;
   /** Set: the session is closed after the `sys.error`. */
   readonly close?: CloseCode;
+  /** The check or rule that refused, where there is one. */
+  readonly ruleId?: string;
 }
 
 /** Makes a refusal; call it at module level, so that a refusal costs nothing when it happens. */

@@ -47,6 +47,11 @@ export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in 
 
 const MEMBER_MAX = 0xffff_ffff;
 
+/** Payload bytes of all messages that rooms were given, once for each member. */
+export interface Delivered {
+  bytes: number;
+}
+
 /** One room with at least one member. */
 export class Room {
   readonly name: string;
@@ -58,12 +63,18 @@ export class Room {
   #lastMember: number;
   #wrapped = false;
   #observers = 0;
+  readonly #delivered: Delivered;
 
-  /** @param lastMember the member number given last, 0 for a new room */
-  constructor(name: string, fanout: Fanout, lastMember = 0) {
+  /** @param more `lastMember`: the member number given last; `delivered`: where its messages are counted */
+  constructor(
+    name: string,
+    fanout: Fanout,
+    more: { readonly lastMember?: number; readonly delivered?: Delivered } = {},
+  ) {
     this.name = name;
     this.#fanout = fanout;
-    this.#lastMember = lastMember;
+    this.#lastMember = more.lastMember ?? 0;
+    this.#delivered = more.delivered ?? { bytes: 0 };
   }
 
   /** Members, in no particular order. MUST NOT be kept. */
@@ -86,6 +97,7 @@ export class Room {
 
   /** Hands a frame to every member but `except`. @returns false when the room has too much to deliver already */
   publish(frame: Frame, except: Subscriber | null): boolean {
+    this.#delivered.bytes += frame.bytes * this.#members.length;
     return this.#fanout.publish(this, frame, except);
   }
 
@@ -154,6 +166,8 @@ export class Room {
 export class Rooms {
   /** A reload puts others in their place; who is in already stays. */
   limits: RoomLimits;
+  /** What all of these rooms were given. */
+  readonly delivered: Delivered = { bytes: 0 };
   readonly #rooms = new Map<string, Room>();
   /** Distinct rooms of each user. */
   readonly #roomsOfUser = new Map<string, number>();
@@ -206,7 +220,7 @@ export class Rooms {
     const known = this.#rooms.get(name);
     const refused = this.#refuses(known, user);
     if (refused !== null) return refused;
-    const room = known ?? new Room(name, this.#fanout);
+    const room = known ?? new Room(name, this.#fanout, { delivered: this.delivered });
     if (known === undefined) this.#rooms.set(name, room);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);

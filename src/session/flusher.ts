@@ -41,6 +41,8 @@ export class Flusher {
   /** Bytes gathered in `batch`. */
   batchBytes = 0;
   readonly now: () => number;
+  /** See `FlusherOptions`; a reload changes it. */
+  maxHeldBytes: number;
   readonly #options: FlusherOptions;
   readonly #run = () => this.#turn();
   readonly #watched = new Set<Flushable>();
@@ -52,6 +54,7 @@ export class Flusher {
   constructor(options: FlusherOptions) {
     this.#options = options;
     this.now = options.now;
+    this.maxHeldBytes = options.maxHeldBytes;
   }
 
   /** Bytes that wait for full sockets, all sessions together. */
@@ -95,14 +98,14 @@ export class Flusher {
   /** Bytes that came to wait for full sockets, or that do no more. */
   count(bytes: number): void {
     this.#heldBytes += bytes;
-    const { maxHeldBytes } = this.#options;
+    const { maxHeldBytes } = this;
     if (bytes > 0 && maxHeldBytes > 0 && this.#heldBytes > maxHeldBytes) this.wake();
   }
 
   #turn(): void {
     this.#scheduled = false;
     let more = this.#options.prepare();
-    const { maxHeldBytes } = this.#options;
+    const { maxHeldBytes } = this;
     if (maxHeldBytes > 0 && this.#heldBytes > maxHeldBytes) this.#shed(maxHeldBytes * SHED_TO);
     // What a flush makes dirty waits for the next turn, behind all that waits already.
     const end = this.#dirty.length;

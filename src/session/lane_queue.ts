@@ -53,9 +53,14 @@ export class LaneQueue {
     return at;
   }
 
-  /** When the oldest frame came. */
+  /** When the oldest frame came; infinity where its age did not matter then. */
   oldestAt(): number {
-    return this.times![this.head]!;
+    return this.times === null ? Number.POSITIVE_INFINITY : this.times[this.head]!;
+  }
+
+  /** Age matters from now on, as a reload may say. */
+  keepTimes(): void {
+    this.times ??= new Array<number>(this.frames.length).fill(Number.POSITIVE_INFINITY);
   }
 
   clear(): void {

@@ -1,7 +1,6 @@
 // What waits to be written to one session: four lanes, served in strict order, each with its own rule for "too
 // much". TCP is one queue, so order and priority exist only above it; therefore a socket is fed no further than
 // a watermark, and what it does not take waits here, where lanes still mean something and bounds hold.
-//
 // Everything that is decided here follows from the sequence of calls, what the link says of its buffer, and the
 // clock: tests/session/outbox_model_test.ts replays arbitrary sequences against a naive model.
 
@@ -248,7 +247,7 @@ export class Outbox {
   #pushLatest(frame: Frame): void {
     const { latestBytes, latestAgeMs } = this.#limits;
     const queue = this.#latest ??= new LatestQueue(latestAgeMs > 0);
-    if (queue.push(frame, this.#stamp(latestAgeMs))) this.#metrics.conflated++;
+    if (queue.push(frame, this.#stamp(queue, latestAgeMs))) this.#metrics.conflated++;
     if (queue.bytes > latestBytes) this.#shrink(LANE.latest, queue, latestBytes);
   }
 
@@ -256,13 +255,12 @@ export class Outbox {
     const { lossyBytes, lossyAgeMs, lossyDropsOldest } = this.#limits;
     const queue = this.#lossy ??= new LaneQueue(lossyAgeMs > 0);
     if (queue.bytes + frame.bytes <= lossyBytes) {
-      queue.push(frame, this.#stamp(lossyAgeMs));
-      return;
+      return void queue.push(frame, this.#stamp(queue, lossyAgeMs));
     }
     if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
     const fits = queue.bytes + frame.bytes <= lossyBytes;
     if (fits || lossyDropsOldest || !this.#blocked && queue.size === 0) {
-      queue.push(frame, this.#stamp(lossyAgeMs));
+      queue.push(frame, this.#stamp(queue, lossyAgeMs));
       this.#shrink(LANE.lossy, queue, lossyBytes);
     } else this.#drop(LANE.lossy, "full", 1, frame.bytes);
   }
@@ -278,8 +276,10 @@ export class Outbox {
     this.#drop(lane, "full", dropped, bytes);
   }
 
-  #stamp(maxAgeMs: number): number {
-    return maxAgeMs > 0 ? this.#flusher.now() : 0;
+  #stamp(queue: LaneQueue, maxAgeMs: number): number {
+    if (maxAgeMs === 0) return Number.POSITIVE_INFINITY;
+    queue.keepTimes();
+    return this.#flusher.now();
   }
 
   #markDirty(): void {

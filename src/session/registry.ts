@@ -55,7 +55,12 @@ export const ADDRESS_FULL = refusal(
   CLOSE.overloaded,
 );
 
+export const SUSPENDED = refusal("SUSPENDED", "tenant is suspended", CLOSE.suspended);
+export const REMOVED = refusal("SUSPENDED", "tenant is not served any more", CLOSE.suspended);
+
 export class Registry<S extends Registered> {
+  /** Why nobody is taken in now; null as long as sessions are. */
+  closed: Refusal | null = null;
   #limits: SessionLimits;
   readonly #totals: Totals;
   readonly #byId = new Map<string, S>();
@@ -151,6 +156,7 @@ export class Registry<S extends Registered> {
     const { maxSessions, maxPerAddress } = this.#limits;
     const { sessions, pending, maxSessions: maxTotal } = this.#totals;
     const gone = leaving.length;
+    if (this.closed !== null) return this.closed;
     if (maxTotal > 0 && sessions + pending - gone >= maxTotal) return GATEWAY_FULL;
     if (maxSessions > 0 && this.#byId.size - gone >= maxSessions) return TENANT_FULL;
     const here = (this.#byAddress.get(addressGroup) ?? 0) -

@@ -1,6 +1,6 @@
 // A session, as the others of its tenant find it in the registry: what services see of it, and its end.
 
-import type { CloseCode } from "../protocol/codes.ts";
+import type { CloseCode, Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";
@@ -15,4 +15,6 @@ export interface Resident extends Registered, Context {
   readonly memberships: ReadonlyMap<string, Membership>;
   /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */
   end(code: CloseCode, farewell: Frame | null): void;
+  /** Tells the client why and ends it. */
+  endRefused(refused: Refusal, detail: { readonly seq: number | null; readonly retryAfterMs?: number }): void;
 }

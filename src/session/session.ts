@@ -6,7 +6,9 @@ import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Narrowing } from "../policy/narrowing.ts";
-import { ROOM_NOT_ALLOWED, type TenantPolicy } from "../policy/policy.ts";
+import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
+import type { Standing } from "../policy/matter.ts";
+import type { TenantPolicy } from "../policy/policy.ts";
 import { sysAuthed, sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
@@ -73,9 +75,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   #renewedAt = Number.NEGATIVE_INFINITY;
   #renewing = false;
   // Kept for the intake.
-  rateFullAt = 0;
-  sessionLimitToldAt = Number.NEGATIVE_INFINITY;
-  tenantLimitToldAt = Number.NEGATIVE_INFINITY;
+  standing: Standing | null = null;
   hotCount = 0;
   pending: PendingCalls | null = null;
   // Kept for the timer wheel.
@@ -132,7 +132,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     const refused = registry.admit(this);
     if (refused !== null) {
       metrics.denied.add({ lane: "session", decision: "reject", reason: refused.code });
-      this.endRefused(refused, null);
+      this.endRefused(refused, { seq: null });
       return;
     }
     this.#state = "open";
@@ -234,8 +234,12 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#close(code, true);
   }
 
-  endRefused(refused: Refusal, seq: number | null): void {
-    const frame = sysError(this.traceId, refused.code, refused.msg, { seq });
+  endRefused(
+    refused: Refusal,
+    detail: { readonly seq: number | null; readonly retryAfterMs?: number },
+  ): void {
+    const { code, msg, ruleId } = refused;
+    const frame = sysError(this.traceId, code, msg, { ...detail, ruleId });
     // Not open yet when the registry refused it, and then `deliver` does nothing.
     if (this.#state === "opening") this.#outbox!.push(this.cbor ? cborForm(frame) : frame);
     else this.deliver(frame);
@@ -326,7 +330,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   #comeToTerms(): void {
     this.#terms = this.#tenant.terms;
     this.policy = this.#terms.policy.narrowed(this.#narrowing);
-    this.policy.takeOver(this, this.#tenant.house.now());
+    if (this.standing !== null) this.policy.takeOver(this.standing, this.#tenant.house.now());
   }
 
   /** Sets until when. */

@@ -3,6 +3,8 @@
 
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
+import type { Bans } from "../policy/bans.ts";
+import { CLOSE } from "../protocol/codes.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { Actions } from "../service/action.ts";
 import type { Flusher } from "./flusher.ts";
@@ -20,6 +22,7 @@ export interface TenantOptions {
   readonly rooms: Rooms;
   readonly registry: Registry<Resident>;
   readonly metrics: TenantMetrics;
+  readonly bans: Bans;
   readonly outbox: OutboxLimits;
   readonly house: House;
 }
@@ -32,6 +35,8 @@ export class Tenant {
   readonly rooms: Rooms;
   readonly registry: Registry<Resident>;
   readonly metrics: TenantMetrics;
+  /** Users who are not let in. */
+  readonly bans: Bans;
   /** Every outbox of the tenant reads its bounds here: a reload changes them in place. */
   readonly outbox: OutboxLimits;
   readonly house: House;
@@ -45,6 +50,7 @@ export class Tenant {
     this.rooms = options.rooms;
     this.registry = options.registry;
     this.metrics = options.metrics;
+    this.bans = options.bans;
     this.outbox = options.outbox;
     this.house = options.house;
     const { log, now, unixMs } = options.house;
@@ -54,6 +60,13 @@ export class Tenant {
       maxFrameBytes: () => this.terms.policy.maxFrameBytes,
     });
     this.intake = new Intake({ tenant: this, metrics: options.metrics, log, now, unixMs });
+  }
+
+  /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
+  ban(user: string, ms: number, by: string): void {
+    const nowMs = this.house.unixMs();
+    this.bans.ban({ user, untilMs: nowMs + ms, by }, nowMs);
+    for (const session of [...this.registry.ofUser(user)]) session.kick("banned", CLOSE.banned);
   }
 }
 

@@ -3,29 +3,20 @@
 
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { within } from "../raw_client.ts";
-
-/** Where browsers made of Chromium usually are; `WSPRISM_BROWSER` names another. */
-const PLACES = [
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-];
+import { findBrowser, PLACES } from "./find.ts";
 
 /** A browser may take long for its first page. */
 const PAGE_MS = 60_000;
 
 function browser(): string {
-  const named = process.env["WSPRISM_BROWSER"];
-  const found = named ?? PLACES.find((path) => existsSync(path));
-  if (found !== undefined) return found;
+  const found = findBrowser();
+  if (found !== null) return found;
   throw new Error(
     "These tests need Chromium (Debian: apt-get install -y chromium). WSPRISM_BROWSER may name it; it is in none of " +
       PLACES.join(", "),
@@ -37,18 +28,18 @@ export type Report = Readonly<Record<string, unknown>>;
 
 /**
  * Runs a script as a module in a page of an origin of its own.
- * @param script has `report(value)`, to be called once; it may use top-level await
- * @returns what it reported, and the page's origin
+ * @param script written when the page is asked for; it has `report(value)`, to be called once, and top-level await
+ * @returns what it reported
  */
-export async function inBrowser(script: (origin: string) => string): Promise<Report> {
+export async function inBrowser(script: () => string | Promise<string>): Promise<Report> {
   let report: (value: Report) => void;
   const reported = new Promise<Report>((resolve) => report = resolve);
-  const page = createServer((request: IncomingMessage, response: ServerResponse) => {
+  const page = createServer(async (request: IncomingMessage, response: ServerResponse) => {
     if (request.method !== "POST") {
       response.setHeader("content-type", "text/html; charset=utf-8");
       response.end(`<!doctype html><title>test</title><script type="module">
         const report = (value) => fetch("/report", { method: "POST", body: JSON.stringify(value) });
-        try { ${script(`http://127.0.0.1:${port}`)} } catch (error) { report({ error: String(error) }); }
+        try { ${await script()} } catch (error) { report({ error: String(error) }); }
       </script>`);
       return;
     }

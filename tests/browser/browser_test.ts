@@ -80,10 +80,11 @@ test("in a browser, a first message brings the ticket, and a bad one is told wit
 });
 
 test("in a browser, a session is told that its ticket expires, and closed with 4004", async () => {
-  const ticket = await sign({ sub: "ann", exp: nowS() + 2 });
-  const report = await inBrowser(() =>
+  const report = await inBrowser(async () =>
     `${PAGE}
-    const ws = new WebSocket(url("acme"), ["wsprism.v1", offer(${JSON.stringify(ticket)})]);
+    const ws = new WebSocket(url("acme"), ["wsprism.v1", offer(${
+      JSON.stringify(await sign({ sub: "ann", exp: nowS() + 3 }))
+    })]);
     const close = ended(ws);
     const types = [(await hear(ws)).type, (await hear(ws)).type, (await hear(ws)).data.code];
     report({ types, close: await close });

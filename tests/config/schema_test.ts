@@ -32,10 +32,12 @@ test("A file with nothing but a tenant's id has every default of the contract", 
       trusted_proxies: [],
       client_ip_header: "x-forwarded-for",
       transport: "auto",
+      quotas: {},
     },
     metrics: { enabled: true, path: "/metrics" },
     tenants: [{
       id: "acme",
+      suspended: false,
       origins: [],
       limits: {
         max_frame_bytes: 4096,
@@ -60,6 +62,8 @@ test("A file with nothing but a tenant's id has every default of the contract", 
         hot_requires_active_room: true,
         ext_allowlist: ["room:join", "room:leave"],
         hot_allowlist: [],
+        quotas: { tenant: {}, user: {}, session: {} },
+        rules: [],
       },
       services: [{ svc: "chat", builtin: "chat" }],
       hot_services: [{ id: 1, kind: "echo", lane: "lossy" }],
@@ -117,6 +121,35 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["tenants[].delivery.lossy.max_age_ms", 0, 3_600_000],
   ["tenants[].policy.rate_limit_rps", 1, 1_000_000_000],
   ["tenants[].policy.rate_limit_burst", 1, 1_000_000_000],
+  ["gateway.quotas.messages_per_second", 1, 1_000_000_000_000],
+  ["gateway.quotas.burst", 1, 1_000_000_000_000, "messages_per_second: 1"],
+  ["gateway.quotas.bytes_per_second", 1, 1_000_000_000_000],
+  ["gateway.quotas.bytes_burst", 1, 1_000_000_000_000, "bytes_per_second: 1"],
+  ["tenants[].policy.quotas.tenant.messages_per_second", 1, 1_000_000_000_000],
+  ["tenants[].policy.quotas.tenant.burst", 1, 1_000_000_000_000, "messages_per_second: 1"],
+  ["tenants[].policy.quotas.tenant.bytes_per_second", 1, 1_000_000_000_000],
+  ["tenants[].policy.quotas.tenant.bytes_burst", 1, 1_000_000_000_000, "bytes_per_second: 1"],
+  ["tenants[].policy.quotas.tenant.outbound_bytes_per_second", 1, 1_000_000_000_000],
+  [
+    "tenants[].policy.quotas.tenant.outbound_bytes_burst",
+    1,
+    1_000_000_000_000,
+    "outbound_bytes_per_second: 1",
+  ],
+  ["tenants[].policy.quotas.user.messages_per_second", 1, 1_000_000_000_000],
+  ["tenants[].policy.quotas.user.burst", 1, 1_000_000_000_000, "messages_per_second: 1"],
+  ["tenants[].policy.quotas.user.bytes_per_second", 1, 1_000_000_000_000],
+  ["tenants[].policy.quotas.user.bytes_burst", 1, 1_000_000_000_000, "bytes_per_second: 1"],
+  ["tenants[].policy.quotas.session.messages_per_second", 1, 1_000_000_000_000],
+  ["tenants[].policy.quotas.session.burst", 1, 1_000_000_000_000, "messages_per_second: 1"],
+  ["tenants[].policy.quotas.session.bytes_per_second", 1, 1_000_000_000_000],
+  ["tenants[].policy.quotas.session.bytes_burst", 1, 1_000_000_000_000, "bytes_per_second: 1"],
+  ["tenants[].policy.rules[].rate.messages_per_second", 1, 1_000_000_000_000],
+  ["tenants[].policy.rules[].rate.burst", 1, 1_000_000_000_000, "messages_per_second: 1"],
+  ["tenants[].policy.rules[].max_bytes", 1, 16_777_216],
+  ["tenants[].policy.rules[].window_ms", 100, 86_400_000],
+  ["tenants[].policy.rules[].then[].mute_ms", 1, 86_400_000],
+  ["tenants[].policy.rules[].then[].ban_ms", 1, 315_360_000_000],
   ["tenants[].policy.sessions.max_sessions_per_user", 1, 4_294_967_295],
   ["tenants[].hot_services[].id", 0, 255, "kind: echo"],
   ["tenants[].hot_services[].tick_ms", 10, 10_000, "id: 1, kind: state"],
@@ -134,6 +167,8 @@ function others(part: string, inner: string): string {
       return `listen: "127.0.0.1:1", ${inner.startsWith("keys:") ? "" : `keys: [${ADMIN_KEY} }], `}`;
     case "keys[]":
       return ADMIN_KEY.slice(1);
+    case "rules[]":
+      return "id: a-rule, ";
     case "auth":
       return `mode: ${/^(jwt|http):/.exec(inner)?.[1] ?? "dev"}, `;
     case "jwt":
@@ -199,6 +234,9 @@ const CHOICES: readonly [path: string, values: readonly string[]][] = [
   ["tenants[].policy.hot_error_mode", ["sys_error", "silent"]],
   ["gateway.handshake_limit.enabled", ["true", "false"]],
   ["metrics.enabled", ["true", "false"]],
+  ["tenants[].policy.rules[].dry_run", ["true", "false"]],
+  ["tenants[].policy.rules[].match.lane", ["ext", "hot"]],
+  ["tenants[].policy.rules[].then[].close", ["4005", "4507", "4509"]],
   ["tenants[].policy.hot_requires_active_room", ["true", "false"]],
 ];
 

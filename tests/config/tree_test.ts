@@ -117,10 +117,9 @@ const LATER: readonly [file: (key: string) => string, keys: string][] = [
   [(key) => `${key}: {}\n${oneTenant()}`, "plugins extensions"],
   [
     (key) => `gateway: { ${key}: 1 }\n${oneTenant()}`,
-    "quotas state_dir",
+    "state_dir",
   ],
-  [(key) => oneTenant(`${key}: {}`), "suspended webhooks"],
-  [(key) => oneTenant(`policy: { ${key}: [] }`), "quotas rules"],
+  [(key) => oneTenant(`${key}: {}`), "webhooks"],
   [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm http"],
   [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
 ];

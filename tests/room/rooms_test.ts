@@ -190,13 +190,13 @@ test("Member numbers are given once as long as a room lasts", () => {
 });
 
 test("Numbers begin anew after 2^32 - 1, and those still held are passed over", () => {
-  const room = new Room("r", FANOUT, 0xffff_ffff - 2);
+  const room = new Room("r", FANOUT, { lastMember: 0xffff_ffff - 2 });
   const add = () => room.add(listener("u"), 1).membership;
   const [a, b] = [add(), add()];
   assert.deepEqual([a.member, b.member], [0xffff_fffe, 0xffff_ffff]);
   const c = add();
   assert.equal(c.member, 1);
-  const full = new Room("s", FANOUT, 0xffff_ffff - 1);
+  const full = new Room("s", FANOUT, { lastMember: 0xffff_ffff - 1 });
   const last = full.add(listener("u"), 1).membership;
   const first = full.add(listener("u"), 1).membership;
   assert.deepEqual([last.member, first.member], [0xffff_ffff, 1]);
@@ -211,7 +211,7 @@ test("Numbers begin anew after 2^32 - 1, and those still held are passed over", 
 });
 
 test("A held number is passed over when the count comes by it again", () => {
-  const room = new Room("r", FANOUT, 0xffff_ffff);
+  const room = new Room("r", FANOUT, { lastMember: 0xffff_ffff });
   const holders = [room.add(listener("u"), 1).membership, room.add(listener("u"), 1).membership];
   assert.deepEqual(holders.map(({ member }) => member), [1, 2]);
   // As if they had joined before the numbers began anew, 2^32 joins ago.

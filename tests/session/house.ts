@@ -3,7 +3,7 @@
 
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
-import { Gateway } from "../../src/gateway.ts";
+import { Gateway, type ReloadResult } from "../../src/gateway.ts";
 import type { Log, LogFields } from "../../src/log.ts";
 import type { Answer, Context, ExtService } from "../../src/service/service.ts";
 import type { Envelope } from "../../src/protocol/envelope.ts";
@@ -15,7 +15,8 @@ import type {
   UpgradeAnswer,
   WireFrame,
 } from "../../src/transport/port.ts";
-import { accepted } from "../config/loading.ts";
+import { loadConfig, type LoadResult } from "../../src/config/load.ts";
+import { accepted, loadOptions } from "../config/loading.ts";
 import { readCbor } from "../protocol/naive.ts";
 
 /** A clock that moves when told. Repeated tasks run in the order of their time. */
@@ -186,11 +187,19 @@ export interface HouseOptions {
   readonly services?: Readonly<Record<string, Handle>>;
   readonly pings?: boolean;
   readonly dev?: boolean;
+  readonly policyDryRun?: boolean;
 }
 
 export const OPEN_POLICY =
   'policy: { ext_allowlist: ["room:*", "chat:*", "slow:*", "other:*", "t:*"], hot_allowlist: ["1:*", "2:*", "3:*"], ' +
   "rate_limit_rps: 1000000, rate_limit_burst: 1000000 }";
+
+/** The file of a house. */
+export function houseText({ tenant = [OPEN_POLICY], gateway = "", admin }: HouseOptions): string {
+  const listener = admin === undefined ? "" : `admin: { ${admin} }\n`;
+  return `version: 1\ngateway: { ${gateway} }\n${listener}tenants:\n  - id: acme\n` +
+    tenant.map((line) => `    ${line}\n`).join("") + "  - id: other\n";
+}
 
 /** One running gateway. */
 export class House {
@@ -199,12 +208,12 @@ export class House {
   readonly gateway: Gateway;
   readonly transport: FakeTransport;
   readonly adminTransport: FakeTransport | null;
+  /** What the next reload loads. */
+  next: () => Promise<LoadResult>;
 
   constructor(options: HouseOptions = {}) {
-    const lines = options.tenant ?? [OPEN_POLICY];
-    const admin = options.admin === undefined ? "" : `admin: { ${options.admin} }\n`;
-    const text = `version: 1\ngateway: { ${options.gateway ?? ""} }\n${admin}tenants:\n  - id: acme\n` +
-      lines.map((line) => `    ${line}\n`).join("") + "  - id: other\n";
+    const { config, warnings } = accepted(houseText(options));
+    this.next = () => Promise.resolve({ ok: true, config, warnings });
     const note = (level: string) => (message: string, fields: LogFields = {}) =>
       void this.logged.push({ level, message, fields });
     const log: Log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") };
@@ -213,8 +222,10 @@ export class House {
     const services = new Map<string, ExtService>();
     for (const [name, handle] of Object.entries(options.services ?? {})) services.set(name, { handle });
     this.gateway = new Gateway({
-      config: accepted(text).config,
+      config,
+      source: { load: () => this.next() },
       dev: options.dev ?? true,
+      policyDryRun: options.policyDryRun ?? false,
       certificate: null,
       transport: this.transport,
       adminTransport: this.adminTransport,
@@ -228,6 +239,16 @@ export class House {
   async start(): Promise<this> {
     await this.gateway.start();
     return this;
+  }
+
+  /** Reloads with another file, given as for a new house. */
+  async reload(options: HouseOptions): Promise<ReloadResult> {
+    return await this.reloadText(houseText(options));
+  }
+
+  async reloadText(text: string): Promise<ReloadResult> {
+    this.next = () => Promise.resolve(loadConfig(loadOptions(text)));
+    return await this.gateway.reload("admin");
   }
 
   /** Knocks at the door. */

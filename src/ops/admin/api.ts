@@ -5,9 +5,9 @@ import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import { refusal } from "../../protocol/codes.ts";
 import { describeFault, refuse, textAnswers } from "./answers.ts";
-import { Doorman } from "./doorman.ts";
+import type { Doorman } from "./doorman.ts";
 import type { AdminApp, AdminEnv, AdminHouse } from "./house.ts";
-import type { AdminKeys } from "./keys.ts";
+import type { Published } from "./published.ts";
 import { publishRoutes } from "./publish_routes.ts";
 import { roomRoutes } from "./room_routes.ts";
 import { sessionRoutes } from "./session_routes.ts";
@@ -18,8 +18,18 @@ const BEARER = "key";
 
 const NOT_JSON = refusal("BAD_REQUEST", "the body must be JSON, with content-type: application/json");
 
+/** What the routes are made of. */
+export interface AdminParts {
+  readonly house: AdminHouse;
+  readonly doorman: Doorman;
+  readonly published: Published;
+  /** Where the metrics of all tenants are served; null for nowhere. */
+  readonly metricsPath: string | null;
+}
+
 /** The admin API of a gateway. */
-export function adminApi(keys: AdminKeys, house: AdminHouse): AdminApp {
+export function adminApi(parts: AdminParts): AdminApp {
+  const { house, doorman, metricsPath } = parts;
   const app: AdminApp = new OpenAPIHono<AdminEnv>({
     defaultHook: (result, c) => {
       if (result.success) return;
@@ -45,17 +55,16 @@ export function adminApi(keys: AdminKeys, house: AdminHouse): AdminApp {
     description: "The secret of one of `admin.keys`.",
   });
 
-  const doorman = new Doorman(keys, house);
   app.use("*", doorman.admit);
-  tenantRoutes(app, doorman, house);
-  publishRoutes(app, doorman, house);
-  sessionRoutes(app, doorman, house);
-  roomRoutes(app, doorman, house);
-  if (metrics.path !== null) {
+  tenantRoutes(app, parts);
+  publishRoutes(app, parts);
+  sessionRoutes(app, parts);
+  roomRoutes(app, parts);
+  if (metricsPath !== null) {
     app.openapi(
       createRoute({
         method: "get",
-        path: metrics.path,
+        path: metricsPath,
         tags: ["gateway"],
         summary: "The metrics of all tenants and of the gateway, in Prometheus' text format",
         middleware: doorman.permitGlobally("read"),

@@ -1,7 +1,6 @@
 // Reads the bodies of requests, no further than they may be long.
 
 import type { MiddlewareHandler } from "hono";
-import { refusal } from "../../protocol/codes.ts";
 import { refuse } from "./answers.ts";
 import type { AdminEnv } from "./house.ts";
 
@@ -9,13 +8,15 @@ import type { AdminEnv } from "./house.ts";
  * For routes that take a body. Hono's own `bodyLimit` fails on Deno, where it makes a request out of one that
  * @hono/node-server has made (2.1.9).
  */
-export function bounded(maxBytes: number): MiddlewareHandler<AdminEnv> {
-  const refused = refusal("PAYLOAD_TOO_LARGE", `a body must be at most ${maxBytes} bytes`);
+export function bounded(bytesMax: () => number): MiddlewareHandler<AdminEnv> {
   return async (c, next): Promise<Response | void> => {
     const { raw, url, method } = c.req;
-    if (Number(c.req.header("content-length") ?? 0) > maxBytes) return refuse(c, refused);
-    const body = await read(raw.body, maxBytes);
-    if (body === null) return refuse(c, refused);
+    const maxBytes = bytesMax();
+    const declared = Number(c.req.header("content-length") ?? 0);
+    const body = declared > maxBytes ? null : await read(raw.body, maxBytes);
+    if (body === null) {
+      return refuse(c, { code: "PAYLOAD_TOO_LARGE", msg: `a body must be at most ${maxBytes} bytes` });
+    }
     c.req.raw = new Request(url, { method, headers: raw.headers, body });
     await next();
   };

@@ -16,6 +16,7 @@ export interface AdminTenant {
 
 /** The gateway, as its administrators see it. */
 export interface AdminHouse {
+  /** `admin` as it is now. */
   readonly config: AdminConfig;
   readonly log: Log;
   /** Milliseconds of a monotonic clock. */
@@ -29,8 +30,6 @@ export interface AdminHouse {
   readonly draining: () => boolean;
   readonly metrics: {
     readonly contentType: string;
-    /** Where all of them are served; null for nowhere. */
-    readonly path: string | null;
     /** Those of one tenant, or all. */
     readonly render: (tenant: string | null) => Promise<string>;
   };

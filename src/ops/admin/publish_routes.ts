@@ -2,13 +2,11 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Refusal } from "../../protocol/codes.ts";
-import type { Tenant } from "../../session/tenant.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
 import { bounded } from "./body.ts";
-import type { Doorman } from "./doorman.ts";
-import type { AdminApp, AdminHouse, AdminTenant } from "./house.ts";
-import { Idempotency } from "./idempotency.ts";
-import { KEY_REUSED, Message, publish, type Published } from "./publisher.ts";
+import type { AdminParts } from "./api.ts";
+import type { AdminApp } from "./house.ts";
+import { type Handed, Message } from "./publisher.ts";
 import { TenantParams } from "./words.ts";
 
 /** Messages in a batch. */
@@ -33,32 +31,14 @@ const Body = z.union([
   z.strictObject({ messages: z.array(Message).min(1).max(BATCH_MAX) }).openapi("Batch"),
 ]);
 
-export function publishRoutes(app: AdminApp, doorman: Doorman, house: AdminHouse): void {
-  /** As long as a tenant lives. */
-  const remembered = new WeakMap<Tenant, Idempotency<Published>>();
-
-  function once(seat: AdminTenant, message: Message, keyId: string): Published | Refusal {
-    const { idempotency_key: own, ...request } = message;
-    if (own === undefined) return publish(seat, message);
-    let memory = remembered.get(seat.tenant);
-    if (memory === undefined) remembered.set(seat.tenant, memory = new Idempotency(house.now));
-    // Two keys of the API may well choose the same words.
-    const name = `${keyId} ${own}`;
-    const known = memory.recall(name, request);
-    if (known === "other") return KEY_REUSED;
-    if (known !== null) return known;
-    const published = publish(seat, message);
-    if (published.ok) memory.remember(name, request, published);
-    return published;
-  }
-
+export function publishRoutes(app: AdminApp, { doorman, house, published }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "post",
       path: "/v1/tenants/{tenant}/publish",
       tags: ["publish"],
       summary: "Send a message, or up to 1,000 of them in order, to rooms, users, sessions or everybody",
-      middleware: [doorman.permit("publish"), bounded(house.config.max_body_bytes)],
+      middleware: [doorman.permit("publish"), bounded(() => house.config.max_body_bytes)],
       request: { params: TenantParams, body: jsonBody(Body) },
       responses: answers("Handed to the sessions.", z.union([Single, Batch])),
     }),
@@ -66,17 +46,17 @@ export function publishRoutes(app: AdminApp, doorman: Doorman, house: AdminHouse
       const { seat, key } = c.var;
       const body = c.req.valid("json");
       if (!("messages" in body)) {
-        const published = once(seat, body, key.id);
-        return published.ok ? c.json(shown(published), 200) : refuse(c, published);
+        const handed = published.once(seat, body, key.id);
+        return handed.ok ? c.json(shown(handed), 200) : refuse(c, handed);
       }
       const results: Result[] = [];
       let deliveries = 0, inTurn = 0;
       for (const message of body.messages) {
-        const published = once(seat, message, key.id);
-        results.push(shown(published));
-        if (!published.ok) continue;
-        deliveries += published.deliveries;
-        inTurn += published.deliveries;
+        const handed = published.once(seat, message, key.id);
+        results.push(shown(handed));
+        if (!handed.ok) continue;
+        deliveries += handed.deliveries;
+        inTurn += handed.deliveries;
         if (inTurn < TURN_DELIVERIES) continue;
         await house.turn();
         inTurn = 0;
@@ -86,10 +66,10 @@ export function publishRoutes(app: AdminApp, doorman: Doorman, house: AdminHouse
   );
 }
 
-function shown(published: Published): z.infer<typeof Single>;
-function shown(published: Published | Refusal): Result;
-function shown(published: Published | Refusal): Result {
-  if (!published.ok) return { code: published.code, msg: published.msg };
-  const { deliveries, busy } = published;
+function shown(handed: Handed): z.infer<typeof Single>;
+function shown(handed: Handed | Refusal): Result;
+function shown(handed: Handed | Refusal): Result {
+  if (!handed.ok) return { code: handed.code, msg: handed.msg };
+  const { deliveries, busy } = handed;
   return busy.length === 0 ? { deliveries } : { deliveries, busy: [...busy] };
 }

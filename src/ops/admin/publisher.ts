@@ -3,7 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import { z } from "@hono/zod-openapi";
-import { type Refusal, refusal } from "../../protocol/codes.ts";
+import type { Refusal } from "../../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../../protocol/frame.ts";
 import { PROTOCOL_VERSION } from "../../protocol/limits.ts";
 import { isData } from "../../service/action.ts";
@@ -64,16 +64,16 @@ export const Message = z.union([ExtMessage, HotMessage]).openapi("Message");
 export type Message = z.infer<typeof Message>;
 
 /** To how many sessions a message was handed, and which rooms had too much to deliver already to take it. */
-export interface Published {
+export interface Handed {
   readonly ok: true;
   readonly deliveries: number;
   readonly busy: readonly string[];
 }
 
-const NOTHING: Published = { ok: true, deliveries: 0, busy: [] };
+const NOTHING: Handed = { ok: true, deliveries: 0, busy: [] };
 
 /** Publishes now. A room, user or session that is not there is no fault: nothing is delivered to it. */
-export function publish({ tenant, config }: AdminTenant, message: Message): Published | Refusal {
+export function publish({ tenant, config }: AdminTenant, message: Message): Handed | Refusal {
   const { registry, rooms } = tenant;
   const { to, except: exceptId } = message;
   const except = exceptId === undefined ? undefined : registry.find(exceptId);
@@ -102,7 +102,7 @@ export function publish({ tenant, config }: AdminTenant, message: Message): Publ
   return deliver(residents, frame, except);
 }
 
-function deliver(sessions: Iterable<Resident>, frame: Frame, except: Resident | undefined): Published {
+function deliver(sessions: Iterable<Resident>, frame: Frame, except: Resident | undefined): Handed {
   let deliveries = 0;
   for (const session of sessions) {
     if (session === except) continue;
@@ -128,9 +128,3 @@ function frameOf(message: Message, config: AdminTenant["config"], room: string |
     ? hotFrame(bytes, LANE.latest, conflationKey(null, bytes))
     : hotFrame(bytes, LANE.lossy);
 }
-
-/** A message's own idempotency key was used for another message. */
-export const KEY_REUSED = refusal(
-  "RESOURCE_EXHAUSTED",
-  "idempotency_key was used for another message already",
-);

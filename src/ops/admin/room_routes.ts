@@ -3,9 +3,9 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { refusal } from "../../protocol/codes.ts";
 import type { Actor } from "../../service/action.ts";
+import type { AdminParts } from "./api.ts";
 import { answers, refuse } from "./answers.ts";
-import type { Doorman } from "./doorman.ts";
-import type { AdminApp, AdminHouse } from "./house.ts";
+import type { AdminApp } from "./house.ts";
 import { page } from "./page.ts";
 import { NO_SUCH_SESSION, residentOf } from "./session_routes.ts";
 import { inSlices } from "./slices.ts";
@@ -32,7 +32,7 @@ const Removed = z.strictObject({ removed: Count.openapi({ description: "Sessions
 
 const MemberParams = RoomParams.extend({ session: SessionId });
 
-export function roomRoutes(app: AdminApp, doorman: Doorman, house: AdminHouse): void {
+export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",

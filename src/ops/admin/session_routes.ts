@@ -5,9 +5,9 @@ import { CLOSE, refusal } from "../../protocol/codes.ts";
 import type { Subscriber } from "../../room/rooms.ts";
 import type { Registry } from "../../session/registry.ts";
 import type { Resident } from "../../session/resident.ts";
+import type { AdminParts } from "./api.ts";
 import { answers, refuse } from "./answers.ts";
-import type { Doorman } from "./doorman.ts";
-import type { AdminApp, AdminHouse } from "./house.ts";
+import type { AdminApp } from "./house.ts";
 import { page } from "./page.ts";
 import { inSlices } from "./slices.ts";
 import {
@@ -52,7 +52,7 @@ const SessionDetail = z.strictObject({
 }).openapi("SessionDetail");
 const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
 
-export function sessionRoutes(app: AdminApp, doorman: Doorman, house: AdminHouse): void {
+export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
   const summaryOf = (session: Resident) => ({
     session: session.session,
     user: session.user,

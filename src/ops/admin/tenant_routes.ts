@@ -2,9 +2,9 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import { LANE_NAMES } from "../../protocol/frame.ts";
+import type { AdminParts } from "./api.ts";
 import { answers, textAnswers } from "./answers.ts";
-import type { Doorman } from "./doorman.ts";
-import type { AdminApp, AdminHouse, AdminTenant } from "./house.ts";
+import type { AdminApp, AdminTenant } from "./house.ts";
 import { Name, TenantParams } from "./words.ts";
 
 const Count = z.int().min(0);
@@ -24,7 +24,7 @@ const Stats = z.strictObject({
   denied: Count.openapi({ description: "Inbound messages that policy did not let pass." }),
 }).openapi("Stats", { description: "Numbers of one tenant; those of messages count from the start." });
 
-export function tenantRoutes(app: AdminApp, doorman: Doorman, house: AdminHouse): void {
+export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",

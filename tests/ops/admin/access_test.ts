@@ -109,11 +109,14 @@ for (const [name, need] of Object.entries(ROUTES)) {
 test("What is no route is a JSON 404 for who has a key, and nothing for who has none", async () => {
   const { house } = await setting();
   for (
-    const [method, path] of [["GET", "/"], ["GET", "/v1"], ["PATCH", "/v1/tenants"], ["POST", "/healthz"]]
+    const [method, path] of [["GET", "/"], ["GET", "/v1"], ["PATCH", "/v1/tenants"], [
+      "POST",
+      "/healthz",
+    ]] as const
   ) {
-    const { status, body } = await house.ask(method!, path!);
+    const { status, body } = await house.ask(method, path);
     assert.deepEqual([status, body.code], [404, "NOT_FOUND"], path);
-    assert.equal((await house.ask(method!, path!, { key: null, address: path! })).status, 401, path);
+    assert.equal((await house.ask(method, path, { key: null, address: path })).status, 401, path);
   }
 });
 

@@ -1,0 +1,43 @@
+// Short names for configurations and their parts: equal names, equal content. With secrets, for a process to see what has
+// changed; without them, for machines to be compared by, since whoever knows the rest could test guesses.
+
+import { createHash } from "node:crypto";
+import { type Config, configSchema, type TenantConfig } from "./schema.ts";
+import { type MapShape, type Shape, shapeOf } from "./shape.ts";
+
+/** The schema as data, and that of one tenant. */
+export const CONFIG_SHAPE = shapeOf(configSchema) as MapShape;
+export const TENANT_SHAPE: Shape = (CONFIG_SHAPE.keys.get("tenants") as { readonly item: Shape }).item;
+
+/** What stands for a value that is not shown. */
+export const HIDDEN = "(not shown)";
+
+/** 32 hexadecimal digits for plain data. The order of keys counts; after the schema it is always the same. */
+export function fingerprint(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
+}
+
+/** The name of a tenant's configuration, secrets left out. */
+export function openFingerprint(config: TenantConfig): string {
+  return fingerprint(withoutSecrets(config, TENANT_SHAPE));
+}
+
+/** The name of a whole configuration, secrets left out, from the names of its tenants. */
+export function configHash(config: Config, prints: readonly string[]): string {
+  return fingerprint([withoutSecrets({ ...config, tenants: [] }, CONFIG_SHAPE), prints]).slice(0, 16);
+}
+
+/** A copy of a value, without what its shape says is secret. */
+export function withoutSecrets(value: unknown, shape: Shape): unknown {
+  if (value === undefined) return value;
+  if (shape.secret) return HIDDEN;
+  if (shape.kind === "list" && Array.isArray(value)) {
+    return value.map((item) => withoutSecrets(item, shape.item));
+  }
+  if (shape.kind !== "map" || typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([key, inner]) => {
+    const known = shape.keys.get(key);
+    return [key, known === undefined ? inner : withoutSecrets(inner, known)];
+  });
+  return Object.fromEntries(entries);
+}

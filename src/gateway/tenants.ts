@@ -1,0 +1,103 @@
+// All tenants of a gateway, and how they come and go. A reload is planned first, in slices and without effects; the plan
+// is then put in place within one turn, so that no message sees some of both configurations.
+
+import type { Gate } from "../admission/admission.ts";
+import { type Change, type ConfigDiff, diffTenant } from "../config/diff.ts";
+import { configHash } from "../config/fingerprint.ts";
+import type { Config, GatewayConfig } from "../config/schema.ts";
+import { Slices } from "./slices.ts";
+import { type Parts, type Surroundings, Tenancy } from "./tenancy.ts";
+
+/** What another configuration does to the tenants. */
+export interface Plan {
+  readonly diff: ConfigDiff;
+  /** New tenants, and those that come back before they had quite gone. */
+  readonly opening: readonly Tenancy[];
+  readonly closing: readonly Tenancy[];
+  /** Parts to put in place, of those that stay or come back. */
+  readonly parts: ReadonlyMap<Tenancy, Parts>;
+}
+
+export class Tenants implements Iterable<Tenancy> {
+  /** The tenants that are served, by id. */
+  readonly gates: ReadonlyMap<string, Gate>;
+  readonly #gates = new Map<string, Gate>();
+  readonly #surroundings: Surroundings;
+  /** By id; those that leave among them, until their last session has ended. */
+  readonly #all = new Map<string, Tenancy>();
+
+  constructor({ tenants, gateway }: Config, surroundings: Surroundings) {
+    this.gates = this.#gates;
+    this.#surroundings = surroundings;
+    for (const config of tenants) this.#open(new Tenancy(config, gateway, surroundings));
+  }
+
+  [Symbol.iterator](): Iterator<Tenancy> {
+    return this.#all.values();
+  }
+
+  get(id: string): Tenancy | undefined {
+    return this.#all.get(id);
+  }
+
+  /** The largest message that a client of any tenant may send, in bytes. */
+  get maxMessageBytes(): number {
+    return Math.max(...[...this.#all.values()].map(({ config }) => config.limits.max_frame_bytes));
+  }
+
+  /** A short name of the configuration that they make up. */
+  hash(config: Config): string {
+    return configHash(config, config.tenants.map(({ id }) => `${id} ${this.#all.get(id)!.print}`));
+  }
+
+  /** Makes what another configuration needs; changes nothing. */
+  async plan({ tenants, gateway }: Config): Promise<Plan> {
+    const slices = new Slices(this.#surroundings.clock.now);
+    const closing = new Map(this.#gates);
+    const changes: Change[] = [], added: string[] = [];
+    const opening: Tenancy[] = [];
+    const parts = new Map<Tenancy, Parts>();
+    for (const config of tenants) {
+      const known = this.#all.get(config.id);
+      if (!closing.delete(config.id)) {
+        added.push(config.id);
+        opening.push(known ?? new Tenancy(config, gateway, this.#surroundings));
+        if (known !== undefined) parts.set(known, known.prepare(config, "anew"));
+      } else if (known!.config !== config) {
+        const changed = diffTenant(known!.config, config);
+        if (changed.length > 0) parts.set(known!, known!.prepare(config));
+        changes.push(...changed);
+      }
+      await slices.rest();
+    }
+    const removed = [...closing.keys()];
+    return {
+      diff: { changes, added, removed },
+      opening,
+      closing: removed.map((id) => this.#all.get(id)!),
+      parts,
+    };
+  }
+
+  /** Puts a plan in place. */
+  adopt({ opening, closing, parts }: Plan, gateway: GatewayConfig): void {
+    for (const tenancy of opening) {
+      tenancy.comeBack();
+      this.#open(tenancy);
+    }
+    for (const tenancy of this.#all.values()) tenancy.adopt(parts.get(tenancy) ?? tenancy.parts, gateway);
+    for (const tenancy of closing) {
+      this.#gates.delete(tenancy.id);
+      tenancy.leave(gateway.drain_grace_ms, () => this.#all.delete(tenancy.id));
+    }
+  }
+
+  stop(): void {
+    for (const tenancy of this.#all.values()) tenancy.stop();
+  }
+
+  #open(tenancy: Tenancy): void {
+    this.#all.set(tenancy.id, tenancy);
+    this.#gates.set(tenancy.id, tenancy.gate);
+  }
+}
