@@ -18,7 +18,15 @@ import type { OriginRule } from "./origin.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
 import { findTicket } from "./ticket.ts";
-import { type Bearer, isBad, NO_TICKET, QUERY_TICKET, type Unverified, WRONG_SID } from "./verifier.ts";
+import {
+  banned,
+  type Bearer,
+  isBad,
+  NO_TICKET,
+  QUERY_TICKET,
+  type Unverified,
+  WRONG_SID,
+} from "./verifier.ts";
 
 /** Where clients connect. */
 export const WS_PATH = "/v1/ws";
@@ -60,7 +68,9 @@ interface Denial {
   readonly msg: string;
   /** As metrics name it. */
   readonly reason: string;
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
+  /** The rule behind it. */
+  readonly ruleId?: string | undefined;
 }
 
 /** A handshake as far as it is understood. */
@@ -215,6 +225,9 @@ export class Admission {
     const { gate, sid, address, addressGroup, traceId, protocol } = visitor;
     const { sid: granted } = grant.narrowing;
     if (sid !== null && granted !== null && sid !== granted) return WRONG_SID;
+    const nowMs = gate.tenant.house.unixMs();
+    const ban = gate.tenant.bans.find(grant.user, nowMs);
+    if (ban !== null) return banned(ban, nowMs);
     const { newId } = this.#options;
     return new Session(gate.tenant, {
       grant,
@@ -228,11 +241,14 @@ export class Admission {
   }
 
   #refuse(refused: Unverified, visitor: Visitor): UpgradeAnswer | Promise<UpgradeAnswer> {
-    const { code, msg, reason, retryAfterMs } = refused;
+    const { code, msg, reason, retryAfterMs, ruleId } = refused;
     const { delay, retry } = this.#options;
     if (isBad(refused)) {
       const answer = this.#deny({ status: 401, code, msg, reason }, visitor);
       return delay.after(visitor.gate.auth.config.failure_delay_ms, answer);
+    }
+    if (reason === "banned") {
+      return this.#deny({ status: 403, code, msg, reason, retryAfterMs, ruleId }, visitor);
     }
     const wait = retry.after(retryAfterMs ?? CAPACITY_RETRY_MS, SPREAD_MS.all);
     return this.#deny({ status: 503, code, msg, reason, retryAfterMs: wait }, visitor);
@@ -261,7 +277,7 @@ export class Admission {
   }
 
   #deny(denial: Denial, { gate, address }: Visit): UpgradeAnswer {
-    const { status, code, msg, reason, retryAfterMs } = denial;
+    const { status, code, msg, reason, retryAfterMs, ruleId } = denial;
     const metrics = gate?.tenant.metrics;
     (metrics?.handshakeRejections ?? this.strayRejections).add({ reason });
     metrics?.upgrades.add({ status: String(status) });
@@ -271,7 +287,8 @@ export class Admission {
     if (retryAfterMs !== undefined) {
       headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
     }
-    const body = retryAfterMs === undefined ? { code, msg } : { code, msg, retry_after_ms: retryAfterMs };
+    // What is undefined is left out.
+    const body = { code, msg, rule_id: ruleId, retry_after_ms: retryAfterMs };
     return { refuse: { status, headers, body: JSON.stringify(body) } };
   }
 }

@@ -228,8 +228,8 @@ export class Arrival implements LinkHandler, Timed {
     else if (this.#state === "checking") this.#end(TOO_EARLY.code, TOO_EARLY.msg, CLOSE.authFailed);
   }
 
-  #fail({ code, msg, close, retryAfterMs }: Unverified): void {
-    const detail = retryAfterMs === undefined ? {} : { retryAfterMs };
+  #fail({ code, msg, close, retryAfterMs, ruleId }: Unverified): void {
+    const detail = retryAfterMs === undefined ? { ruleId } : { ruleId, retryAfterMs };
     this.#close(sysError(this.#options.traceId, code, msg, detail), close ?? CLOSE.authFailed);
   }
 

@@ -1,6 +1,7 @@
 // The port behind which each mode of `auth` verifies tickets, and the words for what can be wrong with one.
 // Tickets are secrets: none is logged, echoed or put into an error.
 
+import type { Ban } from "../policy/bans.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import type { Rejection } from "../session/grant.ts";
 
@@ -39,6 +40,7 @@ export type AuthReason =
   | "expired_ticket"
   | "bad_claims"
   | "denied"
+  | "banned"
   | "busy"
   | "unavailable";
 
@@ -81,6 +83,13 @@ export function busy(retryAfterMs: number): Unverified {
 /** Whoever could tell cannot be asked: the ticket may be good. */
 export function unavailable(retryAfterMs: number): Unverified {
   return { ...UNAVAILABLE, reason: "unavailable", retryAfterMs };
+}
+
+const BANNED: Refusal = refusal("NOT_ALLOWED", "user is banned", CLOSE.banned);
+
+/** The ticket is good, and its user is kept out. */
+export function banned({ untilMs, by }: Ban, nowMs: number): Unverified {
+  return { ...BANNED, ruleId: by, reason: "banned", retryAfterMs: untilMs - nowMs };
 }
 
 /** Whether a refusal says that the ticket, rather than the gateway or the backend, was at fault. */

@@ -6,7 +6,7 @@ import { Command, Option } from "commander";
 import { loadCertificate } from "../config/certificate_files.ts";
 import { FileSource } from "../config/file_source.ts";
 import { FileWatch } from "../config/file_watch.ts";
-import { Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
+import { adminTransportOptions, Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
 import { loadFile } from "./config_file.ts";
@@ -19,6 +19,7 @@ const LINGER_MS = 100;
 interface StartOptions {
   readonly config?: string;
   readonly dev: boolean;
+  readonly policyDryRun: boolean;
   readonly watch: boolean;
   readonly logLevel: LogLevelName;
   readonly logFormat?: LogFormat;
@@ -32,6 +33,7 @@ export function startCommand(build: Build, done: Done): Command {
     )
     .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
     .option("--dev", "accept dev tickets from anyone: for development only", false)
+    .option("--policy-dry-run", "decide and count all that policy says, but deny nothing", false)
     .option("--watch", "reload the configuration when it changes, or a file that it names", false)
     .addOption(
       new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"),
@@ -71,12 +73,15 @@ async function start(options: StartOptions, build: Build): Promise<number> {
       options.transport ?? config.gateway.transport,
       transportOptions(config, certificate),
     );
+    const adminOptions = adminTransportOptions(config);
     const { version, commit } = build;
     gateway = new Gateway({
       config,
       certificate,
       dev: options.dev,
+      policyDryRun: options.policyDryRun,
       transport,
+      adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
       source,
       build: { version, commit, runtime: runtimeLabel() },

@@ -7,11 +7,12 @@ import { dirname, resolve } from "node:path";
 import type * as z from "zod";
 import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { checkAuth } from "./auth.ts";
+import { checkBackend } from "./backend.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
-import { LATER_SERVICE_KINDS } from "./keys.ts";
 import { checkRelations } from "./relations.ts";
 import { anyHotServiceSchema, type Config, configSchema } from "./schema.ts";
 import { type MapShape, oneOf, type Shape, shapeOf } from "./shape.ts";
+import { checkPolicies } from "./policies.ts";
 import { checkTls } from "./tls.ts";
 import { Tree } from "./tree.ts";
 import { findWarnings } from "./warnings.ts";
@@ -63,7 +64,9 @@ export function loadConfig(options: LoadOptions): LoadResult {
   if (typeof listen === "object") failures.push(listen);
   const auth = checkAuth(tree, options);
   const tls = checkTls(tree, options);
-  failures.push(...auth.failures, ...tls.failures);
+  const policies = checkPolicies(tree, options);
+  const backend = checkBackend(tree);
+  failures.push(...auth.failures, ...tls.failures, ...policies.failures, ...backend.failures);
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
 
   const config = parsed.data;
@@ -71,7 +74,16 @@ export function loadConfig(options: LoadOptions): LoadResult {
   for (const [index, checked] of auth.auths.entries()) {
     if (checked !== undefined) config.tenants[index]!.auth = checked;
   }
-  const warnings = [...findWarnings(config, tree, options.dev), ...auth.warnings, ...tls.warnings];
+  for (const { tenant, rule, text } of policies.schemas) {
+    config.tenants[tenant]!.policy.rules[rule]!.schema_text = text;
+  }
+  const warnings = [
+    ...findWarnings(config, tree, options.dev),
+    ...auth.warnings,
+    ...tls.warnings,
+    ...policies.warnings,
+    ...backend.warnings,
+  ];
   return { ok: true, config, warnings: warnings.sort(inFileOrder) };
 }
 
@@ -111,6 +123,9 @@ export async function readConfig(
     files.delete(tls.cert_file);
     files.delete(tls.key_file);
   }
+  if (result.ok && result.config.gateway.state_dir !== undefined) {
+    result.config.gateway.state_dir = resolve(folder, result.config.gateway.state_dir);
+  }
   return { ...result, files: [...files] };
 }
 
@@ -119,7 +134,7 @@ function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: M
   const add = (failure: ConfigIssue) => {
     if (!failures.has(failure.path)) failures.set(failure.path, failure);
   };
-  for (const issue of issues.flatMap((issue) => [issue, ...behind(issue, tree)])) {
+  for (const issue of issues.flatMap((issue) => nearest(issue, tree) ?? [issue, ...behind(issue, tree)])) {
     const path = issue.path as Path;
     if (issue.code === "unrecognized_keys") {
       // Keys that no map has were reported by the tree; these belong to another kind of service.
@@ -129,28 +144,33 @@ function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: M
       // A variant may allow less than the key does elsewhere.
       const wish = issue.code === "invalid_value" ? oneOf(issue.values) : shapeAt(shape, path).wish;
       if (tree.has(path)) add(tree.issue(path, `must be ${wish}, got ${tree.show(path)}`));
-      else if (path.at(-1) !== "builtin" || !isLaterService(path.slice(0, -1), tree)) {
-        add(tree.issue(path, `is missing; it must be ${wish}`));
-      }
+      else add(tree.issue(path, `is missing; it must be ${wish}`));
     }
   }
   return [...failures.values()];
 }
 
-/** A service of no known kind hides the faults of its other keys from zod. */
+/** Of a value that may be several things, the faults of that one which it is meant to be, if only one has its keys. */
+function nearest(issue: z.core.$ZodIssue, tree: Tree): z.core.$ZodIssue[] | undefined {
+  if (issue.code !== "invalid_union") return undefined;
+  const meant = issue.errors.find((inner) =>
+    inner.length > 0 &&
+    inner.every(({ code, path }) =>
+      code !== "unrecognized_keys" && path.length > 0 && tree.has([...issue.path, ...path] as Path)
+    )
+  );
+  return meant?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
+}
+
+/** A hot service of no known kind hides the faults of its other keys from zod. */
 function behind(issue: z.core.$ZodIssue, tree: Tree): z.core.$ZodIssue[] {
-  if (issue.code !== "invalid_union") return [];
+  if (issue.code !== "invalid_union" || issue.path.at(-1) !== "kind") return [];
   const path = issue.path.slice(0, -1);
   const entry = tree.at(path as Path);
   const result = anyHotServiceSchema.safeParse({ ...(entry as object), kind: "state" });
   return result.success
     ? []
     : result.error.issues.map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
-}
-
-/** Whether a service is one of a later version; that was told, and asking for `builtin` would mislead. */
-function isLaterService(path: Path, tree: Tree): boolean {
-  return LATER_SERVICE_KINDS.some((key) => tree.has([...path, key]));
 }
 
 function shapeAt(root: Shape, path: Path): Shape {

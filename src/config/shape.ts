@@ -113,10 +113,11 @@ function common(met: Met, wish: string): Common {
 /** The keys of all variants together: a hint or a table shows what could be there. */
 function merged(options: readonly AnySchema[]): Map<string, Shape> {
   const keys = new Map<string, Shape>();
-  for (const option of options) {
-    const shape = shapeOf(option);
-    if (shape.kind !== "map") continue;
-    for (const [key, inner] of shape.keys) {
+  const maps = options.map(shapeOf).filter((shape) => shape.kind === "map");
+  for (const { keys: ofOne } of maps) {
+    for (const [key, found] of ofOne) {
+      const everywhere = maps.every((other) => other.keys.has(key));
+      const inner = everywhere || !found.required ? found : { ...found, required: false, optional: true };
       const before = keys.get(key);
       // Variants differ in their choices: the discriminator's literals, and what only some of them allow.
       keys.set(

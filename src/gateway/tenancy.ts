@@ -5,14 +5,18 @@ import type { Gate } from "../admission/admission.ts";
 import { type Lobby, lobbyFor } from "../admission/lobby.ts";
 import { OriginRule } from "../admission/origin.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
-import type { Turns } from "../admission/turns.ts";
 import { NO_TICKET, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
+import type { HttpService } from "../backend/http_service.ts";
+import type { Webhooks } from "../backend/webhooks.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
-import { PolicyState, TenantPolicy } from "../policy/policy.ts";
+import type { SchemaCompiler } from "../config/data_schema.ts";
+import { TenantPolicy } from "../policy/policy.ts";
+import type { GatewayQuotas } from "../policy/quotas.ts";
+import { PolicyState } from "../policy/state.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
 import type { Fanout } from "../room/fanout.ts";
 import { presence } from "../room/presence.ts";
@@ -23,9 +27,11 @@ import { Registry, REMOVED, type SessionLimits, SUSPENDED } from "../session/reg
 import type { Resident } from "../session/resident.ts";
 import { type House, Tenant } from "../session/tenant.ts";
 import type { Terms } from "../session/terms.ts";
+import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
 import { Parting } from "./parting.ts";
 import { TenantServices } from "./tenant_services.ts";
+import { TenantWatch } from "./tenant_watch.ts";
 
 /** What all tenants of a gateway have in common. */
 export interface Surroundings {
@@ -39,6 +45,14 @@ export interface Surroundings {
   readonly services: ReadonlyMap<string, ExtService>;
   /** For the signatures of all tickets: the runtime verifies them on threads of its own. */
   readonly signatureTurns: Turns;
+  /** What the policies of all tenants share. */
+  readonly policy: {
+    readonly gateway: GatewayQuotas;
+    readonly schemas: SchemaCompiler;
+    /** Whether everything is decided and nothing is denied. */
+    readonly dryRun: boolean;
+  };
+  readonly webhooks: Webhooks;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -70,6 +84,8 @@ export class Tenancy implements TenantView {
     const { house, fanout } = surroundings;
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
+    const watch = new TenantWatch(surroundings.webhooks.of(config.id));
+    rooms.watch(watch);
     const metrics = new TenantMetrics(LANE_NAMES);
     const parts = this.#make(config, { rooms, metrics, former: null });
     this.#parts = parts;
@@ -79,9 +95,12 @@ export class Tenancy implements TenantView {
       rooms,
       registry: new Registry<Resident>(sessionLimits(config), house.totals),
       metrics,
+      bans: this.#policyState.bans,
       outbox: outboxLimits(config, gateway),
       house,
     });
+    this.tenant.watchers.push(watch);
+    parts.terms.policy.begin(house.now());
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
     if (config.suspended) this.tenant.registry.closed = SUSPENDED;
@@ -114,6 +133,10 @@ export class Tenancy implements TenantView {
 
   pending(): number {
     return this.gate.lobby?.size ?? 0;
+  }
+
+  get httpServices(): HttpService[] {
+    return this.#parts.services.http;
   }
 
   /**
@@ -177,7 +200,7 @@ export class Tenancy implements TenantView {
     this.#parting = new Parting({
       sessions: [...registry.all()],
       overMs,
-      end: (session) => session.endRefused(closed, null),
+      end: (session) => session.endRefused(closed, { seq: null }),
       isEmpty: () => registry.size === 0,
       clock: this.#surroundings.clock,
     });
@@ -188,18 +211,34 @@ export class Tenancy implements TenantView {
     config: TenantConfig,
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
-    const { clock: { every }, services: embedded, charge } = this.#surroundings;
+    const { clock, services: embedded, charge, policy, house: { log } } = this.#surroundings;
     const { verifier, auth: authConfig } = this.#verifier(config, former);
     const auth = new TenantAuth({ verifier, config: authConfig, metrics, charge });
     const services = new TenantServices({
       config,
       embedded,
       rooms,
-      every,
+      every: clock.every,
+      http: {
+        tenant: config.id,
+        // The tenant itself comes later, and there are no sessions before.
+        actions: { perform: (action, by) => this.tenant.actions.perform(action, by) },
+        log,
+        now: clock.now,
+        unixMs: clock.unixMs,
+        random: clock.random,
+        newId: clock.newId,
+        wait: clock.wait,
+      },
       former: former?.services ?? null,
     });
     const terms: Terms = {
-      policy: new TenantPolicy({ config, state: this.#policyState }),
+      policy: new TenantPolicy({
+        config,
+        state: this.#policyState,
+        ...policy,
+        delivered: () => rooms.delivered.bytes,
+      }),
       dispatcher: services.dispatcher,
       authenticator: auth,
       maxPending: config.limits.max_pending_per_session,

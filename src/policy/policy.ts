@@ -1,53 +1,84 @@
-// A tenant's policy, compiled at load: what its clients may send, how large and how often. It is told
-// facts and returns verdicts; it neither logs nor counts. The order of the checks is the order of the
-// methods here, and a refused message never takes from what the tenant's clients share.
+// A tenant's policy, compiled at load: what its clients may send, how large and how often. It is told facts and returns
+// verdicts; it neither logs nor counts. The order of the checks is the order of the lists here. Checks judge first and
+// take afterwards, once all have passed: only a session's own quota pays for messages that are refused.
 
-import type { TenantConfig } from "../config/schema.ts";
-import { CLOSE, refusal } from "../protocol/codes.ts";
+import { SchemaCompiler } from "../config/data_schema.ts";
+import type { RuleConfig, TenantConfig } from "../config/schema.ts";
 import { ExtAllowlist, HotAllowlist } from "./allowlist.ts";
+import {
+  CHECK,
+  type Denial,
+  NO_ACTIVE_ROOM,
+  NOT_ALLOWED_EXT,
+  NOT_ALLOWED_HOT,
+  NOT_IN_TICKET,
+  overQuota,
+  TOO_LARGE,
+} from "./denial.ts";
+import type { FairQuota } from "./fair_quota.ts";
+import type { Matter, Standing } from "./matter.ts";
 import type { Narrowing } from "./narrowing.ts";
+import { OutboundQuota } from "./outbound_quota.ts";
+import {
+  type Check,
+  GatewayQuotas,
+  type Limit,
+  quotaLimits,
+  rateOf,
+  SharedQuota,
+  UserQuota,
+} from "./quotas.ts";
 import { Rate } from "./rate.ts";
-
-/** Why a message was refused, as metrics name it. */
-export type DenyReason = "size" | "session_rate" | "tenant_rate" | "allowlist" | "no_active_room";
-
-export const TOO_LARGE = refusal(
-  "PAYLOAD_TOO_LARGE",
-  "message is larger than the tenant's max_frame_bytes",
-  CLOSE.messageTooLarge,
-);
-export const NOT_ALLOWED_EXT = refusal("NOT_ALLOWED", "svc and type are not in the tenant's ext_allowlist");
-export const NOT_ALLOWED_HOT = refusal(
-  "NOT_ALLOWED",
-  "service and opcode are not in the tenant's hot_allowlist",
-);
-export const RATE_LIMITED = refusal("RATE_LIMITED", "too many messages");
-export const NO_ACTIVE_ROOM = refusal(
-  "BAD_REQUEST",
-  "no active room: join one before sending on the hot lane",
-);
-
-export const ROOM_NOT_ALLOWED = refusal("NOT_ALLOWED", "the session's ticket is not for this room");
+import { Rule } from "./rule.ts";
+import { RuleTable } from "./rule_table.ts";
+import { PolicyState, type QuotaName } from "./state.ts";
 
 /** Narrowed policies that a tenant keeps for sessions to share; tickets usually differ by role, not by user. */
 const NARROWED_MAX = 256;
+/** Refusals over quota that a session may cause, as a multiple of the quota; one more ends it. */
+const FLOOD_FACTOR = 10;
+/** The least number of such refusals that may come at once. */
+const FLOOD_BURST_MIN = 100;
+/** For sessions that no quota of messages holds. */
+const FLOOD_LIMIT: Limit = { perSecond: 100, burst: 200 };
 
-/** A bucket's state (see rate.ts); a session keeps its own. */
-export interface Bucket {
-  rateFullAt: number;
-}
-
-/** What a tenant's policy remembers of its clients, and what outlives the policy at a reload. */
-export class PolicyState {
-  /** What all sessions of the tenant share. */
-  readonly tenant: Bucket = { rateFullAt: 0 };
-}
-
+/** What a policy is compiled from. */
 export interface PolicyOptions {
   readonly config: TenantConfig;
+  /** What the tenant's policy keeps when the configuration changes. */
   readonly state: PolicyState;
+  readonly gateway: GatewayQuotas;
+  readonly schemas: SchemaCompiler;
+  /** Whether everything is decided and nothing is denied. */
+  readonly dryRun: boolean;
+  /** Bytes that the tenant's rooms were given to deliver, ever. */
+  readonly delivered: () => number;
   /** The tenant's own policy, and what a ticket takes away from it. */
   readonly narrowed?: { readonly whole: TenantPolicy; readonly by: Narrowing };
+}
+
+/** Options of a tenant that is alone in the world. */
+export function alone(config: TenantConfig): PolicyOptions {
+  return {
+    config,
+    state: new PolicyState(),
+    gateway: new GatewayQuotas({}),
+    schemas: new SchemaCompiler(false),
+    dryRun: false,
+    delivered: () => 0,
+  };
+}
+
+/** Which checks a message has to pass: the protocol's own messages need no entry in an allowlist, and no rule knows them. */
+export type Way = "ext" | "hot" | "sys";
+
+/** What is the same for all policies of a tenant. */
+interface Common {
+  readonly rules: readonly Rule[];
+  readonly outbound: OutboundQuota | null;
+  /** After the allowlist. */
+  readonly ways: Readonly<Record<Way, readonly Check[]>>;
+  readonly quotas: Readonly<Record<QuotaName, FairQuota | null>>;
 }
 
 export class TenantPolicy {
@@ -55,23 +86,27 @@ export class TenantPolicy {
   /** Whether refused hot messages are answered, or only counted. */
   readonly answersHotErrors: boolean;
   readonly hotRequiresActiveRoom: boolean;
+  /** How many refusals over quota a session may cause before it is ended. */
+  readonly flood: Rate;
+  readonly dryRun: boolean;
   readonly #ext: ExtAllowlist;
   readonly #hot: HotAllowlist;
-  /** What a session may send, in scopes `connection` and `both`. */
-  readonly #sessionRate: Rate | null;
-  /** How many refusals a session is told, in scope `tenant`, where nothing else bounds them. */
-  readonly #refusalRate: Rate | null;
-  readonly #tenantRate: Rate | null;
-  readonly #state: PolicyState;
-  readonly #config: TenantConfig;
+  readonly #messages: Rate | null;
+  readonly #bytes: Rate | null;
+  /** How many refusals a session is told where no quota of its own bounds them. */
+  readonly #told: Rate | null;
+  readonly #ways: Readonly<Record<Way, readonly Check[]>>;
+  readonly #common: Common;
+  readonly #options: PolicyOptions;
   /** By what narrows, oldest first. */
   readonly #narrowed = new Map<string, TenantPolicy>();
 
-  constructor({ config, state, narrowed }: PolicyOptions) {
+  constructor(options: PolicyOptions) {
+    const { config, narrowed } = options;
     const { policy, limits } = config;
     const by = narrowed?.by, whole = narrowed?.whole ?? null;
-    this.#config = config;
-    this.#state = state;
+    this.#options = options;
+    this.dryRun = options.dryRun;
     this.maxFrameBytes = Math.min(limits.max_frame_bytes, by?.limits?.max_frame_bytes ?? Infinity);
     this.answersHotErrors = policy.hot_error_mode === "sys_error";
     this.hotRequiresActiveRoom = policy.hot_requires_active_room;
@@ -79,16 +114,30 @@ export class TenantPolicy {
     const hot = whole === null ? new HotAllowlist(policy.hot_allowlist) : whole.#hot;
     this.#ext = by?.ext ? ext.within(by.ext) : ext;
     this.#hot = by?.hot ? hot.within(by.hot) : hot;
-    const scope = policy.rate_limit_scope;
-    const rate = new Rate(policy.rate_limit_rps, policy.rate_limit_burst);
-    const { rate_limit_rps: rps, rate_limit_burst: burst } = by?.limits ?? {};
-    const ownRate = rps === undefined && burst === undefined ? null : new Rate(
-      Math.min(policy.rate_limit_rps, rps ?? Infinity),
-      Math.min(policy.rate_limit_burst, burst ?? Infinity),
-    );
-    this.#sessionRate = ownRate ?? (scope === "tenant" ? null : rate);
-    this.#refusalRate = scope === "tenant" && ownRate === null ? rate : null;
-    this.#tenantRate = scope === "connection" ? null : rate;
+
+    const quotas = quotaLimits(policy);
+    const v1: Limit = { perSecond: policy.rate_limit_rps, burst: policy.rate_limit_burst };
+    const messages = narrowedLimit(quotas.session.messages, v1, by);
+    this.#messages = rateOf(messages);
+    this.#bytes = rateOf(quotas.session.bytes);
+    this.#told = messages === null ? rateOf(quotas.tenant.messages ?? v1) : null;
+    const { perSecond, burst } = messages ?? quotas.tenant.messages ?? FLOOD_LIMIT;
+    this.flood = new Rate(perSecond * FLOOD_FACTOR, Math.max(FLOOD_BURST_MIN, burst * FLOOD_FACTOR));
+
+    this.#common = whole === null ? compile(options) : whole.#common;
+    const { ways } = this.#common;
+    const allowed = (lane: "ext" | "hot") =>
+      new Allowed(this, whole !== null && (lane === "ext" ? by?.ext : by?.hot) ? whole : null);
+    this.#ways = {
+      sys: ways.sys,
+      ext: [allowed("ext"), ...ways.ext],
+      hot: [allowed("hot"), ...(this.hotRequiresActiveRoom ? [ACTIVE_ROOM] : []), ...ways.hot],
+    };
+  }
+
+  /** The tenant's rules, in the order of the file. */
+  get rules(): readonly Rule[] {
+    return this.#common.rules;
   }
 
   /** The policy of a session whose ticket takes something away; sessions that lose the same share one. */
@@ -97,40 +146,94 @@ export class TenantPolicy {
     const key = JSON.stringify([by.ext, by.hot, by.limits]);
     let policy = this.#narrowed.get(key);
     if (policy === undefined) {
-      policy = new TenantPolicy({
-        config: this.#config,
-        state: this.#state,
-        narrowed: { whole: this, by },
-      });
+      policy = new TenantPolicy({ ...this.#options, narrowed: { whole: this, by } });
       this.#narrowed.set(key, policy);
       if (this.#narrowed.size > NARROWED_MAX) this.#narrowed.delete(this.#narrowed.keys().next().value!);
     }
     return policy;
   }
 
-  /** Takes the place of another policy, whose numbers the tenant's bucket was filled by. */
-  begin(now: number): void {
-    const { tenant } = this.#state;
-    if (this.#tenantRate !== null) tenant.rateFullAt = this.#tenantRate.capped(tenant.rateFullAt, now);
+  /** Whether a message is too large to be looked at any further. */
+  size(bytes: number): Denial | null {
+    return bytes > this.maxFrameBytes ? TOO_LARGE : null;
   }
 
-  /** A session comes from another policy, with a bucket of other numbers. */
-  takeOver(bucket: Bucket, now: number): void {
-    const rate = this.#sessionRate ?? this.#refusalRate;
-    if (rate !== null) bucket.rateFullAt = rate.capped(bucket.rateFullAt, now);
+  /** Takes a message from the session's own quota, the first thing that happens to any message that is not too large. */
+  arrive(standing: Standing, bytes: number, now: number): Denial | null {
+    const messages = this.#messages, ofBytes = this.#bytes;
+    if (messages !== null) {
+      const waitMs = messages.waitMs(standing.messagesFullAt, now);
+      if (waitMs > 0) return overQuota(CHECK.session, "session_rate", { unit: "messages", waitMs });
+    }
+    if (ofBytes !== null) {
+      const waitMs = ofBytes.waitMs(standing.bytesFullAt, now, bytes);
+      if (waitMs > 0) return overQuota(CHECK.session, "session_rate", { unit: "bytes", waitMs });
+      standing.bytesFullAt = ofBytes.take(standing.bytesFullAt, now, bytes);
+    }
+    if (messages !== null) standing.messagesFullAt = messages.take(standing.messagesFullAt, now);
+    return null;
+  }
+
+  /** Takes the place of another policy, whose numbers the buckets were filled by; also of none. */
+  begin(now: number): void {
+    const { config: { policy }, state } = this.#options;
+    const { rules, quotas } = this.#common;
+    const { user } = quotaLimits(policy);
+    state.begin({ quotas, rules, user: { messages: rateOf(user.messages), bytes: rateOf(user.bytes) } }, now);
+  }
+
+  /** A session comes from another policy, with buckets of other numbers. */
+  takeOver(standing: Standing, now: number): void {
+    const capped = (rate: Rate | null, fullAt: number) => rate === null ? 0 : rate.capped(fullAt, now);
+    standing.messagesFullAt = capped(this.#messages, standing.messagesFullAt);
+    standing.bytesFullAt = capped(this.#bytes, standing.bytesFullAt);
+    standing.toldFullAt = capped(this.#told, standing.toldFullAt);
+    // Refusals by other numbers are no flood by these: held to them, the first one more would end the session.
+    standing.floodFullAt = 0;
+    standing.keepRules(this.#common.rules, now);
   }
 
   /**
-   * Takes a token of the session's own bucket, the first thing that happens to any message.
-   * @returns milliseconds to wait for one, 0 when it was taken
+   * Judges a message that was read, and takes what it costs when it passes. What is found against it without denying it
+   * is in `matter.noted` afterwards.
    */
-  takeSession(bucket: Bucket, now: number): number {
-    return this.#sessionRate === null ? 0 : takeFrom(this.#sessionRate, bucket, now);
+  judge(matter: Matter, way: Way, now: number): Denial | null {
+    const checks = this.#ways[way];
+    let passes = true;
+    for (const check of checks) {
+      const denial = check.judge(matter, now);
+      if (denial === null) continue;
+      if (!this.dryRun) return denial;
+      matter.noted.push({ ...denial, dryRun: true });
+      passes = false;
+    }
+    if (passes) { for (const check of checks) check.charge(matter, now); }
+    return null;
+  }
+
+  /** The checks of `judge`, for whoever explains them. */
+  checks(way: Way): readonly Check[] {
+    return this.#ways[way];
+  }
+
+  /** A message of this session has been handled: charges it what went out on its account. */
+  settle(standing: Standing, now: number): void {
+    this.#common.outbound?.settle(standing, now);
   }
 
   /** Whether a refusal is told to the client: always while its session is within its rate. */
-  mayTellRefusal(bucket: Bucket, now: number): boolean {
-    return this.#refusalRate === null || takeFrom(this.#refusalRate, bucket, now) === 0;
+  mayTellRefusal(standing: Standing, now: number): boolean {
+    if (this.#told === null) return true;
+    if (this.#told.waitMs(standing.toldFullAt, now) > 0) return false;
+    standing.toldFullAt = this.#told.take(standing.toldFullAt, now);
+    return true;
+  }
+
+  /** Whether a session that was refused over quota once more has gone too far. */
+  isFlooding(standing: Standing, now: number): boolean {
+    if (this.flood.waitMs(standing.floodFullAt, now) > 0) return true;
+    standing.floodFullAt = this.flood.take(standing.floodFullAt, now);
+    return false;
   }
 
   allowsExt(svc: string, type: string): boolean {
@@ -140,18 +243,109 @@ export class TenantPolicy {
   allowsHot(svcId: number, opcode: number): boolean {
     return this.#hot.allows(svcId, opcode);
   }
-
-  /**
-   * Takes a token that all sessions of the tenant share, the last check of a message that passed all others.
-   * @returns milliseconds to wait for one, 0 when it was taken
-   */
-  takeTenant(now: number): number {
-    return this.#tenantRate === null ? 0 : takeFrom(this.#tenantRate, this.#state.tenant, now);
-  }
 }
 
-function takeFrom(rate: Rate, bucket: Bucket, now: number): number {
-  const wait = rate.waitMs(bucket.rateFullAt, now);
-  if (wait === 0) bucket.rateFullAt = rate.take(bucket.rateFullAt, now);
-  return wait;
+function compile({ config: { policy }, state, gateway, schemas, delivered }: PolicyOptions): Common {
+  const rules = policy.rules.map((rule) =>
+    new Rule(rule, { state: state.rule(rule.id), schema: schemaOf(rule, schemas) })
+  );
+  const limits = quotaLimits(policy);
+  const quotas = {
+    messages: state.quota("messages", limits.tenant.messages),
+    bytes: state.quota("bytes", limits.tenant.bytes),
+    outbound: state.quota("outbound", limits.outbound),
+  };
+  const outbound = quotas.outbound === null
+    ? null
+    : new OutboundQuota(CHECK.outbound, { quota: quotas.outbound, state, delivered });
+  const shared: Check[] = [];
+  if (limits.user.messages !== null || limits.user.bytes !== null) {
+    shared.push(new UserQuota(CHECK.user, limits.user, state.users));
+  }
+  if (quotas.messages !== null || quotas.bytes !== null) {
+    shared.push(new SharedQuota(CHECK.tenant, { quotas, reason: "tenant_rate", standing: null }));
+  }
+  const { standing } = state;
+  shared.push(new SharedQuota(CHECK.gateway, { quotas: gateway, reason: "gateway_rate", standing }));
+  const sent = outbound === null ? shared : [outbound, ...shared];
+  const ruled = rules.length === 0 ? sent : [new Ruled(new RuleTable(rules)), ...sent];
+  return { rules, outbound, quotas, ways: { sys: shared, ext: ruled, hot: ruled } };
+}
+
+function schemaOf({ id, schema_text: text }: RuleConfig, schemas: SchemaCompiler) {
+  if (text === undefined) return null;
+  const schema = schemas.compile(text);
+  // It was compiled when the configuration was loaded.
+  if (typeof schema === "string") throw new Error(`Cannot compile the schema of rule "${id}": it ${schema}`);
+  return schema;
+}
+
+/** A session's own limit with what its ticket takes away; tickets may have one where the tenant has none. */
+function narrowedLimit(own: Limit | null, v1: Limit, by: Narrowing | undefined): Limit | null {
+  const { rate_limit_rps: rps, rate_limit_burst: burst } = by?.limits ?? {};
+  if (rps === undefined && burst === undefined) return own;
+  const whole = own ?? v1;
+  return {
+    perSecond: Math.min(whole.perSecond, rps ?? Infinity),
+    burst: Math.min(whole.burst, burst ?? Infinity),
+  };
+}
+
+/** The allowlists. */
+class Allowed implements Check {
+  readonly id = CHECK.allowlist;
+  readonly #policy: TenantPolicy;
+  /** The tenant's own policy, where a ticket has narrowed this one. */
+  readonly #whole: TenantPolicy | null;
+
+  constructor(policy: TenantPolicy, whole: TenantPolicy | null) {
+    this.#policy = policy;
+    this.#whole = whole;
+  }
+
+  judge(matter: Matter): Denial | null {
+    if (allows(this.#policy, matter)) return null;
+    if (this.#whole !== null && allows(this.#whole, matter)) return NOT_IN_TICKET;
+    return matter.lane === "ext" ? NOT_ALLOWED_EXT : NOT_ALLOWED_HOT;
+  }
+
+  charge(): void {}
+}
+
+function allows(policy: TenantPolicy, { lane, svc, type, svcId, opcode }: Matter): boolean {
+  return lane === "ext" ? policy.allowsExt(svc, type) : policy.allowsHot(svcId, opcode);
+}
+
+const ACTIVE_ROOM: Check = {
+  id: CHECK.activeRoom,
+  judge: ({ room }) => room === null ? NO_ACTIVE_ROOM : null,
+  charge() {},
+};
+
+/** The tenant's rules. */
+export class Ruled implements Check {
+  readonly id = "rules";
+  readonly #table: RuleTable;
+
+  constructor(table: RuleTable) {
+    this.#table = table;
+  }
+
+  judge(matter: Matter, now: number): Denial | null {
+    for (const rule of this.#about(matter)) {
+      const denial = rule.isAbout(matter) ? rule.judge(matter, now) : null;
+      if (denial === null) continue;
+      if (!denial.dryRun && denial.action !== "observe") return denial;
+      matter.noted.push(denial);
+    }
+    return null;
+  }
+
+  charge(matter: Matter, now: number): void {
+    for (const rule of this.#about(matter)) if (rule.isAbout(matter)) rule.charge(matter, now);
+  }
+
+  #about({ lane, svc, type, svcId, opcode }: Matter): readonly Rule[] {
+    return lane === "ext" ? this.#table.ext(svc, type) : this.#table.hot(svcId, opcode);
+  }
 }

@@ -19,9 +19,14 @@ export class Rate {
     this.#burstMs = this.#intervalMs * burst;
   }
 
-  /** Milliseconds until a token is there: 0 when one is. `fullAt` is the bucket's state, 0 for a new one. */
-  waitMs(fullAt: number, now: number): number {
-    const wait = Math.max(fullAt, now) + this.#intervalMs - this.#burstMs - now;
+  /**
+   * Milliseconds until `count` tokens are there, or all that the bucket holds where that is fewer: 0 when they are. What
+   * is larger than the bucket waits until it is full, and then leaves a debt. `fullAt` is the bucket's state, 0 for a new
+   * one.
+   */
+  waitMs(fullAt: number, now: number, count = 1): number {
+    const needMs = Math.min(this.#intervalMs * count, this.#burstMs);
+    const wait = Math.max(fullAt, now) + needMs - this.#burstMs - now;
     // What the sums above can lose by rounding, on a clock that has run for long, is not a missing token.
     return wait > Math.max(this.#intervalMs * 1e-6, now * CLOCK_PRECISION) ? wait : 0;
   }
@@ -37,8 +42,8 @@ export class Rate {
     return Math.min(fullAt, now + this.#burstMs + this.#intervalMs * owed);
   }
 
-  /** The bucket's state after a token is taken; ask `waitMs` first. */
-  take(fullAt: number, now: number): number {
-    return Math.max(fullAt, now) + this.#intervalMs;
+  /** The bucket's state after `count` tokens are taken; ask `waitMs` first. */
+  take(fullAt: number, now: number, count = 1): number {
+    return Math.max(fullAt, now) + this.#intervalMs * count;
   }
 }

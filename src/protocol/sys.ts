@@ -22,6 +22,8 @@ export interface Authed {
 export interface ErrorDetail {
   readonly seq?: number | null;
   readonly retryAfterMs?: number;
+  /** The check or rule that refused. */
+  readonly ruleId?: string | undefined;
 }
 
 /** `seq` is that of the `sys.auth` that this answers. */
@@ -36,8 +38,9 @@ export function sysExpiring(traceId: string, expiresInMs: number): Frame {
 }
 
 export function sysError(traceId: string, code: ErrorCode, msg: string, detail: ErrorDetail = {}): Frame {
-  const { seq, retryAfterMs } = detail;
-  const data = retryAfterMs === undefined ? { code, msg } : { code, msg, retry_after_ms: retryAfterMs };
+  const { seq, retryAfterMs, ruleId } = detail;
+  const what = ruleId === undefined ? { code, msg } : { code, msg, rule_id: ruleId };
+  const data = retryAfterMs === undefined ? what : { ...what, retry_after_ms: retryAfterMs };
   const head = { v: 1, svc: "sys", type: "error" } as const;
   return control(
     seq === undefined || seq === null

@@ -9,6 +9,10 @@ import type { Fanout, Receiver } from "./fanout.ts";
 /** Who receives a room's messages. */
 export interface Subscriber extends Receiver {
   readonly user: string;
+  /** The client's name for its tab or device. */
+  readonly sid: string;
+  /** The gateway's name for this session, unique in this process. */
+  readonly session: string;
   readonly traceId: string;
 }
 
@@ -47,6 +51,11 @@ export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in 
 
 const MEMBER_MAX = 0xffff_ffff;
 
+/** Payload bytes of all messages that rooms were given, once for each member. */
+export interface Delivered {
+  bytes: number;
+}
+
 /** One room with at least one member. */
 export class Room {
   readonly name: string;
@@ -58,12 +67,18 @@ export class Room {
   #lastMember: number;
   #wrapped = false;
   #observers = 0;
+  readonly #delivered: Delivered;
 
-  /** @param lastMember the member number given last, 0 for a new room */
-  constructor(name: string, fanout: Fanout, lastMember = 0) {
+  /** @param more `lastMember`: the member number given last; `delivered`: where its messages are counted */
+  constructor(
+    name: string,
+    fanout: Fanout,
+    more: { readonly lastMember?: number; readonly delivered?: Delivered } = {},
+  ) {
     this.name = name;
     this.#fanout = fanout;
-    this.#lastMember = lastMember;
+    this.#lastMember = more.lastMember ?? 0;
+    this.#delivered = more.delivered ?? { bytes: 0 };
   }
 
   /** Members, in no particular order. MUST NOT be kept. */
@@ -86,6 +101,7 @@ export class Room {
 
   /** Hands a frame to every member but `except`. @returns false when the room has too much to deliver already */
   publish(frame: Frame, except: Subscriber | null): boolean {
+    this.#delivered.bytes += frame.bytes * this.#members.length;
     return this.#fanout.publish(this, frame, except);
   }
 
@@ -154,6 +170,8 @@ export class Room {
 export class Rooms {
   /** A reload puts others in their place; who is in already stays. */
   limits: RoomLimits;
+  /** What all of these rooms were given. */
+  readonly delivered: Delivered = { bytes: 0 };
   readonly #rooms = new Map<string, Room>();
   /** Distinct rooms of each user. */
   readonly #roomsOfUser = new Map<string, number>();
@@ -181,6 +199,11 @@ export class Rooms {
     return this.#roomsOfUser.size;
   }
 
+  /** All rooms. While iterating, rooms MAY go. */
+  all(): Iterable<Room> {
+    return this.#rooms.values();
+  }
+
   find(name: string): Room | undefined {
     return this.#rooms.get(name);
   }
@@ -201,7 +224,7 @@ export class Rooms {
     const known = this.#rooms.get(name);
     const refused = this.#refuses(known, user);
     if (refused !== null) return refused;
-    const room = known ?? new Room(name, this.#fanout);
+    const room = known ?? new Room(name, this.#fanout, { delivered: this.delivered });
     if (known === undefined) this.#rooms.set(name, room);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);

@@ -6,7 +6,8 @@ import type { Envelope } from "../protocol/envelope.ts";
 import { sysJoined, sysLeft } from "../protocol/sys.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
 
-const DEFAULT_ROOM = "default";
+/** The room of a `room.join` that names none. */
+export const DEFAULT_ROOM = "default";
 
 const NOT_A_MEMBER = refusal("NOT_ALLOWED", "room.members is for members of the room");
 const PRESENCE_NOT_ALLOWED = refusal("NOT_ALLOWED", "presence events need room:members in the ext_allowlist");

@@ -4,50 +4,48 @@
 import { Buffer } from "node:buffer";
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
-import {
-  type Bucket,
-  type DenyReason,
-  NO_ACTIVE_ROOM,
-  NOT_ALLOWED_EXT,
-  NOT_ALLOWED_HOT,
-  RATE_LIMITED,
-  type TenantPolicy,
-  TOO_LARGE,
-} from "../policy/policy.ts";
+import { CHECK, type Denial } from "../policy/denial.ts";
+import { type Matter, newMatter, Standing } from "../policy/matter.ts";
+import type { TenantPolicy } from "../policy/policy.ts";
 import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protocol/envelope.ts";
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysError, sysPong } from "../protocol/sys.ts";
+import { DEFAULT_ROOM } from "../service/room.ts";
 import { type Answer, type Context, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
+import { Denials, type Denied, type DeniedMessage } from "./denials.ts";
 import { PendingCalls } from "./pending.ts";
 import type { Terms } from "./terms.ts";
+import type { SessionWatcher } from "./watcher.ts";
 
 /** A session as its intake sees it. */
-export interface Speaker extends Context, Bucket {
+export interface Speaker extends Context, Denied {
   /** Ext envelopes arrive as CBOR too. */
   readonly cbor: boolean;
   /** The tenant's, or a narrower one. */
   readonly policy: TenantPolicy;
+  /** What policy keeps of it; null until its first message. */
+  standing: Standing | null;
   /** False from the close on, whoever started it. */
   readonly isOpen: boolean;
-  /** When the client was last told that a limiter dropped its messages. */
-  sessionLimitToldAt: number;
-  tenantLimitToldAt: number;
   /** Hot messages so far. */
   hotCount: number;
   /** Ext messages that wait for services; null until a service is asynchronous. */
   pending: PendingCalls | null;
   /** The client has sent a new ticket. */
   renew(data: unknown, seq: number | null): void;
-  /** Tells the client why and ends the session. */
-  endRefused(refused: Refusal, seq: number | null): void;
 }
 
 export interface IntakeOptions {
   /** Whose messages these are; its terms are looked up anew for each of them. */
-  readonly tenant: { readonly terms: Terms };
+  readonly tenant: {
+    readonly terms: Terms;
+    readonly watchers: readonly SessionWatcher[];
+    /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
+    ban(user: string, ms: number, by: string): void;
+  };
   readonly metrics: TenantMetrics;
   readonly log: Log;
   /** Milliseconds of a monotonic clock. */
@@ -59,7 +57,10 @@ export interface IntakeOptions {
 type Lane = "ext" | "hot";
 
 const INTERNAL = refusal("INTERNAL", "the service failed on this message");
-const TOO_MANY_PENDING = refusal("RATE_LIMITED", "too many messages of this session wait for services");
+const TOO_MANY_PENDING: Refusal = {
+  ...refusal("RATE_LIMITED", "too many messages of this session wait for services"),
+  ruleId: CHECK.pending,
+};
 const CBOR_OR_HOT = refusal(
   "BAD_REQUEST",
   "binary message is neither a hot frame nor a CBOR map",
@@ -69,14 +70,22 @@ const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
 
 /** One hot message in this many is timed. A power of two. */
 const HOT_SAMPLE = 1024;
-/** A client is told of its rate limit this often, in milliseconds; in between, drops are counted only. */
-const TELL_LIMIT_MS = 1000;
 
 export class Intake {
   readonly #options: IntakeOptions;
+  readonly #denials: Denials;
+  /** The message that is being judged. */
+  #matter: Matter | null = null;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
+    const { metrics, log, tenant } = options;
+    this.#denials = new Denials({
+      metrics,
+      log,
+      watchers: tenant.watchers,
+      ban: (user, ms, by) => tenant.ban(user, ms, by),
+    });
   }
 
   text(from: Speaker, message: string, now: number): void {
@@ -92,29 +101,38 @@ export class Intake {
 
   #ext(from: Speaker, message: string | Uint8Array, bytes: number, now: number): void {
     const { metrics } = this.#options;
-    const { policy } = from;
     metrics.in.ext.add(1, bytes);
-    if (bytes > policy.maxFrameBytes) return this.#tooLarge(from, "ext");
-    const wait = policy.takeSession(from, now);
-    if (wait > 0) {
-      // Only the one that is told of needs to be read, for its seq.
-      const seq = now - from.sessionLimitToldAt < TELL_LIMIT_MS ? null : decode(message).seq;
-      return this.#limited(from, { lane: "ext", reason: "session_rate", waitMs: wait, seq, now });
+    const standing = from.standing ??= new Standing();
+    const early = from.policy.size(bytes) ?? from.policy.arrive(standing, bytes, now);
+    if (early !== null) {
+      // Only a message whose sender is told of it needs to be read, for its seq; a large one is not.
+      const seq = () => early.ruleId === CHECK.size ? null : decode(message).seq;
+      const service = () => null;
+      if (this.#denies(from, early, { lane: "ext", standing, bytes, now, service, seq })) return;
     }
     const decoded = decode(message);
     if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq);
     const { svc, type, seq } = decoded;
     const isProtocol = svc === "sys" && (type === "ping" || type === "auth" || type === "ack");
-    if (!isProtocol && !policy.allowsExt(svc, type)) {
-      return this.#deny(from, { lane: "ext", reason: "allowlist", refused: NOT_ALLOWED_EXT, seq, now });
-    }
-    const tenantWait = policy.takeTenant(now);
-    if (tenantWait > 0) {
-      return this.#limited(from, { lane: "ext", reason: "tenant_rate", waitMs: tenantWait, seq, now });
+    const matter = this.#about(from, standing, bytes);
+    matter.lane = "ext";
+    matter.svc = svc;
+    matter.type = type;
+    matter.room = decoded.room ?? impliedRoom(from, decoded);
+    matter.data = decoded.data;
+    const denial = from.policy.judge(matter, isProtocol ? "sys" : "ext", now);
+    if (denial !== null || matter.noted.length > 0) {
+      const service = () => `${svc}:${type}`;
+      const found = { lane: "ext", standing, bytes, now, service, seq: () => seq } as const;
+      if (this.#denies(from, denial, found)) return;
     }
     metrics.passed.ext++;
     if (svc === "sys") this.#sys(from, decoded);
-    else this.#enqueue(from, decoded);
+    else {
+      for (const watcher of this.#options.tenant.watchers) watcher.message(from, decoded);
+      this.#enqueue(from, decoded);
+    }
+    from.policy.settle(standing, now);
   }
 
   #sys(from: Speaker, message: Envelope): void {
@@ -212,30 +230,30 @@ export class Intake {
   #hot(from: Speaker, frame: Uint8Array, now: number): void {
     const { metrics, tenant } = this.#options;
     const { policy } = from;
-    metrics.in.hot.add(1, frame.length);
-    if (frame.length > policy.maxFrameBytes) return this.#tooLarge(from, "hot");
-    const wait = policy.takeSession(from, now);
-    if (wait > 0) {
-      const seq = checkHot(frame) === null ? hotSeq(frame) : null;
-      return this.#limited(from, { lane: "hot", reason: "session_rate", waitMs: wait, seq, now });
+    const bytes = frame.length;
+    metrics.in.hot.add(1, bytes);
+    const standing = from.standing ??= new Standing();
+    const early = policy.size(bytes) ?? policy.arrive(standing, bytes, now);
+    if (early !== null) {
+      const seq = () => early.ruleId === CHECK.size || checkHot(frame) !== null ? null : hotSeq(frame);
+      const service = () => null;
+      if (this.#denies(from, early, { lane: "hot", standing, bytes, now, service, seq })) return;
     }
     const unreadable = checkHot(frame);
     if (unreadable !== null) {
-      const isNeither = from.cbor && frame.length > 0 && frame[0] !== 1;
+      const isNeither = from.cbor && bytes > 0 && frame[0] !== 1;
       return this.#unreadable(from, isNeither ? CBOR_OR_HOT : unreadable, null);
     }
-    if (!policy.allowsHot(frame[HOT_AT.svcId]!, frame[HOT_AT.opcode]!)) {
-      const seq = hotSeq(frame);
-      return this.#deny(from, { lane: "hot", reason: "allowlist", refused: NOT_ALLOWED_HOT, seq, now });
-    }
-    if (from.active === null && policy.hotRequiresActiveRoom) {
-      const seq = hotSeq(frame);
-      return this.#deny(from, { lane: "hot", reason: "no_active_room", refused: NO_ACTIVE_ROOM, seq, now });
-    }
-    const tenantWait = policy.takeTenant(now);
-    if (tenantWait > 0) {
-      const seq = hotSeq(frame);
-      return this.#limited(from, { lane: "hot", reason: "tenant_rate", waitMs: tenantWait, seq, now });
+    const matter = this.#about(from, standing, bytes);
+    matter.lane = "hot";
+    matter.svcId = frame[HOT_AT.svcId]!;
+    matter.opcode = frame[HOT_AT.opcode]!;
+    matter.room = from.active === null ? null : from.active.room.name;
+    const denial = policy.judge(matter, "hot", now);
+    if (denial !== null || matter.noted.length > 0) {
+      const service = () => `${frame[HOT_AT.svcId]}:${frame[HOT_AT.opcode]}`;
+      const seq = () => hotSeq(frame);
+      if (this.#denies(from, denial, { lane: "hot", standing, bytes, now, service, seq })) return;
     }
     metrics.passed.hot++;
     let refused: Refusal | null;
@@ -244,6 +262,7 @@ export class Intake {
     } catch (cause) {
       refused = this.#failed(from, String(frame[HOT_AT.svcId]), cause);
     }
+    policy.settle(standing, now);
     if ((++from.hotCount & (HOT_SAMPLE - 1)) === 0) metrics.dispatch.hot.observe(this.#options.now() - now);
     if (refused !== null) this.#hotRefused(from, refused, hotSeq(frame));
     else if ((frame[HOT_AT.flags]! & HOT_FLAG.ackRequested) !== 0) {
@@ -258,54 +277,43 @@ export class Intake {
     if (from.policy.answersHotErrors) tell(from, refused, seq);
   }
 
-  #tooLarge(from: Speaker, lane: Lane): void {
-    this.#options.metrics.denied.add({ lane, decision: "close", reason: "size" satisfies DenyReason });
-    from.endRefused(TOO_LARGE, null);
-  }
-
   #unreadable(from: Speaker, refused: Refusal, seq: number | null): void {
     this.#options.metrics.decodeErrors++;
-    from.endRefused(refused, seq);
+    from.endRefused({ ...refused, ruleId: CHECK.decode }, { seq });
   }
 
-  #deny(
-    from: Speaker,
-    denial: { lane: Lane; reason: DenyReason; refused: Refusal; seq: number | null; now: number },
-  ): void {
-    const { metrics } = this.#options;
-    const { policy } = from;
-    const { lane, reason, refused, seq, now } = denial;
-    metrics.denied.add({ lane, decision: "reject", reason });
-    if (lane === "hot" && !policy.answersHotErrors) return;
-    if (policy.mayTellRefusal(from, now)) tell(from, refused, seq);
+  /** The place to write down what there is to know of a message. */
+  #about(from: Speaker, standing: Standing, bytes: number): Matter {
+    const matter = this.#matter ??= newMatter(from);
+    matter.subject = from;
+    matter.standing = standing;
+    matter.bytes = bytes;
+    matter.noted.length = 0;
+    return matter;
   }
 
-  /** A limiter dropped a message: the first in a second is answered, all are counted. */
-  #limited(
-    from: Speaker,
-    drop: {
-      lane: Lane;
-      reason: "session_rate" | "tenant_rate";
-      waitMs: number;
-      seq: number | null;
-      now: number;
-    },
-  ): void {
-    const { metrics } = this.#options;
-    const { lane, reason, waitMs, seq, now } = drop;
-    metrics.denied.add({ lane, decision: "drop", reason });
-    if (lane === "hot" && !from.policy.answersHotErrors) return;
-    const toldAt = reason === "session_rate" ? from.sessionLimitToldAt : from.tenantLimitToldAt;
-    if (now - toldAt < TELL_LIMIT_MS) return;
-    if (reason === "session_rate") from.sessionLimitToldAt = now;
-    else from.tenantLimitToldAt = now;
-    const { code, msg } = RATE_LIMITED;
-    from.deliver(sysError(from.traceId, code, msg, { seq, retryAfterMs: Math.ceil(waitMs) }));
+  /** Does about a message what policy has found. @returns whether that is the end of it */
+  #denies(from: Speaker, denial: Denial | null, message: DeniedMessage): boolean {
+    const noted = this.#matter?.noted;
+    if (noted !== undefined && noted.length > 0) {
+      this.#denials.observe(from, noted, message);
+      noted.length = 0;
+    }
+    if (denial === null) return false;
+    if (from.policy.dryRun) this.#denials.observe(from, [{ ...denial, dryRun: true }], message);
+    else this.#denials.deny(from, denial, message);
+    return !from.policy.dryRun;
   }
 }
 
+/** Where a message goes that names no room: services of the gateway have a room in mind then. */
+function impliedRoom(from: Speaker, { svc, type }: Envelope): string | null {
+  if (svc !== "room") return null;
+  return type === "join" ? DEFAULT_ROOM : from.active?.room.name ?? null;
+}
+
 function tell(to: Speaker, refused: Refusal, seq: number | null): void {
-  to.deliver(sysError(to.traceId, refused.code, refused.msg, { seq }));
+  to.deliver(sysError(to.traceId, refused.code, refused.msg, { seq, ruleId: refused.ruleId }));
 }
 
 function decode(message: string | Uint8Array): Envelope | Unreadable {

@@ -3,6 +3,8 @@
 
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
+import type { Bans } from "../policy/bans.ts";
+import { CLOSE } from "../protocol/codes.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { Actions } from "../service/action.ts";
 import type { Flusher } from "./flusher.ts";
@@ -13,6 +15,7 @@ import type { Resident } from "./resident.ts";
 import { TenantActions } from "./tenant_actions.ts";
 import type { Terms } from "./terms.ts";
 import type { TimerWheel } from "./timer_wheel.ts";
+import type { SessionWatcher } from "./watcher.ts";
 
 export interface TenantOptions {
   readonly id: string;
@@ -20,6 +23,7 @@ export interface TenantOptions {
   readonly rooms: Rooms;
   readonly registry: Registry<Resident>;
   readonly metrics: TenantMetrics;
+  readonly bans: Bans;
   readonly outbox: OutboxLimits;
   readonly house: House;
 }
@@ -32,12 +36,16 @@ export class Tenant {
   readonly rooms: Rooms;
   readonly registry: Registry<Resident>;
   readonly metrics: TenantMetrics;
+  /** Users who are not let in. */
+  readonly bans: Bans;
   /** Every outbox of the tenant reads its bounds here: a reload changes them in place. */
   readonly outbox: OutboxLimits;
   readonly house: House;
   readonly intake: Intake;
   /** What those may do who speak for the tenant. */
   readonly actions: Actions;
+  /** Those who are told of its sessions; none for a tenant that nobody watches. */
+  readonly watchers: SessionWatcher[] = [];
 
   constructor(options: TenantOptions) {
     this.id = options.id;
@@ -45,6 +53,7 @@ export class Tenant {
     this.rooms = options.rooms;
     this.registry = options.registry;
     this.metrics = options.metrics;
+    this.bans = options.bans;
     this.outbox = options.outbox;
     this.house = options.house;
     const { log, now, unixMs } = options.house;
@@ -54,6 +63,13 @@ export class Tenant {
       maxFrameBytes: () => this.terms.policy.maxFrameBytes,
     });
     this.intake = new Intake({ tenant: this, metrics: options.metrics, log, now, unixMs });
+  }
+
+  /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
+  ban(user: string, ms: number, by: string): void {
+    const nowMs = this.house.unixMs();
+    this.bans.ban({ user, untilMs: nowMs + ms, by }, nowMs);
+    for (const session of [...this.registry.ofUser(user)]) session.kick("banned", CLOSE.banned);
   }
 }
 

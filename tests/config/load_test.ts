@@ -40,7 +40,7 @@ tenants:
   - id: a
     limits: { max_frame_bytes: lots, max_frame_bytes: 1 }
     policy:
-      rules: []
+      rules: [{ id: A }]
       sessions: { mode: single }
       rate_limit_rps: \${UNSET}
       ext_allowlist: [no-colon]
@@ -57,7 +57,7 @@ tenants:
       "tenants[0] 8",
       "tenants[0].limits.max_frame_bytes 9",
       "tenants[0].limits.max_frame_bytes 9",
-      "tenants[0].policy.rules 11",
+      "tenants[0].policy.rules[0].id 11",
       "tenants[0].policy.sessions.max_sessions_per_user 12",
       "tenants[0].policy.rate_limit_rps 13",
       "tenants[0].policy.ext_allowlist[0] 14",

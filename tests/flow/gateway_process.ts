@@ -87,6 +87,7 @@ function commandOf(folder: string): readonly string[] {
         "--no-prompt",
         "--allow-net",
         `--allow-read=${ROOT},${folder}`,
+        `--allow-write=${folder}`,
         "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM",
         `${ROOT}/main.ts`,
       ];

@@ -1,9 +1,12 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Narrowing, readNarrowing, RoomPatterns, UNNARROWED } from "../../src/policy/narrowing.ts";
-import { PolicyState, ROOM_NOT_ALLOWED, TenantPolicy } from "../../src/policy/policy.ts";
+import { type Narrowing, readNarrowing, UNNARROWED } from "../../src/policy/narrowing.ts";
+import { Patterns } from "../../src/protocol/patterns.ts";
+import { ROOM_NOT_ALLOWED } from "../../src/policy/denial.ts";
+import { alone, TenantPolicy } from "../../src/policy/policy.ts";
 import { accepted } from "../config/loading.ts";
+import { arrive, say, share, Speaking } from "./policies.ts";
 
 function narrowing(claims: Record<string, unknown>): Narrowing {
   const read = readNarrowing(claims);
@@ -13,7 +16,7 @@ function narrowing(claims: Record<string, unknown>): Narrowing {
 
 function tenant(policy: string, limits = "{}"): TenantPolicy {
   const text = `version: 1\ntenants: [{ id: acme, policy: { ${policy} }, limits: ${limits} }]\n`;
-  return new TenantPolicy({ config: accepted(text).config.tenants[0]!, state: new PolicyState() });
+  return new TenantPolicy(alone(accepted(text).config.tenants[0]!));
 }
 
 test("A ticket without narrowing claims narrows nothing, and a prototype's are none", () => {
@@ -50,7 +53,7 @@ test("Room patterns match as regular expressions with .* for * do", () => {
           room,
         )
       );
-      assert.equal(new RoomPatterns(patterns).allows(room), expected, `${patterns} ${room}`);
+      assert.equal(new Patterns(patterns).allows(room), expected, `${patterns} ${room}`);
     }),
     { numRuns: 3000 },
   );
@@ -59,7 +62,7 @@ test("Room patterns match as regular expressions with .* for * do", () => {
 test("A pattern of many stars takes no longer than it is long", () => {
   const pattern = `${"*a".repeat(4000)}*b`;
   const since = performance.now();
-  for (let i = 0; i < 100; i++) assert.equal(new RoomPatterns([pattern]).allows("a".repeat(128)), false);
+  for (let i = 0; i < 100; i++) assert.equal(new Patterns([pattern]).allows("a".repeat(128)), false);
   assert.ok(performance.now() - since < 1000);
 });
 
@@ -104,9 +107,9 @@ test("Limits of a ticket count only below the tenant's", () => {
   assert.deepEqual([frame(10), frame(1000), frame(5000)], [10, 1000, 1000]);
   const burst = (limits: object) => {
     const policy = whole.narrowed(narrowing({ limits }));
-    const bucket = { rateFullAt: 0 };
+    const ann = new Speaking();
     let sent = 0;
-    while (policy.takeSession(bucket, 0) === 0) sent++;
+    while (arrive(policy, ann, 0) === 0) sent++;
     return sent;
   };
   assert.deepEqual([
@@ -123,11 +126,11 @@ test("Limits of a ticket count only below the tenant's", () => {
 test("A ticket's rate holds for its session also where the tenant's is for all together, and takes of that too", () => {
   const whole = tenant("rate_limit_rps: 10, rate_limit_burst: 10, rate_limit_scope: tenant");
   const policy = whole.narrowed(narrowing({ limits: { rate_limit_rps: 1, rate_limit_burst: 2 } }));
-  const bucket = { rateFullAt: 0 };
-  assert.deepEqual([1, 2, 3].map(() => policy.takeSession(bucket, 0) === 0), [true, true, false]);
-  for (let i = 0; i < 6; i++) assert.equal(policy.takeTenant(0), 0);
-  for (let i = 0; i < 4; i++) assert.equal(whole.takeTenant(0), 0);
-  assert.ok(policy.takeTenant(0) > 0 && whole.takeTenant(0) > 0, "the bucket is one");
+  const ann = new Speaking();
+  assert.deepEqual([1, 2, 3].map(() => arrive(policy, ann, 0) === 0), [true, true, false]);
+  for (let i = 0; i < 6; i++) assert.equal(share(policy, ann, 0), 0);
+  for (let i = 0; i < 4; i++) assert.equal(share(whole, ann, 0), 0);
+  assert.ok(share(policy, ann, 0) > 0 && share(whole, ann, 0) > 0, "the bucket is one");
 });
 
 test("Sessions that lose the same share a policy, one that loses nothing has the tenant's, and few are kept", () => {
@@ -139,4 +142,20 @@ test("Sessions that lose the same share a policy, one that loses nothing has the
   const first = whole.narrowed(narrowing({ services: ["chat:0"] }));
   for (let i = 1; i <= 300; i++) whole.narrowed(narrowing({ services: [`chat:${i}`] }));
   assert.notEqual(whole.narrowed(narrowing({ services: ["chat:0"] })), first, "the oldest was forgotten");
+});
+
+test("A refusal tells whether it was the tenant's allowlist or the session's ticket", () => {
+  const whole = tenant('ext_allowlist: ["chat:*"], hot_allowlist: ["1:*"], hot_requires_active_room: false');
+  const policy = whole.narrowed(narrowing({ services: ["chat:send", "1:1"] }));
+  const by = (said: { ext?: string; hot?: string }) => say(policy, new Speaking(), said)?.ruleId;
+  assert.deepEqual([by({ ext: "chat:send" }), by({ ext: "chat:shout" }), by({ ext: "room:join" })], [
+    undefined,
+    "ticket",
+    "allowlist",
+  ]);
+  assert.deepEqual([by({ hot: "1:1" }), by({ hot: "1:2" }), by({ hot: "2:1" })], [
+    undefined,
+    "ticket",
+    "allowlist",
+  ]);
 });

@@ -22,7 +22,14 @@ interface Listener extends Subscriber {
 
 function listener(user: string): Listener {
   const heard: Frame[] = [];
-  return { user, traceId: `trace of ${user}`, heard, deliver: (frame) => void heard.push(frame) };
+  return {
+    user,
+    sid: "",
+    session: "",
+    traceId: `trace of ${user}`,
+    heard,
+    deliver: (frame) => void heard.push(frame),
+  };
 }
 
 function joined(rooms: Rooms, name: string, subscriber: Subscriber): Membership {
@@ -190,13 +197,13 @@ test("Member numbers are given once as long as a room lasts", () => {
 });
 
 test("Numbers begin anew after 2^32 - 1, and those still held are passed over", () => {
-  const room = new Room("r", FANOUT, 0xffff_ffff - 2);
+  const room = new Room("r", FANOUT, { lastMember: 0xffff_ffff - 2 });
   const add = () => room.add(listener("u"), 1).membership;
   const [a, b] = [add(), add()];
   assert.deepEqual([a.member, b.member], [0xffff_fffe, 0xffff_ffff]);
   const c = add();
   assert.equal(c.member, 1);
-  const full = new Room("s", FANOUT, 0xffff_ffff - 1);
+  const full = new Room("s", FANOUT, { lastMember: 0xffff_ffff - 1 });
   const last = full.add(listener("u"), 1).membership;
   const first = full.add(listener("u"), 1).membership;
   assert.deepEqual([last.member, first.member], [0xffff_ffff, 1]);
@@ -211,7 +218,7 @@ test("Numbers begin anew after 2^32 - 1, and those still held are passed over", 
 });
 
 test("A held number is passed over when the count comes by it again", () => {
-  const room = new Room("r", FANOUT, 0xffff_ffff);
+  const room = new Room("r", FANOUT, { lastMember: 0xffff_ffff });
   const holders = [room.add(listener("u"), 1).membership, room.add(listener("u"), 1).membership];
   assert.deepEqual(holders.map(({ member }) => member), [1, 2]);
   // As if they had joined before the numbers began anew, 2^32 joins ago.
@@ -231,7 +238,7 @@ test("A subscriber that ends inside a delivery spoils it for nobody else", () =>
         heard[i]!++;
         if (i === ending) rooms.leave(memberships[i]!);
       };
-      memberships.push(joined(rooms, "r", { user: `u${i}`, traceId: "", deliver }));
+      memberships.push(joined(rooms, "r", { ...listener(`u${i}`), deliver }));
     }
     assert.equal(memberships[0]!.room.publish(frame(), null), true);
     assert.deepEqual(heard, [1, 1, 1, 1, 1], `the one at ${ending} ended`);
@@ -248,7 +255,7 @@ test("All subscribers may end inside one delivery", () => {
       heard++;
       rooms.leave(memberships[i]!);
     };
-    memberships.push(joined(rooms, "r", { user: "u", traceId: "", deliver }));
+    memberships.push(joined(rooms, "r", { ...listener("u"), deliver }));
   }
   memberships[0]!.room.publish(frame(), null);
   assert.equal(heard, 6);

@@ -153,6 +153,7 @@ test("A limiter's first drop in a second is told with the time to wait, and each
   assert.deepEqual([told.seq, told.data], [3, {
     code: "RATE_LIMITED",
     msg: "too many messages",
+    rule_id: "quota.session",
     retry_after_ms: 500,
   }]);
   for (let i = 0; i < 20; i++) assert.deepEqual(ping(4), []);

@@ -1,0 +1,124 @@
+// JSON Schemas (2020-12) for the `data` of messages, compiled. What a schema costs is bounded before it is taken: patterns
+// run in an engine that is linear in the text, nothing is fetched, and nothing compares each item with each other one
+// without a bound on their number.
+
+import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
+import { RE2JS } from "re2js";
+
+/** Largest `maxItems` beside `uniqueItems`, for that compares each with each. */
+const UNIQUE_ITEMS_MAX = 256;
+/** Largest answer about a fault: its path is the client's own text. */
+const FAULT_CHARS_MAX = 200;
+
+/** A compiled schema. */
+export interface DataSchema {
+  /** What is wrong with a message's `data`, in words for its sender; null: nothing. */
+  fault(data: unknown): string | null;
+}
+
+/** Keywords whose value is a map of schemas, and those whose value is no schema at all. */
+const MAPS = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
+const VALUES = ["const", "enum", "default", "examples"];
+
+/** Compiles schemas. One of these may serve many: nothing of one schema is seen by another. */
+export class SchemaCompiler {
+  readonly #ajv: Ajv2020;
+
+  /** @param checks whether a schema is held against the meta schema, which takes a while; not needed for checked ones */
+  constructor(checks: boolean) {
+    this.#ajv = new Ajv2020({
+      strict: true,
+      strictTypes: false,
+      strictTuples: false,
+      strictRequired: false,
+      validateFormats: false,
+      validateSchema: checks,
+      addUsedSchema: false,
+      logger: false,
+      code: { regExp: Object.assign(linearPattern, { code: "linearPattern" }) },
+    });
+  }
+
+  /** @returns the compiled schema, or what is wrong with the text */
+  compile(text: string): DataSchema | string {
+    let schema: unknown;
+    try {
+      schema = JSON.parse(text);
+    } catch (error) {
+      return `is not JSON: ${oneLine(error)}`;
+    }
+    if (
+      typeof schema !== "boolean" && (typeof schema !== "object" || schema === null || Array.isArray(schema))
+    ) {
+      return "is no JSON Schema: that is an object";
+    }
+    try {
+      const costly = findCostly(schema);
+      if (costly !== null) return costly;
+      const validate = this.#ajv.compile(schema);
+      if (typeof schema === "object") this.#ajv.removeSchema(schema);
+      return { fault: (data) => faultOf(validate, data) };
+    } catch (error) {
+      return `is no JSON Schema that can be used: ${oneLine(error)}`;
+    }
+  }
+}
+
+/** Whether a schema's text has a `format` somewhere, which is not checked. */
+export function hasFormat(text: string): boolean {
+  return /"format"\s*:\s*"/.test(text);
+}
+
+function faultOf(validate: ValidateFunction, data: unknown): string | null {
+  try {
+    // Absent data is checked like null, as JSON has nothing else for it.
+    if (validate(data === undefined ? null : data)) return null;
+  } catch {
+    return "data is nested too deep";
+  }
+  const [error] = validate.errors as ErrorObject[];
+  const text = `data${error!.instancePath} ${error!.message ?? "is not valid"}`;
+  return text.length > FAULT_CHARS_MAX ? `${text.slice(0, FAULT_CHARS_MAX - 1)}…` : text;
+}
+
+/** What makes a schema too dear for strangers' data, or null. */
+function findCostly(schema: unknown): string | null {
+  if (typeof schema !== "object" || schema === null) return null;
+  if (Array.isArray(schema)) return first(schema);
+  const { uniqueItems, maxItems } = schema as Record<string, unknown>;
+  if (uniqueItems === true && !(typeof maxItems === "number" && maxItems <= UNIQUE_ITEMS_MAX)) {
+    return `has uniqueItems, which needs a maxItems of at most ${UNIQUE_ITEMS_MAX} beside it`;
+  }
+  if ((schema as Record<string, unknown>)["$async"] === true) return "has $async, which is not supported";
+  for (const [key, value] of Object.entries(schema)) {
+    if (VALUES.includes(key)) continue;
+    const inner = MAPS.includes(key) && typeof value === "object" && value !== null
+      ? first(Object.values(value))
+      : findCostly(value);
+    if (inner !== null) return inner;
+  }
+  return null;
+}
+
+function first(schemas: readonly unknown[]): string | null {
+  for (const schema of schemas) {
+    const costly = findCostly(schema);
+    if (costly !== null) return costly;
+  }
+  return null;
+}
+
+/**
+ * Stands in for `new RegExp`, which backtracks: a client could send a text that takes it years.
+ * @throws where a pattern needs backtracking, as lookaround and backreferences do
+ */
+function linearPattern(pattern: string): RegExp {
+  const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern));
+  // The schema compiler uses `test` of it and nothing else.
+  return { test: (text: string) => compiled.matcher(text).find() } as unknown as RegExp;
+}
+
+function oneLine(error: unknown): string {
+  const text = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ");
+  return text.replace(/^can't resolve reference (\S+) .*/, "it refers to $1, which is not in it");
+}

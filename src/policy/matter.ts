@@ -1,0 +1,137 @@
+// What policy is told of a message and of its sender: facts, and the place where it keeps what it knows of the session.
+
+import type { Denial } from "./denial.ts";
+import { type FairQuota, Share } from "./fair_quota.ts";
+
+/** A session as policy sees it. */
+export interface Subject {
+  readonly user: string;
+  /** What its ticket says. */
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** Something for a room that the session is in, undefined for any other. */
+  membership(room: string): unknown;
+}
+
+/** One message. Made once and filled anew for each, so that the hot lane allocates nothing. */
+export interface Matter {
+  lane: "ext" | "hot";
+  subject: Subject;
+  standing: Standing;
+  /** Of the whole message. */
+  bytes: number;
+  /** Of an ext message. */
+  svc: string;
+  type: string;
+  data: unknown;
+  /** Of a hot message. */
+  svcId: number;
+  opcode: number;
+  /** Where it goes; null for nowhere in particular. */
+  room: string | null;
+  /** Filled by a judgement: what was found against the message and lets it pass all the same. */
+  readonly noted: Denial[];
+}
+
+/** An empty one, to be filled. */
+export function newMatter(subject: Subject): Matter {
+  return {
+    lane: "ext",
+    subject,
+    standing: new Standing(),
+    bytes: 0,
+    svc: "",
+    type: "",
+    data: undefined,
+    svcId: 0,
+    opcode: 0,
+    room: null,
+    noted: [],
+  };
+}
+
+/** What a rule keeps of one session. */
+export interface RuleStanding {
+  /** The bucket of a rate per session (see rate.ts). */
+  fullAt: number;
+  mutedUntil: number;
+  /** When the last violations were, the oldest first; no more than the ladder has steps. */
+  violations: number[];
+}
+
+/** When the client was last told, and the log last written, of one rule or check. */
+export interface Notice {
+  toldAt: number;
+  loggedAt: number;
+  /** Denials since the last line in the log. */
+  unlogged: number;
+  watchedAt: number;
+  /** Denials since watchers were last told of one. */
+  unwatched: number;
+}
+
+/** What policy keeps of one session; made at its first message. */
+export class Standing {
+  /** Buckets (see rate.ts) of its own messages and bytes, and of refusals that it is told or may cause. */
+  messagesFullAt = 0;
+  bytesFullAt = 0;
+  toldFullAt = 0;
+  floodFullAt = 0;
+  /** Its part in each quota that it shares; they change with the configuration. */
+  #shares: { readonly of: FairQuota; readonly share: Share }[] = [];
+  /** By the rule's id. */
+  #rules: Map<string, RuleStanding> | null = null;
+  #notices: Map<string, Notice> | null = null;
+
+  /** Its part in a quota. */
+  share(of: FairQuota): Share {
+    for (const entry of this.#shares) if (entry.of === of) return entry.share;
+    // Of quotas that are in force there are three at most: messages, bytes, outbound bytes.
+    if (this.#shares.length >= 3) this.#shares = this.#shares.slice(1);
+    const share = new Share();
+    this.#shares.push({ of, share });
+    return share;
+  }
+
+  /** What a rule keeps of it, if anything. */
+  ofRule(id: string): RuleStanding | undefined {
+    return this.#rules?.get(id);
+  }
+
+  /** The same, made where there was nothing. */
+  inRule(id: string): RuleStanding {
+    const rules = this.#rules ??= new Map();
+    let standing = rules.get(id);
+    if (standing === undefined) rules.set(id, standing = { fullAt: 0, mutedUntil: 0, violations: [] });
+    return standing;
+  }
+
+  /** Forgets the rules that there are no more, and holds the others to their numbers now. */
+  keepRules(
+    rules: readonly { readonly id: string; capped(fullAt: number, now: number): number }[],
+    now: number,
+  ): void {
+    const before = this.#rules;
+    this.#notices = null;
+    if (before === null) return;
+    this.#rules = new Map();
+    for (const rule of rules) {
+      const standing = before.get(rule.id);
+      if (standing === undefined) continue;
+      standing.fullAt = rule.capped(standing.fullAt, now);
+      this.#rules.set(rule.id, standing);
+    }
+  }
+
+  notice(ruleId: string): Notice {
+    const notices = this.#notices ??= new Map();
+    let notice = notices.get(ruleId);
+    if (notice === undefined) {
+      const never = Number.NEGATIVE_INFINITY;
+      notices.set(
+        ruleId,
+        notice = { toldAt: never, loggedAt: never, unlogged: 0, watchedAt: never, unwatched: 0 },
+      );
+    }
+    return notice;
+  }
+}
