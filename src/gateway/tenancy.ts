@@ -157,14 +157,16 @@ export class Tenancy implements TenantView {
     tenant.rooms.limits = config.limits;
     tenant.registry.limits = sessionLimits(config);
     Object.assign(tenant.outbox, outboxLimits(config, gateway));
-    tenant.terms = terms;
-    terms.policy.begin(this.#surroundings.house.now());
+    if (former !== parts) {
+      tenant.terms = terms;
+      terms.policy.begin(this.#surroundings.house.now());
+      former.services.stop(parts.services);
+    }
     gate.auth = auth;
     gate.origins = origins;
     const lobby = this.#lobby(auth, gateway, gate.lobby);
     if (lobby === null) gate.lobby?.dismiss(NO_TICKET);
     gate.lobby = lobby;
-    if (former !== parts) former.services.stop(parts.services);
     this.#openOrClose(gateway.drain_grace_ms);
   }
 
