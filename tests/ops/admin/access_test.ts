@@ -3,7 +3,7 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type AdminHouse, type Asking, type KeyId, KEYS, open } from "./admin_house.ts";
+import { type AdminHouse, type Asking, type KeyId, type KEYS, open } from "./admin_house.ts";
 import { documentOf, operationsOf } from "./document.ts";
 
 type Permission = typeof KEYS["root"]["permissions"][number];
