@@ -13,9 +13,10 @@ import type { Webhooks } from "./backend/webhooks.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import { SchemaCompiler } from "./config/data_schema.ts";
-import { withoutRestart } from "./config/diff.ts";
+import { adminWithoutRestart, withoutRestart } from "./config/diff.ts";
 import type { ConfigSource } from "./config/file_source.ts";
 import type { Config, GatewayConfig } from "./config/schema.ts";
+import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
 import { Keeping } from "./gateway/keeping.ts";
 import { Parting, poll } from "./gateway/parting.ts";
@@ -52,6 +53,8 @@ export interface GatewayOptions {
   /** Decide and count all that policy says, and deny nothing. */
   readonly policyDryRun: boolean;
   readonly transport: Transport;
+  /** Serves the admin API; null where the configuration has no `admin`. */
+  readonly adminTransport: Transport | null;
   readonly log: Log;
   /** Where its configuration comes from when it is reloaded. */
   readonly source: ConfigSource;
@@ -80,6 +83,7 @@ export class Gateway {
   readonly #certificate: CertificateKeeper | null;
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
+  readonly #admin: AdminListener | null;
   #ops: Hono;
   #stopTicking: (() => void) | null = null;
 
@@ -151,6 +155,17 @@ export class Gateway {
       clock,
     });
     this.#exporter = this.#buildExporter();
+    const { adminTransport } = options;
+    this.#admin = adminTransport === null ? null : new AdminListener({
+      transport: adminTransport,
+      tenants: this.#tenants,
+      config: () => this.#config,
+      draining: () => this.#draining,
+      exporter: this.#exporter,
+      log,
+      clock,
+      build: options.build,
+    });
     this.#ops = this.#buildOps();
   }
 
@@ -171,6 +186,7 @@ export class Gateway {
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
+      await this.#admin?.start();
       const address = await transport.start({
         request: (request) => this.#ops.fetch(request),
         upgrade: (request) => {
@@ -198,6 +214,7 @@ export class Gateway {
     } catch (cause) {
       this.#stopTicking();
       await this.#keeping.stop();
+      await this.#admin?.stop();
       throw cause;
     }
   }
@@ -247,6 +264,7 @@ export class Gateway {
     this.#reloader.end("the gateway stops");
     this.#certificate?.stop();
     await this.#options.transport.stop();
+    await this.#admin?.stop();
     this.#stopTicking?.();
     this.#tenants.stop();
     await this.#keeping.stop();
@@ -284,7 +302,7 @@ export class Gateway {
   #adopt(next: Config, plan: Plan): void {
     const { transport } = this.#options;
     const gateway = withoutRestart(this.#config.gateway, next.gateway);
-    this.#config = { ...next, gateway };
+    this.#config = { ...next, gateway, ...adminWithoutRestart(this.#config, next) };
     const { totals, flusher } = this.#house;
     totals.maxSessions = gateway.max_connections;
     flusher.maxHeldBytes = gateway.max_outbox_bytes;
@@ -295,6 +313,7 @@ export class Gateway {
     this.#admission.manners = mannersOf(gateway);
     if (gateway.tls !== undefined) this.#certificate?.follow(gateway.tls);
     this.#ops = this.#buildOps();
+    this.#admin?.adopt();
     const { maxMessageBytes } = this.#tenants;
     this.#tenants.adopt(plan, gateway);
     this.#keeping.follow(this.#tenants);
@@ -326,7 +345,7 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
-      metricsPath: enabled ? path : null,
+      metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
       metrics: () => this.#exporter.render(),
       wsPath: WS_PATH,
@@ -346,6 +365,19 @@ export function transportOptions(config: Config, certificate: Certificate | null
     maxHeaderBytes: config.gateway.max_header_bytes,
     headerTimeoutMs: config.gateway.header_timeout_ms,
     tls: certificate,
+  };
+}
+
+/** What the admin API's transport has to be created with; null where there is none. */
+export function adminTransportOptions({ admin, gateway }: Config): TransportOptions | null {
+  if (admin === undefined) return null;
+  return {
+    ...parseListen(admin.listen)!,
+    maxMessageBytes: 1, // no WebSocket is served there
+    idleTimeoutMs: gateway.idle_timeout_ms,
+    maxHeaderBytes: gateway.max_header_bytes,
+    headerTimeoutMs: gateway.header_timeout_ms,
+    tls: null,
   };
 }
 

@@ -30,6 +30,7 @@ export class SchemaCompiler {
       strict: true,
       strictTypes: false,
       strictTuples: false,
+      strictRequired: false,
       validateFormats: false,
       validateSchema: checks,
       addUsedSchema: false,
@@ -55,7 +56,7 @@ export class SchemaCompiler {
       const costly = findCostly(schema);
       if (costly !== null) return costly;
       const validate = this.#ajv.compile(schema);
-      this.#ajv.removeSchema(schema);
+      if (typeof schema === "object") this.#ajv.removeSchema(schema);
       return { fault: (data) => faultOf(validate, data) };
     } catch (error) {
       return `is no JSON Schema that can be used: ${oneLine(error)}`;

@@ -4,7 +4,7 @@ import type { MapShape, Shape } from "./shape.ts";
 
 /** Keys that are planned and do nothing yet, by the map they belong to. A key moves from here to the schema. */
 const LATER: Readonly<Record<string, readonly string[]>> = {
-  "": ["admin", "plugins", "extensions"],
+  "": ["plugins", "extensions"],
   "tenants[].services[]": ["worker", "wasm", "permissions", "limits", "options"],
 };
 

@@ -134,7 +134,7 @@ function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: M
   const add = (failure: ConfigIssue) => {
     if (!failures.has(failure.path)) failures.set(failure.path, failure);
   };
-  for (const issue of issues.flatMap((issue) => nearest(issue) ?? [issue, ...behind(issue, tree)])) {
+  for (const issue of issues.flatMap((issue) => nearest(issue, tree) ?? [issue, ...behind(issue, tree)])) {
     const path = issue.path as Path;
     if (issue.code === "unrecognized_keys") {
       // Keys that no map has were reported by the tree; these belong to another kind of service.
@@ -151,10 +151,13 @@ function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: M
 }
 
 /** Of a value that may be several things, the faults of that one which it is meant to be, if only one has its keys. */
-function nearest(issue: z.core.$ZodIssue): z.core.$ZodIssue[] | undefined {
+function nearest(issue: z.core.$ZodIssue, tree: Tree): z.core.$ZodIssue[] | undefined {
   if (issue.code !== "invalid_union") return undefined;
   const meant = issue.errors.find((inner) =>
-    inner.length > 0 && inner.every(({ code, path }) => code !== "unrecognized_keys" && path.length > 0)
+    inner.length > 0 &&
+    inner.every(({ code, path }) =>
+      code !== "unrecognized_keys" && path.length > 0 && tree.has([...issue.path, ...path] as Path)
+    )
   );
   return meant?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 }

@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { MESSAGE_BYTES_MAX } from "../protocol/limits.ts";
 import { isCidr, parseListen } from "./addresses.ts";
+import { adminSchema } from "./admin_schema.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import { authSchema, originsSchema } from "./auth_schema.ts";
 import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_schema.ts";
@@ -124,7 +125,7 @@ const gateway = z.strictObject({
 const metrics = z.strictObject({
   enabled: flag(true, "Whether metrics are served."),
   path: text((value) => /^\/[A-Za-z0-9._~/-]{0,127}$/.test(value) && !TAKEN_PATHS.includes(value), {
-    description: "Path of the metrics on the public listener.",
+    description: "Path of the metrics, on the admin listener where there is one, else on the public one.",
     wish: `a path such as "/metrics", other than ${TAKEN_PATHS.join(", ")}`,
   }).default("/metrics"),
 }).meta({ description: "Prometheus metrics." });
@@ -280,6 +281,7 @@ const tenant = z.strictObject({
 export const configSchema = z.strictObject({
   version: z.literal(1).meta({ description: "Version of this format." }),
   gateway: gateway.prefault({}),
+  admin: adminSchema,
   metrics: metrics.prefault({}),
   tenants: z.array(tenant).min(1).meta({
     description: "At least one tenant.",
@@ -293,6 +295,8 @@ export type Config = z.infer<typeof configSchema>;
 export type GatewayConfig = Config["gateway"];
 /** `gateway.handshake_limit`. */
 export type HandshakeLimitConfig = GatewayConfig["handshake_limit"];
+/** `admin`. */
+export type AdminConfig = NonNullable<Config["admin"]>;
 /** `metrics`. */
 export type MetricsConfig = Config["metrics"];
 /** `tenants[]`. */

@@ -47,6 +47,7 @@ export const NO_TENANT = "";
 /** The exporter of a gateway in Prometheus' text format. */
 export class Exporter {
   readonly #registry = new Registry();
+  readonly #metrics: Metric[] = [];
   readonly contentType: string = this.#registry.contentType;
 
   constructor(view: GatewayView) {
@@ -231,6 +232,16 @@ export class Exporter {
     return this.#registry.metrics();
   }
 
+  /** Of one tenant alone. */
+  renderTenant(tenant: string): Promise<string> {
+    const registry = new Registry();
+    for (const metric of this.#metrics) {
+      const samples = [...metric.read()].filter(({ labels }) => labels["tenant"] === tenant);
+      if (samples.length > 0) register(registry, { ...metric, read: () => samples });
+    }
+    return registry.metrics();
+  }
+
   #counter(name: string, help: string, read: () => Iterable<Sample>): void {
     this.#add(name, help, "counter", read);
   }
@@ -241,17 +252,24 @@ export class Exporter {
     this.#add(name, help, "histogram", read);
   }
 
-  // prom-client asks a metric for its values at scrape time through `get`; that is all it needs of one.
   #add(name: string, help: string, type: string, read: () => Iterable<Sample>): void {
-    const full = `wsprism_${name}`;
-    const metric = {
-      name: full,
-      help,
-      type,
-      aggregator: "sum",
-      get: () => ({ name: full, help, type, aggregator: "sum", values: [...read()] }),
-    };
-    // deno-lint-ignore no-explicit-any -- the library's types name only its own metric classes
-    this.#registry.registerMetric(metric as any);
+    const metric = { name: `wsprism_${name}`, help, type, read };
+    this.#metrics.push(metric);
+    register(this.#registry, metric);
   }
+}
+
+interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  readonly read: () => Iterable<Sample>;
+}
+
+// prom-client asks a metric for its values at scrape time through `get`; that is all it needs of one.
+function register(registry: Registry, { name, help, type, read }: Metric): void {
+  const described = { name, help, type, aggregator: "sum" };
+  const metric = { ...described, get: () => ({ ...described, values: [...read()] }) };
+  // deno-lint-ignore no-explicit-any -- the library's types name only its own metric classes
+  registry.registerMetric(metric as any);
 }

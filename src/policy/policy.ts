@@ -188,7 +188,8 @@ export class TenantPolicy {
     standing.messagesFullAt = capped(this.#messages, standing.messagesFullAt);
     standing.bytesFullAt = capped(this.#bytes, standing.bytesFullAt);
     standing.toldFullAt = capped(this.#told, standing.toldFullAt);
-    standing.floodFullAt = capped(this.flood, standing.floodFullAt);
+    // Refusals by other numbers are no flood by these: held to them, the first one more would end the session.
+    standing.floodFullAt = 0;
     standing.keepRules(this.#common.rules, now);
   }
 

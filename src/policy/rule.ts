@@ -115,30 +115,26 @@ export class Rule {
     return this.#rate === null ? 0 : this.#rate.capped(fullAt, now);
   }
 
-  /** Takes the message's token; to be called once nothing refuses it any more. */
+  /** Takes the message's token, to be called once nothing refuses it any more; in a dry run there may be none. */
   charge(matter: Matter, now: number): void {
     const rate = this.#rate;
-    if (rate === null) return;
+    if (rate === null || this.#waitMs(matter, now) > 0) return;
+    const { standing, subject: { user }, room } = matter;
     switch (this.#config.rate!.per) {
       case "session": {
-        const standing = matter.standing.inRule(this.id);
-        standing.fullAt = this.#taken(standing.fullAt, now);
+        const own = standing.inRule(this.id);
+        own.fullAt = rate.take(own.fullAt, now);
         return;
       }
       case "tenant":
-        this.state.fullAt = this.#taken(this.state.fullAt, now);
+        this.state.fullAt = rate.take(this.state.fullAt, now);
         return;
       case "user":
-        this.state.buckets.take(rate, matter.subject.user, now, 1);
+        this.state.buckets.take(rate, user, now, 1);
         return;
       case "room":
-        if (matter.room !== null) this.state.buckets.take(rate, matter.room, now, 1);
+        if (room !== null) this.state.buckets.take(rate, room, now, 1);
     }
-  }
-
-  /** A message that passes all the same, as in a dry run, does not lead to a debt. */
-  #taken(fullAt: number, now: number): number {
-    return this.#rate!.waitMs(fullAt, now) > 0 ? fullAt : this.#rate!.take(fullAt, now);
   }
 
   /** From the cheapest to the dearest. */

@@ -199,6 +199,11 @@ export class Rooms {
     return this.#roomsOfUser.size;
   }
 
+  /** All rooms. While iterating, rooms MAY go. */
+  all(): Iterable<Room> {
+    return this.#rooms.values();
+  }
+
   find(name: string): Room | undefined {
     return this.#rooms.get(name);
   }

@@ -58,6 +58,8 @@ export interface Authenticator {
 export const BAD_AUTH = refusal("BAD_REQUEST", "sys.auth takes data {ticket: string}");
 export const OTHER_USER = refusal("AUTH_FAILED", "ticket is another user's");
 export const OTHER_SID = refusal("AUTH_FAILED", "ticket is for another sid");
+/** Between two attempts of one session to renew its right. */
+export const RENEWAL_MS = 1000;
 export const RENEWAL_LIMITED = refusal("RATE_LIMITED", "too many sys.auth: one at a time, and one a second");
 
 /**

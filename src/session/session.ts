@@ -3,7 +3,7 @@
 // transport a handler; what waits to be written is its outbox's business.
 
 import { cborForm } from "../protocol/cbor.ts";
-import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
+import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Narrowing } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
@@ -22,6 +22,7 @@ import {
   OTHER_USER,
   type Rejection,
   RENEWAL_LIMITED,
+  RENEWAL_MS,
   rightOf,
   ticketIn,
 } from "./grant.ts";
@@ -29,7 +30,7 @@ import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./gree
 import type { Speaker } from "./intake.ts";
 import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
-import type { Resident } from "./resident.ts";
+import { type Resident, SESSION_ENDED } from "./resident.ts";
 import type { Tenant } from "./tenant.ts";
 import type { Terms } from "./terms.ts";
 import type { Timed } from "./timer_wheel.ts";
@@ -37,10 +38,7 @@ import type { Timed } from "./timer_wheel.ts";
 /** How long a peer may take to answer our close before its socket is dropped. */
 const CLOSE_TIMEOUT_MS = 5000;
 
-/** Between two attempts of one session to renew its right. */
-const RENEWAL_MS = 1000;
-
-const SESSION_ENDED = refusal("UNAVAILABLE", "session has ended");
+const NO_MEMBERSHIPS: ReadonlyMap<string, Membership> = new Map();
 
 export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
   readonly user: string;
@@ -55,6 +53,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   policy: TenantPolicy;
   claims: Claims;
   ticketId: string | null;
+  openedAt = 0;
   readonly #tenant: Tenant;
   /** What `policy` was made from. */
   #terms: Terms;
@@ -68,7 +67,6 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   #state: "opening" | "admitted" | "open" | "ending" | "ended" = "opening";
   /** What came while it was "admitted". */
   #early: EarlyMessages | null = null;
-  #openedAt = 0;
   #lastHeardAt = 0;
   #pingedAt = 0;
   /** When its right ends and when the client is told so; infinite for never and for not, or told already. */
@@ -107,6 +105,10 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     return this.#tenant.id;
   }
 
+  get memberships(): ReadonlyMap<string, Membership> {
+    return this.#memberships ?? NO_MEMBERSHIPS;
+  }
+
   get isOpen(): boolean {
     return this.#state === "open";
   }
@@ -126,7 +128,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
       owner: this,
       metrics,
     });
-    this.#openedAt = this.#lastHeardAt = this.#pingedAt = house.now();
+    this.openedAt = this.#lastHeardAt = this.#pingedAt = house.now();
     const refused = registry.admit(this);
     if (refused !== null) {
       metrics.denied.add({ lane: "session", decision: "reject", reason: refused.code });
@@ -135,7 +137,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     }
     this.#state = "admitted";
     metrics.sessions++;
-    house.wheel.schedule(this, this.#nextDeadline(this.#openedAt));
+    house.wheel.schedule(this, this.#nextDeadline(this.openedAt));
     house.log.debug("session opened", { ...this.#who(), address: this.address });
     const may = welcomed(this, this.#tenant.watchers);
     if (may === null) this.#begin(true);
@@ -167,7 +169,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     const { house } = this.#tenant;
     house.wheel.cancel(this);
     house.totals.links--;
-    const seconds = Math.round((house.now() - this.#openedAt) / 100) / 10;
+    const seconds = Math.round((house.now() - this.openedAt) / 100) / 10;
     house.log.debug("session closed", { ...this.#who(), code, reason, seconds });
     this.#state = "ended";
     this.#link = null;
@@ -373,7 +375,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#active = null;
     for (const membership of this.#memberships?.values() ?? []) rooms.leave(membership);
     this.#memberships = null;
-    const durationMs = Math.round(house.now() - this.#openedAt);
+    const durationMs = Math.round(house.now() - this.openedAt);
     for (const watcher of watchers) watcher.closed(this, { code, reason, durationMs });
   }
 

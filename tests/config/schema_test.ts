@@ -90,6 +90,9 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.auth_timeout_ms", 100, 600_000],
   ["gateway.max_header_bytes", 2048, 65_536],
   ["gateway.header_timeout_ms", 1000, 120_000],
+  ["admin.max_body_bytes", 1024, 67_108_864],
+  ["admin.keys[].rps", 1, 1_000_000_000],
+  ["admin.keys[].burst", 1, 1_000_000_000],
   ["tenants[].auth.max_pending", 1, 1_000_000],
   ["tenants[].auth.max_pending_per_ip", 1, 1_000_000],
   ["tenants[].auth.expiry_warning_ms", 0, 3_600_000],
@@ -164,11 +167,18 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["tenants[].hot_services[].tick_ms", 10, 10_000, "id: 1, kind: state"],
 ];
 
+const ADMIN_KEY =
+  '{ id: a, secret: "0123456789abcdef0123456789abcdef", tenants: [acme], permissions: [read], ';
+
 /** What a map needs besides; in `auth`, that depends on the mode. */
 function others(part: string, inner: string): string {
   switch (part) {
     case "tenants[]":
       return "id: acme, ";
+    case "admin":
+      return `listen: "127.0.0.1:1", ${inner.startsWith("keys:") ? "" : `keys: [${ADMIN_KEY} }], `}`;
+    case "keys[]":
+      return ADMIN_KEY.slice(1);
     case "rules[]":
       return "id: a-rule, ";
     case "auth":

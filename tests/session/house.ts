@@ -182,6 +182,8 @@ export type Handle = (context: Context, message: Envelope) => Answer | Promise<A
 export interface HouseOptions {
   /** Keys of `gateway`, as YAML in one line. */
   readonly gateway?: string;
+  /** Keys of `admin`, as YAML in one line; without them there is none. */
+  readonly admin?: string;
   /** Keys of the tenant "acme" besides its id, one a line. */
   readonly tenant?: readonly string[];
   readonly services?: Readonly<Record<string, Handle>>;
@@ -195,8 +197,9 @@ export const OPEN_POLICY =
   "rate_limit_rps: 1000000, rate_limit_burst: 1000000 }";
 
 /** The file of a house. */
-export function houseText({ tenant = [OPEN_POLICY], gateway = "" }: HouseOptions): string {
-  return `version: 1\ngateway: { ${gateway} }\ntenants:\n  - id: acme\n` +
+export function houseText({ tenant = [OPEN_POLICY], gateway = "", admin }: HouseOptions): string {
+  const listener = admin === undefined ? "" : `admin: { ${admin} }\n`;
+  return `version: 1\ngateway: { ${gateway} }\n${listener}tenants:\n  - id: acme\n` +
     tenant.map((line) => `    ${line}\n`).join("") + "  - id: other\n";
 }
 
@@ -206,6 +209,7 @@ export class House {
   readonly logged: { level: string; message: string; fields: LogFields }[] = [];
   readonly gateway: Gateway;
   readonly transport: FakeTransport;
+  readonly adminTransport: FakeTransport | null;
   /** What the next reload loads. */
   next: () => Promise<LoadResult>;
 
@@ -216,6 +220,7 @@ export class House {
       void this.logged.push({ level, message, fields });
     const log: Log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") };
     this.transport = new FakeTransport(options.pings ?? true);
+    this.adminTransport = options.admin === undefined ? null : new FakeTransport(true);
     const services = new Map<string, ExtService>();
     for (const [name, handle] of Object.entries(options.services ?? {})) services.set(name, { handle });
     this.gateway = new Gateway({
@@ -225,6 +230,7 @@ export class House {
       policyDryRun: options.policyDryRun ?? false,
       certificate: null,
       transport: this.transport,
+      adminTransport: this.adminTransport,
       log,
       build: { version: "0" },
       clock: this.clock,
@@ -305,6 +311,7 @@ export class House {
 
   turn(): void {
     this.transport.turn();
+    this.adminTransport?.turn();
   }
 
   /** All that the gateway holds for the tenant. */
