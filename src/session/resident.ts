@@ -2,6 +2,7 @@
 
 import type { CloseCode, Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import type { ErrorDetail } from "../protocol/sys.ts";
 import type { Context } from "../service/service.ts";
 import type { Registered } from "./registry.ts";
 
@@ -10,5 +11,5 @@ export interface Resident extends Registered, Context {
   /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */
   end(code: CloseCode, farewell: Frame | null): void;
   /** Tells the client why and ends it. */
-  endRefused(refused: Refusal, detail: { readonly seq: number | null; readonly retryAfterMs?: number }): void;
+  endRefused(refused: Refusal, detail: ErrorDetail): void;
 }
