@@ -77,6 +77,7 @@ async function run(options: ExplainOptions): Promise<number> {
     message,
     subject: subjectOf(options, claims),
     active: options.room ?? null,
+    rooms: narrowing.rooms,
   };
   const explanation = explain(policy.narrowed(narrowing), question, { config: tenant, index });
   const lineOf = placesIn(readFileSync(file, "utf8"), process.env);
@@ -121,7 +122,7 @@ function asJson({ allowed, steps }: Explanation, lineOf: LineOf): string {
     check,
     verdict,
     path: at.length === 0 ? null : formatPath(at),
-    line: lineOf(at),
+    line: at.length === 0 ? null : lineOf(at),
     ...(why === "" ? {} : { why }),
     ...(denial === null ? {} : {
       code: denial.refusal.code,

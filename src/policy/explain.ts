@@ -7,7 +7,8 @@ import type { TenantConfig } from "../config/schema.ts";
 import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { decodeJson, type Unreadable } from "../protocol/envelope.ts";
 import { checkHot } from "../protocol/hot.ts";
-import { CHECK, type Denial } from "./denial.ts";
+import { CHECK, type Denial, ROOM_NOT_ALLOWED } from "./denial.ts";
+import type { RoomPatterns } from "./narrowing.ts";
 import { fillExt, fillHot, type Matter, newMatter, type Subject, type Way, wayOf } from "./matter.ts";
 import { Ruled, type TenantPolicy } from "./policy.ts";
 import type { Check } from "./quotas.ts";
@@ -34,6 +35,8 @@ export interface Question {
   readonly subject: Subject;
   /** The room that the session joined last. */
   readonly active: string | null;
+  /** Rooms that its ticket lets it join; null for any. */
+  readonly rooms: RoomPatterns | null;
 }
 
 export interface Explanation {
@@ -83,6 +86,7 @@ class Explainer {
       for (const check of this.#policy.checks(way)) {
         if (!(check instanceof Ruled ? this.#rules(check) : this.#check(check))) break;
       }
+      this.#join();
     }
     return { allowed: this.#steps.at(-1)?.verdict !== "deny", steps: this.#steps };
   }
@@ -114,6 +118,16 @@ class Explainer {
   #unreadable(why: string): null {
     this.#add(CHECK.decode, "deny", [], why);
     return null;
+  }
+
+  /** A ticket's rooms are not policy's business but the session's, when it joins; whoever asks wants to know all the same. */
+  #join(): void {
+    const { svc, type, room, lane } = this.#matter;
+    const { rooms } = this.#question;
+    const joins = lane === "ext" && svc === "room" && type === "join" && room !== null;
+    if (!joins || rooms === null || this.#steps.at(-1)?.verdict === "deny") return;
+    const allowed = rooms.allows(room);
+    this.#add(CHECK.room, allowed ? "pass" : "deny", [], allowed ? "" : ROOM_NOT_ALLOWED.msg);
   }
 
   #check(check: Check): boolean {
