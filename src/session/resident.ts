@@ -11,6 +11,8 @@ export interface Resident extends Registered, Context {
   readonly address: string;
   /** When it was opened, in milliseconds of the house's monotonic clock. */
   readonly openedAt: number;
+  /** When its ticket was issued, Unix time in milliseconds; null where nobody says. */
+  readonly issuedAtMs: number | null;
   /** Rooms joined, by name. */
   readonly memberships: ReadonlyMap<string, Membership>;
   /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */

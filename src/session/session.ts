@@ -55,6 +55,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   policy: TenantPolicy;
   claims: Claims;
   ticketId: string | null;
+  issuedAtMs: number | null;
   openedAt = 0;
   readonly #tenant: Tenant;
   /** What `policy` was made from. */
@@ -98,6 +99,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.policy = this.#terms.policy.narrowed(grant.narrowing);
     this.claims = grant.claims;
     this.ticketId = grant.ticketId;
+    this.issuedAtMs = grant.issuedAtMs;
     this.#limit(grant);
   }
 
@@ -314,6 +316,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#narrowing = narrowing;
     this.#comeToTerms();
     this.claims = answer.claims;
+    this.issuedAtMs = answer.issuedAtMs;
     registry.retag(this, answer.ticketId);
     this.#limit(answer);
     for (const membership of [...this.#memberships?.values() ?? []]) {
