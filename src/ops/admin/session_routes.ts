@@ -9,7 +9,6 @@ import type { AdminParts } from "./api.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./house.ts";
 import { page } from "./page.ts";
-import { inSlices } from "./slices.ts";
 import {
   Milliseconds,
   Next,
@@ -20,11 +19,10 @@ import {
   SessionParams,
   TenantParams,
   UserName,
-  UserParams,
 } from "./words.ts";
 
 /** What a client is told when nobody gave a reason. */
-const NO_REASON = "disconnected";
+export const NO_REASON = "disconnected";
 /** Rooms of one session that are listed. */
 const ROOMS_SHOWN_MAX = 1000;
 
@@ -50,7 +48,8 @@ const SessionDetail = z.strictObject({
     active: z.boolean().openapi({ description: "Whether its hot messages go there." }),
   })).openapi({ description: `At most ${ROOMS_SHOWN_MAX} of them.` }),
 }).openapi("SessionDetail");
-const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
+/** How many sessions were ended. */
+export const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
 
 export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
   const summaryOf = (session: Resident) => ({
@@ -131,24 +130,6 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       if (session === undefined) return refuse(c, NO_SUCH_SESSION);
       session.kick(c.req.valid("query").reason ?? NO_REASON, CLOSE.kicked);
       return c.json({ disconnected: 1 }, 200);
-    },
-  );
-
-  app.openapi(
-    createRoute({
-      method: "post",
-      path: "/v1/tenants/{tenant}/users/{user}/disconnect",
-      tags: ["users"],
-      summary: "End all sessions of a user (close code 4501)",
-      middleware: doorman.permit("disconnect"),
-      request: { params: UserParams, query: z.object({ reason: Reason.optional() }) },
-      responses: answers("Ended.", Disconnected),
-    }),
-    async (c) => {
-      const { reason = NO_REASON } = c.req.valid("query");
-      const sessions = [...c.var.seat.tenant.registry.ofUser(c.req.valid("param").user)];
-      await inSlices(sessions, (session) => session.kick(reason, CLOSE.kicked), house);
-      return c.json({ disconnected: sessions.length }, 200);
     },
   );
 }
