@@ -8,7 +8,8 @@ import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry, SPREAD_MS } from "./admission/retry.ts";
-import { Turns } from "./admission/turns.ts";
+import { serviceMetrics } from "./backend/service_metrics.ts";
+import type { Webhooks } from "./backend/webhooks.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import { SchemaCompiler } from "./config/data_schema.ts";
@@ -17,6 +18,7 @@ import type { ConfigSource } from "./config/file_source.ts";
 import type { Config, GatewayConfig } from "./config/schema.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
+import { Keeping } from "./gateway/keeping.ts";
 import { Parting, poll } from "./gateway/parting.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
@@ -34,8 +36,10 @@ import type { Actions } from "./service/action.ts";
 import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
 import type { House } from "./session/tenant.ts";
+import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
 import type { Transport, TransportOptions } from "./transport/port.ts";
+import { Turns } from "./turns.ts";
 
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
@@ -69,6 +73,7 @@ export class Gateway {
   /** In use; a reload puts another in its place. */
   #config: Config;
   readonly #house: House;
+  readonly #keeping: Keeping;
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
   readonly #quotas: GatewayQuotas;
@@ -105,12 +110,14 @@ export class Gateway {
     };
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
+    this.#keeping = new Keeping({ config, log, clock });
     this.#tenants = new Tenants(config, {
       house: this.#house,
       fanout,
       clock,
       dev: options.dev,
       services: options.services,
+      webhooks: this.#keeping.webhooks,
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
       policy: {
@@ -165,10 +172,11 @@ export class Gateway {
 
   /**
    * Opens the door.
-   * @throws when the address cannot be bound, see `Transport.start`
+   * @throws when the state cannot be opened, or the address cannot be bound, see `Transport.start`
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
+    await this.#keeping.start();
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();
@@ -206,6 +214,7 @@ export class Gateway {
       return address;
     } catch (cause) {
       this.#stopTicking();
+      await this.#keeping.stop();
       await this.#admin?.stop();
       throw cause;
     }
@@ -259,6 +268,7 @@ export class Gateway {
     await this.#admin?.stop();
     this.#stopTicking?.();
     this.#tenants.stop();
+    await this.#keeping.stop();
   }
 
   /** Numbers for tests and for the operator's HTTP: what is held right now. */
@@ -273,6 +283,15 @@ export class Gateway {
       roomUsers: rooms.userCount,
       timers: this.#house.wheel.size,
     };
+  }
+
+  /** What survives a restart, as far as the configuration says where. */
+  get state(): State {
+    return this.#keeping.state;
+  }
+
+  get webhooks(): Webhooks {
+    return this.#keeping.webhooks;
   }
 
   /** What those may do who speak for a tenant. */
@@ -298,6 +317,7 @@ export class Gateway {
     this.#admin?.adopt();
     const { maxMessageBytes } = this.#tenants;
     this.#tenants.adopt(plan, gateway);
+    this.#keeping.follow(this.#tenants);
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
       transport.boundMessages(this.#tenants.maxMessageBytes);
     }
@@ -315,6 +335,10 @@ export class Gateway {
       limiterEntries: () => this.#limiter.size,
       certificate: this.#certificate?.metrics ?? null,
       reload: this.#reloader.metrics,
+      more: [
+        ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
+        ...this.#keeping.webhooks.metrics,
+      ],
     });
   }
 

@@ -56,6 +56,7 @@ function view(tenants: Record<string, TenantMetrics>, more: Partial<GatewayView>
     limiterEntries: () => 5,
     certificate: null,
     reload: { outcomes: new Counts(), lastMs: 0, hash: "00" },
+    more: [],
     ...more,
   };
 }

@@ -31,7 +31,13 @@ export interface ConfigDiff {
  * Keys of `gateway` that a running gateway does not change. Its `tls` too can neither come nor go, nor can `admin`, which
  * stays where it listens.
  */
-const RESTART_KEYS = ["listen", "transport", "max_header_bytes", "header_timeout_ms"] as const;
+const RESTART_KEYS = [
+  "listen",
+  "transport",
+  "max_header_bytes",
+  "header_timeout_ms",
+  "state_dir",
+] as const;
 
 /** By what an item of a list is known, where it has one of these. */
 const NAMES = ["id", "svc", "kid"] as const;

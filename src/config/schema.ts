@@ -8,6 +8,7 @@ import { isCidr, parseListen } from "./addresses.ts";
 import { adminSchema } from "./admin_schema.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import { authSchema, originsSchema } from "./auth_schema.ts";
+import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
 
@@ -118,6 +119,7 @@ const gateway = z.strictObject({
   }),
   quotas: gatewayQuotasSchema,
   tls,
+  state_dir: stateDirSchema,
 }).meta({ description: "The listener and what holds for every connection." });
 
 const metrics = z.strictObject({
@@ -218,7 +220,8 @@ const delivery = z.strictObject({
 
 const service = z.strictObject({
   svc: name("Name in the messages' `svc`; not `room` or `sys`, which every tenant has."),
-  builtin: z.enum(["chat"]).meta({ description: "The service that the gateway brings along." }),
+  builtin: z.enum(["chat"]).meta({ description: "The service that the gateway brings along." }).optional(),
+  http: httpServiceSchema.optional(),
 }).meta({ description: "A service of the ext lane." });
 
 const hotId = z.int().min(0).max(255).meta({ description: "The `svc_id` in the messages' header." });
@@ -264,6 +267,10 @@ const tenant = z.strictObject({
   policy: policy.prefault({}),
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
     description: "Services of the ext lane, besides `room` and `sys`.",
+  }),
+  webhooks: z.array(webhookSchema).max(64).default([]).meta({
+    description: "Your backend is told what happens.",
+    wish: "a list of at most 64 webhooks",
   }),
   hot_services: z.array(hotService).default([{ id: 1, kind: "echo", lane: "lossy" }]).meta({
     description: "Services of the hot lane.",

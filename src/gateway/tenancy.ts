@@ -6,9 +6,10 @@ import { type Lobby, lobbyFor } from "../admission/lobby.ts";
 import { OriginRule } from "../admission/origin.ts";
 import { Revocations, type Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
-import type { Turns } from "../admission/turns.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
+import type { HttpService } from "../backend/http_service.ts";
+import type { Webhooks } from "../backend/webhooks.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
@@ -27,9 +28,11 @@ import { Registry, REMOVED, type SessionLimits, SUSPENDED } from "../session/reg
 import type { Resident } from "../session/resident.ts";
 import { type House, Tenant } from "../session/tenant.ts";
 import type { Terms } from "../session/terms.ts";
+import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
 import { Parting } from "./parting.ts";
 import { TenantServices } from "./tenant_services.ts";
+import { TenantWatch } from "./tenant_watch.ts";
 
 /** What all tenants of a gateway have in common. */
 export interface Surroundings {
@@ -50,6 +53,7 @@ export interface Surroundings {
     /** Whether everything is decided and nothing is denied. */
     readonly dryRun: boolean;
   };
+  readonly webhooks: Webhooks;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -84,6 +88,8 @@ export class Tenancy implements TenantView {
     const { house, fanout } = surroundings;
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
+    const watch = new TenantWatch(surroundings.webhooks.of(config.id));
+    rooms.watch(watch);
     const metrics = new TenantMetrics(LANE_NAMES);
     const parts = this.#make(config, { rooms, metrics, former: null });
     this.#parts = parts;
@@ -97,6 +103,7 @@ export class Tenancy implements TenantView {
       outbox: outboxLimits(config, gateway),
       house,
     });
+    this.tenant.watchers.push(watch);
     parts.terms.policy.begin(house.now());
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
@@ -130,6 +137,10 @@ export class Tenancy implements TenantView {
 
   pending(): number {
     return this.gate.lobby?.size ?? 0;
+  }
+
+  get httpServices(): HttpService[] {
+    return this.#parts.services.http;
   }
 
   /**
@@ -235,7 +246,7 @@ export class Tenancy implements TenantView {
     config: TenantConfig,
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
-    const { clock, services: embedded, charge, policy } = this.#surroundings;
+    const { clock, services: embedded, charge, policy, house: { log } } = this.#surroundings;
     const { verifier, auth: authConfig } = this.#verifier(config, former);
     const auth = new TenantAuth({
       verifier,
@@ -250,6 +261,17 @@ export class Tenancy implements TenantView {
       embedded,
       rooms,
       every: clock.every,
+      http: {
+        tenant: config.id,
+        // The tenant itself comes later, and there are no sessions before.
+        actions: { perform: (action, by) => this.tenant.actions.perform(action, by) },
+        log,
+        now: clock.now,
+        unixMs: clock.unixMs,
+        random: clock.random,
+        newId: clock.newId,
+        wait: clock.wait,
+      },
       former: former?.services ?? null,
     });
     const terms: Terms = {

@@ -3,11 +3,11 @@
 import process from "node:process";
 import { Registry } from "prom-client";
 import {
-  BOUNDS_S,
   type CertificateMetrics,
   type Counts,
   type Durations,
-  type Labels,
+  histogram,
+  type MetricSource,
   type ReloadMetrics,
   type Sample,
   type TenantMetrics,
@@ -37,6 +37,8 @@ export interface GatewayView {
   /** The certificate in use and what became of new ones; null without TLS. */
   readonly certificate: CertificateMetrics | null;
   readonly reload: ReloadMetrics;
+  /** What other parts count. */
+  readonly more: readonly MetricSource[];
 }
 
 /** Label value for handshakes whose tenant does not exist: a stranger's word must not become a label. */
@@ -223,6 +225,7 @@ export class Exporter {
       "Always 1; what runs is in the labels.",
       () => [{ labels: view.build, value: 1 }],
     );
+    for (const { name, help, type, read } of view.more) this.#add(name, help, type, read);
   }
 
   render(): Promise<string> {
@@ -269,15 +272,4 @@ function register(registry: Registry, { name, help, type, read }: Metric): void 
   const metric = { ...described, get: () => ({ ...described, values: [...read()] }) };
   // deno-lint-ignore no-explicit-any -- the library's types name only its own metric classes
   registry.registerMetric(metric as any);
-}
-
-function* histogram(name: string, labels: Labels, of: Durations): Generator<Sample> {
-  let count = 0;
-  for (const [i, bucket] of of.counts.entries()) {
-    count += bucket;
-    const le = i < BOUNDS_S.length ? String(BOUNDS_S[i]) : "+Inf";
-    yield { metricName: `${name}_bucket`, labels: { le, ...labels }, value: count };
-  }
-  yield { metricName: `${name}_sum`, labels, value: of.sumMs / 1000 };
-  yield { metricName: `${name}_count`, labels, value: count };
 }

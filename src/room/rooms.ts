@@ -9,6 +9,10 @@ import type { Fanout, Receiver } from "./fanout.ts";
 /** Who receives a room's messages. */
 export interface Subscriber extends Receiver {
   readonly user: string;
+  /** The client's name for its tab or device. */
+  readonly sid: string;
+  /** The gateway's name for this session, unique in this process. */
+  readonly session: string;
   readonly traceId: string;
 }
 

@@ -8,23 +8,20 @@ import type { Standing } from "../policy/matter.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import { Rate } from "../policy/rate.ts";
 import type { Refusal } from "../protocol/codes.ts";
-import type { Frame } from "../protocol/frame.ts";
 import { sysError } from "../protocol/sys.ts";
+import type { Context } from "../service/service.ts";
+import type { SessionWatcher } from "./watcher.ts";
 
 /** A session whose message was denied. */
-export interface Denied {
-  readonly tenant: string;
-  readonly user: string;
-  readonly session: string;
-  readonly traceId: string;
+export interface Denied extends Context {
   readonly policy: TenantPolicy;
-  deliver(frame: Frame): void;
   endRefused(refused: Refusal, detail: { readonly seq: number | null; readonly retryAfterMs?: number }): void;
 }
 
 export interface DenialsOptions {
   readonly metrics: TenantMetrics;
   readonly log: Log;
+  readonly watchers: readonly SessionWatcher[];
   /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
   readonly ban: (user: string, ms: number, by: string) => void;
 }
@@ -64,6 +61,7 @@ export class Denials {
       : denial;
     this.#options.metrics.denied.add({ lane, decision: done.action, reason: done.reason });
     this.#note(from, done, message);
+    if (this.#options.watchers.length > 0) this.#tellWatchers(from, done, message);
     const { refusal, ruleId, banMs } = done;
     if (refusal.close !== undefined) {
       from.endRefused({ ...refusal, ruleId }, { seq: message.seq(), ...retryAfter(done) });
@@ -86,6 +84,27 @@ export class Denials {
     if (now - notice.toldAt < NOTICE_MS) return false;
     notice.toldAt = now;
     return true;
+  }
+
+  /** The first of a rule, session and second, so that a flood of messages is none of events. */
+  #tellWatchers(from: Denied, { ruleId, action, refusal }: Denial, message: DeniedMessage): void {
+    const { standing, now, lane } = message;
+    const notice = standing.notice(ruleId);
+    if (now - notice.watchedAt < NOTICE_MS) {
+      notice.unwatched++;
+      return;
+    }
+    notice.watchedAt = now;
+    const note = {
+      lane,
+      action,
+      ruleId,
+      code: refusal.code,
+      service: message.service(),
+      untold: notice.unwatched,
+    };
+    for (const watcher of this.#options.watchers) watcher.denied(from, note);
+    notice.unwatched = 0;
   }
 
   #note(from: Denied, denial: Denial, message: DeniedMessage): void {

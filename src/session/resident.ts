@@ -1,6 +1,6 @@
 // A session, as the others of its tenant find it in the registry: what services see of it, and its end.
 
-import type { CloseCode, Refusal } from "../protocol/codes.ts";
+import { type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";
@@ -20,3 +20,9 @@ export interface Resident extends Registered, Context {
   /** Tells the client why and ends it. */
   endRefused(refused: Refusal, detail: { readonly seq: number | null; readonly retryAfterMs?: number }): void;
 }
+
+/** What it answers from then on. */
+export const SESSION_ENDED = refusal("UNAVAILABLE", "session has ended");
+
+/** The rooms of a session that has never joined one. */
+export const NO_MEMBERSHIPS: ReadonlyMap<string, Membership> = new Map();

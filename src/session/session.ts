@@ -3,13 +3,13 @@
 // transport a handler; what waits to be written is its outbox's business.
 
 import { cborForm } from "../protocol/cbor.ts";
-import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
+import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Narrowing } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
 import type { Standing } from "../policy/matter.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
-import { sysAuthed, sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
+import { sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
 import type { Gap } from "./gaps.ts";
@@ -22,25 +22,21 @@ import {
   OTHER_USER,
   type Rejection,
   RENEWAL_LIMITED,
+  RENEWAL_MS,
+  rightOf,
   ticketIn,
 } from "./grant.ts";
+import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./greeting.ts";
 import type { Speaker } from "./intake.ts";
 import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
-import type { Resident } from "./resident.ts";
+import { NO_MEMBERSHIPS, type Resident, SESSION_ENDED } from "./resident.ts";
 import type { Tenant } from "./tenant.ts";
 import type { Terms } from "./terms.ts";
 import type { Timed } from "./timer_wheel.ts";
 
 /** How long a peer may take to answer our close before its socket is dropped. */
 const CLOSE_TIMEOUT_MS = 5000;
-
-/** Between two attempts of one session to renew its right. */
-const RENEWAL_MS = 1000;
-
-const NO_MEMBERSHIPS: ReadonlyMap<string, Membership> = new Map();
-
-const SESSION_ENDED = refusal("UNAVAILABLE", "session has ended");
 
 export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
   readonly user: string;
@@ -66,8 +62,10 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   /** Rooms joined, by name; made at the first join. */
   #memberships: Map<string, Membership> | null = null;
   #active: Membership | null = null;
-  /** "opening" until admitted, "ending" from our close on, "ended" once out of all indices and closed. */
-  #state: "opening" | "open" | "ending" | "ended" = "opening";
+  /** "admitted" from the registry's yes to the greeting, "ending" from our close on, "ended" once closed and forgotten. */
+  #state: "opening" | "admitted" | "open" | "ending" | "ended" = "opening";
+  /** What came while it was "admitted". */
+  #early: EarlyMessages | null = null;
   #lastHeardAt = 0;
   #pingedAt = 0;
   /** When its right ends and when the client is told so; infinite for never and for not, or told already. */
@@ -97,9 +95,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#terms = tenant.terms;
     this.#narrowing = grant.narrowing;
     this.policy = this.#terms.policy.narrowed(grant.narrowing);
-    this.claims = grant.claims;
-    this.ticketId = grant.ticketId;
-    this.issuedAtMs = grant.issuedAtMs;
+    ({ claims: this.claims, ticketId: this.ticketId, issuedAtMs: this.issuedAtMs } = grant);
     this.#limit(grant);
   }
 
@@ -137,19 +133,23 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
       this.endRefused(refused, { seq: null });
       return;
     }
-    this.#state = "open";
+    this.#state = "admitted";
     metrics.sessions++;
-    this.#greet(null);
     house.wheel.schedule(this, this.#nextDeadline(this.openedAt));
     house.log.debug("session opened", { ...this.#who(), address: this.address });
+    const may = welcomed(this, this.#tenant.watchers);
+    if (may === null) this.#begin(true);
+    else void may.then((yes) => this.#begin(yes));
   }
 
   text(message: string): void {
     if (this.#state === "open") this.#tenant.intake.text(this, message, this.#heard());
+    else this.#keep(message);
   }
 
   binary(message: Uint8Array): void {
     if (this.#state === "open") this.#tenant.intake.binary(this, message, this.#heard());
+    else this.#keep(message);
   }
 
   pong(): void {
@@ -163,7 +163,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   close(code: number, reason: string): void {
     if (this.#state === "ended") return;
     this.#outbox?.discard();
-    this.#leaveHouse();
+    this.#leaveHouse(code, code === 1006 ? "connection_lost" : "client_closed");
     const { house } = this.#tenant;
     house.wheel.cancel(this);
     house.totals.links--;
@@ -243,8 +243,9 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     const { code, msg, ruleId } = refused;
     const frame = sysError(this.traceId, code, msg, { ...detail, ruleId });
     // Not open yet when the registry refused it, and then `deliver` does nothing.
-    if (this.#state === "opening") this.#outbox!.push(this.cbor ? cborForm(frame) : frame);
-    else this.deliver(frame);
+    if (this.#state === "opening" || this.#state === "admitted") {
+      this.#outbox!.push(this.cbor ? cborForm(frame) : frame);
+    } else this.deliver(frame);
     this.#close(refused.close ?? CLOSE.policyViolation, true);
   }
 
@@ -289,22 +290,23 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     return this.#nextDeadline(now);
   }
 
+  #begin(may: boolean): void {
+    if (this.#state !== "admitted") return;
+    if (!may) return this.endRefused(UNRECORDED, { seq: null });
+    this.#state = "open";
+    this.#greet(null);
+    this.#early?.replay(this);
+    this.#early = null;
+  }
+
+  #keep(message: string | Uint8Array): void {
+    if (this.#state !== "admitted") return;
+    const early = this.#early ??= new EarlyMessages();
+    if (!early.add(message)) this.endRefused(TOO_EARLY, { seq: null });
+  }
+
   #greet(seq: number | null): void {
-    const { id, house } = this.#tenant;
-    const data = {
-      tenant: id,
-      user: this.user,
-      sid: this.sid,
-      session: this.session,
-      ping_interval_ms: house.pingIntervalMs,
-      max_frame_bytes: this.policy.maxFrameBytes,
-      time_ms: house.unixMs(),
-    };
-    const left = this.#expiresAt - house.now();
-    const authed = left === Number.POSITIVE_INFINITY
-      ? data
-      : { ...data, expires_in_ms: Math.max(0, Math.ceil(left)) };
-    this.deliver(sysAuthed(this.traceId, authed, seq));
+    this.deliver(greeting(this, this.#tenant.house, { expiresAt: this.#expiresAt, seq }));
   }
 
   #renewed(answer: Grant | Rejection, seq: number | null): void {
@@ -337,13 +339,11 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   /** Sets until when. */
-  #limit({ expiresAtMs }: Grant): void {
+  #limit(grant: Grant): void {
     const { house, terms } = this.#tenant;
-    this.#expiresAt = this.#warnAt = Number.POSITIVE_INFINITY;
-    if (expiresAtMs === null) return;
-    this.#expiresAt = house.now() + expiresAtMs - house.unixMs();
-    const { expiryWarningMs } = terms.authenticator;
-    if (expiryWarningMs > 0) this.#warnAt = this.#expiresAt - expiryWarningMs;
+    const { endsAt, warnAt } = rightOf(grant, house, terms.authenticator.expiryWarningMs);
+    this.#expiresAt = endsAt;
+    this.#warnAt = warnAt;
   }
 
   #refuse({ code, msg, retryAfterMs }: Rejection, seq: number | null): void {
@@ -357,7 +357,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     const { metrics, house } = this.#tenant;
     metrics.closes.add({ name: code.name });
     // Out of every index now, not when the peer answers: its place is free for the next one.
-    this.#leaveHouse();
+    this.#leaveHouse(code.code, code.name);
     this.#state = "ending";
     house.wheel.schedule(this, CLOSE_TIMEOUT_MS);
     // Either of these may bring the link's close at once, and with it the end of all this.
@@ -365,16 +365,17 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#link?.close(code.code, code.reason);
   }
 
-  #leaveHouse(): void {
-    const { registry, rooms, metrics } = this.#tenant;
-    if (this.#state !== "open") return;
+  #leaveHouse(code: number, reason: string): void {
+    const { registry, rooms, metrics, watchers, house } = this.#tenant;
+    if (this.#state !== "open" && this.#state !== "admitted") return;
     this.#state = "ending";
     metrics.sessions--;
     registry.remove(this);
     this.#active = null;
-    if (this.#memberships === null) return;
-    for (const membership of this.#memberships.values()) rooms.leave(membership);
+    for (const membership of this.#memberships?.values() ?? []) rooms.leave(membership);
     this.#memberships = null;
+    const durationMs = Math.round(house.now() - this.openedAt);
+    for (const watcher of watchers) watcher.closed(this, { code, reason, durationMs });
   }
 
   #heard(): number {

@@ -8,11 +8,19 @@ const secretOf = (id: string) => `${id}-secret-0123456789-0123456789`;
 
 /** `admin` of a configuration, on a free port, with a key of each name that is good for `tenants` and `permissions`. */
 export function adminConfig(
-  keys: Readonly<Record<string, { readonly tenants: readonly string[]; readonly permissions: readonly string[] }>>,
+  keys: Readonly<
+    Record<string, { readonly tenants: readonly string[]; readonly permissions: readonly string[] }>
+  >,
 ): object {
   return {
     listen: "127.0.0.1:0",
-    keys: Object.entries(keys).map(([id, rest]) => ({ id, secret: secretOf(id), rps: 100_000, burst: 100_000, ...rest })),
+    keys: Object.entries(keys).map(([id, rest]) => ({
+      id,
+      secret: secretOf(id),
+      rps: 100_000,
+      burst: 100_000,
+      ...rest,
+    })),
   };
 }
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
-import { RawClient, statusOf } from "../raw_client.ts";
+import { RawClient, statusOf, within } from "../raw_client.ts";
 import { Admin, adminConfig } from "./admin_client.ts";
 import { Client, target } from "./client.ts";
 import { GatewayProcess, sharedGateway, until } from "./gateway_process.ts";
@@ -33,7 +33,10 @@ test("the API is on its own listener, and on no other, metrics included", async 
   }
   assert.match((await root.ask("GET", "/metrics")).text, /^wsprism_ws_sessions_active\{tenant="other"\} 0$/m);
   for (const path of ["/healthz", "/readyz", "/v1/openapi.json"]) {
-    assert.equal((await fetch(`${root.origin}${path}`).then((answer) => answer.text().then(() => answer))).status, 200);
+    assert.equal(
+      (await fetch(`${root.origin}${path}`).then((answer) => answer.text().then(() => answer))).status,
+      200,
+    );
   }
   const socket = await RawClient.connect(root.port);
   assert.equal((await socket.upgrade(target())).status, 404, "and no WebSocket is served there");
@@ -41,7 +44,9 @@ test("the API is on its own listener, and on no other, metrics included", async 
 });
 
 test("a key opens what it is good for, and nothing else", async () => {
-  assert.deepEqual((await acme.good("GET", "/v1/tenants")).tenants.map(({ id }: { id: string }) => id), ["acme"]);
+  assert.deepEqual((await acme.good("GET", "/v1/tenants")).tenants.map(({ id }: { id: string }) => id), [
+    "acme",
+  ]);
   for (const path of ["/v1/tenants/other/stats", "/v1/config", "/metrics"]) {
     assert.equal((await acme.ask("GET", path)).status, 403, path);
   }
@@ -70,7 +75,9 @@ test("a message reaches clients of either form and lane, and only those it is fo
   const hot = { to: { users: ["bob"] }, hot: { svc_id: 9, opcode: 1, payload } };
   assert.deepEqual(await acme.good("POST", `${ACME}/publish`, hot), { deliveries: 1 });
   assert.deepEqual([...await bob.nextBytes()], [1, 9, 1, 0, 0, 255, 7]);
-  assert.deepEqual(await acme.good("POST", `${ACME}/publish`, { to: { all: true }, ...message }), { deliveries: 2 });
+  assert.deepEqual(await acme.good("POST", `${ACME}/publish`, { to: { all: true }, ...message }), {
+    deliveries: 2,
+  });
   await ann.next("orders.news");
   await bob.next("orders.news");
   for (const client of [ann, bob, eve]) await client.hearsNothing();
@@ -128,11 +135,13 @@ test("thousands of sessions are listed whole, spoken to and ended, each once", a
   const COUNT = 2000, ROOM = "everybody";
   const clients: RawClient[] = [];
   for (let from = 0; from < COUNT; from += 100) {
-    clients.push(...await Promise.all(Array.from({ length: 100 }, async (_, i) => {
-      const client = await RawClient.open(gateway.port, target({ user: `many-${(from + i) % 500}` }));
-      client.text(JSON.stringify({ v: 1, svc: "room", type: "join", room: ROOM }));
-      for (;;) if ((await client.nextText()).includes('"joined"')) return client;
-    })));
+    clients.push(
+      ...await Promise.all(Array.from({ length: 100 }, async (_, i) => {
+        const client = await RawClient.open(gateway.port, target({ user: `many-${(from + i) % 500}` }));
+        client.text(JSON.stringify({ v: 1, svc: "room", type: "join", room: ROOM }));
+        for (;;) if ((await client.nextText()).includes('"joined"')) return client;
+      })),
+    );
   }
   assert.equal((await acme.good("GET", `${ACME}/stats`)).sessions, COUNT);
   const ids = (items: readonly Record<string, unknown>[]) => items.map(({ session }) => session as string);
@@ -140,7 +149,11 @@ test("thousands of sessions are listed whole, spoken to and ended, each once", a
   assert.deepEqual([listed.length, new Set(listed).size], [COUNT, COUNT]);
   assert.deepEqual(ids(await acme.all(`${ACME}/rooms/${ROOM}/members`, "members", 700)).toSorted(), listed);
   assert.equal((await acme.good("GET", `${ACME}/sessions?user=many-7`)).sessions.length, COUNT / 500);
-  const messages = [0, 1, 2].map((n) => ({ to: n === 1 ? { rooms: [ROOM] } : { all: true }, svc: "a", type: `m${n}` }));
+  const messages = [0, 1, 2].map((n) => ({
+    to: n === 1 ? { rooms: [ROOM] } : { all: true },
+    svc: "a",
+    type: `m${n}`,
+  }));
   const { deliveries } = await acme.good("POST", `${ACME}/publish`, { messages });
   assert.equal(deliveries, 3 * COUNT);
   await Promise.all(clients.map(async (client) => {
@@ -161,7 +174,11 @@ test("a reload by the API changes its keys, and the former secret opens nothing 
   await using own = await GatewayProcess.start(config, { mayComplain: true });
   const admin = await Admin.of(own, "root");
   assert.equal((await admin.good("POST", "/v1/reload")).outcome, "unchanged");
-  const text = JSON.stringify({ version: 1, ...config, gateway: { listen: "127.0.0.1:0", drain_grace_ms: 0 } });
+  const text = JSON.stringify({
+    version: 1,
+    ...config,
+    gateway: { listen: "127.0.0.1:0", drain_grace_ms: 0 },
+  });
   own.rewrite(text.replaceAll("root-secret", "next-secret"));
   assert.equal((await admin.good("POST", "/v1/reload")).outcome, "applied");
   assert.equal((await admin.ask("GET", "/v1/tenants")).status, 401);
@@ -185,7 +202,8 @@ test("while the gateway drains the API is still there, and afterwards it is gone
   await admin.good("DELETE", `${ACME}/sessions/${session}`);
   await client.next("sys.kicked");
   await client.ended(4501);
-  await own.stop();
+  assert.equal(await within(own.exited, "the gateway's end"), 0);
+  own.assertNoComplaint();
   await assert.rejects(fetch(`${admin.origin}/healthz`));
 });
 
@@ -195,9 +213,11 @@ test("at the end nobody is left, every write is in the log, and the gateway stop
     return tenants.every(({ sessions, rooms }: Record<string, number>) => sessions! + rooms! === 0) || null;
   });
   const writes = gateway.lines.filter(({ message }) => message === "admin request");
-  assert.ok(writes.some(({ key, method, path, status }) =>
-    key === "acme" && method === "POST" && path === `${ACME}/suspend` && status === 200
-  ));
+  assert.ok(
+    writes.some(({ key, method, path, status }) =>
+      key === "acme" && method === "POST" && path === `${ACME}/suspend` && status === 200
+    ),
+  );
   assert.ok(writes.every(({ method }) => method !== "GET"));
   await gateway.stop();
 });

@@ -84,6 +84,7 @@ function commandOf(folder: string): readonly string[] {
         "--no-prompt",
         "--allow-net",
         `--allow-read=${ROOT},${folder}`,
+        `--allow-write=${folder}`,
         "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM",
         `${ROOT}/main.ts`,
       ];
@@ -243,6 +244,11 @@ export class GatewayProcess {
   /** Where its configuration stands. */
   get folder(): string {
     return this.#folder.path;
+  }
+
+  /** Puts another configuration in the place of its own, for a reload. */
+  rewrite(config: string): void {
+    this.#folder.write("wsprism.yaml", config);
   }
 
   /** The log as text, for what must not be in it. */

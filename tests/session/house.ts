@@ -32,6 +32,8 @@ export class Clock {
   readonly now = (): number => this.ms;
   readonly unixMs = (): number => 1_767_225_600_000 + this.ms;
   readonly newId = (): string => String(++this.#ids).padStart(16, "0");
+  /** In real time. */
+  readonly wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   /** No jitter. */
   readonly random = (): number => 0;
   readonly every = (everyMs: number, task: () => void): () => void => {

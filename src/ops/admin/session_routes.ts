@@ -2,8 +2,6 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import { CLOSE, refusal } from "../../protocol/codes.ts";
-import type { Subscriber } from "../../room/rooms.ts";
-import type { Registry } from "../../session/registry.ts";
 import type { Resident } from "../../session/resident.ts";
 import type { AdminParts } from "./api.ts";
 import { answers, refuse } from "./answers.ts";
@@ -86,7 +84,9 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
         ? registry.ofUser(user).filter(({ memberships }) => room === undefined || memberships.has(room))
         : room === undefined
         ? registry.all()
-        : residents(rooms.find(room)?.members ?? [], registry);
+        : (rooms.find(room)?.members ?? []).flatMap((member) =>
+          registry.find(member.subscriber.session) ?? []
+        );
       const { items, next } = page(found, { keyOf: ({ session }) => session, after: cursor, limit });
       return c.json({ sessions: items.map(summaryOf), next }, 200);
     },
@@ -132,20 +132,4 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       return c.json({ disconnected: 1 }, 200);
     },
   );
-}
-
-/** The sessions behind the members of a room. */
-function* residents(
-  members: Iterable<{ readonly subscriber: Subscriber }>,
-  registry: Registry<Resident>,
-): Generator<Resident> {
-  for (const { subscriber } of members) {
-    const session = residentOf(subscriber, registry);
-    if (session !== undefined) yield session;
-  }
-}
-
-/** The session that is a room's member. */
-export function residentOf(subscriber: Subscriber, registry: Registry<Resident>): Resident | undefined {
-  return registry.ofUser(subscriber.user).find((session) => session === subscriber);
 }
