@@ -30,7 +30,7 @@ import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./gree
 import type { Speaker } from "./intake.ts";
 import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
-import { type Resident, SESSION_ENDED } from "./resident.ts";
+import { NO_MEMBERSHIPS, type Resident, SESSION_ENDED } from "./resident.ts";
 import type { Tenant } from "./tenant.ts";
 import type { Terms } from "./terms.ts";
 import type { Timed } from "./timer_wheel.ts";
@@ -38,8 +38,6 @@ import type { Timed } from "./timer_wheel.ts";
 /** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
 const CLOSE_TIMEOUT_MS = 5000;
 const FLOOD_CLOSE_TIMEOUT_MS = 1000;
-
-const NO_MEMBERSHIPS: ReadonlyMap<string, Membership> = new Map();
 
 export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
   readonly user: string;
@@ -54,6 +52,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   policy: TenantPolicy;
   claims: Claims;
   ticketId: string | null;
+  issuedAtMs: number | null;
   openedAt = 0;
   readonly #tenant: Tenant;
   /** What `policy` was made from. */
@@ -98,8 +97,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#terms = tenant.terms;
     this.#narrowing = grant.narrowing;
     this.policy = this.#terms.policy.narrowed(grant.narrowing);
-    this.claims = grant.claims;
-    this.ticketId = grant.ticketId;
+    ({ claims: this.claims, ticketId: this.ticketId, issuedAtMs: this.issuedAtMs } = grant);
     this.#limit(grant);
   }
 
@@ -328,6 +326,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#narrowing = narrowing;
     this.#comeToTerms();
     this.claims = answer.claims;
+    this.issuedAtMs = answer.issuedAtMs;
     registry.retag(this, answer.ticketId);
     this.#limit(answer);
     for (const membership of [...this.#memberships?.values() ?? []]) {
