@@ -49,6 +49,8 @@ export interface StartOptions {
   readonly files?: Readonly<Record<string, string>>;
   /** The certificate that the gateway has, where it speaks TLS. */
   readonly ca?: string;
+  /** A folder for its state that outlives it. */
+  readonly keeps?: string;
 }
 
 /** A command of wsPrism that has ended. */
@@ -74,8 +76,8 @@ function targetOf(text: string): Target {
   return target;
 }
 
-/** The command line that runs `wsprism` on the target; Deno may read no more than the project and `folder`. */
-function commandOf(folder: string): readonly string[] {
+/** The command line that runs `wsprism` on the target; Deno may read no more than the project and these folders. */
+function commandOf(...folders: readonly string[]): readonly string[] {
   switch (TARGET) {
     case "bun":
       return [`${ROOT}/node_modules/bun/bin/bun.exe`, `${ROOT}/main.ts`];
@@ -86,8 +88,8 @@ function commandOf(folder: string): readonly string[] {
         "run",
         "--no-prompt",
         "--allow-net",
-        `--allow-read=${ROOT},${folder}`,
-        `--allow-write=${folder}`,
+        `--allow-read=${[ROOT, ...folders].join(",")}`,
+        `--allow-write=${folders.join(",")}`,
         "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM",
         `${ROOT}/main.ts`,
       ];
@@ -98,13 +100,14 @@ function commandOf(folder: string): readonly string[] {
 
 function launch(
   args: readonly string[],
-  { folder, env = {}, stdin }: {
+  { folder, keeps, env = {}, stdin }: {
     folder: string;
+    keeps?: string | undefined;
     env?: Readonly<Record<string, string>> | undefined;
     stdin?: string;
   },
 ): ChildProcess {
-  const [file, ...before] = commandOf(folder);
+  const [file, ...before] = commandOf(folder, ...(keeps === undefined ? [] : [keeps]));
   const inherited = Object.entries(process.env).filter(([name]) => !OURS.test(name));
   const child = spawn(file!, [...before, ...args], {
     cwd: folder,
@@ -207,7 +210,7 @@ export class GatewayProcess {
   }
 
   private constructor(config: string, options: StartOptions) {
-    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true } = options;
+    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true, keeps } = options;
     this.#folder = new Folder();
     this.ca = ca;
     for (const [name, text] of Object.entries(files)) this.#folder.write(name, text);
@@ -216,7 +219,7 @@ export class GatewayProcess {
     const transport = NATIVE_DENO && !args.includes("--transport") ? ["--transport", "native"] : [];
     this.#child = launch(
       ["start", "--config", file, ...(dev ? ["--dev"] : []), "--log-format", "json", ...transport, ...args],
-      { folder: this.#folder.path, env },
+      { folder: this.#folder.path, keeps, env },
     );
     this.pid = this.#child.pid!;
     this.exited = new Promise((resolve) => {
@@ -318,6 +321,12 @@ export class GatewayProcess {
     // Through a program, for Deno keeps /proc from all but --allow-all.
     const status = execFileSync("cat", [`/proc/${this.pid}/status`], { encoding: "utf8" });
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) * 1024;
+  }
+
+  /** Ends the gateway as a crash does, without a word; its own folder stays until `kill`. */
+  async crash(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.exited;
   }
 
   /** Puts another configuration in the place of its file, as editors do: whole, by its name. */
