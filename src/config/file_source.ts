@@ -20,8 +20,11 @@ export interface FileSourceOptions {
   readonly files: readonly string[];
 }
 
-/** A file system that does not answer must not keep later reloads waiting for ever. */
-const LOAD_MS = 60_000;
+/**
+ * A file system that does not answer must not keep later reloads waiting for ever. Long, for the thread has the lowest
+ * priority: on a machine that is busy with clients, 1,000 tenants take their time.
+ */
+const LOAD_MS = 300_000;
 
 interface Known {
   readonly print: string;
