@@ -29,7 +29,7 @@ fi
 mkdir -p dist "$(dirname "$out")"
 
 # A worker is a further entry, found by its path (see src/config/file_source.ts).
-worker=src/config/load_worker.ts
+workers='src/config/load_worker.ts src/backend/state_worker.ts'
 # The entry differs from main.ts in what it knows of its own build. It stands beside main.ts, so that imports and
 # the lock file hold for it as well.
 entry=.build_main.ts
@@ -43,11 +43,12 @@ ENTRY
 case "$runtime" in
   bun)
     node_modules/bun/bin/bun.exe build --compile --minify --sourcemap=none --bytecode --format=esm \
-      --target "${target:-bun}" --outfile "$out" "$entry" "$worker" >&2
+      --target "${target:-bun}" --outfile "$out" "$entry" $workers >&2
     ;;
   deno)
     env=$(sed -n 's/.*\(--allow-env=[A-Z_,*]*\).*/\1/p' deno.json | head -n 1)
-    deno compile -q --frozen --no-prompt --allow-net --allow-read "$env" ${target:+--target "$target"} --include "$worker" --output "$out" "$entry" >&2
+    deno compile -q --frozen --no-prompt --allow-net --allow-read --allow-write "$env" ${target:+--target "$target"} \
+      $(printf -- '--include %s ' $workers) --output "$out" "$entry" >&2
     ;;
   *) echo "compile.sh: --runtime takes bun or deno, not $runtime" >&2; exit 2 ;;
 esac

@@ -8,14 +8,17 @@ import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry, SPREAD_MS } from "./admission/retry.ts";
-import { Turns } from "./admission/turns.ts";
+import { serviceMetrics } from "./backend/service_metrics.ts";
+import type { Webhooks } from "./backend/webhooks.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import { SchemaCompiler } from "./config/data_schema.ts";
-import { withoutRestart } from "./config/diff.ts";
+import { adminWithoutRestart, withoutRestart } from "./config/diff.ts";
 import type { ConfigSource } from "./config/file_source.ts";
 import type { Config, GatewayConfig } from "./config/schema.ts";
+import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
+import { Keeping } from "./gateway/keeping.ts";
 import { Parting, poll } from "./gateway/parting.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
@@ -33,8 +36,10 @@ import type { Actions } from "./service/action.ts";
 import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
 import type { House } from "./session/tenant.ts";
+import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
 import type { Transport, TransportOptions } from "./transport/port.ts";
+import { Turns } from "./turns.ts";
 
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
@@ -48,6 +53,8 @@ export interface GatewayOptions {
   /** Decide and count all that policy says, and deny nothing. */
   readonly policyDryRun: boolean;
   readonly transport: Transport;
+  /** Serves the admin API; null where the configuration has no `admin`. */
+  readonly adminTransport: Transport | null;
   readonly log: Log;
   /** Where its configuration comes from when it is reloaded. */
   readonly source: ConfigSource;
@@ -66,6 +73,7 @@ export class Gateway {
   /** In use; a reload puts another in its place. */
   #config: Config;
   readonly #house: House;
+  readonly #keeping: Keeping;
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
   readonly #quotas: GatewayQuotas;
@@ -75,6 +83,7 @@ export class Gateway {
   readonly #certificate: CertificateKeeper | null;
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
+  readonly #admin: AdminListener | null;
   #ops: Hono;
   #stopTicking: (() => void) | null = null;
 
@@ -101,12 +110,14 @@ export class Gateway {
     };
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
+    this.#keeping = new Keeping({ config, log, clock });
     this.#tenants = new Tenants(config, {
       house: this.#house,
       fanout,
       clock,
       dev: options.dev,
       services: options.services,
+      webhooks: this.#keeping.webhooks,
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
       policy: {
@@ -144,15 +155,27 @@ export class Gateway {
       clock,
     });
     this.#exporter = this.#buildExporter();
+    const { adminTransport } = options;
+    this.#admin = adminTransport === null ? null : new AdminListener({
+      transport: adminTransport,
+      tenants: this.#tenants,
+      config: () => this.#config,
+      draining: () => this.#draining,
+      exporter: this.#exporter,
+      log,
+      clock,
+      build: options.build,
+    });
     this.#ops = this.#buildOps();
   }
 
   /**
    * Opens the door.
-   * @throws when the address cannot be bound, see `Transport.start`
+   * @throws when the state cannot be opened, or the address cannot be bound, see `Transport.start`
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
+    await this.#keeping.start();
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();
@@ -163,6 +186,7 @@ export class Gateway {
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
+      await this.#admin?.start();
       const address = await transport.start({
         request: (request) => this.#ops.fetch(request),
         upgrade: (request) => {
@@ -189,6 +213,8 @@ export class Gateway {
       return address;
     } catch (cause) {
       this.#stopTicking();
+      await this.#keeping.stop();
+      await this.#admin?.stop();
       throw cause;
     }
   }
@@ -238,8 +264,10 @@ export class Gateway {
     this.#reloader.end("the gateway stops");
     this.#certificate?.stop();
     await this.#options.transport.stop();
+    await this.#admin?.stop();
     this.#stopTicking?.();
     this.#tenants.stop();
+    await this.#keeping.stop();
   }
 
   /** Numbers for tests and for the operator's HTTP: what is held right now. */
@@ -256,6 +284,15 @@ export class Gateway {
     };
   }
 
+  /** What survives a restart, as far as the configuration says where. */
+  get state(): State {
+    return this.#keeping.state;
+  }
+
+  get webhooks(): Webhooks {
+    return this.#keeping.webhooks;
+  }
+
   /** What those may do who speak for a tenant. */
   actions(tenantId: string): Actions {
     return this.#tenants.get(tenantId)!.tenant.actions;
@@ -265,7 +302,7 @@ export class Gateway {
   #adopt(next: Config, plan: Plan): void {
     const { transport } = this.#options;
     const gateway = withoutRestart(this.#config.gateway, next.gateway);
-    this.#config = { ...next, gateway };
+    this.#config = { ...next, gateway, ...adminWithoutRestart(this.#config, next) };
     const { totals, flusher } = this.#house;
     totals.maxSessions = gateway.max_connections;
     flusher.maxHeldBytes = gateway.max_outbox_bytes;
@@ -276,8 +313,10 @@ export class Gateway {
     this.#admission.manners = mannersOf(gateway);
     if (gateway.tls !== undefined) this.#certificate?.follow(gateway.tls);
     this.#ops = this.#buildOps();
+    this.#admin?.adopt();
     const { maxMessageBytes } = this.#tenants;
     this.#tenants.adopt(plan, gateway);
+    this.#keeping.follow(this.#tenants);
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
       transport.boundMessages(this.#tenants.maxMessageBytes);
     }
@@ -295,6 +334,10 @@ export class Gateway {
       limiterEntries: () => this.#limiter.size,
       certificate: this.#certificate?.metrics ?? null,
       reload: this.#reloader.metrics,
+      more: [
+        ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
+        ...this.#keeping.webhooks.metrics,
+      ],
     });
   }
 
@@ -302,7 +345,7 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
-      metricsPath: enabled ? path : null,
+      metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
       metrics: () => this.#exporter.render(),
       wsPath: WS_PATH,
@@ -322,6 +365,19 @@ export function transportOptions(config: Config, certificate: Certificate | null
     maxHeaderBytes: config.gateway.max_header_bytes,
     headerTimeoutMs: config.gateway.header_timeout_ms,
     tls: certificate,
+  };
+}
+
+/** What the admin API's transport has to be created with; null where there is none. */
+export function adminTransportOptions({ admin, gateway }: Config): TransportOptions | null {
+  if (admin === undefined) return null;
+  return {
+    ...parseListen(admin.listen)!,
+    maxMessageBytes: 1, // no WebSocket is served there
+    idleTimeoutMs: gateway.idle_timeout_ms,
+    maxHeaderBytes: gateway.max_header_bytes,
+    headerTimeoutMs: gateway.header_timeout_ms,
+    tls: null,
   };
 }
 

@@ -22,7 +22,7 @@ export class Counts {
 }
 
 /** Upper bounds of the duration buckets in seconds. */
-export const BOUNDS_S = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
+const BOUNDS_S = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 
 /** Durations, bucketed. */
 export class Durations {
@@ -163,4 +163,25 @@ export interface Sample {
   readonly labels: Labels;
   readonly value: number;
   readonly metricName?: string;
+}
+
+/** A metric that a part brings; `name` is without `wsprism_`. */
+export interface MetricSource {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  /** Read at each scrape. */
+  readonly read: () => Iterable<Sample>;
+}
+
+/** The lines of a histogram. @param name the metric's whole name */
+export function* histogram(name: string, labels: Labels, of: Durations): Generator<Sample> {
+  let count = 0;
+  for (const [i, bucket] of of.counts.entries()) {
+    count += bucket;
+    const le = i < BOUNDS_S.length ? String(BOUNDS_S[i]) : "+Inf";
+    yield { metricName: `${name}_bucket`, labels: { le, ...labels }, value: count };
+  }
+  yield { metricName: `${name}_sum`, labels, value: of.sumMs / 1000 };
+  yield { metricName: `${name}_count`, labels, value: count };
 }

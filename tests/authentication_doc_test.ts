@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { JwtVerifier } from "../src/admission/jwt.ts";
 import { findTicket } from "../src/admission/ticket.ts";
-import { Turns } from "../src/admission/turns.ts";
+import { Turns } from "../src/turns.ts";
 import { signature } from "../src/signing.ts";
 import { accepted } from "./config/loading.ts";
 
@@ -66,12 +66,12 @@ test("A signature of the gateway is checked in Python", here, () => {
     );
   };
   const key = { id: "k1", secret: "a secret of the backend" };
-  const good = signature(body, key, Date.now());
+  const good = signature(body, [key], Date.now());
   const secrets = { k0: "an older one", k1: key.secret };
   assert.equal(ask(good, secrets), "True");
   assert.equal(ask(good, { k1: "another" }), "False");
   assert.equal(ask(good, {}), "False");
-  assert.equal(ask(signature(body, key, Date.now() - 600_000), secrets), "False");
+  assert.equal(ask(signature(body, [key], Date.now() - 600_000), secrets), "False");
   assert.equal(ask(good.replace("t=", "t=1"), secrets), "False");
 });
 

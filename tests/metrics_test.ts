@@ -56,6 +56,7 @@ function view(tenants: Record<string, TenantMetrics>, more: Partial<GatewayView>
     limiterEntries: () => 5,
     certificate: null,
     reload: { outcomes: new Counts(), lastMs: 0, hash: "00" },
+    more: [],
     ...more,
   };
 }
@@ -245,4 +246,16 @@ test("Traffic adds up messages and bytes", () => {
   traffic.add(0, 0);
   traffic.add(1, 5);
   assert.deepEqual([traffic.messages, traffic.bytes], [3, 35]);
+});
+
+test("A tenant's own metrics are all that name it, and nothing of others or of the process", async () => {
+  const acme = new TenantMetrics(LANES), other = new TenantMetrics(LANES);
+  for (const metrics of [acme, other]) metrics.upgrades.add({ status: "ok" });
+  const exporter = new Exporter(view({ acme, other, "acme.2": new TenantMetrics(LANES) }));
+  const all = parse(await exporter.render()), own = parse(await exporter.renderTenant("acme"));
+  assert.deepEqual(own.samples, all.samples.filter(({ labels }) => labels["tenant"] === "acme"));
+  assert.ok(own.samples.some(({ name }) => name === "wsprism_dispatch_duration_seconds_bucket"));
+  const names = new Set(own.samples.map(({ name }) => name.replace(/_(bucket|sum|count)$/, "")));
+  assert.deepEqual([...own.types.keys()].toSorted(), [...names].toSorted(), "and no metric without a sample");
+  assert.equal((await exporter.renderTenant("none")).trim(), "");
 });

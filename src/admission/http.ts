@@ -5,10 +5,10 @@
 import { createHash } from "node:crypto";
 import type { HttpAuthConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import { signature, SIGNATURE_HEADER } from "../signing.ts";
-import { Breaker } from "./breaker.ts";
+import { Breaker } from "../outbound/breaker.ts";
+import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../signing.ts";
 import { type Fetch, fetchText } from "./fetch.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../turns.ts";
 import {
   type Bearer,
   busy,
@@ -48,12 +48,14 @@ export class HttpVerifier implements Verifier {
   readonly #cache = new Map<string, Cached>();
   readonly #asking = new Map<string, Promise<Verdict>>();
   readonly #turns: Turns;
+  readonly #keys: readonly SigningKey[];
 
   constructor(options: HttpOptions) {
     this.#options = options;
     this.headers = options.config.headers;
     this.#breaker = new Breaker(options.now);
     this.#turns = new Turns(options.config.max_concurrent);
+    this.#keys = signingKeys(options.config);
   }
 
   /** Answers remembered now. */
@@ -112,9 +114,7 @@ export class HttpVerifier implements Verifier {
       "content-type": "application/json",
       accept: "application/json",
     };
-    if (config.secret !== undefined) {
-      headers[SIGNATURE_HEADER] = signature(body, { id: config.key_id, secret: config.secret }, unixMs());
-    }
+    if (this.#keys.length > 0) headers[SIGNATURE_HEADER] = signature(body, this.#keys, unixMs());
     const answer = await fetchText(fetch, config.url, { method: "POST", headers, body }, {
       timeoutMs: config.timeout_ms,
       bytesMax: ANSWER_BYTES_MAX,

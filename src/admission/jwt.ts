@@ -15,7 +15,7 @@ import { JWT_ALGORITHMS, type JwtAlgorithm } from "../config/auth_schema.ts";
 import { kindFor, readPem, readSecret } from "../config/jwt_key.ts";
 import type { JwtConfig, JwtKeyConfig } from "../config/schema.ts";
 import type { Jwks } from "./jwks.ts";
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../turns.ts";
 import {
   BAD_TICKET,
   type Bearer,

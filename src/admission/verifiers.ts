@@ -8,7 +8,7 @@ import { HttpVerifier } from "./http.ts";
 import { Jwks } from "./jwks.ts";
 import { JwtVerifier } from "./jwt.ts";
 import { DevVerifier, StaticVerifier } from "./ticket.ts";
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../turns.ts";
 import type { Verifier } from "./verifier.ts";
 
 /** What a tenant without `auth` has under `--dev`; nobody guesses there, so nobody waits. */

@@ -4,7 +4,7 @@
 import process from "node:process";
 import { Command } from "commander";
 import { grantOf, type Outcome } from "../admission/tenant_auth.ts";
-import { Turns } from "../admission/turns.ts";
+import { Turns } from "../turns.ts";
 import { TICKET_CHARS_MAX } from "../admission/verifier.ts";
 import { jwtVerifierFor, verifierFor, type VerifierOptions } from "../admission/verifiers.ts";
 import { SILENT } from "../log.ts";

@@ -6,7 +6,7 @@ import { Command, Option } from "commander";
 import { loadCertificate } from "../config/certificate_files.ts";
 import { FileSource } from "../config/file_source.ts";
 import { FileWatch } from "../config/file_watch.ts";
-import { Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
+import { adminTransportOptions, Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
 import { loadFile } from "./config_file.ts";
@@ -73,6 +73,7 @@ async function start(options: StartOptions, build: Build): Promise<number> {
       options.transport ?? config.gateway.transport,
       transportOptions(config, certificate),
     );
+    const adminOptions = adminTransportOptions(config);
     const { version, commit } = build;
     gateway = new Gateway({
       config,
@@ -80,6 +81,7 @@ async function start(options: StartOptions, build: Build): Promise<number> {
       dev: options.dev,
       policyDryRun: options.policyDryRun,
       transport,
+      adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
       source,
       build: { version, commit, runtime: runtimeLabel() },

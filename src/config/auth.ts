@@ -2,11 +2,10 @@
 // are what the algorithms need, addresses are safe to ask. Key files are read here, so that a loaded configuration
 // is complete and a bad key stops the start, not the first ticket.
 
-import { Buffer } from "node:buffer";
-import { isIP } from "node:net";
 import { whyUnreadable } from "./certificate.ts";
 import { kindFor, kindName, type PemKey, readPem, readSecret, SECRET_BYTES_MIN } from "./jwt_key.ts";
 import type { ConfigIssue, Path } from "./issue.ts";
+import { checkOutbound, checkUrl, type Findings } from "./outbound.ts";
 import { type AuthConfig, configSchema, type JwtConfig, type JwtKeyConfig } from "./schema.ts";
 import type { Tree } from "./tree.ts";
 
@@ -16,6 +15,8 @@ const authSchema = configSchema.shape.tenants.element.shape.auth;
 const NOTICE_MS = 14 * 86_400_000;
 /** Largest key file, in bytes. */
 const FILE_BYTES_MAX = 65_536;
+/** What somebody can do who stands between the gateway and whom it asks. */
+const RISK = "let anybody in";
 const MODES = ["jwt", "static", "http"] as const;
 
 export interface AuthCircumstances {
@@ -48,6 +49,10 @@ class AuthCheck implements CheckedAuth {
   readonly auths: (AuthConfig | undefined)[] = [];
   readonly #tree: Tree;
   readonly #circumstances: AuthCircumstances;
+  readonly #findings: Findings = {
+    fail: (path, message) => this.#fail(path, message),
+    warn: (path, message) => this.#warn(path, message),
+  };
 
   constructor(tree: Tree, circumstances: AuthCircumstances) {
     this.#tree = tree;
@@ -68,13 +73,7 @@ class AuthCheck implements CheckedAuth {
     if (auth.mode === "jwt" && auth.jwt !== undefined) this.#jwt(auth.jwt, [...path, "jwt"]);
     if (auth.mode === "static" && auth.static !== undefined) this.#static(auth.static, [...path, "static"]);
     if (auth.mode === "http" && auth.http !== undefined) {
-      this.#url(auth.http.url, [...path, "http", "url"]);
-      const { secret } = auth.http;
-      if (secret !== undefined && Buffer.byteLength(secret) < 32) {
-        this.#fail([...path, "http", "secret"], "must be at least 32 bytes");
-      } else if (secret === undefined) {
-        this.#warn([...path, "http"], "has no secret, so your backend cannot tell who asks");
-      }
+      checkOutbound(auth.http, [...path, "http"], this.#findings, RISK);
     }
     this.auths[index] = auth;
   }
@@ -120,7 +119,7 @@ class AuthCheck implements CheckedAuth {
 
   #jwt(jwt: JwtConfig, path: Path): void {
     const { nowMs } = this.#circumstances;
-    if (jwt.jwks_url !== undefined) this.#url(jwt.jwks_url, [...path, "jwks_url"]);
+    if (jwt.jwks_url !== undefined) checkUrl(jwt.jwks_url, [...path, "jwks_url"], this.#findings, RISK);
     const kids = new Map<string, number>();
     const usable = new Set<string>();
     let expired = 0, faulty = false;
@@ -232,18 +231,6 @@ class AuthCheck implements CheckedAuth {
     return null;
   }
 
-  /** Whoever can stand between here and there could let anybody in. */
-  #url(text: string, path: Path): void {
-    const url = new URL(text);
-    if (url.username !== "" || url.password !== "") {
-      this.#fail(path, "must not have a user name or password in it");
-    } else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
-      if (isPrivate(url.hostname)) {
-        this.#warn(path, "is plain http: whoever is on its way can let anybody in");
-      } else this.#fail(path, "must be https, as it leaves this network");
-    }
-  }
-
   #fail(path: Path, message: string): void {
     this.failures.push(this.#tree.issue(path, message));
   }
@@ -251,16 +238,4 @@ class AuthCheck implements CheckedAuth {
   #warn(path: Path, message: string): void {
     this.warnings.push(this.#tree.issue(path, message));
   }
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" ||
-    (isIP(host) === 4 && host.startsWith("127."));
-}
-
-/** A name that only this network knows (Docker, Kubernetes, fly.io), or an address that is not routed. */
-function isPrivate(host: string): boolean {
-  if (isIP(host) === 4) return /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.)/.test(host);
-  if (host.startsWith("[")) return /^\[f[cd]|^\[fe[89ab]/i.test(host);
-  return !host.includes(".") || /\.(internal|local|svc|lan|home\.arpa)$/.test(host);
 }

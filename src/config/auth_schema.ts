@@ -2,8 +2,9 @@
 // material is what it should be, is checked in auth.ts.
 
 import * as z from "zod";
-import { flag, name, secret, text, whole } from "./fields.ts";
+import { flag, secret, text, whole } from "./fields.ts";
 import { parseOriginEntry } from "./origins.ts";
+import { httpUrl, signing } from "./outbound.ts";
 
 /** Signature algorithms of RFC 7518 and RFC 8037 that tickets may use. `none` is not among them. */
 export const JWT_ALGORITHMS = [
@@ -68,10 +69,7 @@ const jwt = z.strictObject({
     wish: `a list of at most ${KEYS_MAX} keys`,
     secret: true,
   }),
-  jwks_url: text(isHttpUrl, {
-    description: "Where an identity provider publishes its public keys (JWKS).",
-    wish: "an http(s) URL",
-  }).optional(),
+  jwks_url: httpUrl("Where an identity provider publishes its public keys (JWKS).").optional(),
   jwks_refresh_ms: whole(
     1000,
     86_400_000,
@@ -118,12 +116,8 @@ const fixed = z.strictObject({
 }).meta({ description: "Fixed tickets, for tools and tests." });
 
 const http = z.strictObject({
-  url: text(isHttpUrl, {
-    description: "Where the gateway asks, with POST and a JSON body.",
-    wish: "an http(s) URL",
-  }),
-  secret: secret("With this secret every question is signed (`Wsprism-Signature`).").optional(),
-  key_id: name("The secret's name in the signature, for rotation.").default("1"),
+  url: httpUrl("Where the gateway asks, with POST and a JSON body."),
+  ...signing(),
   headers: z.array(
     text((value) => /^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(value), {
       description: "A header's name.",
@@ -182,10 +176,6 @@ export const originsSchema = z.array(text((value) => parseOriginEntry(value) !==
     "Web pages that may connect, by their `Origin`. Empty: those of the host that they connect to. Clients that " +
     "send no `Origin` are no browsers and pass to the ticket.",
 });
-
-function isHttpUrl(value: string): boolean {
-  return /^https?:\/\//i.test(value) && URL.canParse(value) && !value.includes("#");
-}
 
 function isUserText(value: string): boolean {
   return value.length > 0 && value.length <= 128 && !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(value);

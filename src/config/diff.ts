@@ -27,8 +27,17 @@ export interface ConfigDiff {
   readonly removed: readonly string[];
 }
 
-/** Keys of `gateway` that a running gateway does not change. Its `tls` too can neither come nor go. */
-const RESTART_KEYS = ["listen", "transport", "max_header_bytes", "header_timeout_ms"] as const;
+/**
+ * Keys of `gateway` that a running gateway does not change. Its `tls` too can neither come nor go, nor can `admin`, which
+ * stays where it listens.
+ */
+const RESTART_KEYS = [
+  "listen",
+  "transport",
+  "max_header_bytes",
+  "header_timeout_ms",
+  "state_dir",
+] as const;
 
 /** By what an item of a list is known, where it has one of these. */
 const NAMES = ["id", "svc", "kid"] as const;
@@ -51,12 +60,14 @@ export function diffConfigs(before: Config, after: Config): ConfigDiff {
 /** What differs besides the tenants. */
 export function diffGeneral(before: Config, after: Config): Change[] {
   const changes: Change[] = [];
+  const adminStays = (before.admin === undefined) === (after.admin === undefined);
   for (const [key, inner] of CONFIG_SHAPE.keys) {
     if (key === "tenants") continue;
     const of = (config: Config) => (config as Readonly<Record<string, unknown>>)[key];
     for (const { path, from, to } of compare(of(before), of(after), inner, key)) {
       const restart = RESTART_KEYS.some((name) => path === `gateway.${name}`) ||
-        path.startsWith("gateway.tls.") && (from === null || to === null);
+        path.startsWith("gateway.tls.") && (from === null || to === null) ||
+        path === "admin.listen" || key === "admin" && !adminStays;
       changes.push({ tenant: null, key: path, before: from, after: to, restart });
     }
   }
@@ -77,6 +88,12 @@ export function withoutRestart(running: GatewayConfig, next: GatewayConfig): Gat
   const kept = Object.fromEntries(RESTART_KEYS.map((key) => [key, running[key]]));
   const pair = running.tls === undefined ? undefined : tls ?? running.tls;
   return { ...others, ...kept, ...(pair === undefined ? {} : { tls: pair }) };
+}
+
+/** `admin` of a gateway that runs with `running` and is given `next`; none at all where there was none. */
+export function adminWithoutRestart(running: Config, next: Config): Pick<Config, "admin"> {
+  if (running.admin === undefined) return { admin: undefined };
+  return { admin: { ...next.admin ?? running.admin, listen: running.admin.listen } };
 }
 
 /** One line about a change, without its tenant. */

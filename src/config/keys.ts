@@ -4,14 +4,12 @@ import type { MapShape, Shape } from "./shape.ts";
 
 /** Keys that are planned and do nothing yet, by the map they belong to. A key moves from here to the schema. */
 const LATER: Readonly<Record<string, readonly string[]>> = {
-  "": ["admin", "plugins", "extensions"],
-  "gateway": ["state_dir"],
-  "tenants[]": ["webhooks"],
-  "tenants[].services[]": ["worker", "wasm", "http", "permissions", "limits", "options"],
+  "": ["plugins", "extensions"],
+  "tenants[].services[]": ["worker", "wasm", "permissions", "limits", "options"],
 };
 
 /** Keys by which a service says what it is, in a later version. */
-export const LATER_SERVICE_KINDS: readonly string[] = ["worker", "wasm", "http"];
+export const LATER_SERVICE_KINDS: readonly string[] = ["worker", "wasm"];
 
 /** What to tell about the unknown `key` in the map at `place`, written as in `tenants[].policy`. */
 export function unknownKeyMessage(root: MapShape, place: string, key: string): string {

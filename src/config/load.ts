@@ -7,8 +7,8 @@ import { dirname, resolve } from "node:path";
 import type * as z from "zod";
 import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { checkAuth } from "./auth.ts";
+import { checkBackend } from "./backend.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
-import { LATER_SERVICE_KINDS } from "./keys.ts";
 import { checkRelations } from "./relations.ts";
 import { anyHotServiceSchema, type Config, configSchema } from "./schema.ts";
 import { type MapShape, oneOf, type Shape, shapeOf } from "./shape.ts";
@@ -65,7 +65,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const auth = checkAuth(tree, options);
   const tls = checkTls(tree, options);
   const policies = checkPolicies(tree, options);
-  failures.push(...auth.failures, ...tls.failures, ...policies.failures);
+  const backend = checkBackend(tree);
+  failures.push(...auth.failures, ...tls.failures, ...policies.failures, ...backend.failures);
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
 
   const config = parsed.data;
@@ -81,6 +82,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
     ...auth.warnings,
     ...tls.warnings,
     ...policies.warnings,
+    ...backend.warnings,
   ];
   return { ok: true, config, warnings: warnings.sort(inFileOrder) };
 }
@@ -121,6 +123,9 @@ export async function readConfig(
     files.delete(tls.cert_file);
     files.delete(tls.key_file);
   }
+  if (result.ok && result.config.gateway.state_dir !== undefined) {
+    result.config.gateway.state_dir = resolve(folder, result.config.gateway.state_dir);
+  }
   return { ...result, files: [...files] };
 }
 
@@ -139,9 +144,7 @@ function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: M
       // A variant may allow less than the key does elsewhere.
       const wish = issue.code === "invalid_value" ? oneOf(issue.values) : shapeAt(shape, path).wish;
       if (tree.has(path)) add(tree.issue(path, `must be ${wish}, got ${tree.show(path)}`));
-      else if (path.at(-1) !== "builtin" || !isLaterService(path.slice(0, -1), tree)) {
-        add(tree.issue(path, `is missing; it must be ${wish}`));
-      }
+      else add(tree.issue(path, `is missing; it must be ${wish}`));
     }
   }
   return [...failures.values()];
@@ -168,11 +171,6 @@ function behind(issue: z.core.$ZodIssue, tree: Tree): z.core.$ZodIssue[] {
   return result.success
     ? []
     : result.error.issues.map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
-}
-
-/** Whether a service is one of a later version; that was told, and asking for `builtin` would mislead. */
-function isLaterService(path: Path, tree: Tree): boolean {
-  return LATER_SERVICE_KINDS.some((key) => tree.has([...path, key]));
 }
 
 function shapeAt(root: Shape, path: Path): Shape {

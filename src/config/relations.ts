@@ -2,6 +2,7 @@
 // one of them is faulty by itself, so that all independent failures of a file are told at once.
 
 import type * as z from "zod";
+import { checkAdmin } from "./admin.ts";
 import type { ConfigIssue, Path } from "./issue.ts";
 import { configSchema } from "./schema.ts";
 import type { Tree } from "./tree.ts";
@@ -17,6 +18,7 @@ export function checkRelations(tree: Tree): ConfigIssue[] {
   const failures: ConfigIssue[] = [];
   const root = map(tree.root);
   checkTimes(map(root["gateway"]), tree, failures);
+  failures.push(...checkAdmin(tree));
 
   const tenants = list(root["tenants"]);
   checkUnique(tenants.map((tenant) => map(tenant)["id"]), ["tenants"], "id", tree, failures);

@@ -5,8 +5,10 @@
 import * as z from "zod";
 import { MESSAGE_BYTES_MAX } from "../protocol/limits.ts";
 import { isCidr, parseListen } from "./addresses.ts";
+import { adminSchema } from "./admin_schema.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import { authSchema, originsSchema } from "./auth_schema.ts";
+import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
 
@@ -117,12 +119,13 @@ const gateway = z.strictObject({
   }),
   quotas: gatewayQuotasSchema,
   tls,
+  state_dir: stateDirSchema,
 }).meta({ description: "The listener and what holds for every connection." });
 
 const metrics = z.strictObject({
   enabled: flag(true, "Whether metrics are served."),
   path: text((value) => /^\/[A-Za-z0-9._~/-]{0,127}$/.test(value) && !TAKEN_PATHS.includes(value), {
-    description: "Path of the metrics on the public listener.",
+    description: "Path of the metrics, on the admin listener where there is one, else on the public one.",
     wish: `a path such as "/metrics", other than ${TAKEN_PATHS.join(", ")}`,
   }).default("/metrics"),
 }).meta({ description: "Prometheus metrics." });
@@ -217,7 +220,8 @@ const delivery = z.strictObject({
 
 const service = z.strictObject({
   svc: name("Name in the messages' `svc`; not `room` or `sys`, which every tenant has."),
-  builtin: z.enum(["chat"]).meta({ description: "The service that the gateway brings along." }),
+  builtin: z.enum(["chat"]).meta({ description: "The service that the gateway brings along." }).optional(),
+  http: httpServiceSchema.optional(),
 }).meta({ description: "A service of the ext lane." });
 
 const hotId = z.int().min(0).max(255).meta({ description: "The `svc_id` in the messages' header." });
@@ -264,6 +268,10 @@ const tenant = z.strictObject({
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
     description: "Services of the ext lane, besides `room` and `sys`.",
   }),
+  webhooks: z.array(webhookSchema).max(64).default([]).meta({
+    description: "Your backend is told what happens.",
+    wish: "a list of at most 64 webhooks",
+  }),
   hot_services: z.array(hotService).default([{ id: 1, kind: "echo", lane: "lossy" }]).meta({
     description: "Services of the hot lane.",
   }),
@@ -273,6 +281,7 @@ const tenant = z.strictObject({
 export const configSchema = z.strictObject({
   version: z.literal(1).meta({ description: "Version of this format." }),
   gateway: gateway.prefault({}),
+  admin: adminSchema,
   metrics: metrics.prefault({}),
   tenants: z.array(tenant).min(1).meta({
     description: "At least one tenant.",
@@ -286,6 +295,8 @@ export type Config = z.infer<typeof configSchema>;
 export type GatewayConfig = Config["gateway"];
 /** `gateway.handshake_limit`. */
 export type HandshakeLimitConfig = GatewayConfig["handshake_limit"];
+/** `admin`. */
+export type AdminConfig = NonNullable<Config["admin"]>;
 /** `metrics`. */
 export type MetricsConfig = Config["metrics"];
 /** `tenants[]`. */

@@ -1,6 +1,7 @@
 // What is allowed in a configuration and still worth a word: entries that reach nothing, services that nothing reaches,
 // bounds that other bounds make pointless. None of these stops a start.
 
+import { findAdminWarnings } from "./admin.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import type { ConfigIssue, Path } from "./issue.ts";
 import type { Config, HandshakeLimitConfig, TenantConfig } from "./schema.ts";
@@ -20,6 +21,7 @@ export function findWarnings(config: Config, tree: Tree, dev: boolean): ConfigIs
     );
   });
   if (gateway.handshake_limit.enabled) warnOfHandshakes(gateway.handshake_limit, warn);
+  warnings.push(...findAdminWarnings(config, tree));
   config.tenants.forEach((tenant, index) => {
     const path = ["tenants", index];
     if (dev && (tenant.auth === undefined || tenant.auth.mode === "dev")) {

@@ -10,6 +10,8 @@ export interface Clock {
   /** Unix time in milliseconds. */
   readonly unixMs: () => number;
   readonly every: Every;
+  /** Resolves so many milliseconds later. */
+  readonly wait: (ms: number) => Promise<void>;
   /** A new id, hard to guess, 16 characters of hexadecimal. */
   readonly newId: () => string;
   /** 0 up to, not including, 1; need not be hard to guess. */
@@ -23,6 +25,7 @@ export const SYSTEM_CLOCK: Clock = {
     const timer = setInterval(task, ms);
     return () => clearInterval(timer);
   },
+  wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   newId: () => randomBytes(8).toString("hex"),
   random: () => Math.random(),
 };

@@ -5,9 +5,10 @@ import type { Gate } from "../admission/admission.ts";
 import { type Lobby, lobbyFor } from "../admission/lobby.ts";
 import { OriginRule } from "../admission/origin.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
-import type { Turns } from "../admission/turns.ts";
 import { NO_TICKET, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
+import type { HttpService } from "../backend/http_service.ts";
+import type { Webhooks } from "../backend/webhooks.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
@@ -26,9 +27,11 @@ import { Registry, REMOVED, type SessionLimits, SUSPENDED } from "../session/reg
 import type { Resident } from "../session/resident.ts";
 import { type House, Tenant } from "../session/tenant.ts";
 import type { Terms } from "../session/terms.ts";
+import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
 import { Parting } from "./parting.ts";
 import { TenantServices } from "./tenant_services.ts";
+import { TenantWatch } from "./tenant_watch.ts";
 
 /** What all tenants of a gateway have in common. */
 export interface Surroundings {
@@ -49,6 +52,7 @@ export interface Surroundings {
     /** Whether everything is decided and nothing is denied. */
     readonly dryRun: boolean;
   };
+  readonly webhooks: Webhooks;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -80,6 +84,8 @@ export class Tenancy implements TenantView {
     const { house, fanout } = surroundings;
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
+    const watch = new TenantWatch(surroundings.webhooks.of(config.id));
+    rooms.watch(watch);
     const metrics = new TenantMetrics(LANE_NAMES);
     const parts = this.#make(config, { rooms, metrics, former: null });
     this.#parts = parts;
@@ -93,6 +99,7 @@ export class Tenancy implements TenantView {
       outbox: outboxLimits(config, gateway),
       house,
     });
+    this.tenant.watchers.push(watch);
     parts.terms.policy.begin(house.now());
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
@@ -128,6 +135,10 @@ export class Tenancy implements TenantView {
     return this.gate.lobby?.size ?? 0;
   }
 
+  get httpServices(): HttpService[] {
+    return this.#parts.services.http;
+  }
+
   /**
    * Makes what another configuration of this tenant needs, and changes nothing yet. What stays the same is used again,
    * unless all is to be made `anew`.
@@ -154,13 +165,14 @@ export class Tenancy implements TenantView {
     if (lobby === null) gate.lobby?.dismiss(NO_TICKET);
     gate.lobby = lobby;
     if (former !== parts) former.services.stop(parts.services);
-    void this.#openOrClose(gateway.drain_grace_ms);
+    this.#openOrClose(gateway.drain_grace_ms);
   }
 
   /** It is in the configuration no more: its sessions end over this time, and then `gone` is called. */
   async leave(overMs: number, gone: () => void): Promise<void> {
     this.#leaving = true;
-    if (!await this.#openOrClose(overMs)) return;
+    const ended = this.#openOrClose(overMs);
+    if (ended === null || !await ended) return;
     this.stop();
     gone();
   }
@@ -175,15 +187,15 @@ export class Tenancy implements TenantView {
     this.#parts.services.stop();
   }
 
-  /** Takes sessions in, or ends them all over this time. Resolves with whether that was done to the end. */
-  async #openOrClose(overMs: number): Promise<boolean> {
+  /** Takes sessions in, or ends them all over this time. @returns whether that was done to the end; null where none ends */
+  #openOrClose(overMs: number): Promise<boolean> | null {
     const { registry } = this.tenant;
     const closed = this.#leaving ? REMOVED : this.config.suspended ? SUSPENDED : null;
-    if (closed === registry.closed) return false;
+    if (closed === registry.closed) return null;
     registry.closed = closed;
     this.#parting?.cancel();
     this.#parting = null;
-    if (closed === null) return false;
+    if (closed === null) return null;
     this.gate.lobby?.dismiss(closed);
     this.#parting = new Parting({
       sessions: [...registry.all()],
@@ -192,21 +204,32 @@ export class Tenancy implements TenantView {
       isEmpty: () => registry.size === 0,
       clock: this.#surroundings.clock,
     });
-    return await this.#parting.start();
+    return this.#parting.start();
   }
 
   #make(
     config: TenantConfig,
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
-    const { clock: { every }, services: embedded, charge, policy } = this.#surroundings;
+    const { clock, services: embedded, charge, policy, house: { log } } = this.#surroundings;
     const { verifier, auth: authConfig } = this.#verifier(config, former);
     const auth = new TenantAuth({ verifier, config: authConfig, metrics, charge });
     const services = new TenantServices({
       config,
       embedded,
       rooms,
-      every,
+      every: clock.every,
+      http: {
+        tenant: config.id,
+        // The tenant itself comes later, and there are no sessions before.
+        actions: { perform: (action, by) => this.tenant.actions.perform(action, by) },
+        log,
+        now: clock.now,
+        unixMs: clock.unixMs,
+        random: clock.random,
+        newId: clock.newId,
+        wait: clock.wait,
+      },
       former: former?.services ?? null,
     });
     const terms: Terms = {

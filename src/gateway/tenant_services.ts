@@ -1,6 +1,8 @@
 // The services of one tenant, made from its configuration. At a reload a hot service whose configuration is the same keeps
 // its object, and with it what it remembers.
 
+import type { HttpService } from "../backend/http_service.ts";
+import { HttpServices, type HttpSurroundings } from "../backend/http_services.ts";
 import type { TenantConfig } from "../config/schema.ts";
 import type { Rooms } from "../room/rooms.ts";
 import { builtInExt, builtInHot, type HotSpec } from "../service/built_in.ts";
@@ -13,6 +15,7 @@ export interface TenantServicesOptions {
   readonly embedded: ReadonlyMap<string, ExtService>;
   readonly rooms: Rooms;
   readonly every: Every;
+  readonly http: HttpSurroundings;
   /** Whose services may be kept; null for a new tenant. */
   readonly former: TenantServices | null;
 }
@@ -26,17 +29,24 @@ export class TenantServices {
   readonly dispatcher: Dispatcher;
   /** Hot services by id, with what they were made from. */
   readonly #hot = new Map<number, Made>();
+  readonly #http: HttpServices;
 
   /** Has no effects: what was made and is not wanted after all can be dropped. */
-  constructor({ config, embedded, rooms, every, former }: TenantServicesOptions) {
+  constructor({ config, embedded, rooms, every, http, former }: TenantServicesOptions) {
     for (const wanted of config.hot_services) {
       const spec = JSON.stringify(wanted satisfies HotSpec);
       const before = former === null ? undefined : former.#hot.get(wanted.id);
       const made = before?.spec === spec ? before : { spec, service: builtInHot(wanted, rooms, every) };
       this.#hot.set(wanted.id, made);
     }
-    const ext = new Map([...embedded, ...builtInExt(config.services)]);
+    this.#http = new HttpServices(config.services, http, former === null ? null : former.#http);
+    const ext = new Map([...embedded, ...builtInExt(config.services), ...this.#http.all]);
     this.dispatcher = new Dispatcher(ext, new Map([...this.#hot].map(([id, { service }]) => [id, service])));
+  }
+
+  /** Those of your backend. */
+  get http(): HttpService[] {
+    return this.#http.all.map(([, service]) => service);
   }
 
   /** Stops what is not in use any more: all of it, or all but what `successor` goes on with. */
@@ -44,5 +54,6 @@ export class TenantServices {
     for (const [id, made] of this.#hot) {
       if (successor === null || successor.#hot.get(id) !== made) made.service.stop();
     }
+    this.#http.stop(successor === null ? null : successor.#http);
   }
 }

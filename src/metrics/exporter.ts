@@ -3,11 +3,11 @@
 import process from "node:process";
 import { Registry } from "prom-client";
 import {
-  BOUNDS_S,
   type CertificateMetrics,
   type Counts,
   type Durations,
-  type Labels,
+  histogram,
+  type MetricSource,
   type ReloadMetrics,
   type Sample,
   type TenantMetrics,
@@ -37,6 +37,8 @@ export interface GatewayView {
   /** The certificate in use and what became of new ones; null without TLS. */
   readonly certificate: CertificateMetrics | null;
   readonly reload: ReloadMetrics;
+  /** What other parts count. */
+  readonly more: readonly MetricSource[];
 }
 
 /** Label value for handshakes whose tenant does not exist: a stranger's word must not become a label. */
@@ -45,6 +47,7 @@ export const NO_TENANT = "";
 /** The exporter of a gateway in Prometheus' text format. */
 export class Exporter {
   readonly #registry = new Registry();
+  readonly #metrics: Metric[] = [];
   readonly contentType: string = this.#registry.contentType;
 
   constructor(view: GatewayView) {
@@ -225,10 +228,21 @@ export class Exporter {
       "Always 1; what runs is in the labels.",
       () => [{ labels: view.build, value: 1 }],
     );
+    for (const { name, help, type, read } of view.more) this.#add(name, help, type, read);
   }
 
   render(): Promise<string> {
     return this.#registry.metrics();
+  }
+
+  /** Of one tenant alone. */
+  renderTenant(tenant: string): Promise<string> {
+    const registry = new Registry();
+    for (const metric of this.#metrics) {
+      const samples = [...metric.read()].filter(({ labels }) => labels["tenant"] === tenant);
+      if (samples.length > 0) register(registry, { ...metric, read: () => samples });
+    }
+    return registry.metrics();
   }
 
   #counter(name: string, help: string, read: () => Iterable<Sample>): void {
@@ -241,28 +255,24 @@ export class Exporter {
     this.#add(name, help, "histogram", read);
   }
 
-  // prom-client asks a metric for its values at scrape time through `get`; that is all it needs of one.
   #add(name: string, help: string, type: string, read: () => Iterable<Sample>): void {
-    const full = `wsprism_${name}`;
-    const metric = {
-      name: full,
-      help,
-      type,
-      aggregator: "sum",
-      get: () => ({ name: full, help, type, aggregator: "sum", values: [...read()] }),
-    };
-    // deno-lint-ignore no-explicit-any -- the library's types name only its own metric classes
-    this.#registry.registerMetric(metric as any);
+    const metric = { name: `wsprism_${name}`, help, type, read };
+    this.#metrics.push(metric);
+    register(this.#registry, metric);
   }
 }
 
-function* histogram(name: string, labels: Labels, of: Durations): Generator<Sample> {
-  let count = 0;
-  for (const [i, bucket] of of.counts.entries()) {
-    count += bucket;
-    const le = i < BOUNDS_S.length ? String(BOUNDS_S[i]) : "+Inf";
-    yield { metricName: `${name}_bucket`, labels: { le, ...labels }, value: count };
-  }
-  yield { metricName: `${name}_sum`, labels, value: of.sumMs / 1000 };
-  yield { metricName: `${name}_count`, labels, value: count };
+interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  readonly read: () => Iterable<Sample>;
+}
+
+// prom-client asks a metric for its values at scrape time through `get`; that is all it needs of one.
+function register(registry: Registry, { name, help, type, read }: Metric): void {
+  const described = { name, help, type, aggregator: "sum" };
+  const metric = { ...described, get: () => ({ ...described, values: [...read()] }) };
+  // deno-lint-ignore no-explicit-any -- the library's types name only its own metric classes
+  registry.registerMetric(metric as any);
 }

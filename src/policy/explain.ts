@@ -7,8 +7,8 @@ import type { TenantConfig } from "../config/schema.ts";
 import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { decodeJson, type Unreadable } from "../protocol/envelope.ts";
 import { checkHot } from "../protocol/hot.ts";
+import type { Patterns } from "../protocol/patterns.ts";
 import { CHECK, type Denial, ROOM_NOT_ALLOWED } from "./denial.ts";
-import type { RoomPatterns } from "./narrowing.ts";
 import { fillExt, fillHot, type Matter, newMatter, type Subject, type Way, wayOf } from "./matter.ts";
 import { Ruled, type TenantPolicy } from "./policy.ts";
 import type { Check } from "./quotas.ts";
@@ -36,7 +36,7 @@ export interface Question {
   /** The room that the session joined last. */
   readonly active: string | null;
   /** Rooms that its ticket lets it join; null for any. */
-  readonly rooms: RoomPatterns | null;
+  readonly rooms: Patterns | null;
 }
 
 export interface Explanation {

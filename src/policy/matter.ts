@@ -94,6 +94,9 @@ export interface Notice {
   loggedAt: number;
   /** Denials since the last line in the log. */
   unlogged: number;
+  watchedAt: number;
+  /** Denials since watchers were last told of one. */
+  unwatched: number;
 }
 
 /** What policy keeps of one session; made at its first message. */
@@ -159,7 +162,10 @@ export class Standing {
     let notice = notices.get(ruleId);
     if (notice === undefined) {
       const never = Number.NEGATIVE_INFINITY;
-      notices.set(ruleId, notice = { toldAt: never, loggedAt: never, unlogged: 0 });
+      notices.set(
+        ruleId,
+        notice = { toldAt: never, loggedAt: never, unlogged: 0, watchedAt: never, unwatched: 0 },
+      );
     }
     return notice;
   }

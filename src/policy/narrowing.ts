@@ -3,6 +3,7 @@
 
 import { parseExtEntry, parseHotEntry } from "../config/allowlist.ts";
 import { NAME_PATTERN } from "../protocol/limits.ts";
+import { Patterns } from "../protocol/patterns.ts";
 
 /** Bounds that a ticket may set, each only below the tenant's own. */
 export interface NarrowedLimits {
@@ -14,7 +15,7 @@ export interface NarrowedLimits {
 /** What a ticket says about its session; null where it leaves things as the tenant has them. */
 export interface Narrowing {
   /** Rooms that may be joined. */
-  readonly rooms: RoomPatterns | null;
+  readonly rooms: Patterns | null;
   /** "svc:type" and "svc:*". */
   readonly ext: readonly string[] | null;
   /** "svc_id:opcode" and "svc_id:*". */
@@ -57,7 +58,7 @@ export function readNarrowing(claims: Readonly<Record<string, unknown>>): Narrow
     return "sid must be a session id";
   }
   return {
-    rooms: rooms === undefined ? null : new RoomPatterns(rooms),
+    rooms: rooms === undefined ? null : new Patterns(rooms),
     ext: services === undefined ? null : ext,
     hot: services === undefined ? null : hot,
     limits: narrowed,
@@ -84,36 +85,4 @@ function readLimits(value: unknown): NarrowedLimits | string {
     if (!Number.isSafeInteger(limit) || limit < 1) return "limits must be whole numbers of at least 1";
   }
   return value;
-}
-
-/** Names with `*` for any characters, none included. */
-export class RoomPatterns {
-  readonly #exact = new Set<string>();
-  /** Patterns with a `*`, split at it. */
-  readonly #wild: (readonly string[])[] = [];
-
-  constructor(patterns: readonly string[]) {
-    for (const pattern of patterns) {
-      if (pattern.includes("*")) this.#wild.push(pattern.split("*"));
-      else this.#exact.add(pattern);
-    }
-  }
-
-  allows(room: string): boolean {
-    return this.#exact.has(room) || this.#wild.some((parts) => matches(parts, room));
-  }
-}
-
-/** Takes each part where it first fits, which is enough for `*` alone and never goes back. */
-function matches(parts: readonly string[], text: string): boolean {
-  const first = parts[0]!, last = parts.at(-1)!;
-  if (!text.startsWith(first)) return false;
-  const end = text.length - last.length;
-  let at = first.length;
-  for (let i = 1; i < parts.length - 1; i++) {
-    const found = text.indexOf(parts[i]!, at);
-    if (found < 0) return false;
-    at = found + parts[i]!.length;
-  }
-  return at <= end && text.endsWith(last);
 }

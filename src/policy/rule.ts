@@ -6,11 +6,11 @@ import { parseHotEntry } from "../config/allowlist.ts";
 import { isHotService } from "../config/policies.ts";
 import type { RuleConfig } from "../config/schema.ts";
 import { type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
+import { Patterns } from "../protocol/patterns.ts";
 import { Buckets } from "./buckets.ts";
 import type { Denial } from "./denial.ts";
 import { Ladder, type Step } from "./ladder.ts";
 import type { Matter } from "./matter.ts";
-import { RoomPatterns } from "./narrowing.ts";
 import { Rate } from "./rate.ts";
 
 /** What a rule keeps of all sessions; it outlives the rule's compiled form. */
@@ -49,7 +49,7 @@ export class Rule {
   readonly ext: ServiceMatch | null;
   readonly hot: ServiceMatch | null;
   readonly #config: RuleConfig;
-  readonly #room: RoomPatterns | null;
+  readonly #room: Patterns | null;
   readonly #rate: Rate | null;
   readonly #schema: DataSchema | null;
   readonly #member: boolean;
@@ -66,7 +66,7 @@ export class Rule {
     this.#config = config;
     this.state = state;
     this.#schema = schema;
-    this.#room = match.room === undefined ? null : new RoomPatterns([match.room]);
+    this.#room = match.room === undefined ? null : new Patterns([match.room]);
     this.#rate = rate === undefined
       ? null
       : new Rate(rate.messages_per_second, rate.burst ?? 2 * rate.messages_per_second);

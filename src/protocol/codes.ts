@@ -1,22 +1,26 @@
 // Every code a client can meet, one row each: errors travel in `sys.error`, close codes end a session.
 // A reason is at most 123 bytes, the WebSocket protocol's bound (RFC 6455, section 5.5).
 
-/** `data.code` of a `sys.error`, and `code` of an HTTP refusal. */
-export type ErrorCode =
-  | "BAD_REQUEST"
-  | "AUTH_FAILED"
-  | "RATE_LIMITED"
-  | "PAYLOAD_TOO_LARGE"
-  | "NOT_ALLOWED"
-  | "RESOURCE_EXHAUSTED"
-  | "UNSUPPORTED_VERSION"
-  | "INTERNAL"
-  | "TOO_MANY_SESSIONS"
-  | "TIMEOUT"
-  | "NOT_FOUND"
-  | "UNAVAILABLE"
-  | "DRAINING"
-  | "SUSPENDED";
+/** Every `data.code` of a `sys.error`, and `code` of an HTTP refusal. */
+export const ERROR_CODES = [
+  "BAD_REQUEST",
+  "AUTH_FAILED",
+  "RATE_LIMITED",
+  "PAYLOAD_TOO_LARGE",
+  "NOT_ALLOWED",
+  "RESOURCE_EXHAUSTED",
+  "UNSUPPORTED_VERSION",
+  "INTERNAL",
+  "TOO_MANY_SESSIONS",
+  "TIMEOUT",
+  "NOT_FOUND",
+  "UNAVAILABLE",
+  "DRAINING",
+  "SUSPENDED",
+] as const;
+
+/** One of `ERROR_CODES`. */
+export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** A row of the close table. */
 export interface CloseCode {

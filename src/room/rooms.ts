@@ -9,6 +9,10 @@ import type { Fanout, Receiver } from "./fanout.ts";
 /** Who receives a room's messages. */
 export interface Subscriber extends Receiver {
   readonly user: string;
+  /** The client's name for its tab or device. */
+  readonly sid: string;
+  /** The gateway's name for this session, unique in this process. */
+  readonly session: string;
   readonly traceId: string;
 }
 
@@ -193,6 +197,11 @@ export class Rooms {
   /** Users that are in any room. */
   get userCount(): number {
     return this.#roomsOfUser.size;
+  }
+
+  /** All rooms. While iterating, rooms MAY go. */
+  all(): Iterable<Room> {
+    return this.#rooms.values();
   }
 
   find(name: string): Room | undefined {

@@ -81,7 +81,7 @@ const type: Field = { name: "type", required: true, good: isName, rule: NAME_RUL
 const data: Field = {
   name: "data",
   required: false,
-  good: (value) => isShallow(value, DATA_DEPTH_MAX),
+  good: isData,
   rule: `nested at most ${DATA_DEPTH_MAX} deep`,
 };
 const session: Field = { name: "session", required: false, good: isText, rule: TEXT_RULE };
@@ -156,6 +156,11 @@ function isTarget(value: unknown): boolean {
   if (!isMap(value)) return false;
   const [key, ...others] = Object.keys(value);
   return others.length === 0 && (key === "user" || key === "session") && isText(value[key]);
+}
+
+/** Whether a value from JSON can be `data`: it is not nested too deeply. */
+export function isData(value: unknown): boolean {
+  return isShallow(value, DATA_DEPTH_MAX);
 }
 
 function isShallow(value: unknown, depth: number): boolean {

@@ -14,10 +14,17 @@ export type HotSpec =
   | { readonly id: number; readonly kind: "echo" | "relay"; readonly lane: "lossy" | "latest" }
   | { readonly id: number; readonly kind: "state"; readonly tick_ms: number };
 
-/** `room`, and `chat` under each of these names. */
-export function builtInExt(chats: readonly { readonly svc: string }[]): Map<string, ExtService> {
+/** An ext service as the configuration has it. */
+export interface ExtSpec {
+  readonly svc: string;
+  /** Absent where it is not one of ours. */
+  readonly builtin?: "chat" | undefined;
+}
+
+/** `room`, and `chat` under each of its names. */
+export function builtInExt(specs: readonly ExtSpec[]): Map<string, ExtService> {
   const services = new Map<string, ExtService>([["room", new RoomService()]]);
-  for (const { svc } of chats) services.set(svc, new ChatService(svc));
+  for (const { svc, builtin } of specs) if (builtin === "chat") services.set(svc, new ChatService(svc));
   return services;
 }
 

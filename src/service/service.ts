@@ -10,12 +10,6 @@ import type { Membership, Subscriber } from "../room/rooms.ts";
 /** A session as services see it. Valid until it ends; afterwards every method does nothing. */
 export interface Context extends Subscriber {
   readonly tenant: string;
-  readonly user: string;
-  /** The client's name for its tab or device. */
-  readonly sid: string;
-  /** The gateway's name for this session, unique in this process. */
-  readonly session: string;
-  readonly traceId: string;
   /** What the session's ticket says beyond what the gateway reads itself. MUST NOT be changed. */
   readonly claims: Readonly<Record<string, unknown>>;
   /** The room joined last, as long as it is not left: where hot frames go. */

@@ -8,15 +8,13 @@ import type { Standing } from "../policy/matter.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import { Rate } from "../policy/rate.ts";
 import type { Refusal } from "../protocol/codes.ts";
-import type { Frame } from "../protocol/frame.ts";
 import { type ErrorDetail, sysError } from "../protocol/sys.ts";
+import type { Context } from "../service/service.ts";
+import { namesOf } from "./resident.ts";
+import type { SessionWatcher } from "./watcher.ts";
 
 /** A session whose message was denied. */
-export interface Denied {
-  readonly tenant: string;
-  readonly user: string;
-  readonly session: string;
-  readonly traceId: string;
+export interface Denied extends Context {
   readonly policy: TenantPolicy;
   /** What policy keeps of it; null until its first message. */
   standing: Standing | null;
@@ -24,13 +22,13 @@ export interface Denied {
   deafUntil: number;
   /** Stops reading, as far as the transport can, until `deafUntil`: who sends on meets TCP's own flow control. */
   rest(): void;
-  deliver(frame: Frame): void;
   endRefused(refused: Refusal, detail: ErrorDetail): void;
 }
 
 export interface DenialsOptions {
   readonly metrics: TenantMetrics;
   readonly log: Log;
+  readonly watchers: readonly SessionWatcher[];
   /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
   readonly ban: (user: string, ms: number, by: string) => void;
 }
@@ -82,6 +80,7 @@ export class Denials {
       : resting(denial);
     this.#options.metrics.denied.add({ lane, decision: done.action, reason: done.reason });
     this.#note(from, done, message);
+    if (this.#options.watchers.length > 0) this.#tellWatchers(from, done, message);
     const { refusal, ruleId, banMs } = done;
     if (refusal.close !== undefined) {
       from.endRefused({ ...refusal, ruleId }, { seq: message.seq(), ...retryAfter(done) });
@@ -123,6 +122,27 @@ export class Denials {
     return true;
   }
 
+  /** The first of a rule, session and second, so that a flood of messages is none of events. */
+  #tellWatchers(from: Denied, { ruleId, action, refusal }: Denial, message: DeniedMessage): void {
+    const { standing, now, lane } = message;
+    const notice = standing.notice(ruleId);
+    if (now - notice.watchedAt < NOTICE_MS) {
+      notice.unwatched++;
+      return;
+    }
+    notice.watchedAt = now;
+    const note = {
+      lane,
+      action,
+      ruleId,
+      code: refusal.code,
+      service: message.service(),
+      untold: notice.unwatched,
+    };
+    for (const watcher of this.#options.watchers) watcher.denied(from, note);
+    notice.unwatched = 0;
+  }
+
   #note(from: Denied, denial: Denial, message: DeniedMessage): void {
     const { metrics, log } = this.#options;
     const { ruleId, action, dryRun, refusal } = denial;
@@ -136,12 +156,10 @@ export class Denials {
     }
     notice.loggedAt = now;
     this.#logFullAt = LOG_RATE.take(this.#logFullAt, now);
-    const { tenant, user, session, traceId } = from;
-    const who = { tenant, user, session, trace_id: traceId };
     const what = { rule_id: ruleId, action, lane, service: message.service(), bytes, code: refusal.code };
     const passed = dryRun || action === "observe";
     log.info(passed ? "message would be denied" : "message denied", {
-      ...who,
+      ...namesOf(from),
       ...what,
       why: refusal.msg,
       unlogged: notice.unlogged,

@@ -58,7 +58,24 @@ export interface Authenticator {
 export const BAD_AUTH = refusal("BAD_REQUEST", "sys.auth takes data {ticket: string}");
 export const OTHER_USER = refusal("AUTH_FAILED", "ticket is another user's");
 export const OTHER_SID = refusal("AUTH_FAILED", "ticket is for another sid");
+/** Between two attempts of one session to renew its right. */
+export const RENEWAL_MS = 1000;
 export const RENEWAL_LIMITED = refusal("RATE_LIMITED", "too many sys.auth: one at a time, and one a second");
+
+/**
+ * When a right ends, and when its holder is told so, on the house's clock; infinite for never.
+ * @param warningMs how long before, 0 for not at all
+ */
+export function rightOf(
+  { expiresAtMs }: Grant,
+  clock: { now(): number; unixMs(): number },
+  warningMs: number,
+): { readonly endsAt: number; readonly warnAt: number } {
+  const never = Number.POSITIVE_INFINITY;
+  if (expiresAtMs === null) return { endsAt: never, warnAt: never };
+  const endsAt = clock.now() + expiresAtMs - clock.unixMs();
+  return { endsAt, warnAt: warningMs > 0 ? endsAt - warningMs : never };
+}
 
 /** The ticket in the data of a `sys.auth`, or null. */
 export function ticketIn(data: unknown): string | null {

@@ -17,6 +17,7 @@ import { type Answer, type Context, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../ser
 import { Denials, type Denied, type DeniedMessage } from "./denials.ts";
 import { PendingCalls } from "./pending.ts";
 import type { Terms } from "./terms.ts";
+import type { SessionWatcher } from "./watcher.ts";
 
 /** A session as its intake sees it. */
 export interface Speaker extends Context, Denied {
@@ -38,6 +39,7 @@ export interface IntakeOptions {
   /** Whose messages these are; its terms are looked up anew for each of them. */
   readonly tenant: {
     readonly terms: Terms;
+    readonly watchers: readonly SessionWatcher[];
     /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
     ban(user: string, ms: number, by: string): void;
   };
@@ -75,7 +77,12 @@ export class Intake {
   constructor(options: IntakeOptions) {
     this.#options = options;
     const { metrics, log, tenant } = options;
-    this.#denials = new Denials({ metrics, log, ban: (user, ms, by) => tenant.ban(user, ms, by) });
+    this.#denials = new Denials({
+      metrics,
+      log,
+      watchers: tenant.watchers,
+      ban: (user, ms, by) => tenant.ban(user, ms, by),
+    });
   }
 
   text(from: Speaker, message: string, now: number): void {
@@ -114,7 +121,10 @@ export class Intake {
     }
     metrics.passed.ext++;
     if (svc === "sys") this.#sys(from, decoded);
-    else this.#enqueue(from, decoded);
+    else {
+      for (const watcher of this.#options.tenant.watchers) watcher.message(from, decoded);
+      this.#enqueue(from, decoded);
+    }
     from.policy.settle(standing, now);
   }
 

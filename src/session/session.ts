@@ -3,16 +3,17 @@
 // transport a handler; what waits to be written is its outbox's business.
 
 import { cborForm } from "../protocol/cbor.ts";
-import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
+import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Narrowing } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
 import type { Standing } from "../policy/matter.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import type { ErrorDetail } from "../protocol/sys.ts";
-import { sysAuthed, sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
+import { sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
+import { closeTimeoutMs, dueIn, isFloods } from "./deadlines.ts";
 import type { Gap } from "./gaps.ts";
 import {
   BAD_AUTH,
@@ -23,24 +24,20 @@ import {
   OTHER_USER,
   type Rejection,
   RENEWAL_LIMITED,
+  RENEWAL_MS,
+  rightOf,
   ticketIn,
 } from "./grant.ts";
+import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./greeting.ts";
 import type { Speaker } from "./intake.ts";
 import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
-import type { Resident } from "./resident.ts";
+import { namesOf, type Resident, SESSION_ENDED } from "./resident.ts";
 import type { Tenant } from "./tenant.ts";
 import type { Terms } from "./terms.ts";
 import type { Timed } from "./timer_wheel.ts";
 
-/** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
-const CLOSE_TIMEOUT_MS = 5000;
-const FLOOD_CLOSE_TIMEOUT_MS = 1000;
-
-/** Between two attempts of one session to renew its right. */
-const RENEWAL_MS = 1000;
-
-const SESSION_ENDED = refusal("UNAVAILABLE", "session has ended");
+const NO_MEMBERSHIPS: ReadonlyMap<string, Membership> = new Map();
 
 export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
   readonly user: string;
@@ -55,6 +52,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   policy: TenantPolicy;
   claims: Claims;
   ticketId: string | null;
+  openedAt = 0;
   readonly #tenant: Tenant;
   /** What `policy` was made from. */
   #terms: Terms;
@@ -64,9 +62,10 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   /** Rooms joined, by name; made at the first join. */
   #memberships: Map<string, Membership> | null = null;
   #active: Membership | null = null;
-  /** "opening" until admitted, "ending" from our close on, "ended" once out of all indices and closed. */
-  #state: "opening" | "open" | "ending" | "ended" = "opening";
-  #openedAt = 0;
+  /** "admitted" from the registry's yes to the greeting, "ending" from our close on, "ended" once closed and forgotten. */
+  #state: "opening" | "admitted" | "open" | "ending" | "ended" = "opening";
+  /** What came while it was "admitted". */
+  #early: EarlyMessages | null = null;
   #lastHeardAt = 0;
   #pingedAt = 0;
   /** When its right ends and when the client is told so; infinite for never and for not, or told already. */
@@ -106,6 +105,10 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     return this.#tenant.id;
   }
 
+  get memberships(): ReadonlyMap<string, Membership> {
+    return this.#memberships ?? NO_MEMBERSHIPS;
+  }
+
   get isOpen(): boolean {
     return this.#state === "open";
   }
@@ -125,26 +128,30 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
       owner: this,
       metrics,
     });
-    this.#openedAt = this.#lastHeardAt = this.#pingedAt = house.now();
+    this.openedAt = this.#lastHeardAt = this.#pingedAt = house.now();
     const refused = registry.admit(this);
     if (refused !== null) {
       metrics.denied.add({ lane: "session", decision: "reject", reason: refused.code });
       this.endRefused(refused, { seq: null });
       return;
     }
-    this.#state = "open";
+    this.#state = "admitted";
     metrics.sessions++;
-    this.#greet(null);
-    house.wheel.schedule(this, this.#nextDeadline(this.#openedAt));
-    house.log.debug("session opened", { ...this.#who(), address: this.address });
+    house.wheel.schedule(this, this.#nextDeadline(this.openedAt));
+    house.log.debug("session opened", { ...namesOf(this), address: this.address });
+    const may = welcomed(this, this.#tenant.watchers);
+    if (may === null) this.#begin(true);
+    else void may.then((yes) => this.#begin(yes));
   }
 
   text(message: string): void {
     if (this.#state === "open") this.#tenant.intake.text(this, message, this.#heard());
+    else this.#keep(message);
   }
 
   binary(message: Uint8Array): void {
     if (this.#state === "open") this.#tenant.intake.binary(this, message, this.#heard());
+    else this.#keep(message);
   }
 
   pong(): void {
@@ -158,12 +165,12 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   close(code: number, reason: string): void {
     if (this.#state === "ended") return;
     this.#outbox?.discard();
-    this.#leaveHouse();
+    this.#leaveHouse(code, code === 1006 ? "connection_lost" : "client_closed");
     const { house } = this.#tenant;
     house.wheel.cancel(this);
     house.totals.links--;
-    const seconds = Math.round((house.now() - this.#openedAt) / 100) / 10;
-    house.log.debug("session closed", { ...this.#who(), code, reason, seconds });
+    const seconds = Math.round((house.now() - this.openedAt) / 100) / 10;
+    house.log.debug("session closed", { ...namesOf(this), code, reason, seconds });
     this.#state = "ended";
     this.#link = null;
   }
@@ -235,8 +242,9 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     const { code, msg, ruleId } = refused;
     const frame = sysError(this.traceId, code, msg, { ...detail, ruleId });
     // Not open yet when the registry refused it, and then `deliver` does nothing.
-    if (this.#state === "opening") this.#outbox!.push(this.cbor ? cborForm(frame) : frame);
-    else this.deliver(frame);
+    if (this.#state === "opening" || this.#state === "admitted") {
+      this.#outbox!.push(this.cbor ? cborForm(frame) : frame);
+    } else this.deliver(frame);
     this.#close(refused.close ?? CLOSE.policyViolation, true);
   }
 
@@ -248,7 +256,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   tooSlow(cause: SlowCause): void {
     const { metrics, house } = this.#tenant;
     if (cause === "stalled") metrics.writerTimeouts++;
-    house.log.warn("session too slow", { ...this.#who(), cause, waiting_bytes: this.#outbox!.bytes });
+    house.log.warn("session too slow", { ...namesOf(this), cause, waiting_bytes: this.#outbox!.bytes });
     this.deliver(sysError(this.traceId, "RESOURCE_EXHAUSTED", CLOSE.slowConsumer.reason));
     this.#close(CLOSE.slowConsumer, false);
     // What its socket holds is memory that others need now; a close would wait for it to be read.
@@ -263,7 +271,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     if (this.#state !== "open") {
       this.#link?.terminate();
       // Where it does not help at once (native Deno), it is tried again.
-      return this.#link === null ? 0 : CLOSE_TIMEOUT_MS;
+      return this.#link === null ? 0 : closeTimeoutMs(CLOSE.normal);
     }
     if (this.deafUntil > 0 && now >= this.deafUntil) {
       this.deafUntil = 0;
@@ -290,22 +298,23 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     return this.#nextDeadline(now);
   }
 
+  #begin(may: boolean): void {
+    if (this.#state !== "admitted") return;
+    if (!may) return this.endRefused(UNRECORDED, { seq: null });
+    this.#state = "open";
+    this.#greet(null);
+    this.#early?.replay(this);
+    this.#early = null;
+  }
+
+  #keep(message: string | Uint8Array): void {
+    if (this.#state !== "admitted") return;
+    const early = this.#early ??= new EarlyMessages();
+    if (!early.add(message)) this.endRefused(TOO_EARLY, { seq: null });
+  }
+
   #greet(seq: number | null): void {
-    const { id, house } = this.#tenant;
-    const data = {
-      tenant: id,
-      user: this.user,
-      sid: this.sid,
-      session: this.session,
-      ping_interval_ms: house.pingIntervalMs,
-      max_frame_bytes: this.policy.maxFrameBytes,
-      time_ms: house.unixMs(),
-    };
-    const left = this.#expiresAt - house.now();
-    const authed = left === Number.POSITIVE_INFINITY
-      ? data
-      : { ...data, expires_in_ms: Math.max(0, Math.ceil(left)) };
-    this.deliver(sysAuthed(this.traceId, authed, seq));
+    this.deliver(greeting(this, this.#tenant.house, { expiresAt: this.#expiresAt, seq }));
   }
 
   #renewed(answer: Grant | Rejection, seq: number | null): void {
@@ -337,13 +346,11 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   /** Sets until when. */
-  #limit({ expiresAtMs }: Grant): void {
+  #limit(grant: Grant): void {
     const { house, terms } = this.#tenant;
-    this.#expiresAt = this.#warnAt = Number.POSITIVE_INFINITY;
-    if (expiresAtMs === null) return;
-    this.#expiresAt = house.now() + expiresAtMs - house.unixMs();
-    const { expiryWarningMs } = terms.authenticator;
-    if (expiryWarningMs > 0) this.#warnAt = this.#expiresAt - expiryWarningMs;
+    const { endsAt, warnAt } = rightOf(grant, house, terms.authenticator.expiryWarningMs);
+    this.#expiresAt = endsAt;
+    this.#warnAt = warnAt;
   }
 
   #refuse({ code, msg, retryAfterMs }: Rejection, seq: number | null): void {
@@ -355,27 +362,27 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     const { metrics, house } = this.#tenant;
     metrics.closes.add({ name: code.name });
     // Out of every index now, not when the peer answers: its place is free for the next one.
-    this.#leaveHouse();
+    this.#leaveHouse(code.code, code.name);
     this.#state = "ending";
-    const floods = code === CLOSE.rateLimited;
-    house.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
+    house.wheel.schedule(this, closeTimeoutMs(code));
     // Either of these may bring the link's close at once, and with it the end of all this.
     this.#outbox!.finish(reliable);
-    if (this.deafUntil > 0 && !floods) this.#link?.resume();
+    if (this.deafUntil > 0) this.#link?.resume();
     this.#link?.close(code.code, code.reason);
-    if (floods) this.#link?.pause();
+    if (isFloods(code)) this.#link?.pause();
   }
 
-  #leaveHouse(): void {
-    const { registry, rooms, metrics } = this.#tenant;
-    if (this.#state !== "open") return;
+  #leaveHouse(code: number, reason: string): void {
+    const { registry, rooms, metrics, watchers, house } = this.#tenant;
+    if (this.#state !== "open" && this.#state !== "admitted") return;
     this.#state = "ending";
     metrics.sessions--;
     registry.remove(this);
     this.#active = null;
-    if (this.#memberships === null) return;
-    for (const membership of this.#memberships.values()) rooms.leave(membership);
+    for (const membership of this.#memberships?.values() ?? []) rooms.leave(membership);
     this.#memberships = null;
+    const durationMs = Math.round(house.now() - this.openedAt);
+    for (const watcher of watchers) watcher.closed(this, { code, reason, durationMs });
   }
 
   #heard(): number {
@@ -384,17 +391,9 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   #nextDeadline(now: number): number {
-    const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
-    const idleAt = idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#lastHeardAt + idleTimeoutMs;
-    const resumeAt = this.deafUntil > 0 ? this.deafUntil : Number.POSITIVE_INFINITY;
-    // Sums round: a deadline can be past by one comparison and not yet by another, and 0 would be none at all.
-    return Math.max(
-      1,
-      Math.min(this.#pingedAt + pingIntervalMs, idleAt, this.#warnAt, this.#expiresAt, resumeAt) - now,
-    );
-  }
-
-  #who(): { tenant: string; user: string; session: string; trace_id: string } {
-    return { tenant: this.#tenant.id, user: this.user, session: this.session, trace_id: this.traceId };
+    const { deafUntil } = this;
+    const [pingedAt, heardAt] = [this.#pingedAt, this.#lastHeardAt];
+    const [warnAt, expiresAt] = [this.#warnAt, this.#expiresAt];
+    return dueIn({ pingedAt, heardAt, warnAt, expiresAt, deafUntil }, now, this.#tenant.house);
   }
 }

@@ -15,6 +15,7 @@ import type { Resident } from "./resident.ts";
 import { TenantActions } from "./tenant_actions.ts";
 import type { Terms } from "./terms.ts";
 import type { TimerWheel } from "./timer_wheel.ts";
+import type { SessionWatcher } from "./watcher.ts";
 
 export interface TenantOptions {
   readonly id: string;
@@ -43,6 +44,8 @@ export class Tenant {
   readonly intake: Intake;
   /** What those may do who speak for the tenant. */
   readonly actions: Actions;
+  /** Those who are told of its sessions; none for a tenant that nobody watches. */
+  readonly watchers: SessionWatcher[] = [];
 
   constructor(options: TenantOptions) {
     this.id = options.id;

@@ -1,12 +1,12 @@
 // Does what services, backends and administrators ask of a tenant (see service/action.ts), by the rules that hold for
 // its clients too: room limits, what a session's ticket allows, and the size of a message.
 
-import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
-import { extFrame, type Frame, LANE } from "../protocol/frame.ts";
+import { CLOSE, refusal } from "../protocol/codes.ts";
 import { sysJoined, sysLeft } from "../protocol/sys.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { Action, Actions, Actor, Performed, PublishAction, SendAction } from "../service/action.ts";
 import { ROOM_BUSY } from "../service/service.ts";
+import { messageFrame } from "./message_frame.ts";
 import type { Registry } from "./registry.ts";
 import type { Resident } from "./resident.ts";
 
@@ -19,8 +19,6 @@ export interface TenantActionsOptions {
 
 const NO_SUCH_SESSION = refusal("NOT_FOUND", "tenant has no such session");
 const NO_SESSION = refusal("BAD_REQUEST", "action needs a session: none called");
-const MESSAGE_TOO_LARGE = refusal("PAYLOAD_TOO_LARGE", "message is larger than the tenant's max_frame_bytes");
-const UNWRITABLE = refusal("BAD_REQUEST", "data cannot be written as JSON");
 
 export class TenantActions implements Actions {
   readonly #options: TenantActionsOptions;
@@ -48,7 +46,7 @@ export class TenantActions implements Actions {
 
   #publish({ room: name, type, data, except }: PublishAction, { svc }: Actor): Performed {
     const { rooms, registry } = this.#options;
-    const frame = this.#frame({ v: 1, svc, type, room: name, data });
+    const frame = messageFrame({ v: 1, svc, type, room: name, data }, this.#options.maxFrameBytes());
     if ("ok" in frame) return frame;
     const room = rooms.find(name);
     if (room === undefined) return { ok: true, deliveries: 0 };
@@ -61,7 +59,7 @@ export class TenantActions implements Actions {
 
   #send({ to, type, data }: SendAction, { svc }: Actor): Performed {
     const { registry } = this.#options;
-    const frame = this.#frame({ v: 1, svc, type, data });
+    const frame = messageFrame({ v: 1, svc, type, data }, this.#options.maxFrameBytes());
     if ("ok" in frame) return frame;
     if ("session" in to) {
       const session = registry.find(to.session);
@@ -73,16 +71,6 @@ export class TenantActions implements Actions {
     const sessions = [...registry.ofUser(to.user)];
     for (const session of sessions) session.deliver(frame);
     return { ok: true, deliveries: sessions.length };
-  }
-
-  #frame(envelope: Parameters<typeof extFrame>[0]): Frame | Refusal {
-    let frame: Frame;
-    try {
-      frame = extFrame(envelope, LANE.reliable);
-    } catch {
-      return UNWRITABLE;
-    }
-    return frame.bytes > this.#options.maxFrameBytes() ? MESSAGE_TOO_LARGE : frame;
   }
 }
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Jwks } from "../../src/admission/jwks.ts";
 import { JwtVerifier } from "../../src/admission/jwt.ts";
 import type { Bearer } from "../../src/admission/verifier.ts";
-import { Turns } from "../../src/admission/turns.ts";
+import { Turns } from "../../src/turns.ts";
 import { accepted } from "../config/loading.ts";
 import { NOW_S, type Pair, pairFor, SECRET, ticket } from "./keys.ts";
 

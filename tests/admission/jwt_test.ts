@@ -8,7 +8,7 @@ import { JWT_ALGORITHMS } from "../../src/config/auth_schema.ts";
 import type { JwtConfig } from "../../src/config/schema.ts";
 import { JwtVerifier } from "../../src/admission/jwt.ts";
 import type { Bearer, Verdict } from "../../src/admission/verifier.ts";
-import { Turns } from "../../src/admission/turns.ts";
+import { Turns } from "../../src/turns.ts";
 import { accepted } from "../config/loading.ts";
 import { forge, NOW_S, pairFor, SECRET, ticket } from "./keys.ts";
 

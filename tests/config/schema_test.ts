@@ -38,6 +38,7 @@ test("A file with nothing but a tenant's id has every default of the contract", 
     tenants: [{
       id: "acme",
       suspended: false,
+      webhooks: [],
       origins: [],
       limits: {
         max_frame_bytes: 4096,
@@ -89,6 +90,9 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.auth_timeout_ms", 100, 600_000],
   ["gateway.max_header_bytes", 2048, 65_536],
   ["gateway.header_timeout_ms", 1000, 120_000],
+  ["admin.max_body_bytes", 1024, 67_108_864],
+  ["admin.keys[].rps", 1, 1_000_000_000],
+  ["admin.keys[].burst", 1, 1_000_000_000],
   ["tenants[].auth.max_pending", 1, 1_000_000],
   ["tenants[].auth.max_pending_per_ip", 1, 1_000_000],
   ["tenants[].auth.expiry_warning_ms", 0, 3_600_000],
@@ -148,21 +152,43 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["tenants[].policy.rules[].then[].mute_ms", 1, 86_400_000],
   ["tenants[].policy.rules[].then[].ban_ms", 1, 315_360_000_000],
   ["tenants[].policy.sessions.max_sessions_per_user", 1, 4_294_967_295],
+  ["tenants[].webhooks[].batch.max_events", 1, 10_000],
+  ["tenants[].webhooks[].batch.max_wait_ms", 0, 60_000],
+  ["tenants[].webhooks[].timeout_ms", 50, 120_000],
+  ["tenants[].webhooks[].retry.max_age_ms", 1000, 2_592_000_000],
+  ["tenants[].webhooks[].queue.max_bytes", 65_536, Number.MAX_SAFE_INTEGER],
+  ["tenants[].webhooks[].queue.max_dead_letters", 0, 1_000_000],
+  ["tenants[].services[].http.timeout_ms", 50, 120_000],
+  ["tenants[].services[].http.max_concurrent", 1, 10_000],
+  ["tenants[].services[].http.max_queued", 0, 100_000],
+  ["tenants[].services[].http.max_response_bytes", 1024, 16_777_216],
+  ["tenants[].services[].http.retry.attempts", 0, 10],
   ["tenants[].hot_services[].id", 0, 255, "kind: echo"],
   ["tenants[].hot_services[].tick_ms", 10, 10_000, "id: 1, kind: state"],
 ];
+
+const ADMIN_KEY =
+  '{ id: a, secret: "0123456789abcdef0123456789abcdef", tenants: [acme], permissions: [read], ';
 
 /** What a map needs besides; in `auth`, that depends on the mode. */
 function others(part: string, inner: string): string {
   switch (part) {
     case "tenants[]":
       return "id: acme, ";
+    case "admin":
+      return `listen: "127.0.0.1:1", ${inner.startsWith("keys:") ? "" : `keys: [${ADMIN_KEY} }], `}`;
+    case "keys[]":
+      return ADMIN_KEY.slice(1);
     case "rules[]":
       return "id: a-rule, ";
     case "auth":
       return `mode: ${/^(jwt|http):/.exec(inner)?.[1] ?? "dev"}, `;
     case "jwt":
       return 'algorithms: [HS256], keys: [{ secret: "0123456789abcdef0123456789abcdef" }], ';
+    case "webhooks[]":
+      return 'id: audit, url: "https://backend.example/", events: [room.joined], durable: false, ';
+    case "services[]":
+      return "svc: orders, ";
     case "http":
       return 'url: "https://backend.example/", ';
     default:

@@ -114,13 +114,8 @@ test("An unknown key is refused at its own place, with the nearest key that ther
 
 /** Keys of later versions, by a file that has one of them. */
 const LATER: readonly [file: (key: string) => string, keys: string][] = [
-  [(key) => `${key}: {}\n${oneTenant()}`, "admin plugins extensions"],
-  [
-    (key) => `gateway: { ${key}: 1 }\n${oneTenant()}`,
-    "state_dir",
-  ],
-  [(key) => oneTenant(`${key}: {}`), "webhooks"],
-  [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm http"],
+  [(key) => `${key}: {}\n${oneTenant()}`, "plugins extensions"],
+  [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm"],
   [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
 ];
 

@@ -1,7 +1,8 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Narrowing, readNarrowing, RoomPatterns, UNNARROWED } from "../../src/policy/narrowing.ts";
+import { type Narrowing, readNarrowing, UNNARROWED } from "../../src/policy/narrowing.ts";
+import { Patterns } from "../../src/protocol/patterns.ts";
 import { ROOM_NOT_ALLOWED } from "../../src/policy/denial.ts";
 import { alone, TenantPolicy } from "../../src/policy/policy.ts";
 import { accepted } from "../config/loading.ts";
@@ -52,7 +53,7 @@ test("Room patterns match as regular expressions with .* for * do", () => {
           room,
         )
       );
-      assert.equal(new RoomPatterns(patterns).allows(room), expected, `${patterns} ${room}`);
+      assert.equal(new Patterns(patterns).allows(room), expected, `${patterns} ${room}`);
     }),
     { numRuns: 3000 },
   );
@@ -61,7 +62,7 @@ test("Room patterns match as regular expressions with .* for * do", () => {
 test("A pattern of many stars takes no longer than it is long", () => {
   const pattern = `${"*a".repeat(4000)}*b`;
   const since = performance.now();
-  for (let i = 0; i < 100; i++) assert.equal(new RoomPatterns([pattern]).allows("a".repeat(128)), false);
+  for (let i = 0; i < 100; i++) assert.equal(new Patterns([pattern]).allows("a".repeat(128)), false);
   assert.ok(performance.now() - since < 1000);
 });
 

@@ -11,6 +11,8 @@ const NO_LIMITS = { max_rooms_total: 0, max_users_per_room: 0, max_rooms_per_use
 
 class Listener implements Subscriber {
   readonly user: string;
+  readonly sid = "";
+  readonly session = "";
   readonly traceId = "";
   readonly heard: Frame[] = [];
 

@@ -15,6 +15,8 @@ function place() {
   const join = (user: string, wanted = false): Membership => {
     const subscriber: Subscriber = {
       user,
+      sid: "",
+      session: "",
       traceId: `trace of ${user}`,
       deliver: (frame) => void heard.push({ to: user, frame }),
     };

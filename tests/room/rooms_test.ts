@@ -22,7 +22,14 @@ interface Listener extends Subscriber {
 
 function listener(user: string): Listener {
   const heard: Frame[] = [];
-  return { user, traceId: `trace of ${user}`, heard, deliver: (frame) => void heard.push(frame) };
+  return {
+    user,
+    sid: "",
+    session: "",
+    traceId: `trace of ${user}`,
+    heard,
+    deliver: (frame) => void heard.push(frame),
+  };
 }
 
 function joined(rooms: Rooms, name: string, subscriber: Subscriber): Membership {
@@ -231,7 +238,7 @@ test("A subscriber that ends inside a delivery spoils it for nobody else", () =>
         heard[i]!++;
         if (i === ending) rooms.leave(memberships[i]!);
       };
-      memberships.push(joined(rooms, "r", { user: `u${i}`, traceId: "", deliver }));
+      memberships.push(joined(rooms, "r", { ...listener(`u${i}`), deliver }));
     }
     assert.equal(memberships[0]!.room.publish(frame(), null), true);
     assert.deepEqual(heard, [1, 1, 1, 1, 1], `the one at ${ending} ended`);
@@ -248,7 +255,7 @@ test("All subscribers may end inside one delivery", () => {
       heard++;
       rooms.leave(memberships[i]!);
     };
-    memberships.push(joined(rooms, "r", { user: "u", traceId: "", deliver }));
+    memberships.push(joined(rooms, "r", { ...listener("u"), deliver }));
   }
   memberships[0]!.room.publish(frame(), null);
   assert.equal(heard, 6);

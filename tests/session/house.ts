@@ -32,6 +32,8 @@ export class Clock {
   readonly now = (): number => this.ms;
   readonly unixMs = (): number => 1_767_225_600_000 + this.ms;
   readonly newId = (): string => String(++this.#ids).padStart(16, "0");
+  /** In real time. */
+  readonly wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   /** No jitter. */
   readonly random = (): number => 0;
   readonly every = (everyMs: number, task: () => void): () => void => {
@@ -185,6 +187,8 @@ export type Handle = (context: Context, message: Envelope) => Answer | Promise<A
 export interface HouseOptions {
   /** Keys of `gateway`, as YAML in one line. */
   readonly gateway?: string;
+  /** Keys of `admin`, as YAML in one line; without them there is none. */
+  readonly admin?: string;
   /** Keys of the tenant "acme" besides its id, one a line. */
   readonly tenant?: readonly string[];
   readonly services?: Readonly<Record<string, Handle>>;
@@ -198,8 +202,9 @@ export const OPEN_POLICY =
   "rate_limit_rps: 1000000, rate_limit_burst: 1000000 }";
 
 /** The file of a house. */
-export function houseText({ tenant = [OPEN_POLICY], gateway = "" }: HouseOptions): string {
-  return `version: 1\ngateway: { ${gateway} }\ntenants:\n  - id: acme\n` +
+export function houseText({ tenant = [OPEN_POLICY], gateway = "", admin }: HouseOptions): string {
+  const listener = admin === undefined ? "" : `admin: { ${admin} }\n`;
+  return `version: 1\ngateway: { ${gateway} }\n${listener}tenants:\n  - id: acme\n` +
     tenant.map((line) => `    ${line}\n`).join("") + "  - id: other\n";
 }
 
@@ -209,6 +214,7 @@ export class House {
   readonly logged: { level: string; message: string; fields: LogFields }[] = [];
   readonly gateway: Gateway;
   readonly transport: FakeTransport;
+  readonly adminTransport: FakeTransport | null;
   /** What the next reload loads. */
   next: () => Promise<LoadResult>;
 
@@ -219,6 +225,7 @@ export class House {
       void this.logged.push({ level, message, fields });
     const log: Log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") };
     this.transport = new FakeTransport(options.pings ?? true);
+    this.adminTransport = options.admin === undefined ? null : new FakeTransport(true);
     const services = new Map<string, ExtService>();
     for (const [name, handle] of Object.entries(options.services ?? {})) services.set(name, { handle });
     this.gateway = new Gateway({
@@ -228,6 +235,7 @@ export class House {
       policyDryRun: options.policyDryRun ?? false,
       certificate: null,
       transport: this.transport,
+      adminTransport: this.adminTransport,
       log,
       build: { version: "0" },
       clock: this.clock,
@@ -308,6 +316,7 @@ export class House {
 
   turn(): void {
     this.transport.turn();
+    this.adminTransport?.turn();
   }
 
   /** All that the gateway holds for the tenant. */

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { Turns } from "../../src/admission/turns.ts";
+import { Turns } from "../src/turns.ts";
 
 /** Tasks that end when told to. */
 function tasks(turns: Turns) {

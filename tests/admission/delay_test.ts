@@ -1,54 +1,8 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { Breaker } from "../../src/admission/breaker.ts";
 import { Delay, TURN_ANSWERS_MAX } from "../../src/admission/delay.ts";
 import { Retry } from "../../src/admission/retry.ts";
 import { TimerWheel } from "../../src/session/timer_wheel.ts";
-
-function breaker() {
-  const clock = { ms: 0 };
-  return { clock, breaker: new Breaker(() => clock.ms) };
-}
-
-test("A breaker opens at the fifth failure in a row, and a success in between counts anew", () => {
-  const { breaker: b } = breaker();
-  for (let i = 0; i < 4; i++) assert.equal(b.failed(), false);
-  b.succeeded();
-  for (let i = 0; i < 4; i++) assert.equal(b.failed(), false);
-  assert.equal(b.enter(), 0);
-  assert.ok(b.isClosed);
-  assert.equal(b.failed(), true, "it tells, once");
-  assert.ok(!b.isClosed);
-  assert.equal(b.enter(), 1000);
-});
-
-test("After its time one may try, the others wait for it, and its success closes it", () => {
-  const { clock, breaker: b } = breaker();
-  for (let i = 0; i < 5; i++) b.failed();
-  clock.ms = 999;
-  assert.equal(b.enter(), 1);
-  clock.ms = 1000;
-  assert.equal(b.enter(), 0);
-  assert.equal(b.enter(), 1000);
-  b.succeeded();
-  assert.ok(b.isClosed);
-  assert.equal(b.enter(), 0);
-});
-
-test("Each failed try doubles the wait up to half a minute, and stragglers from before change nothing", () => {
-  const { clock, breaker: b } = breaker();
-  for (let i = 0; i < 5; i++) b.failed();
-  assert.equal(b.failed(), false, "it was under way when the breaker opened");
-  const waits: number[] = [];
-  for (let i = 0; i < 7; i++) {
-    const wait = b.enter();
-    waits.push(wait);
-    clock.ms += wait;
-    assert.equal(b.enter(), 0);
-    assert.equal(b.failed(), false);
-  }
-  assert.deepEqual(waits, [1000, 2000, 4000, 8000, 16000, 30000, 30000]);
-});
 
 function delaying(max: number) {
   const clock = { ms: 1000 };

@@ -10,6 +10,11 @@ export class Turns {
     this.#max = max;
   }
 
+  /** Tasks under way. */
+  get active(): number {
+    return this.#active;
+  }
+
   /** Tasks that would have to wait behind these, now. */
   get waiting(): number {
     return this.#queue.length;

@@ -1,0 +1,224 @@
+// The state's own thread, without the thread: it runs jobs on the database, a batch in a transaction, and the webhooks'
+// senders beside them, whose changes are committed with the next batch or soon.
+
+import type { LogFields } from "../log.ts";
+import { HookQueue } from "./hook_queue.ts";
+import { HookSender } from "./hook_sender.ts";
+import { KvStore } from "./kv_store.ts";
+import { StateDb } from "./state_db.ts";
+import type { FromThread, HookSpec, HookStats, Job, Jobs } from "./state_messages.ts";
+
+export interface StateThreadOptions {
+  /** `gateway.state_dir`, null for a state in memory. */
+  readonly folder: string | null;
+  readonly tell: (message: FromThread) => void;
+  /** Unix time in milliseconds. */
+  readonly unixMs: () => number;
+  /** 0 up to, not including, 1. */
+  readonly random: () => number;
+}
+
+/** What a sender has changed is committed after this long; until then a crash sends it again. */
+const COMMIT_MS = 10;
+/** Between two looks at what expires. */
+const SWEEP_MS = 60_000;
+/** Numbers are told this often, while they change. */
+const STATS_MS = 1000;
+/** Events of a webhook that is no more are kept this long, should it come back. */
+const ORPHAN_MS = 7 * 86_400_000;
+/** How long a batch on its way may hold up the end. */
+const CLOSE_MS = 1000;
+
+interface Hook {
+  /** Null once it is no webhook any more. */
+  readonly spec: string | null;
+  readonly queue: HookQueue;
+  readonly sender: HookSender;
+  readonly ended: Promise<void>;
+}
+
+type Run = { [N in keyof Jobs]: (job: Jobs[N]["job"]) => Jobs[N]["result"] };
+
+export class StateThread {
+  readonly #options: StateThreadOptions;
+  readonly #db: StateDb;
+  readonly #kv: KvStore;
+  /** By number. */
+  readonly #hooks = new Map<number, Hook>();
+  readonly #sweep: ReturnType<typeof setInterval>;
+  #commit: ReturnType<typeof setTimeout> | null = null;
+  #stats: ReturnType<typeof setTimeout> | null = null;
+
+  /** @throws in one line, when the database cannot be used */
+  constructor(options: StateThreadOptions) {
+    this.#options = options;
+    this.#db = new StateDb(options.folder);
+    this.#kv = new KvStore(this.#db, options.unixMs);
+    this.#sweep = setInterval(() => this.#sweepNow(), SWEEP_MS);
+  }
+
+  /** Does these jobs, all or none, and tells their results. */
+  batch(jobs: readonly Job[]): void {
+    let message: FromThread;
+    try {
+      // What senders have done stands, whatever becomes of the jobs.
+      this.#db.commit();
+      const results = jobs.map((job) => this.#do(job));
+      this.#db.commit();
+      message = { kind: "done", results, failed: null };
+    } catch (cause) {
+      this.#undo();
+      message = { kind: "done", results: [], failed: cause instanceof Error ? cause.message : String(cause) };
+    }
+    this.#options.tell(message);
+    for (const { sender } of this.#hooks.values()) sender.notice();
+    this.#tellStats();
+  }
+
+  /** Ends the senders and closes the database. */
+  async close(): Promise<void> {
+    clearInterval(this.#sweep);
+    for (const { sender } of this.#hooks.values()) sender.stop();
+    const ended = Promise.all([...this.#hooks.values()].map((hook) => hook.ended));
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, CLOSE_MS))]);
+    if (this.#commit !== null) clearTimeout(this.#commit);
+    if (this.#stats !== null) clearTimeout(this.#stats);
+    this.#commitNow();
+    this.#db.close();
+    this.#options.tell({ kind: "closed" });
+  }
+
+  #do<N extends keyof Jobs>(job: { readonly name: N } & Jobs[N]["job"]): Jobs[N]["result"] {
+    return this.#run[job.name](job);
+  }
+
+  readonly #run: Run = {
+    emit: ({ hooks, json, atMs }) => {
+      for (const hook of hooks) this.#hooks.get(hook)?.queue.append(json, atMs);
+      return null;
+    },
+    skip: ({ hook, count, atMs }) => {
+      this.#hooks.get(hook)?.queue.skip(count, atMs);
+      return null;
+    },
+    opened: ({ tenant, session, info }) => {
+      this.#db.run(
+        "INSERT OR REPLACE INTO sessions (tenant, session, info) VALUES (?, ?, ?)",
+        tenant,
+        session,
+        info,
+      );
+      return null;
+    },
+    closed: ({ tenant, session }) => {
+      this.#db.run("DELETE FROM sessions WHERE tenant = ? AND session = ?", tenant, session);
+      return null;
+    },
+    lost: () =>
+      this.#db.all("SELECT tenant, session, info FROM sessions").map(({ tenant, session, info }) => ({
+        tenant: String(tenant),
+        session: String(session),
+        info: String(info),
+      })),
+    configure: ({ hooks }) => this.#configure(hooks),
+    deadLetters: ({ hook, after, limit }) => this.#hooks.get(hook)?.queue.deadLetters(after, limit) ?? [],
+    retryDead: ({ hook, seqs }) => this.#hooks.get(hook)?.queue.retry(seqs, this.#options.unixMs()) ?? 0,
+    dropDead: ({ hook, seqs }) => this.#hooks.get(hook)?.queue.drop(seqs) ?? 0,
+    get: ({ table, key }) => this.#kv.get(table, key),
+    list: ({ table, range }) => this.#kv.list(table, range),
+    put: ({ table, entry, maxBytes }) => this.#kv.put(table, entry, maxBytes),
+    increment: ({ table, key, by, expiresMs, maxBytes }) =>
+      this.#kv.increment(table, { key, by, expiresMs }, maxBytes),
+    delete: ({ table, key }) => this.#kv.delete(table, key),
+  };
+
+  /** Starts, changes and ends senders; a webhook that is the same goes on. */
+  #configure(specs: readonly HookSpec[]): number[] {
+    const ids = specs.map(({ tenant, id: name }) => {
+      this.#db.run("INSERT OR IGNORE INTO hooks (tenant, name, last_seq) VALUES (?, ?, 0)", tenant, name);
+      return Number(this.#db.get("SELECT id FROM hooks WHERE tenant = ? AND name = ?", tenant, name)!["id"]);
+    });
+    for (const [id, hook] of this.#hooks) {
+      const at = ids.indexOf(id);
+      if (hook.spec === null || (at >= 0 && hook.spec === JSON.stringify(specs[at]))) continue;
+      hook.sender.stop();
+      this.#hooks.set(id, { ...hook, spec: null });
+    }
+    ids.forEach((id, at) => {
+      const former = this.#hooks.get(id);
+      if (former === undefined || former.spec === null) {
+        this.#hooks.set(id, this.#start(id, specs[at]!, former));
+      }
+    });
+    return ids;
+  }
+
+  /** @param former the same webhook as it was; what it has on its way is awaited */
+  #start(id: number, spec: HookSpec, former: Hook | undefined): Hook {
+    const { unixMs, random } = this.#options;
+    const queue = former?.queue ?? new HookQueue(this.#db, { id, tenant: spec.tenant }, spec.limits);
+    queue.limits = spec.limits;
+    const warn = (message: string, fields: LogFields) =>
+      this.#options.tell({ kind: "warning", message, fields });
+    const changed = () => this.#changed();
+    const broken = (cause: unknown) => this.#broken(cause);
+    const sender = new HookSender({ spec, queue, unixMs, random, changed, warn, broken });
+    const ended = Promise.resolve(former?.ended).then(() => sender.run());
+    return { spec: JSON.stringify(spec), queue, sender, ended };
+  }
+
+  #sweepNow(): void {
+    try {
+      this.#kv.sweep();
+      const configured = [...this.#hooks].filter(([, { spec }]) => spec !== null).map(([id]) => id);
+      this.#db.run(
+        "DELETE FROM events WHERE at_ms < ? AND hook NOT IN (SELECT value FROM json_each(?))",
+        ...[this.#options.unixMs() - ORPHAN_MS, JSON.stringify(configured)],
+      );
+      this.#changed();
+    } catch (cause) {
+      this.#broken(cause);
+    }
+  }
+
+  #changed(): void {
+    this.#commit ??= setTimeout(() => {
+      this.#commit = null;
+      this.#commitNow();
+    }, COMMIT_MS);
+    this.#tellStats();
+  }
+
+  #commitNow(): void {
+    try {
+      this.#db.commit();
+    } catch (cause) {
+      this.#broken(cause);
+    }
+  }
+
+  #broken(cause: unknown): void {
+    this.#undo();
+    const error = cause instanceof Error ? cause.message : String(cause);
+    this.#options.tell({ kind: "warning", message: "state cannot be written", fields: { error } });
+  }
+
+  #undo(): void {
+    this.#db.rollback();
+    this.#kv.load();
+    for (const { queue } of this.#hooks.values()) queue.load();
+  }
+
+  #tellStats(): void {
+    if (this.#hooks.size === 0) return;
+    this.#stats ??= setTimeout(() => {
+      this.#stats = null;
+      const configured = [...this.#hooks].filter(([, { spec }]) => spec !== null);
+      const hooks = configured.map(([id, { queue, sender }]): [number, HookStats] => [
+        id,
+        { ...queue.stats, ...sender.stats },
+      ]);
+      this.#options.tell({ kind: "stats", hooks });
+    }, STATS_MS);
+  }
+}

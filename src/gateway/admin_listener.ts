@@ -1,0 +1,121 @@
+// The listener of the admin API: a transport of its own, on which no WebSocket is served, and the gateway as the API
+// sees it.
+
+import type { AdminConfig, Config } from "../config/schema.ts";
+import type { Log } from "../log.ts";
+import type { Exporter } from "../metrics/exporter.ts";
+import { adminApi } from "../ops/admin/api.ts";
+import { Doorman } from "../ops/admin/doorman.ts";
+import type { AdminApp, AdminHouse } from "../ops/admin/house.ts";
+import { AdminKeys } from "../ops/admin/keys.ts";
+import { Published } from "../ops/admin/published.ts";
+import type { Transport } from "../transport/port.ts";
+import type { Clock } from "./clock.ts";
+import type { Tenancy } from "./tenancy.ts";
+import type { Tenants } from "./tenants.ts";
+
+export interface AdminListenerOptions {
+  readonly transport: Transport;
+  readonly tenants: Tenants;
+  /** The configuration in use; it has `admin`. */
+  readonly config: () => Config;
+  readonly draining: () => boolean;
+  readonly exporter: Exporter;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly build: Readonly<Record<string, string>>;
+}
+
+const NO_WEBSOCKET = {
+  refuse: {
+    status: 404,
+    headers: {},
+    body: JSON.stringify({ code: "NOT_FOUND", msg: "no WebSocket is served here" }),
+  },
+};
+
+export class AdminListener {
+  readonly #options: AdminListenerOptions;
+  readonly #keys: AdminKeys;
+  readonly #house: AdminHouse;
+  readonly #doorman: Doorman;
+  readonly #published: Published;
+  #api: AdminApp;
+  #metricsPath: string | null;
+
+  constructor(options: AdminListenerOptions) {
+    this.#options = options;
+    const { transport, tenants, draining, exporter, log, clock, build } = options;
+    const config = () => this.#config;
+    this.#keys = new AdminKeys(this.#config.keys);
+    this.#house = {
+      get config() {
+        return config();
+      },
+      log,
+      now: clock.now,
+      unixMs: clock.unixMs,
+      turn: () => new Promise((resolve) => transport.afterTurn(() => resolve())),
+      tenants: () => served(tenants),
+      tenant: (id) => tenants.gates.has(id) ? tenants.get(id) : undefined,
+      draining,
+      metrics: {
+        contentType: exporter.contentType,
+        render: (tenant) => tenant === null ? exporter.render() : exporter.renderTenant(tenant),
+      },
+      version: build["version"] ?? "",
+    };
+    this.#doorman = new Doorman(this.#keys, this.#house);
+    this.#published = new Published(clock.now);
+    this.#metricsPath = this.#wantedMetricsPath();
+    this.#api = this.#build();
+  }
+
+  /** @throws when the address cannot be bound, see `Transport.start` */
+  async start(): Promise<void> {
+    const { transport, log } = this.#options;
+    const address = await transport.start({
+      request: (request, remoteAddress) => this.#api.fetch(request, { address: remoteAddress }),
+      upgrade: () => NO_WEBSOCKET,
+    });
+    log.info("admin listening", { ...address });
+  }
+
+  /** Another configuration is in use. */
+  adopt(): void {
+    this.#keys.configure(this.#config.keys, this.#options.clock.now());
+    const wanted = this.#wantedMetricsPath();
+    if (wanted === this.#metricsPath) return;
+    this.#metricsPath = wanted;
+    this.#api = this.#build();
+  }
+
+  async stop(): Promise<void> {
+    await this.#options.transport.stop();
+  }
+
+  get #config(): AdminConfig {
+    const { admin } = this.#options.config();
+    if (admin === undefined) throw new Error("Cannot serve the admin API: the configuration has no admin");
+    return admin;
+  }
+
+  #wantedMetricsPath(): string | null {
+    const { enabled, path } = this.#options.config().metrics;
+    return enabled ? path : null;
+  }
+
+  #build(): AdminApp {
+    return adminApi({
+      house: this.#house,
+      doorman: this.#doorman,
+      published: this.#published,
+      metricsPath: this.#metricsPath,
+    });
+  }
+}
+
+/** The tenants that take sessions in: not those that are leaving. */
+function* served(tenants: Tenants): Generator<Tenancy> {
+  for (const tenancy of tenants) if (tenants.gates.has(tenancy.id)) yield tenancy;
+}

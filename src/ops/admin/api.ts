@@ -1,0 +1,107 @@
+// The admin API: its routes, in front of them whoever lets requests in, and the document that describes them. Everything
+// that is not a route is a JSON error.
+
+import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { HTTPException } from "hono/http-exception";
+import { refusal } from "../../protocol/codes.ts";
+import { describeFault, refuse, textAnswers } from "./answers.ts";
+import type { Doorman } from "./doorman.ts";
+import type { AdminApp, AdminEnv, AdminHouse } from "./house.ts";
+import type { Published } from "./published.ts";
+import { publishRoutes } from "./publish_routes.ts";
+import { roomRoutes } from "./room_routes.ts";
+import { sessionRoutes } from "./session_routes.ts";
+import { tenantRoutes } from "./tenant_routes.ts";
+
+/** The name of the only way to be let in. */
+const BEARER = "key";
+
+const NOT_JSON = refusal("BAD_REQUEST", "the body must be JSON, with content-type: application/json");
+
+/** What the routes are made of. */
+export interface AdminParts {
+  readonly house: AdminHouse;
+  readonly doorman: Doorman;
+  readonly published: Published;
+  /** Where the metrics of all tenants are served; null for nowhere. */
+  readonly metricsPath: string | null;
+}
+
+/** The admin API of a gateway. */
+export function adminApi(parts: AdminParts): AdminApp {
+  const { house, doorman, metricsPath } = parts;
+  const app: AdminApp = new OpenAPIHono<AdminEnv>({
+    defaultHook: (result, c) => {
+      if (result.success) return;
+      return refuse(c, { code: "BAD_REQUEST", msg: describeFault(result.target, result.error) });
+    },
+  });
+  const { log, version, metrics } = house;
+  app.notFound((c) => refuse(c, { code: "NOT_FOUND", msg: "no such route" }));
+  app.onError((error, c) => {
+    if (error instanceof HTTPException) {
+      // Of a body that cannot be read as what it should be.
+      return refuse(c, error.status === 415 ? NOT_JSON : { code: "BAD_REQUEST", msg: error.message });
+    }
+    log.error("admin request failed", { path: c.req.path, error: error.stack ?? error.message });
+    return refuse(c, { code: "INTERNAL", msg: "the gateway failed on this request" });
+  });
+  openRoutes(app, house);
+  const description = { title: "wsPrism admin API", version };
+  app.doc31("/v1/openapi.json", { openapi: "3.1.0", info: description, security: [{ [BEARER]: [] }] });
+  app.openAPIRegistry.registerComponent("securitySchemes", BEARER, {
+    type: "http",
+    scheme: "bearer",
+    description: "The secret of one of `admin.keys`.",
+  });
+
+  app.use("*", doorman.admit);
+  tenantRoutes(app, parts);
+  publishRoutes(app, parts);
+  sessionRoutes(app, parts);
+  roomRoutes(app, parts);
+  if (metricsPath !== null) {
+    app.openapi(
+      createRoute({
+        method: "get",
+        path: metricsPath,
+        tags: ["gateway"],
+        summary: "The metrics of all tenants and of the gateway, in Prometheus' text format",
+        middleware: doorman.permitGlobally("read"),
+        responses: textAnswers("The metrics.", "text/plain"),
+      }),
+      async (c) => c.text(await metrics.render(null), 200, { "content-type": metrics.contentType }),
+    );
+  }
+  return app;
+}
+
+/** What anybody may ask who can reach the listener. */
+function openRoutes(app: AdminApp, { draining }: AdminHouse): void {
+  const text = (description: string) => ({
+    description,
+    content: { "text/plain": { schema: z.string() } },
+  });
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/healthz",
+      tags: ["gateway"],
+      summary: "Whether the process lives",
+      security: [],
+      responses: { 200: text("It does.") },
+    }),
+    (c) => c.text("ok", 200),
+  );
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/readyz",
+      tags: ["gateway"],
+      summary: "Whether it takes new connections",
+      security: [],
+      responses: { 200: text("It does."), 503: text("It drains.") },
+    }),
+    (c) => draining() ? c.text("draining", 503) : c.text("ready", 200),
+  );
+}

@@ -1,0 +1,64 @@
+// Who may use the admin API: keys by their secrets, and what each is good for.
+
+import { type AdminPermission, EVERY_TENANT } from "../../config/admin_schema.ts";
+import type { AdminConfig } from "../../config/schema.ts";
+import { Rate } from "../../policy/rate.ts";
+import { SecretIndex } from "../../secret_index.ts";
+
+type KeyConfig = AdminConfig["keys"][number];
+
+/** One key, and what it has used of its rate. */
+export class AdminKey {
+  readonly id: string;
+  /** Whether it is good for what concerns the gateway as a whole. */
+  readonly isGlobal: boolean;
+  readonly rate: Rate;
+  /** Its bucket (see policy/rate.ts). */
+  fullAt: number;
+  readonly #tenants: ReadonlySet<string>;
+  readonly #permissions: ReadonlySet<AdminPermission>;
+
+  constructor(config: KeyConfig, fullAt: number) {
+    this.id = config.id;
+    this.isGlobal = config.tenants.includes(EVERY_TENANT);
+    this.rate = new Rate(config.rps, config.burst);
+    this.fullAt = fullAt;
+    this.#tenants = new Set(config.tenants);
+    this.#permissions = new Set(config.permissions);
+  }
+
+  may(permission: AdminPermission): boolean {
+    return this.#permissions.has(permission);
+  }
+
+  reaches(tenant: string): boolean {
+    return this.isGlobal || this.#tenants.has(tenant);
+  }
+}
+
+export class AdminKeys {
+  #keys: readonly AdminKey[] = [];
+  #bySecret = new SecretIndex<AdminKey>([]);
+
+  constructor(configs: readonly KeyConfig[]) {
+    this.configure(configs, 0);
+  }
+
+  /** Other keys from now on; one of the same id owes what it owed. */
+  configure(configs: readonly KeyConfig[], now: number): void {
+    const owed = new Map(this.#keys.map(({ id, fullAt }) => [id, fullAt]));
+    const pairs = configs.map((config) => {
+      const key = new AdminKey(config, 0);
+      key.fullAt = key.rate.capped(owed.get(config.id) ?? 0, now);
+      return [config.secret, key] as const;
+    });
+    this.#keys = pairs.map(([, key]) => key);
+    this.#bySecret = new SecretIndex(pairs);
+  }
+
+  /** The key of an `Authorization` header, or null. */
+  find(authorization: string | undefined): AdminKey | null {
+    const bearer = /^Bearer +(\S+) *$/i.exec(authorization ?? "");
+    return bearer === null ? null : this.#bySecret.find(bearer[1]!) ?? null;
+  }
+}

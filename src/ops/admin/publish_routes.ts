@@ -1,0 +1,75 @@
+// `POST /v1/tenants/{tenant}/publish`: one message, or a batch of them.
+
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Refusal } from "../../protocol/codes.ts";
+import { answers, jsonBody, refuse } from "./answers.ts";
+import { bounded } from "./body.ts";
+import type { AdminParts } from "./api.ts";
+import type { AdminApp } from "./house.ts";
+import { type Handed, Message } from "./publisher.ts";
+import { TenantParams } from "./words.ts";
+
+/** Messages in a batch. */
+const BATCH_MAX = 1000;
+/** Deliveries of a batch in one turn of the event loop, a millisecond's worth; then others have theirs. */
+const TURN_DELIVERIES = 20_000;
+
+const Deliveries = z.int().min(0).openapi({ description: "Sessions that it was handed to." });
+const Busy = z.array(z.string()).optional().openapi({
+  description: "Rooms that have too much to deliver already, so that it went to nobody there.",
+});
+const Single = z.strictObject({ deliveries: Deliveries, busy: Busy });
+const Result = z.union([Single, z.strictObject({ code: z.string(), msg: z.string() })]).openapi("Result");
+const Batch = z.strictObject({
+  deliveries: Deliveries,
+  results: z.array(Result).openapi({ description: "What became of each message, in their order." }),
+});
+type Result = z.infer<typeof Result>;
+
+const Body = z.union([
+  Message,
+  z.strictObject({ messages: z.array(Message).min(1).max(BATCH_MAX) }).openapi("Batch"),
+]);
+
+export function publishRoutes(app: AdminApp, { doorman, house, published }: AdminParts): void {
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/v1/tenants/{tenant}/publish",
+      tags: ["publish"],
+      summary: "Send a message, or up to 1,000 of them in order, to rooms, users, sessions or everybody",
+      middleware: [doorman.permit("publish"), bounded(() => house.config.max_body_bytes)],
+      request: { params: TenantParams, body: jsonBody(Body) },
+      responses: answers("Handed to the sessions.", z.union([Single, Batch])),
+    }),
+    async (c) => {
+      const { seat, key } = c.var;
+      const body = c.req.valid("json");
+      if (!("messages" in body)) {
+        const handed = published.once(seat, body, key.id);
+        return handed.ok ? c.json(shown(handed), 200) : refuse(c, handed);
+      }
+      const results: Result[] = [];
+      let deliveries = 0, inTurn = 0;
+      for (const message of body.messages) {
+        const handed = published.once(seat, message, key.id);
+        results.push(shown(handed));
+        if (!handed.ok) continue;
+        deliveries += handed.deliveries;
+        inTurn += handed.deliveries;
+        if (inTurn < TURN_DELIVERIES) continue;
+        await house.turn();
+        inTurn = 0;
+      }
+      return c.json({ deliveries, results }, 200);
+    },
+  );
+}
+
+function shown(handed: Handed): z.infer<typeof Single>;
+function shown(handed: Handed | Refusal): Result;
+function shown(handed: Handed | Refusal): Result {
+  if (!handed.ok) return { code: handed.code, msg: handed.msg };
+  const { deliveries, busy } = handed;
+  return busy.length === 0 ? { deliveries } : { deliveries, busy: [...busy] };
+}

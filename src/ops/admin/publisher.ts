@@ -1,0 +1,130 @@
+// Publishes in a tenant: one message to rooms, users, sessions or everybody, on either lane. What counts is handed to the
+// outboxes at once; what an outbox does with it is as for any other message.
+
+import { Buffer } from "node:buffer";
+import { z } from "@hono/zod-openapi";
+import type { Refusal } from "../../protocol/codes.ts";
+import { type Frame, hotFrame, LANE } from "../../protocol/frame.ts";
+import { PROTOCOL_VERSION } from "../../protocol/limits.ts";
+import { isData } from "../../service/action.ts";
+import { conflationKey, ROOM_BUSY } from "../../service/service.ts";
+import { MESSAGE_TOO_LARGE, messageFrame } from "../../session/message_frame.ts";
+import type { Resident } from "../../session/resident.ts";
+import type { AdminTenant } from "./house.ts";
+import { Name, RoomName, SessionId, UserName } from "./words.ts";
+
+/** Rooms, users or sessions that one message may name. */
+const TARGETS_MAX = 1000;
+
+const targets = <S extends z.ZodType>(item: S) => z.array(item).min(1).max(TARGETS_MAX);
+
+const Target = z.union([
+  z.strictObject({ rooms: targets(RoomName) }),
+  z.strictObject({ users: targets(UserName) }),
+  z.strictObject({ sessions: targets(SessionId) }),
+  z.strictObject({ all: z.literal(true) }),
+]).openapi("Target", { description: "Who gets it: members of rooms, users, sessions, or all sessions." });
+
+const Octet = z.int().min(0).max(255);
+
+const common = {
+  to: Target,
+  except: SessionId.optional().openapi({ description: "A session that is left out." }),
+  idempotency_key: z.string().min(1).max(128).optional().openapi({
+    description:
+      "Of your own making. The same message under the same key within ten minutes is not sent again, but answered as " +
+      "before.",
+  }),
+};
+
+const ExtMessage = z.strictObject({
+  ...common,
+  svc: Name.refine((svc) => svc !== "sys", 'must not be "sys", which is the gateway itself'),
+  type: Name,
+  data: z.unknown().refine(isData, "is nested too deeply").optional().openapi({
+    description: "Any JSON value.",
+  }),
+}).openapi("ExtMessage", { description: "A message of the ext lane, delivered reliably." });
+
+const HotMessage = z.strictObject({
+  ...common,
+  hot: z.strictObject({
+    svc_id: Octet,
+    opcode: Octet,
+    payload: z.base64().default("").openapi({ description: "Base64; without the header." }),
+    lane: z.enum(["lossy", "latest"]).optional().openapi({
+      description:
+        "How it waits for slow clients. Default: as the tenant's hot service of this `svc_id` has it, or `lossy`.",
+    }),
+  }),
+}).openapi("HotMessage", { description: "A binary message of the hot lane." });
+
+/** A message to be published. */
+export const Message = z.union([ExtMessage, HotMessage]).openapi("Message");
+export type Message = z.infer<typeof Message>;
+
+/** To how many sessions a message was handed, and which rooms had too much to deliver already to take it. */
+export interface Handed {
+  readonly ok: true;
+  readonly deliveries: number;
+  readonly busy: readonly string[];
+}
+
+const NOTHING: Handed = { ok: true, deliveries: 0, busy: [] };
+
+/** Publishes now. A room, user or session that is not there is no fault: nothing is delivered to it. */
+export function publish({ tenant, config }: AdminTenant, message: Message): Handed | Refusal {
+  const { registry, rooms } = tenant;
+  const { to, except: exceptId } = message;
+  const except = exceptId === undefined ? undefined : registry.find(exceptId);
+  if ("rooms" in to) {
+    let deliveries = 0;
+    const busy: string[] = [];
+    const names = new Set(to.rooms);
+    for (const name of names) {
+      const frame = frameOf(message, config, name);
+      if ("ok" in frame) return frame;
+      const room = rooms.find(name);
+      if (room === undefined) continue;
+      // Counted before: a delivery may end the member that it goes to.
+      const count = room.members.length - (except?.membership(name) === undefined ? 0 : 1);
+      if (room.publish(frame, except ?? null)) deliveries += count;
+      else busy.push(name);
+    }
+    return busy.length === names.size ? ROOM_BUSY : { ok: true, deliveries, busy };
+  }
+  const frame = frameOf(message, config, null);
+  if ("ok" in frame) return frame;
+  if ("all" in to) return deliver(registry.all(), frame, except);
+  const residents = "users" in to
+    ? [...new Set(to.users)].flatMap((user) => registry.ofUser(user))
+    : [...new Set(to.sessions)].flatMap((id) => registry.find(id) ?? []);
+  return deliver(residents, frame, except);
+}
+
+function deliver(sessions: Iterable<Resident>, frame: Frame, except: Resident | undefined): Handed {
+  let deliveries = 0;
+  for (const session of sessions) {
+    if (session === except) continue;
+    session.deliver(frame);
+    deliveries++;
+  }
+  return deliveries === 0 ? NOTHING : { ok: true, deliveries, busy: [] };
+}
+
+/** @param room the one that an ext message names, null for none */
+function frameOf(message: Message, config: AdminTenant["config"], room: string | null): Frame | Refusal {
+  const { max_frame_bytes: maxBytes } = config.limits;
+  if (!("hot" in message)) {
+    const { svc, type, data } = message;
+    return messageFrame({ v: 1, svc, type, ...(room === null ? {} : { room }), data }, maxBytes);
+  }
+  const { svc_id, opcode, payload, lane } = message.hot;
+  const header = [PROTOCOL_VERSION, svc_id, opcode, 0];
+  const bytes = Buffer.concat([Uint8Array.from(header), Buffer.from(payload, "base64")]);
+  if (bytes.length > maxBytes) return MESSAGE_TOO_LARGE;
+  const service = config.hot_services.find(({ id }) => id === svc_id);
+  return (lane ?? service?.lane) === "latest"
+    ? hotFrame(bytes, LANE.latest, conflationKey(null, bytes))
+    : hotFrame(bytes, LANE.lossy);
+}

@@ -1,0 +1,158 @@
+// Rooms: which there are, who is in them, and moving sessions in and out.
+
+import { createRoute, z } from "@hono/zod-openapi";
+import { refusal } from "../../protocol/codes.ts";
+import type { Actor } from "../../service/action.ts";
+import type { AdminParts } from "./api.ts";
+import { answers, refuse } from "./answers.ts";
+import type { AdminApp } from "./house.ts";
+import { page } from "./page.ts";
+import { NO_SUCH_SESSION, residentOf } from "./session_routes.ts";
+import { inSlices } from "./slices.ts";
+import { Next, PageQuery, RoomName, RoomParams, SessionId, TenantParams, UserName } from "./words.ts";
+
+const NO_SUCH_ROOM = refusal("NOT_FOUND", "tenant has no such room: rooms without members do not exist");
+const NO_MEMBER = refusal("NOT_FOUND", "session is not in this room");
+/** Nobody's session. */
+const ADMIN: Actor = { svc: "admin", session: null };
+
+const Count = z.int().min(0);
+const Room = z.strictObject({
+  room: RoomName,
+  members: Count.openapi({ description: "Sessions." }),
+  users: Count,
+}).openapi("Room");
+const Member = z.strictObject({
+  session: SessionId,
+  user: UserName,
+  member: z.int().min(1).openapi({ description: "Its number in the room." }),
+}).openapi("Member");
+const Place = z.strictObject({ room: RoomName, session: SessionId, member: z.int().min(1), count: Count });
+const Removed = z.strictObject({ removed: Count.openapi({ description: "Sessions that left." }) });
+
+const MemberParams = RoomParams.extend({ session: SessionId });
+
+export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/tenants/{tenant}/rooms",
+      tags: ["rooms"],
+      summary: "List rooms, by name",
+      middleware: doorman.permit("read"),
+      request: { params: TenantParams, query: PageQuery },
+      responses: answers("A page.", z.strictObject({ rooms: z.array(Room), next: Next })),
+    }),
+    (c) => {
+      const { limit, cursor = null } = c.req.valid("query");
+      const rooms = c.var.seat.tenant.rooms.all();
+      const { items, next } = page(rooms, { keyOf: ({ name }) => name, after: cursor, limit });
+      const shown = items.map(({ name, members, userCount }) => (
+        { room: name, members: members.length, users: userCount }
+      ));
+      return c.json({ rooms: shown, next }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/tenants/{tenant}/rooms/{room}/members",
+      tags: ["rooms"],
+      summary: "List a room's members, by when they joined",
+      middleware: doorman.permit("read"),
+      request: {
+        params: RoomParams,
+        query: PageQuery.extend({ cursor: z.coerce.number().int().min(0).optional() }),
+      },
+      responses: answers("A page.", z.strictObject({ members: z.array(Member), next: Next })),
+    }),
+    (c) => {
+      const { rooms, registry } = c.var.seat.tenant;
+      const { limit, cursor = null } = c.req.valid("query");
+      const room = rooms.find(c.req.valid("param").room);
+      if (room === undefined) return refuse(c, NO_SUCH_ROOM);
+      const { items, next } = page(room.members, { keyOf: ({ id }) => id, after: cursor, limit });
+      const members = items.flatMap(({ subscriber, member }) => {
+        const session = residentOf(subscriber, registry);
+        return session === undefined ? [] : [{ session: session.session, user: session.user, member }];
+      });
+      return c.json({ members, next: next === null ? null : String(next) }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "put",
+      path: "/v1/tenants/{tenant}/rooms/{room}/members/{session}",
+      tags: ["rooms"],
+      summary: "Have a session join a room, within its ticket and the tenant's limits; its client is told",
+      middleware: doorman.permit("publish"),
+      request: { params: MemberParams },
+      responses: answers("It is a member.", Place),
+    }),
+    (c) => {
+      const { registry, actions } = c.var.seat.tenant;
+      const { room, session: id } = c.req.valid("param");
+      const session = registry.find(id);
+      if (session === undefined) return refuse(c, NO_SUCH_SESSION);
+      if (!session.memberships.has(room)) {
+        const joined = actions.perform({ action: "join", room, session: id }, ADMIN);
+        if (!joined.ok) return refuse(c, joined);
+      }
+      // Telling its client may have ended it.
+      const membership = session.memberships.get(room);
+      if (membership === undefined) return refuse(c, NO_SUCH_SESSION);
+      const { member } = membership;
+      return c.json({ room, session: id, member, count: membership.room.members.length }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "delete",
+      path: "/v1/tenants/{tenant}/rooms/{room}/members/{session}",
+      tags: ["rooms"],
+      summary: "Have a session leave a room; its client is told",
+      middleware: doorman.permit("publish"),
+      request: { params: MemberParams },
+      responses: answers("It is no member any more.", Removed),
+    }),
+    (c) => {
+      const { registry, actions } = c.var.seat.tenant;
+      const { room, session } = c.req.valid("param");
+      if (registry.find(session) === undefined) return refuse(c, NO_SUCH_SESSION);
+      const left = actions.perform({ action: "leave", room, session }, ADMIN);
+      if (!left.ok) return refuse(c, left);
+      return left.deliveries === 0 ? refuse(c, NO_MEMBER) : c.json({ removed: 1 }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "delete",
+      path: "/v1/tenants/{tenant}/rooms/{room}",
+      tags: ["rooms"],
+      summary: "Have everybody who is in a room now leave it; their clients are told",
+      middleware: doorman.permit("publish"),
+      request: { params: RoomParams },
+      responses: answers("They are no members any more.", Removed),
+    }),
+    async (c) => {
+      const { rooms, registry, actions } = c.var.seat.tenant;
+      const { room: name } = c.req.valid("param");
+      const room = rooms.find(name);
+      if (room === undefined) return refuse(c, NO_SUCH_ROOM);
+      const members = [...room.members];
+      let removed = 0;
+      await inSlices(members, (membership) => {
+        const session = residentOf(membership.subscriber, registry);
+        // It may have left, and joined again, in the meantime.
+        if (session?.memberships.get(name) !== membership) return;
+        const left = actions.perform({ action: "leave", room: name, session: session.session }, ADMIN);
+        if (left.ok) removed += left.deliveries;
+      }, house);
+      return c.json({ removed }, 200);
+    },
+  );
+}

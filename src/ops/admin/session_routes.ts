@@ -1,0 +1,170 @@
+// Sessions: who is connected, and ending them.
+
+import { createRoute, z } from "@hono/zod-openapi";
+import { CLOSE, refusal } from "../../protocol/codes.ts";
+import type { Subscriber } from "../../room/rooms.ts";
+import type { Registry } from "../../session/registry.ts";
+import type { Resident } from "../../session/resident.ts";
+import type { AdminParts } from "./api.ts";
+import { answers, refuse } from "./answers.ts";
+import type { AdminApp } from "./house.ts";
+import { page } from "./page.ts";
+import { inSlices } from "./slices.ts";
+import {
+  Milliseconds,
+  Next,
+  PageQuery,
+  Reason,
+  RoomName,
+  SessionId,
+  SessionParams,
+  TenantParams,
+  UserName,
+  UserParams,
+} from "./words.ts";
+
+/** What a client is told when nobody gave a reason. */
+const NO_REASON = "disconnected";
+/** Rooms of one session that are listed. */
+const ROOMS_SHOWN_MAX = 1000;
+
+/** Answered where a session does not exist. */
+export const NO_SUCH_SESSION = refusal("NOT_FOUND", "tenant has no such session");
+
+const summary = {
+  session: SessionId,
+  user: UserName,
+  sid: z.string().openapi({ description: "The client's name for its tab or device." }),
+  address: z.string(),
+  connected_at_ms: Milliseconds,
+  ticket_id: z.string().nullable().openapi({ description: "`jti` of its ticket." }),
+  trace_id: z.string().openapi({ description: "Finds the session in the log." }),
+  room_count: z.int().min(0),
+};
+const SessionSummary = z.strictObject(summary).openapi("SessionSummary");
+const SessionDetail = z.strictObject({
+  ...summary,
+  rooms: z.array(z.strictObject({
+    room: z.string(),
+    member: z.int().openapi({ description: "Its number in the room." }),
+    active: z.boolean().openapi({ description: "Whether its hot messages go there." }),
+  })).openapi({ description: `At most ${ROOMS_SHOWN_MAX} of them.` }),
+}).openapi("SessionDetail");
+const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
+
+export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+  const summaryOf = (session: Resident) => ({
+    session: session.session,
+    user: session.user,
+    sid: session.sid,
+    address: session.address,
+    connected_at_ms: Math.round(house.unixMs() - (house.now() - session.openedAt)),
+    ticket_id: session.ticketId,
+    trace_id: session.traceId,
+    room_count: session.memberships.size,
+  });
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/tenants/{tenant}/sessions",
+      tags: ["sessions"],
+      summary: "List sessions, by their id",
+      middleware: doorman.permit("read"),
+      request: {
+        params: TenantParams,
+        query: PageQuery.extend({
+          user: UserName.optional().openapi({ description: "Only this user's." }),
+          room: RoomName.optional().openapi({ description: "Only members of this room." }),
+        }),
+      },
+      responses: answers("A page.", z.strictObject({ sessions: z.array(SessionSummary), next: Next })),
+    }),
+    (c) => {
+      const { registry, rooms } = c.var.seat.tenant;
+      const { user, room, limit, cursor = null } = c.req.valid("query");
+      const found = user !== undefined
+        ? registry.ofUser(user).filter(({ memberships }) => room === undefined || memberships.has(room))
+        : room === undefined
+        ? registry.all()
+        : residents(rooms.find(room)?.members ?? [], registry);
+      const { items, next } = page(found, { keyOf: ({ session }) => session, after: cursor, limit });
+      return c.json({ sessions: items.map(summaryOf), next }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/tenants/{tenant}/sessions/{session}",
+      tags: ["sessions"],
+      summary: "Look at a session",
+      middleware: doorman.permit("read"),
+      request: { params: SessionParams },
+      responses: answers("The session.", SessionDetail),
+    }),
+    (c) => {
+      const session = c.var.seat.tenant.registry.find(c.req.valid("param").session);
+      if (session === undefined) return refuse(c, NO_SUCH_SESSION);
+      const rooms = [];
+      for (const membership of session.memberships.values()) {
+        if (rooms.length === ROOMS_SHOWN_MAX) break;
+        const { room, member } = membership;
+        rooms.push({ room: room.name, member, active: session.active === membership });
+      }
+      return c.json({ ...summaryOf(session), rooms }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "delete",
+      path: "/v1/tenants/{tenant}/sessions/{session}",
+      tags: ["sessions"],
+      summary: "End a session (close code 4501); its client should not come back by itself",
+      middleware: doorman.permit("disconnect"),
+      request: { params: SessionParams, query: z.object({ reason: Reason.optional() }) },
+      responses: answers("Ended.", Disconnected),
+    }),
+    (c) => {
+      const session = c.var.seat.tenant.registry.find(c.req.valid("param").session);
+      if (session === undefined) return refuse(c, NO_SUCH_SESSION);
+      session.kick(c.req.valid("query").reason ?? NO_REASON, CLOSE.kicked);
+      return c.json({ disconnected: 1 }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/v1/tenants/{tenant}/users/{user}/disconnect",
+      tags: ["users"],
+      summary: "End all sessions of a user (close code 4501)",
+      middleware: doorman.permit("disconnect"),
+      request: { params: UserParams, query: z.object({ reason: Reason.optional() }) },
+      responses: answers("Ended.", Disconnected),
+    }),
+    async (c) => {
+      const { reason = NO_REASON } = c.req.valid("query");
+      const sessions = [...c.var.seat.tenant.registry.ofUser(c.req.valid("param").user)];
+      await inSlices(sessions, (session) => session.kick(reason, CLOSE.kicked), house);
+      return c.json({ disconnected: sessions.length }, 200);
+    },
+  );
+}
+
+/** The sessions behind the members of a room. */
+function* residents(
+  members: Iterable<{ readonly subscriber: Subscriber }>,
+  registry: Registry<Resident>,
+): Generator<Resident> {
+  for (const { subscriber } of members) {
+    const session = residentOf(subscriber, registry);
+    if (session !== undefined) yield session;
+  }
+}
+
+/** The session that is a room's member. */
+export function residentOf(subscriber: Subscriber, registry: Registry<Resident>): Resident | undefined {
+  return registry.ofUser(subscriber.user).find((session) => session === subscriber);
+}

@@ -1,0 +1,95 @@
+// Tenants: which there are, and their numbers.
+
+import { createRoute, z } from "@hono/zod-openapi";
+import { LANE_NAMES } from "../../protocol/frame.ts";
+import type { AdminParts } from "./api.ts";
+import { answers, textAnswers } from "./answers.ts";
+import type { AdminApp, AdminTenant } from "./house.ts";
+import { Name, TenantParams } from "./words.ts";
+
+const Count = z.int().min(0);
+const TenantSummary = z.strictObject({ id: Name, sessions: Count, users: Count, rooms: Count })
+  .openapi("TenantSummary");
+
+const Traffic = z.strictObject({ messages: Count, bytes: Count }).openapi("Traffic");
+const Stats = z.strictObject({
+  id: Name,
+  sessions: Count,
+  users: Count,
+  rooms: Count,
+  pending: Count.openapi({ description: "Connections that have not sent their ticket yet." }),
+  in: z.strictObject({ ext: Traffic, hot: Traffic }),
+  out: z.strictObject({ control: Traffic, reliable: Traffic, latest: Traffic, lossy: Traffic }),
+  dropped: Count.openapi({ description: "Outbound messages that were not delivered." }),
+  denied: Count.openapi({ description: "Inbound messages that policy did not let pass." }),
+}).openapi("Stats", { description: "Numbers of one tenant; those of messages count from the start." });
+
+export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/tenants",
+      tags: ["tenants"],
+      summary: "List the tenants that the key is good for",
+      middleware: doorman.permitAnywhere("read"),
+      responses: answers("All of them.", z.strictObject({ tenants: z.array(TenantSummary) })),
+    }),
+    (c) => {
+      const { key } = c.var;
+      const tenants = [...house.tenants()].filter(({ tenant }) => key.reaches(tenant.id)).map(summaryOf);
+      return c.json({ tenants }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/tenants/{tenant}/stats",
+      tags: ["tenants"],
+      summary: "Look at a tenant's numbers",
+      middleware: doorman.permit("read"),
+      request: { params: TenantParams },
+      responses: answers("The numbers.", Stats),
+    }),
+    (c) => c.json(statsOf(c.var.seat), 200),
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/tenants/{tenant}/metrics",
+      tags: ["tenants"],
+      summary: "A tenant's metrics, in Prometheus' text format",
+      middleware: doorman.permit("read"),
+      request: { params: TenantParams },
+      responses: textAnswers("The metrics.", "text/plain"),
+    }),
+    async (c) => {
+      const { contentType, render } = house.metrics;
+      return c.text(await render(c.var.seat.tenant.id), 200, { "content-type": contentType });
+    },
+  );
+}
+
+function summaryOf({ tenant: { id, registry, rooms } }: AdminTenant): z.infer<typeof TenantSummary> {
+  return { id, sessions: registry.size, users: registry.userCount, rooms: rooms.size };
+}
+
+function statsOf(seat: AdminTenant): z.infer<typeof Stats> {
+  const { metrics } = seat.tenant;
+  let denied = 0;
+  for (const { value } of metrics.denied) denied += value;
+  const out = Object.fromEntries(LANE_NAMES.map((name, lane) => [name, plain(metrics.out[lane]!)]));
+  return {
+    ...summaryOf(seat),
+    pending: seat.pending(),
+    in: { ext: plain(metrics.in.ext), hot: plain(metrics.in.hot) },
+    out: out as z.infer<typeof Stats>["out"],
+    dropped: metrics.drops.total,
+    denied,
+  };
+}
+
+function plain({ messages, bytes }: z.infer<typeof Traffic>): z.infer<typeof Traffic> {
+  return { messages, bytes };
+}

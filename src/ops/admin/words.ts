@@ -1,0 +1,43 @@
+// The words of the admin API that several routes use, as schemas: names, and where a page of a list goes on.
+
+import { z } from "@hono/zod-openapi";
+import { isRoomName } from "../../protocol/envelope.ts";
+import { NAME_PATTERN, NAME_RULE, ROOM_BYTES_MAX } from "../../protocol/limits.ts";
+
+/** Longest name of a user or a session, and longest reason, in characters. */
+const TEXT_CHARS_MAX = 128;
+
+/** A name as tenants, services and message types have it. */
+export const Name = z.string().regex(NAME_PATTERN, `must be ${NAME_RULE}`);
+const text = () => z.string().min(1).max(TEXT_CHARS_MAX);
+export const RoomName = z.string().min(1).max(ROOM_BYTES_MAX).refine(
+  isRoomName,
+  `must be 1..${ROOM_BYTES_MAX} bytes of printable UTF-8`,
+);
+export const UserName = text();
+export const SessionId = text().openapi({ description: "The gateway's name for a session." });
+/** Why a session ends, as its client is told. */
+export const Reason = text().openapi({ description: "As the client is told in `sys.kicked`." });
+/** Unix time. */
+export const Milliseconds = z.int().min(0).openapi({ description: "Unix time in milliseconds." });
+
+export const TenantParams = z.object({ tenant: Name });
+export const RoomParams = TenantParams.extend({ room: RoomName });
+export const SessionParams = TenantParams.extend({ session: SessionId });
+export const UserParams = TenantParams.extend({ user: UserName });
+
+/** Items in a page. */
+const PAGE_MAX = 1000;
+
+/** How a list is paged. */
+export const PageQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100).openapi({ description: "Items." }),
+  cursor: z.string().min(1).max(ROOM_BYTES_MAX).optional().openapi({
+    description: "`next` of the page before; absent for the first.",
+  }),
+});
+
+/** `next` of a page. */
+export const Next = z.string().nullable().openapi({
+  description: "The `cursor` of the next page; null when there is none.",
+});

@@ -1,0 +1,78 @@
+// How a session begins: who has to agree, what it is told first, and what its client has said before that.
+
+import { CLOSE, refusal } from "../protocol/codes.ts";
+import type { Frame } from "../protocol/frame.ts";
+import { sysAuthed } from "../protocol/sys.ts";
+import type { Context } from "../service/service.ts";
+import type { House } from "./tenant.ts";
+import type { SessionWatcher } from "./watcher.ts";
+
+/** Messages that a client may send before it is greeted. */
+const EARLY_MAX = 16;
+
+export const TOO_EARLY = refusal("RATE_LIMITED", "too many messages before sys.authed", CLOSE.rateLimited);
+export const UNRECORDED = refusal("UNAVAILABLE", "session cannot be recorded now", CLOSE.internal);
+
+/** What a greeting says of a session. */
+export interface Greeted {
+  readonly tenant: string;
+  readonly user: string;
+  readonly sid: string;
+  readonly session: string;
+  readonly traceId: string;
+  readonly policy: { readonly maxFrameBytes: number };
+}
+
+/**
+ * `sys.authed`.
+ * @param expiresAt on the house's clock, infinite for never
+ * @param seq of the `sys.auth` that it answers
+ */
+export function greeting(
+  { tenant, user, sid, session, traceId, policy }: Greeted,
+  house: House,
+  { expiresAt, seq }: { expiresAt: number; seq: number | null },
+): Frame {
+  const data = {
+    tenant,
+    user,
+    sid,
+    session,
+    ping_interval_ms: house.pingIntervalMs,
+    max_frame_bytes: policy.maxFrameBytes,
+    time_ms: house.unixMs(),
+  };
+  const left = expiresAt - house.now();
+  const authed = left === Number.POSITIVE_INFINITY
+    ? data
+    : { ...data, expires_in_ms: Math.max(0, Math.ceil(left)) };
+  return sysAuthed(traceId, authed, seq);
+}
+
+/** Tells the watchers of a session. @returns whether it may begin, later; null for at once */
+export function welcomed(session: Context, watchers: readonly SessionWatcher[]): Promise<boolean> | null {
+  const waits: Promise<boolean>[] = [];
+  for (const watcher of watchers) {
+    const wait = watcher.opened(session);
+    if (wait !== null) waits.push(wait);
+  }
+  if (waits.length === 0) return null;
+  return Promise.all(waits).then((answers) => answers.every((yes) => yes));
+}
+
+/** What a client says before it is greeted, kept until then. */
+export class EarlyMessages {
+  readonly #messages: (string | Uint8Array)[] = [];
+
+  /** @returns false when it is one too many */
+  add(message: string | Uint8Array): boolean {
+    return this.#messages.push(message) <= EARLY_MAX;
+  }
+
+  replay(to: { text(message: string): void; binary(message: Uint8Array): void }): void {
+    for (const message of this.#messages) {
+      if (typeof message === "string") to.text(message);
+      else to.binary(message);
+    }
+  }
+}
