@@ -17,11 +17,11 @@ export const NAME_RULE = "1–64 of A–Z a–z 0–9 . _ -";
 /** A room's name: 1–128 bytes of printable UTF-8. */
 export const ROOM_BYTES_MAX = 128;
 
-/** The room of a `room.join` that names none. */
-export const DEFAULT_ROOM = "default";
-
 /** Keys that sign one request at the same time: the new one and the old one. */
 export const SIGNING_KEYS_MAX = 2;
+
+/** The room of a `room.join` that names none. */
+export const DEFAULT_ROOM = "default";
 
 /** Largest `seq` on the ext lane, 2^53-1. */
 export const SEQ_MAX = Number.MAX_SAFE_INTEGER;

@@ -10,7 +10,6 @@ import { Rate } from "../policy/rate.ts";
 import type { Refusal } from "../protocol/codes.ts";
 import { type ErrorDetail, sysError } from "../protocol/sys.ts";
 import type { Context } from "../service/service.ts";
-import { namesOf } from "./resident.ts";
 import type { SessionWatcher } from "./watcher.ts";
 
 /** A session whose message was denied. */
@@ -156,10 +155,12 @@ export class Denials {
     }
     notice.loggedAt = now;
     this.#logFullAt = LOG_RATE.take(this.#logFullAt, now);
+    const { tenant, user, session, traceId } = from;
+    const who = { tenant, user, session, trace_id: traceId };
     const what = { rule_id: ruleId, action, lane, service: message.service(), bytes, code: refusal.code };
     const passed = dryRun || action === "observe";
     log.info(passed ? "message would be denied" : "message denied", {
-      ...namesOf(from),
+      ...who,
       ...what,
       why: refusal.msg,
       unlogged: notice.unlogged,

@@ -12,6 +12,8 @@ export interface Resident extends Registered, Context {
   readonly address: string;
   /** When it was opened, in milliseconds of the house's monotonic clock. */
   readonly openedAt: number;
+  /** When its ticket was issued, Unix time in milliseconds; null where nobody says. */
+  readonly issuedAtMs: number | null;
   /** Rooms joined, by name. */
   readonly memberships: ReadonlyMap<string, Membership>;
   /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */
@@ -23,9 +25,5 @@ export interface Resident extends Registered, Context {
 /** What it answers from then on. */
 export const SESSION_ENDED = refusal("UNAVAILABLE", "session has ended");
 
-/** How logs name a session. */
-export function namesOf(
-  { tenant, user, session, traceId }: Pick<Context, "tenant" | "user" | "session" | "traceId">,
-): { tenant: string; user: string; session: string; trace_id: string } {
-  return { tenant, user, session, trace_id: traceId };
-}
+/** The rooms of a session that has never joined one. */
+export const NO_MEMBERSHIPS: ReadonlyMap<string, Membership> = new Map();

@@ -9,11 +9,9 @@ import type { Narrowing } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
 import type { Standing } from "../policy/matter.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
-import type { ErrorDetail } from "../protocol/sys.ts";
-import { sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
+import { type ErrorDetail, sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
-import { closeTimeoutMs, dueIn, isFloods } from "./deadlines.ts";
 import type { Gap } from "./gaps.ts";
 import {
   BAD_AUTH,
@@ -32,12 +30,14 @@ import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./gree
 import type { Speaker } from "./intake.ts";
 import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
 import type { PendingCalls } from "./pending.ts";
-import { namesOf, type Resident, SESSION_ENDED } from "./resident.ts";
+import { NO_MEMBERSHIPS, type Resident, SESSION_ENDED } from "./resident.ts";
 import type { Tenant } from "./tenant.ts";
 import type { Terms } from "./terms.ts";
 import type { Timed } from "./timer_wheel.ts";
 
-const NO_MEMBERSHIPS: ReadonlyMap<string, Membership> = new Map();
+/** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
+const CLOSE_TIMEOUT_MS = 5000;
+const FLOOD_CLOSE_TIMEOUT_MS = 1000;
 
 export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
   readonly user: string;
@@ -52,6 +52,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   policy: TenantPolicy;
   claims: Claims;
   ticketId: string | null;
+  issuedAtMs: number | null;
   openedAt = 0;
   readonly #tenant: Tenant;
   /** What `policy` was made from. */
@@ -96,8 +97,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#terms = tenant.terms;
     this.#narrowing = grant.narrowing;
     this.policy = this.#terms.policy.narrowed(grant.narrowing);
-    this.claims = grant.claims;
-    this.ticketId = grant.ticketId;
+    ({ claims: this.claims, ticketId: this.ticketId, issuedAtMs: this.issuedAtMs } = grant);
     this.#limit(grant);
   }
 
@@ -138,7 +138,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#state = "admitted";
     metrics.sessions++;
     house.wheel.schedule(this, this.#nextDeadline(this.openedAt));
-    house.log.debug("session opened", { ...namesOf(this), address: this.address });
+    house.log.debug("session opened", { ...this.#who(), address: this.address });
     const may = welcomed(this, this.#tenant.watchers);
     if (may === null) this.#begin(true);
     else void may.then((yes) => this.#begin(yes));
@@ -170,7 +170,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     house.wheel.cancel(this);
     house.totals.links--;
     const seconds = Math.round((house.now() - this.openedAt) / 100) / 10;
-    house.log.debug("session closed", { ...namesOf(this), code, reason, seconds });
+    house.log.debug("session closed", { ...this.#who(), code, reason, seconds });
     this.#state = "ended";
     this.#link = null;
   }
@@ -256,7 +256,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   tooSlow(cause: SlowCause): void {
     const { metrics, house } = this.#tenant;
     if (cause === "stalled") metrics.writerTimeouts++;
-    house.log.warn("session too slow", { ...namesOf(this), cause, waiting_bytes: this.#outbox!.bytes });
+    house.log.warn("session too slow", { ...this.#who(), cause, waiting_bytes: this.#outbox!.bytes });
     this.deliver(sysError(this.traceId, "RESOURCE_EXHAUSTED", CLOSE.slowConsumer.reason));
     this.#close(CLOSE.slowConsumer, false);
     // What its socket holds is memory that others need now; a close would wait for it to be read.
@@ -271,7 +271,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     if (this.#state !== "open") {
       this.#link?.terminate();
       // Where it does not help at once (native Deno), it is tried again.
-      return this.#link === null ? 0 : closeTimeoutMs(CLOSE.normal);
+      return this.#link === null ? 0 : CLOSE_TIMEOUT_MS;
     }
     if (this.deafUntil > 0 && now >= this.deafUntil) {
       this.deafUntil = 0;
@@ -326,6 +326,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#narrowing = narrowing;
     this.#comeToTerms();
     this.claims = answer.claims;
+    this.issuedAtMs = answer.issuedAtMs;
     registry.retag(this, answer.ticketId);
     this.#limit(answer);
     for (const membership of [...this.#memberships?.values() ?? []]) {
@@ -364,12 +365,13 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     // Out of every index now, not when the peer answers: its place is free for the next one.
     this.#leaveHouse(code.code, code.name);
     this.#state = "ending";
-    house.wheel.schedule(this, closeTimeoutMs(code));
+    const floods = code === CLOSE.rateLimited;
+    house.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
     // Either of these may bring the link's close at once, and with it the end of all this.
     this.#outbox!.finish(reliable);
-    if (this.deafUntil > 0) this.#link?.resume();
+    if (this.deafUntil > 0 && !floods) this.#link?.resume();
     this.#link?.close(code.code, code.reason);
-    if (isFloods(code)) this.#link?.pause();
+    if (floods) this.#link?.pause();
   }
 
   #leaveHouse(code: number, reason: string): void {
@@ -391,9 +393,17 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   #nextDeadline(now: number): number {
-    const { deafUntil } = this;
-    const [pingedAt, heardAt] = [this.#pingedAt, this.#lastHeardAt];
-    const [warnAt, expiresAt] = [this.#warnAt, this.#expiresAt];
-    return dueIn({ pingedAt, heardAt, warnAt, expiresAt, deafUntil }, now, this.#tenant.house);
+    const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
+    const idleAt = idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#lastHeardAt + idleTimeoutMs;
+    const resumeAt = this.deafUntil > 0 ? this.deafUntil : Number.POSITIVE_INFINITY;
+    // Sums round: a deadline can be past by one comparison and not yet by another, and 0 would be none at all.
+    return Math.max(
+      1,
+      Math.min(this.#pingedAt + pingIntervalMs, idleAt, this.#warnAt, this.#expiresAt, resumeAt) - now,
+    );
+  }
+
+  #who(): { tenant: string; user: string; session: string; trace_id: string } {
+    return { tenant: this.#tenant.id, user: this.user, session: this.session, trace_id: this.traceId };
   }
 }
