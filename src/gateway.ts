@@ -161,6 +161,7 @@ export class Gateway {
       transport: adminTransport,
       tenants: this.#tenants,
       config: () => this.#config,
+      reload: () => this.reload("admin"),
       draining: () => this.#draining,
       exporter: this.#exporter,
       log,

@@ -121,7 +121,8 @@ export class HttpVerifier implements Verifier {
     });
     if (answer.status === 401 || answer.status === 403) return DENIED;
     if (answer.status !== 200) throw new Error(`status ${answer.status}`);
-    const verdict = readAnswer(answer.text);
+    // Whoever is asked each time vouches for the ticket anew.
+    const verdict = { ...readAnswer(answer.text), issuedAtMs: unixMs() };
     return verdict.expiresAtMs !== null && verdict.expiresAtMs <= unixMs() ? EXPIRED_TICKET : verdict;
   }
 
@@ -146,7 +147,7 @@ export class HttpVerifier implements Verifier {
 }
 
 /** @throws when the answer is none that was agreed on: a backend that errs must not let anybody in, or keep all out */
-function readAnswer(text: string): Verified {
+function readAnswer(text: string): Omit<Verified, "issuedAtMs"> {
   const answer: unknown = JSON.parse(text);
   if (typeof answer !== "object" || answer === null) throw new Error("answer is no JSON object");
   const { user, claims, expires_at: expiresAt, ticket_id: ticketId } = answer as Record<string, unknown>;

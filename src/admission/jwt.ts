@@ -139,7 +139,7 @@ export class JwtVerifier implements Verifier {
   #verified(payload: JWTPayload): Verdict {
     const { user_claim, leeway_s } = this.#config;
     const user = Object.hasOwn(payload, user_claim) ? payload[user_claim] : undefined;
-    const { exp, jti } = payload;
+    const { exp, iat, jti } = payload;
     return {
       ok: true,
       // Some backends number their users.
@@ -147,6 +147,7 @@ export class JwtVerifier implements Verifier {
       claims: payload,
       expiresAtMs: exp === undefined ? null : (exp + leeway_s) * 1000,
       ticketId: jti ?? null,
+      issuedAtMs: typeof iat === "number" ? iat * 1000 : null,
     };
   }
 

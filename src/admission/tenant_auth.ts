@@ -7,6 +7,7 @@ import type { TenantMetrics } from "../metrics.ts";
 import { NARROWING_CLAIMS, readNarrowing, UNNARROWED } from "../policy/narrowing.ts";
 import type { Authenticator, Claims, Grant, Renewal } from "../session/grant.ts";
 import { REGISTERED_CLAIMS } from "./jwt.ts";
+import type { Revocations } from "./revocations.ts";
 import type { TicketWay } from "./ticket.ts";
 import {
   BAD_CLAIMS,
@@ -15,6 +16,7 @@ import {
   busy,
   isBad,
   isUserName,
+  REVOKED,
   TICKET_CHARS_MAX,
   type Unverified,
   type Verdict,
@@ -47,6 +49,9 @@ export interface TenantAuthOptions {
     | "failure_delay_ms"
   >;
   readonly metrics: TenantMetrics;
+  readonly revocations: Revocations;
+  /** Unix time in milliseconds. */
+  readonly unixMs: () => number;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -106,20 +111,22 @@ export class TenantAuth implements Authenticator {
   #settle(verdict: Verdict, way: TicketWay, addressGroup: string): Outcome {
     const outcome = verdict.ok ? grantOf(verdict) : verdict;
     if (!outcome.ok) return this.refuse(outcome, way, addressGroup);
+    const { revocations, unixMs } = this.#options;
+    if (revocations.has(outcome, unixMs())) return this.refuse(REVOKED, way, addressGroup);
     this.#options.metrics.tickets.add({ way, outcome: "ok" });
     return outcome;
   }
 }
 
 /** Reads what a verified ticket says; what cannot be read refuses it. */
-export function grantOf({ user, claims, expiresAtMs, ticketId }: Verified): Outcome {
+export function grantOf({ user, claims, expiresAtMs, ticketId, issuedAtMs }: Verified): Outcome {
   if (!isUserName(user)) return BAD_CLAIMS;
   if (ticketId !== null && (typeof ticketId !== "string" || ticketId.length > TICKET_ID_CHARS_MAX)) {
     return BAD_CLAIMS;
   }
   const others = Object.entries(claims);
   if (others.length === 0) {
-    return { ok: true, user, claims: NO_CLAIMS, narrowing: UNNARROWED, expiresAtMs, ticketId };
+    return { ok: true, user, claims: NO_CLAIMS, narrowing: UNNARROWED, expiresAtMs, ticketId, issuedAtMs };
   }
   const narrowing = readNarrowing(claims);
   if (typeof narrowing === "string") return BAD_CLAIMS;
@@ -132,5 +139,6 @@ export function grantOf({ user, claims, expiresAtMs, ticketId }: Verified): Outc
     narrowing,
     expiresAtMs,
     ticketId,
+    issuedAtMs,
   };
 }

@@ -36,7 +36,7 @@ export function findTicket(
 
 /** A ticket that says nothing but whose it is. */
 function plain(user: string): Verdict {
-  return { ok: true, user, claims: {}, expiresAtMs: null, ticketId: null };
+  return { ok: true, user, claims: {}, expiresAtMs: null, ticketId: null, issuedAtMs: null };
 }
 
 /** Dev tickets, from anybody: `dev` is `user:dev`, `dev:<name>` is `<name>`. */

@@ -26,6 +26,8 @@ export interface Verified {
   /** Unix time in milliseconds, null for never. */
   readonly expiresAtMs: number | null;
   readonly ticketId: unknown;
+  /** Unix time in milliseconds, null where nobody says. */
+  readonly issuedAtMs: number | null;
 }
 
 /** Why not, as metrics name it, and how long the client should stay away. */
@@ -40,6 +42,7 @@ export type AuthReason =
   | "expired_ticket"
   | "bad_claims"
   | "denied"
+  | "revoked_ticket"
   | "banned"
   | "busy"
   | "unavailable";
@@ -70,6 +73,7 @@ export const BAD_TICKET = rejection("bad_ticket", "ticket is not valid");
 export const EXPIRED_TICKET = rejection("expired_ticket", "ticket has expired");
 export const BAD_CLAIMS = rejection("bad_claims", "ticket has a claim that cannot be read");
 export const WRONG_SID = rejection("bad_claims", "ticket is for another sid");
+export const REVOKED = rejection("revoked_ticket", "ticket was revoked");
 export const DENIED = rejection("denied", "ticket was refused");
 
 const BUSY: Refusal = refusal("UNAVAILABLE", "too many tickets are being verified", CLOSE.overloaded);

@@ -11,6 +11,7 @@ import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Clock } from "./clock.ts";
+import type { ReloadResult } from "./reloader.ts";
 import type { Tenancy } from "./tenancy.ts";
 import type { Tenants } from "./tenants.ts";
 
@@ -19,6 +20,7 @@ export interface AdminListenerOptions {
   readonly tenants: Tenants;
   /** The configuration in use; it has `admin`. */
   readonly config: () => Config;
+  readonly reload: () => Promise<ReloadResult>;
   readonly draining: () => boolean;
   readonly exporter: Exporter;
   readonly log: Log;
@@ -46,12 +48,11 @@ export class AdminListener {
   constructor(options: AdminListenerOptions) {
     this.#options = options;
     const { transport, tenants, draining, exporter, log, clock, build } = options;
-    const config = () => this.#config;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#house = {
-      get config() {
-        return config();
-      },
+      config: options.config,
+      admin: () => this.#config,
+      reload: options.reload,
       log,
       now: clock.now,
       unixMs: clock.unixMs,

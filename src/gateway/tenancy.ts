@@ -4,8 +4,9 @@
 import type { Gate } from "../admission/admission.ts";
 import { type Lobby, lobbyFor } from "../admission/lobby.ts";
 import { OriginRule } from "../admission/origin.ts";
+import { Revocations, type Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
-import { NO_TICKET, type Verifier } from "../admission/verifier.ts";
+import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
 import type { Webhooks } from "../backend/webhooks.ts";
@@ -74,6 +75,9 @@ export class Tenancy implements TenantView {
   readonly gate: Gate;
   readonly #surroundings: Surroundings;
   readonly #policyState = new PolicyState();
+  readonly #revocations = new Revocations();
+  /** By an administrator, whatever its configuration says. */
+  #suspended = false;
   #parts: Parts;
   /** It is in the configuration no more. */
   #leaving = false;
@@ -157,21 +161,24 @@ export class Tenancy implements TenantView {
     tenant.rooms.limits = config.limits;
     tenant.registry.limits = sessionLimits(config);
     Object.assign(tenant.outbox, outboxLimits(config, gateway));
-    tenant.terms = terms;
-    terms.policy.begin(this.#surroundings.house.now());
+    if (former !== parts) {
+      tenant.terms = terms;
+      terms.policy.begin(this.#surroundings.house.now());
+      former.services.stop(parts.services);
+    }
     gate.auth = auth;
     gate.origins = origins;
     const lobby = this.#lobby(auth, gateway, gate.lobby);
     if (lobby === null) gate.lobby?.dismiss(NO_TICKET);
     gate.lobby = lobby;
-    if (former !== parts) former.services.stop(parts.services);
-    void this.#openOrClose(gateway.drain_grace_ms);
+    this.#openOrClose(gateway.drain_grace_ms);
   }
 
   /** It is in the configuration no more: its sessions end over this time, and then `gone` is called. */
   async leave(overMs: number, gone: () => void): Promise<void> {
     this.#leaving = true;
-    if (!await this.#openOrClose(overMs)) return;
+    const ended = this.#openOrClose(overMs);
+    if (ended === null || !await ended) return;
     this.stop();
     gone();
   }
@@ -181,20 +188,52 @@ export class Tenancy implements TenantView {
     this.#leaving = false;
   }
 
+  get suspended(): boolean {
+    return this.#suspended || this.config.suspended;
+  }
+
+  /** Its sessions end over this time, and nobody is let in until it is resumed. */
+  suspend(overMs: number): void {
+    this.#suspended = true;
+    void this.#openOrClose(overMs);
+  }
+
+  /** Takes an administrator's suspension back. @returns whether it is served now: its configuration may suspend it too */
+  resume(): boolean {
+    this.#suspended = false;
+    void this.#openOrClose(0);
+    return !this.config.suspended;
+  }
+
+  /**
+   * Takes tickets no more, and ends the sessions that came with them.
+   * @param untilMs Unix time in milliseconds at which the tickets have expired by themselves; infinite for never
+   * @returns the number of sessions; null when no more revocations can be remembered
+   */
+  revoke(revoked: Revoked, untilMs: number): number | null {
+    const nowMs = this.#surroundings.clock.unixMs();
+    if (!this.#revocations.revoke(revoked, untilMs, nowMs)) return null;
+    const { registry } = this.tenant;
+    const holders = "jti" in revoked ? registry.ofTicket(revoked.jti) : registry.ofUser(revoked.user);
+    const ending = holders.filter((session) => this.#revocations.has(session, nowMs));
+    for (const session of ending) session.endRefused(REVOKED, { seq: null });
+    return ending.length;
+  }
+
   /** Nobody is served any more. */
   stop(): void {
     this.#parts.services.stop();
   }
 
-  /** Takes sessions in, or ends them all over this time. Resolves with whether that was done to the end. */
-  async #openOrClose(overMs: number): Promise<boolean> {
+  /** Takes sessions in, or ends them all over this time. @returns whether that was done to the end; null where none ends */
+  #openOrClose(overMs: number): Promise<boolean> | null {
     const { registry } = this.tenant;
-    const closed = this.#leaving ? REMOVED : this.config.suspended ? SUSPENDED : null;
-    if (closed === registry.closed) return false;
+    const closed = this.#leaving ? REMOVED : this.suspended ? SUSPENDED : null;
+    if (closed === registry.closed) return null;
     registry.closed = closed;
     this.#parting?.cancel();
     this.#parting = null;
-    if (closed === null) return false;
+    if (closed === null) return null;
     this.gate.lobby?.dismiss(closed);
     this.#parting = new Parting({
       sessions: [...registry.all()],
@@ -203,7 +242,7 @@ export class Tenancy implements TenantView {
       isEmpty: () => registry.size === 0,
       clock: this.#surroundings.clock,
     });
-    return await this.#parting.start();
+    return this.#parting.start();
   }
 
   #make(
@@ -212,7 +251,14 @@ export class Tenancy implements TenantView {
   ): Parts {
     const { clock, services: embedded, charge, policy, house: { log } } = this.#surroundings;
     const { verifier, auth: authConfig } = this.#verifier(config, former);
-    const auth = new TenantAuth({ verifier, config: authConfig, metrics, charge });
+    const auth = new TenantAuth({
+      verifier,
+      config: authConfig,
+      metrics,
+      revocations: this.#revocations,
+      unixMs: clock.unixMs,
+      charge,
+    });
     const services = new TenantServices({
       config,
       embedded,

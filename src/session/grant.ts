@@ -17,6 +17,8 @@ export interface Grant {
   readonly expiresAtMs: number | null;
   /** The ticket's own name (`jti`), by which it can be revoked. */
   readonly ticketId: string | null;
+  /** Unix time in milliseconds at which the ticket was issued, null where nobody says. */
+  readonly issuedAtMs: number | null;
 }
 
 /** Who a session belongs to, settled before the upgrade. */

@@ -4,7 +4,8 @@ import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import type { Bearer, Verdict, Verifier } from "../../src/admission/verifier.ts";
-import { BAD_TICKET } from "../../src/admission/verifier.ts";
+import { BAD_TICKET, REVOKED } from "../../src/admission/verifier.ts";
+import { Revocations } from "../../src/admission/revocations.ts";
 import { grantOf, TenantAuth } from "../../src/admission/tenant_auth.ts";
 import { DEV_AUTH } from "../../src/admission/verifiers.ts";
 import { TenantMetrics } from "../../src/metrics.ts";
@@ -135,11 +136,14 @@ test("Addresses of one IPv6 network count as one, for the limiter and for places
 function authWith(verify: (bearer: Bearer) => Verdict | Promise<Verdict>) {
   const charged: string[] = [];
   const metrics = new TenantMetrics(["control"]);
+  const revocations = new Revocations();
   const verifier: Verifier = { headers: [], verify };
   const tenantAuth = new TenantAuth({
     verifier,
     config: DEV_AUTH,
     metrics,
+    revocations,
+    unixMs: () => 1000,
     charge: (group) => charged.push(group),
   });
   const bearer = (ticket: string | null): Bearer => ({
@@ -149,7 +153,7 @@ function authWith(verify: (bearer: Bearer) => Verdict | Promise<Verdict>) {
     headers: {},
     renews: null,
   });
-  return { tenantAuth, charged, metrics, bearer };
+  return { tenantAuth, charged, metrics, bearer, revocations };
 }
 
 test("An empty or oversized ticket is refused unread", () => {
@@ -172,8 +176,25 @@ test("So many tickets are verified at once, and one more is told to come again, 
   assert.equal(charged.length, 1024);
 });
 
+test("A ticket that was revoked is refused like a bad one, whatever it says besides", () => {
+  const verdict = {
+    ok: true,
+    user: "ann",
+    claims: {},
+    expiresAtMs: null,
+    ticketId: "t-1",
+    issuedAtMs: 500,
+  } as const;
+  const { tenantAuth, bearer, charged, revocations } = authWith(() => verdict);
+  const check = () => tenantAuth.check(bearer("t"), "header", "group");
+  assert.ok(!(check() instanceof Promise) && (check() as { ok: boolean }).ok);
+  revocations.revoke({ jti: "t-1" }, 2000, 1000);
+  assert.equal(check(), REVOKED);
+  assert.deepEqual(charged, ["group"]);
+});
+
 test("A verified ticket without a good user or id is refused all the same", () => {
-  const verdict = { ok: true, claims: { sub: "x" }, expiresAtMs: null } as const;
+  const verdict = { ok: true, claims: { sub: "x" }, expiresAtMs: null, issuedAtMs: null } as const;
   for (const user of [undefined, null, "", 7, {}, "a\nb", "\ud800", "x".repeat(129), "\u2028"]) {
     const outcome = grantOf({ ...verdict, user, ticketId: null });
     assert.ok(!outcome.ok && outcome.reason === "bad_claims", String(user));

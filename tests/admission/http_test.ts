@@ -105,6 +105,7 @@ test("A good answer is a user with claims and an end, and 401 or 403 is a refusa
     claims: { rooms: ["a"] },
     expiresAtMs: (NOW_S + 60) * 1000,
     ticketId: "t1",
+    issuedAtMs: (NOW_S + 1) * 1000, // when it was asked
   });
   assert.equal(await told("a", json({ user: "bob" })), "user bob");
   assert.equal(await told("b", json({ error: "no" }, 401)), "denied");

@@ -57,13 +57,21 @@ for (const alg of JWT_ALGORITHMS) {
 
 test("What a ticket says is handed on: user, claims, id and end, leeway included", async () => {
   const { verify } = place();
-  const claims = { sub: "ann", jti: "t-1", rooms: ["a"], plan: { name: "pro" }, exp: NOW_S + 10 };
+  const claims = {
+    sub: "ann",
+    jti: "t-1",
+    rooms: ["a"],
+    plan: { name: "pro" },
+    iat: NOW_S - 7,
+    exp: NOW_S + 10,
+  };
   assert.deepEqual(await verify(await ticket(claims)), {
     ok: true,
     user: "ann",
     claims,
     expiresAtMs: (NOW_S + 15) * 1000,
     ticketId: "t-1",
+    issuedAtMs: (NOW_S - 7) * 1000,
   });
 });
 

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { Buffer } from "node:buffer";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -59,6 +59,9 @@ export interface Ended {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** Log lines about a reload. */
+const RELOADED = /^(configuration reloaded|reload refused)/;
 
 const children = new Set<ChildProcess>();
 process.on("exit", () => {
@@ -190,12 +193,7 @@ export class GatewayProcess {
    * @param config as in a file; `gateway.listen` is a free port of 127.0.0.1 unless it says otherwise
    */
   static async start(config: object, options: StartOptions = {}): Promise<GatewayProcess> {
-    const { gateway = {}, ...others } = config as { gateway?: object };
-    // JSON is YAML.
-    return await GatewayProcess.startText(
-      JSON.stringify({ version: 1, gateway: { listen: "127.0.0.1:0", ...gateway }, ...others }, null, 1),
-      options,
-    );
+    return await GatewayProcess.startText(configText(config), options);
   }
 
   /** Starts a gateway on a configuration as it stands in a file, and waits until it listens. */
@@ -331,7 +329,28 @@ export class GatewayProcess {
     await this.exited;
   }
 
-  signal(signal: "SIGTERM" | "SIGINT"): void {
+  /** Puts another configuration in the place of its file, as editors do: whole, by its name. */
+  rewrite(config: object | string): void {
+    const text = typeof config === "string" ? config : configText(config);
+    renameSync(this.#folder.write("next.yaml", text), join(this.#folder.path, "wsprism.yaml"));
+  }
+
+  /** Reloads another configuration by SIGHUP. @returns the log line that tells what came of it */
+  async reload(config: object | string): Promise<LogLine> {
+    const from = this.lines.length;
+    this.rewrite(config);
+    this.signal("SIGHUP");
+    return await this.reloaded(from);
+  }
+
+  /** The next line, from this one on, that tells what came of a reload. */
+  async reloaded(from: number, deadlineMs?: number): Promise<LogLine> {
+    return await until("the reload", () => {
+      return this.lines.slice(from).find(({ message }) => RELOADED.test(message)) ?? null;
+    }, deadlineMs);
+  }
+
+  signal(signal: "SIGTERM" | "SIGINT" | "SIGHUP"): void {
     // Not `child.kill`, after which Deno reports the signal in the place of the exit code.
     if (!this.#ended) process.kill(this.pid, signal);
   }
@@ -394,6 +413,12 @@ export function lastly(gateway: GatewayProcess): void {
     await gateway.empty();
     await gateway.stop();
   });
+}
+
+/** A configuration as text, JSON being YAML. */
+function configText(config: object): string {
+  const { gateway = {}, ...others } = config as { gateway?: object };
+  return JSON.stringify({ version: 1, gateway: { listen: "127.0.0.1:0", ...gateway }, ...others }, null, 1);
 }
 
 function unchunked(text: string): string {

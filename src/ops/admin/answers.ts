@@ -13,10 +13,10 @@ const STATUS: Readonly<Record<ErrorCode, FaultStatus>> = {
   UNSUPPORTED_VERSION: 400,
   AUTH_FAILED: 401,
   NOT_ALLOWED: 403,
-  SUSPENDED: 403,
   NOT_FOUND: 404,
   RESOURCE_EXHAUSTED: 409,
   TOO_MANY_SESSIONS: 409,
+  SUSPENDED: 409,
   PAYLOAD_TOO_LARGE: 413,
   RATE_LIMITED: 429,
   INTERNAL: 500,
@@ -28,6 +28,7 @@ const STATUS: Readonly<Record<ErrorCode, FaultStatus>> = {
 const Fault = z.strictObject({
   code: z.string().openapi({ description: "What is wrong, in one word.", example: "BAD_REQUEST" }),
   msg: z.string().openapi({ description: "What is wrong, for a person." }),
+  failures: z.array(z.string()).optional().openapi({ description: "All that is wrong, one by one." }),
   retry_after_ms: z.number().optional().openapi({ description: "When to come back, as in `Retry-After`." }),
 }).openapi("Fault");
 
@@ -77,6 +78,11 @@ export function textAnswers<T extends string>(description: string, type: T) {
 /** The body of a request. */
 export function jsonBody<S extends z.ZodType>(schema: S) {
   return { content: { "application/json": { schema } }, required: true } as const;
+}
+
+/** A body that may be left out; all of it is optional. */
+export function optionalBody<S extends z.ZodType>(schema: S) {
+  return { content: { "application/json": { schema } }, required: false } as const;
 }
 
 const PARTS: Readonly<Record<string, string>> = { json: "body", param: "path", query: "query" };

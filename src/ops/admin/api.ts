@@ -4,14 +4,16 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import { refusal } from "../../protocol/codes.ts";
-import { describeFault, refuse, textAnswers } from "./answers.ts";
+import { describeFault, refuse } from "./answers.ts";
 import type { Doorman } from "./doorman.ts";
 import type { AdminApp, AdminEnv, AdminHouse } from "./house.ts";
+import { gatewayRoutes } from "./gateway_routes.ts";
 import type { Published } from "./published.ts";
 import { publishRoutes } from "./publish_routes.ts";
 import { roomRoutes } from "./room_routes.ts";
 import { sessionRoutes } from "./session_routes.ts";
 import { tenantRoutes } from "./tenant_routes.ts";
+import { userRoutes } from "./user_routes.ts";
 
 /** The name of the only way to be let in. */
 const BEARER = "key";
@@ -29,14 +31,14 @@ export interface AdminParts {
 
 /** The admin API of a gateway. */
 export function adminApi(parts: AdminParts): AdminApp {
-  const { house, doorman, metricsPath } = parts;
+  const { house, doorman } = parts;
   const app: AdminApp = new OpenAPIHono<AdminEnv>({
     defaultHook: (result, c) => {
       if (result.success) return;
       return refuse(c, { code: "BAD_REQUEST", msg: describeFault(result.target, result.error) });
     },
   });
-  const { log, version, metrics } = house;
+  const { log, version } = house;
   app.notFound((c) => refuse(c, { code: "NOT_FOUND", msg: "no such route" }));
   app.onError((error, c) => {
     if (error instanceof HTTPException) {
@@ -60,19 +62,8 @@ export function adminApi(parts: AdminParts): AdminApp {
   publishRoutes(app, parts);
   sessionRoutes(app, parts);
   roomRoutes(app, parts);
-  if (metricsPath !== null) {
-    app.openapi(
-      createRoute({
-        method: "get",
-        path: metricsPath,
-        tags: ["gateway"],
-        summary: "The metrics of all tenants and of the gateway, in Prometheus' text format",
-        middleware: doorman.permitGlobally("read"),
-        responses: textAnswers("The metrics.", "text/plain"),
-      }),
-      async (c) => c.text(await metrics.render(null), 200, { "content-type": metrics.contentType }),
-    );
-  }
+  userRoutes(app, parts);
+  gatewayRoutes(app, parts);
   return app;
 }
 

@@ -7,6 +7,7 @@ import type { Log, LogFields } from "../../log.ts";
 import { Rate } from "../../policy/rate.ts";
 import { refusal } from "../../protocol/codes.ts";
 import { refuse, refuseForNow } from "./answers.ts";
+import { bounded } from "./body.ts";
 import type { AdminEnv, AdminHouse } from "./house.ts";
 import type { AdminKeys } from "./keys.ts";
 
@@ -30,9 +31,13 @@ export class Doorman {
   /** Buckets by address, the one that failed longest ago first. */
   readonly #failed = new Map<string, number>();
 
+  /** For routes that take a body. */
+  readonly bounded: MiddlewareHandler<AdminEnv>;
+
   constructor(keys: AdminKeys, house: AdminHouse) {
     this.#keys = keys;
     this.#house = house;
+    this.bounded = bounded(() => house.admin().max_body_bytes);
   }
 
   /** For every route that needs a key. */

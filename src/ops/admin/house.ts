@@ -1,7 +1,9 @@
 // What the admin API needs of the gateway, and what its handlers find in their context.
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import type { AdminConfig, TenantConfig } from "../../config/schema.ts";
+import type { ConfigDiff } from "../../config/diff.ts";
+import type { ConfigIssue } from "../../config/issue.ts";
+import type { AdminConfig, Config, TenantConfig } from "../../config/schema.ts";
 import type { Log } from "../../log.ts";
 import type { Tenant } from "../../session/tenant.ts";
 import type { AdminKey } from "./keys.ts";
@@ -10,14 +12,42 @@ import type { AdminKey } from "./keys.ts";
 export interface AdminTenant {
   readonly tenant: Tenant;
   readonly config: TenantConfig;
+  /** Whether its configuration, or an administrator, lets nobody in. */
+  readonly suspended: boolean;
   /** Links that have not sent their ticket yet. */
   pending(): number;
+  /** Ends its sessions over this many milliseconds, and lets nobody in until it is resumed. */
+  suspend(overMs: number): void;
+  /** @returns whether it is served now: its configuration may suspend it too */
+  resume(): boolean;
+  /**
+   * Takes tickets no more and ends their sessions.
+   * @param untilMs Unix time in milliseconds at which they have expired by themselves; infinite for never
+   * @returns the number of sessions; null when no more revocations can be remembered
+   */
+  revoke(
+    revoked: { readonly jti: string } | { readonly user: string; readonly issuedBeforeMs: number },
+    untilMs: number,
+  ): number | null;
 }
+
+/** What came of a reload. */
+export type Reloaded =
+  | {
+    readonly outcome: "applied" | "unchanged";
+    readonly diff: ConfigDiff;
+    readonly warnings: readonly ConfigIssue[];
+  }
+  | { readonly outcome: "refused"; readonly reason: string; readonly failures: readonly ConfigIssue[] };
 
 /** The gateway, as its administrators see it. */
 export interface AdminHouse {
-  /** `admin` as it is now. */
-  readonly config: AdminConfig;
+  /** In use now. */
+  readonly config: () => Config;
+  /** `admin` of it. */
+  readonly admin: () => AdminConfig;
+  /** Reads the configuration anew; never rejects. */
+  readonly reload: () => Promise<Reloaded>;
   readonly log: Log;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;

@@ -3,7 +3,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Refusal } from "../../protocol/codes.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
-import { bounded } from "./body.ts";
 import type { AdminParts } from "./api.ts";
 import type { AdminApp } from "./house.ts";
 import { type Handed, Message } from "./publisher.ts";
@@ -38,7 +37,7 @@ export function publishRoutes(app: AdminApp, { doorman, house, published }: Admi
       path: "/v1/tenants/{tenant}/publish",
       tags: ["publish"],
       summary: "Send a message, or up to 1,000 of them in order, to rooms, users, sessions or everybody",
-      middleware: [doorman.permit("publish"), bounded(() => house.config.max_body_bytes)],
+      middleware: [doorman.permit("publish"), doorman.bounded],
       request: { params: TenantParams, body: jsonBody(Body) },
       responses: answers("Handed to the sessions.", z.union([Single, Batch])),
     }),

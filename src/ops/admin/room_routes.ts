@@ -7,7 +7,7 @@ import type { AdminParts } from "./api.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./house.ts";
 import { page } from "./page.ts";
-import { NO_SUCH_SESSION, residentOf } from "./session_routes.ts";
+import { NO_SUCH_SESSION } from "./session_routes.ts";
 import { inSlices } from "./slices.ts";
 import { Next, PageQuery, RoomName, RoomParams, SessionId, TenantParams, UserName } from "./words.ts";
 
@@ -68,15 +68,12 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       responses: answers("A page.", z.strictObject({ members: z.array(Member), next: Next })),
     }),
     (c) => {
-      const { rooms, registry } = c.var.seat.tenant;
+      const { rooms } = c.var.seat.tenant;
       const { limit, cursor = null } = c.req.valid("query");
       const room = rooms.find(c.req.valid("param").room);
       if (room === undefined) return refuse(c, NO_SUCH_ROOM);
       const { items, next } = page(room.members, { keyOf: ({ id }) => id, after: cursor, limit });
-      const members = items.flatMap(({ subscriber, member }) => {
-        const session = residentOf(subscriber, registry);
-        return session === undefined ? [] : [{ session: session.session, user: session.user, member }];
-      });
+      const members = items.map(({ subscriber: { session, user }, member }) => ({ session, user, member }));
       return c.json({ members, next: next === null ? null : String(next) }, 200);
     },
   );
@@ -146,10 +143,10 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       const members = [...room.members];
       let removed = 0;
       await inSlices(members, (membership) => {
-        const session = residentOf(membership.subscriber, registry);
+        const { session } = membership.subscriber;
         // It may have left, and joined again, in the meantime.
-        if (session?.memberships.get(name) !== membership) return;
-        const left = actions.perform({ action: "leave", room: name, session: session.session }, ADMIN);
+        if (registry.find(session)?.memberships.get(name) !== membership) return;
+        const left = actions.perform({ action: "leave", room: name, session }, ADMIN);
         if (left.ok) removed += left.deliveries;
       }, house);
       return c.json({ removed }, 200);

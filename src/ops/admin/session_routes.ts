@@ -2,14 +2,11 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import { CLOSE, refusal } from "../../protocol/codes.ts";
-import type { Subscriber } from "../../room/rooms.ts";
-import type { Registry } from "../../session/registry.ts";
 import type { Resident } from "../../session/resident.ts";
 import type { AdminParts } from "./api.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./house.ts";
 import { page } from "./page.ts";
-import { inSlices } from "./slices.ts";
 import {
   Milliseconds,
   Next,
@@ -20,11 +17,10 @@ import {
   SessionParams,
   TenantParams,
   UserName,
-  UserParams,
 } from "./words.ts";
 
 /** What a client is told when nobody gave a reason. */
-const NO_REASON = "disconnected";
+export const NO_REASON = "disconnected";
 /** Rooms of one session that are listed. */
 const ROOMS_SHOWN_MAX = 1000;
 
@@ -50,7 +46,8 @@ const SessionDetail = z.strictObject({
     active: z.boolean().openapi({ description: "Whether its hot messages go there." }),
   })).openapi({ description: `At most ${ROOMS_SHOWN_MAX} of them.` }),
 }).openapi("SessionDetail");
-const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
+/** How many sessions were ended. */
+export const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
 
 export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
   const summaryOf = (session: Resident) => ({
@@ -87,7 +84,9 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
         ? registry.ofUser(user).filter(({ memberships }) => room === undefined || memberships.has(room))
         : room === undefined
         ? registry.all()
-        : residents(rooms.find(room)?.members ?? [], registry);
+        : (rooms.find(room)?.members ?? []).flatMap((member) =>
+          registry.find(member.subscriber.session) ?? []
+        );
       const { items, next } = page(found, { keyOf: ({ session }) => session, after: cursor, limit });
       return c.json({ sessions: items.map(summaryOf), next }, 200);
     },
@@ -133,38 +132,4 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       return c.json({ disconnected: 1 }, 200);
     },
   );
-
-  app.openapi(
-    createRoute({
-      method: "post",
-      path: "/v1/tenants/{tenant}/users/{user}/disconnect",
-      tags: ["users"],
-      summary: "End all sessions of a user (close code 4501)",
-      middleware: doorman.permit("disconnect"),
-      request: { params: UserParams, query: z.object({ reason: Reason.optional() }) },
-      responses: answers("Ended.", Disconnected),
-    }),
-    async (c) => {
-      const { reason = NO_REASON } = c.req.valid("query");
-      const sessions = [...c.var.seat.tenant.registry.ofUser(c.req.valid("param").user)];
-      await inSlices(sessions, (session) => session.kick(reason, CLOSE.kicked), house);
-      return c.json({ disconnected: sessions.length }, 200);
-    },
-  );
-}
-
-/** The sessions behind the members of a room. */
-function* residents(
-  members: Iterable<{ readonly subscriber: Subscriber }>,
-  registry: Registry<Resident>,
-): Generator<Resident> {
-  for (const { subscriber } of members) {
-    const session = residentOf(subscriber, registry);
-    if (session !== undefined) yield session;
-  }
-}
-
-/** The session that is a room's member. */
-export function residentOf(subscriber: Subscriber, registry: Registry<Resident>): Resident | undefined {
-  return registry.ofUser(subscriber.user).find((session) => session === subscriber);
 }

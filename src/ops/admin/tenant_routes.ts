@@ -1,22 +1,23 @@
 // Tenants: which there are, and their numbers.
 
 import { createRoute, z } from "@hono/zod-openapi";
+import { refusal } from "../../protocol/codes.ts";
 import { LANE_NAMES } from "../../protocol/frame.ts";
 import type { AdminParts } from "./api.ts";
-import { answers, textAnswers } from "./answers.ts";
+import { answers, refuse, textAnswers } from "./answers.ts";
 import type { AdminApp, AdminTenant } from "./house.ts";
 import { Name, TenantParams } from "./words.ts";
 
+const BY_CONFIGURATION = refusal("SUSPENDED", "tenant is suspended by its configuration");
+
 const Count = z.int().min(0);
-const TenantSummary = z.strictObject({ id: Name, sessions: Count, users: Count, rooms: Count })
-  .openapi("TenantSummary");
+const Suspended = z.boolean().openapi({ description: "Whether nobody is let in." });
+const summary = { id: Name, suspended: Suspended, sessions: Count, users: Count, rooms: Count };
+const TenantSummary = z.strictObject(summary).openapi("TenantSummary");
 
 const Traffic = z.strictObject({ messages: Count, bytes: Count }).openapi("Traffic");
 const Stats = z.strictObject({
-  id: Name,
-  sessions: Count,
-  users: Count,
-  rooms: Count,
+  ...summary,
   pending: Count.openapi({ description: "Connections that have not sent their ticket yet." }),
   in: z.strictObject({ ext: Traffic, hot: Traffic }),
   out: z.strictObject({ control: Traffic, reliable: Traffic, latest: Traffic, lossy: Traffic }),
@@ -69,10 +70,45 @@ export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): voi
       return c.text(await render(c.var.seat.tenant.id), 200, { "content-type": contentType });
     },
   );
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/v1/tenants/{tenant}/suspend",
+      tags: ["tenants"],
+      summary: "End a tenant's sessions over `gateway.drain_grace_ms` (close code 4509), and let nobody in",
+      middleware: doorman.permit("reload"),
+      request: { params: TenantParams },
+      responses: answers("Suspended.", TenantSummary),
+    }),
+    (c) => {
+      const { seat } = c.var;
+      seat.suspend(house.config().gateway.drain_grace_ms);
+      return c.json(summaryOf(seat), 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/v1/tenants/{tenant}/resume",
+      tags: ["tenants"],
+      summary: "Serve a tenant again that was suspended by `suspend`",
+      middleware: doorman.permit("reload"),
+      request: { params: TenantParams },
+      responses: answers("Served.", TenantSummary),
+    }),
+    (c) => {
+      const { seat } = c.var;
+      return seat.resume() ? c.json(summaryOf(seat), 200) : refuse(c, BY_CONFIGURATION);
+    },
+  );
 }
 
-function summaryOf({ tenant: { id, registry, rooms } }: AdminTenant): z.infer<typeof TenantSummary> {
-  return { id, sessions: registry.size, users: registry.userCount, rooms: rooms.size };
+function summaryOf(
+  { tenant: { id, registry, rooms }, suspended }: AdminTenant,
+): z.infer<typeof TenantSummary> {
+  return { id, suspended, sessions: registry.size, users: registry.userCount, rooms: rooms.size };
 }
 
 function statsOf(seat: AdminTenant): z.infer<typeof Stats> {

@@ -3,8 +3,8 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type AdminHouse, type Asking, type KeyId, KEYS, open } from "./admin_house.ts";
-import { documentOf, operationsOf } from "./document.ts";
+import { type AdminHouse, type Asking, type KeyId, type KEYS, open } from "./admin_house.ts";
+import { documentOf, GOOD_BODIES, operationsOf } from "./document.ts";
 
 type Permission = typeof KEYS["root"]["permissions"][number];
 
@@ -18,6 +18,8 @@ const ROUTES: Readonly<Record<string, Need>> = {
   "GET /healthz": null,
   "GET /readyz": null,
   "GET /metrics": { in: "gateway", permission: "read" },
+  "GET /v1/config": { in: "gateway", permission: "read" },
+  "POST /v1/reload": { in: "gateway", permission: "reload" },
   "GET /v1/tenants": { in: "anywhere", permission: "read" },
   "GET /v1/tenants/{tenant}/stats": inTenant("read"),
   "GET /v1/tenants/{tenant}/metrics": inTenant("read"),
@@ -26,15 +28,17 @@ const ROUTES: Readonly<Record<string, Need>> = {
   "GET /v1/tenants/{tenant}/sessions/{session}": inTenant("read"),
   "DELETE /v1/tenants/{tenant}/sessions/{session}": inTenant("disconnect"),
   "POST /v1/tenants/{tenant}/users/{user}/disconnect": inTenant("disconnect"),
+  "POST /v1/tenants/{tenant}/users/{user}/ban": inTenant("disconnect"),
+  "DELETE /v1/tenants/{tenant}/users/{user}/ban": inTenant("disconnect"),
+  "GET /v1/tenants/{tenant}/bans": inTenant("read"),
+  "POST /v1/tenants/{tenant}/tickets/revoke": inTenant("disconnect"),
+  "POST /v1/tenants/{tenant}/suspend": inTenant("reload"),
+  "POST /v1/tenants/{tenant}/resume": inTenant("reload"),
   "GET /v1/tenants/{tenant}/rooms": inTenant("read"),
   "DELETE /v1/tenants/{tenant}/rooms/{room}": inTenant("publish"),
   "GET /v1/tenants/{tenant}/rooms/{room}/members": inTenant("read"),
   "PUT /v1/tenants/{tenant}/rooms/{room}/members/{session}": inTenant("publish"),
   "DELETE /v1/tenants/{tenant}/rooms/{room}/members/{session}": inTenant("publish"),
-};
-
-const BODIES: Readonly<Record<string, unknown>> = {
-  "POST /v1/tenants/{tenant}/publish": { to: { all: true }, svc: "a", type: "t" },
 };
 
 /** A key that has this permission only, in the tenant "acme", or one that has all but this there. */
@@ -54,13 +58,15 @@ async function asked({ house, session }: Setting, name: string, asking: Asking, 
   const [method, path] = name.split(" ") as [string, string];
   const filled = path.replace("{tenant}", tenant).replace("{session}", session).replace("{room}", "lobby")
     .replace("{user}", "nobody");
-  return await house.ask(method, filled, { body: BODIES[name], ...asking });
+  return await house.ask(method, filled, { body: GOOD_BODIES[name], ...asking });
 }
 
 async function setting(): Promise<Setting> {
   const house = await open();
   const { client, session } = house.enterAs("ann");
   client.join("lobby");
+  await house.ask("POST", "/v1/tenants/acme/users/nobody/ban");
+  house.logged.length = 0;
   return { house, session };
 }
 

@@ -24,6 +24,15 @@ export const KEYS = {
 } as const satisfies Record<string, Key>;
 export type KeyId = keyof typeof KEYS;
 
+/** `admin` of every house, as YAML in one line. */
+export const ADMIN = `listen: "127.0.0.1:0", max_body_bytes: 131072, keys: [${
+  Object.entries<Key>(KEYS).map(([id, { tenants, permissions, more = "" }]) =>
+    `{ id: ${id}, secret: "${secretOf(id)}", tenants: ${
+      JSON.stringify(tenants)
+    }, permissions: [${permissions}], ${more} }`
+  ).join(", ")
+}]`;
+
 /** What was answered. */
 export interface Answered {
   readonly status: number;
@@ -48,16 +57,7 @@ export interface Asking {
 
 export class AdminHouse extends House {
   constructor(options: HouseOptions = {}) {
-    const keys = Object.entries<Key>(KEYS).map(([id, { tenants, permissions, more }]) =>
-      `{ id: ${id}, secret: "${secretOf(id)}", tenants: ${
-        JSON.stringify(tenants)
-      }, permissions: [${permissions}]${more === undefined ? "" : `, ${more}`} }`
-    );
-    super({
-      tenant: [OPEN_POLICY],
-      admin: `listen: "127.0.0.1:0", max_body_bytes: 131072, keys: [${keys.join(", ")}]`,
-      ...options,
-    });
+    super({ tenant: [OPEN_POLICY], admin: ADMIN, ...options });
   }
 
   /** Asks the admin API; turns of the event loop go by as long as it takes. */

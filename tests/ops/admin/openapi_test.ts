@@ -6,7 +6,7 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import fc from "fast-check";
 import * as z from "zod";
 import { type AdminHouse, open } from "./admin_house.ts";
-import { documentOf, type Operation, operationsOf } from "./document.ts";
+import { documentOf, GOOD_BODIES, type Operation, operationsOf } from "./document.ts";
 import { fitting, type Schema, spoilt } from "./schema_arbitrary.ts";
 
 /** Requests of each route, and with each kind of body. */
@@ -20,7 +20,7 @@ test("The document is valid OpenAPI 3.1, and every route says what it is for", a
   const operations = operationsOf(document) as readonly (Operation & { summary?: string; tags?: string[] })[];
   for (const { name, summary, tags, parameters, requestBody } of operations) {
     assert.ok(summary !== undefined && summary.length > 5 && tags?.length === 1, name);
-    assert.equal(requestBody !== undefined, name.startsWith("POST") && name.endsWith("/publish"), name);
+    assert.ok(requestBody === undefined || name.startsWith("POST"), name);
     const inPath = [...name.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter);
     assert.deepEqual(parameters?.filter((p) => p.in === "path").map((p) => p.name) ?? [], inPath, name);
   }
@@ -78,10 +78,9 @@ function requests(operation: Operation, real: Real): fc.Arbitrary<Asked> {
 
 /** A request that is answered with 200. */
 function goodRequest(operation: Operation, real: Real): Asked {
-  const { parameters = [], requestBody } = operation;
+  const { parameters = [], name } = operation;
   const values = parameters.map(({ name, in: place }) => place === "path" ? real[name]![0]! : null);
-  const body = { to: { all: true }, svc: "a", type: "t" };
-  return fill(operation, values, requestBody === undefined ? undefined : body);
+  return fill(operation, values, GOOD_BODIES[name]);
 }
 
 /** Fails unless an answer is one that the document has for the route. */
@@ -95,22 +94,23 @@ function check({ name, responses }: Operation, status: number, body: unknown, ty
   assert.ok(result.success, `${name} answered with ${JSON.stringify(body)}: ${result.error?.message}`);
 }
 
-/** Sessions in rooms: what is really there from now on. */
-function populate(house: AdminHouse): Real {
+/** Sessions in rooms, and somebody who is banned: what is really there from now on. */
+async function populate(house: AdminHouse): Promise<Real> {
+  await house.ask("POST", "/v1/tenants/acme/users/eve/ban");
   const session = ["ann", "bob"].map((user) => {
     const { client, session } = house.enterAs(user);
     for (const room of ["lobby", "a/b"]) client.join(room);
     return session;
   });
-  return { tenant: ["acme", "other"], session, room: ["lobby", "a/b"], user: ["ann", "bob"] };
+  return { tenant: ["acme", "other"], session, room: ["lobby", "a/b"], user: ["eve", "ann", "bob"] };
 }
 
 test("Whatever is asked, the answer is one of those in the document, and nothing fails inside", async () => {
-  const house = await open({
-    tenant: ['policy: { ext_allowlist: ["room:*"], sessions: { max_sessions_per_user: 1000 } }'],
-  });
-  for (const operation of operationsOf(await documentOf(house))) {
-    const real = populate(house);
+  const tenant = ['policy: { ext_allowlist: ["room:*"], sessions: { max_sessions_per_user: 1000 } }'];
+  for (const operation of operationsOf(await documentOf(await open()))) {
+    // Its own house for each: some routes leave nobody in it.
+    const house = await open({ tenant });
+    const real = await populate(house);
     const ask = async ({ path, body }: Asked) => {
       const { status, headers, body: answer } = await house.ask(operation.method, path, { body });
       assert.notEqual(status, 500, JSON.stringify({ path, body, answer }));
@@ -123,6 +123,6 @@ test("Whatever is asked, the answer is one of those in the document, and nothing
       fc.asyncProperty(requests(operation, real), async (asked) => void await ask(asked)),
       { numRuns: RUNS },
     );
+    assert.deepEqual(house.logged.filter(({ level }) => level === "error"), []);
   }
-  assert.deepEqual(house.logged.filter(({ level }) => level === "error"), []);
 });

@@ -71,13 +71,3 @@ test("Ending a session tells it the reason and closes it so that it stays away",
   assert.deepEqual([ann.client.link.closed?.code, bob.client.link.closed], [4501, null]);
   assert.equal((await house.ask("DELETE", `${SESSIONS}/${ann.session}`)).status, 404);
 });
-
-test("Ending a user ends all of the user's sessions and no other", async () => {
-  const house = await open();
-  const anns = [house.enterAs("ann/1"), house.enterAs("ann/1")], bob = house.enterAs("bob");
-  const path = "/v1/tenants/acme/users/ann%2F1/disconnect";
-  assert.deepEqual((await house.ask("POST", path)).body, { disconnected: 2 });
-  assert.deepEqual(anns.map(({ client }) => client.link.closed?.code), [4501, 4501]);
-  assert.equal(bob.client.link.closed, null);
-  assert.deepEqual((await house.ask("POST", path)).body, { disconnected: 0 });
-});

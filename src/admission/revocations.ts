@@ -1,0 +1,65 @@
+// Tickets of one tenant that are good by themselves and are not taken any more: single ones by their id, and all that a
+// user was given before some moment. Times are Unix time in milliseconds, so that they mean the same to another process.
+
+import type { Grant } from "../session/grant.ts";
+
+/** What is revoked: one ticket, or a user's tickets up to a moment. */
+export type Revoked =
+  | { readonly jti: string }
+  | { readonly user: string; readonly issuedBeforeMs: number };
+
+interface UserEntry {
+  readonly issuedBeforeMs: number;
+  readonly untilMs: number;
+}
+
+/** Ids and users remembered, each. */
+const REMEMBERED_MAX = 100_000;
+
+export class Revocations {
+  readonly #max: number;
+  /** When each may be forgotten. */
+  readonly #tickets = new Map<string, number>();
+  readonly #users = new Map<string, UserEntry>();
+
+  /** @param max how many ids, and how many users, are remembered at most */
+  constructor(max = REMEMBERED_MAX) {
+    this.#max = max;
+  }
+
+  /**
+   * @param untilMs when the tickets have expired by themselves; infinite for never
+   * @returns false when no more can be remembered: none is forgotten for another, or its tickets would be good again
+   */
+  revoke(revoked: Revoked, untilMs: number, nowMs: number): boolean {
+    if ("jti" in revoked) {
+      if (!this.#hasRoom(this.#tickets, revoked.jti, (until) => until <= nowMs)) return false;
+      this.#tickets.set(revoked.jti, Math.max(untilMs, this.#tickets.get(revoked.jti) ?? 0));
+      return true;
+    }
+    const { user, issuedBeforeMs } = revoked;
+    if (!this.#hasRoom(this.#users, user, (entry) => entry.untilMs <= nowMs)) return false;
+    const before = this.#users.get(user);
+    this.#users.set(user, {
+      issuedBeforeMs: Math.max(issuedBeforeMs, before?.issuedBeforeMs ?? 0),
+      untilMs: Math.max(untilMs, before?.untilMs ?? 0),
+    });
+    return true;
+  }
+
+  /** Whether a ticket is revoked. One that does not say when it was issued was issued before any moment. */
+  has(
+    { user, ticketId, issuedAtMs }: Pick<Grant, "user" | "ticketId" | "issuedAtMs">,
+    nowMs: number,
+  ): boolean {
+    if (ticketId !== null && (this.#tickets.get(ticketId) ?? 0) > nowMs) return true;
+    const entry = this.#users.get(user);
+    return entry !== undefined && entry.untilMs > nowMs && (issuedAtMs ?? 0) < entry.issuedBeforeMs;
+  }
+
+  #hasRoom<T>(entries: Map<string, T>, name: string, isPast: (entry: T) => boolean): boolean {
+    if (entries.has(name) || entries.size < this.#max) return true;
+    for (const [known, entry] of entries) if (isPast(entry)) entries.delete(known);
+    return entries.size < this.#max;
+  }
+}

@@ -1,0 +1,81 @@
+// The gateway as a whole: its configuration and metrics.
+
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Change } from "../../config/diff.ts";
+import { CONFIG_SHAPE, withoutSecrets } from "../../config/fingerprint.ts";
+import { describeIssue } from "../../config/issue.ts";
+import { answers, textAnswers } from "./answers.ts";
+import type { AdminParts } from "./api.ts";
+import type { AdminApp } from "./house.ts";
+
+const Lines = z.array(z.string());
+const ConfigChange = z.strictObject({
+  tenant: z.string().nullable().openapi({ description: "Null for what holds for all tenants." }),
+  key: z.string(),
+  before: z.string().nullable().openapi({ description: "Null for nothing; secrets are not shown." }),
+  after: z.string().nullable(),
+  restart: z.boolean().openapi({ description: "Whether it waits for a restart." }),
+}).openapi("ConfigChange") satisfies z.ZodType<Change>;
+const Reload = z.strictObject({
+  outcome: z.enum(["applied", "unchanged"]),
+  changes: z.array(ConfigChange),
+  added: Lines.openapi({ description: "Tenants." }),
+  removed: Lines,
+  warnings: Lines,
+}).openapi("Reload");
+
+export function gatewayRoutes(app: AdminApp, { doorman, house, metricsPath }: AdminParts): void {
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/v1/reload",
+      tags: ["gateway"],
+      summary: "Read the configuration anew; where it is not good (409), nothing changes",
+      middleware: doorman.permitGlobally("reload"),
+      responses: answers("It is in use.", Reload),
+    }),
+    async (c) => {
+      const reloaded = await house.reload();
+      if (reloaded.outcome === "refused") {
+        const { reason, failures } = reloaded;
+        return c.json({ code: "BAD_REQUEST", msg: reason, failures: failures.map(describeIssue) }, 409);
+      }
+      const { outcome, diff: { changes, added, removed }, warnings } = reloaded;
+      return c.json({
+        outcome,
+        changes: [...changes],
+        added: [...added],
+        removed: [...removed],
+        warnings: warnings.map(describeIssue),
+      }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/config",
+      tags: ["gateway"],
+      summary: "The configuration in use, every default filled in and no secret shown",
+      middleware: doorman.permitGlobally("read"),
+      responses: answers("The configuration, as in the file.", z.record(z.string(), z.unknown())),
+    }),
+    (c) => c.json(withoutSecrets(house.config(), CONFIG_SHAPE) as Record<string, unknown>, 200),
+  );
+
+  if (metricsPath === null) return;
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: metricsPath,
+      tags: ["gateway"],
+      summary: "The metrics of all tenants and of the gateway, in Prometheus' text format",
+      middleware: doorman.permitGlobally("read"),
+      responses: textAnswers("The metrics.", "text/plain"),
+    }),
+    async (c) => {
+      const { contentType, render } = house.metrics;
+      return c.text(await render(null), 200, { "content-type": contentType });
+    },
+  );
+}
