@@ -97,6 +97,7 @@ class Bench {
     const { seconds, quick } = this.#plan;
     const least = quick && work.seconds?.always !== true ? 0 : atLeast;
     const server = await this.#runner.server(side.server);
+    const flood = side.flooded === undefined ? null : this.#runner.flood(server.port, side.flooded);
     try {
       const load = toLoad(side, {
         port: server.port,
@@ -107,6 +108,7 @@ class Bench {
       this.#judge(`${work.name}, ${side.server.kind}`, load, result);
       return result;
     } finally {
+      await flood?.stop();
       await server.stop();
     }
   }

@@ -74,6 +74,13 @@ export class Runner {
     return JSON.parse(out());
   }
 
+  /** Starts a session of a tenant that sends all it can until it is stopped. */
+  flood(port: number, tenant: string): { stop(): Promise<void> } {
+    const child = this.#spawn([BUN, "bench/flood.ts", `${port}`, tenant], { cpu: this.#cpus?.load, env: {} });
+    collect(child.stdout);
+    return { stop: () => this.#end(child) };
+  }
+
   /** Ends everything that still runs, at once. */
   endAll(): void {
     for (const child of this.#running) child.kill("SIGKILL");
@@ -162,7 +169,14 @@ export class Runner {
 function writeConfig(settings: GatewaySettings): string {
   const config = parse(readFileSync(CONFIG, "utf8"));
   Object.assign(config.gateway, settings.gateway);
-  config.tenants[0].delivery = settings.delivery;
+  const [tenant] = config.tenants;
+  tenant.delivery = settings.delivery;
+  const { neighbour } = settings;
+  if (neighbour !== undefined) {
+    const policy = { ...tenant.policy, ...neighbour.policy };
+    config.tenants.push({ ...tenant, id: neighbour.id, policy });
+  }
+  Object.assign(tenant.policy, settings.policy);
   mkdirSync("dist", { recursive: true });
   const path = "dist/bench.yaml";
   writeFileSync(path, stringify(config));

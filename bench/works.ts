@@ -1,13 +1,18 @@
 // The works that are measured, as a table: who is compared with whom, under what load, and what is wanted. A work
-// that compares the gateway with itself says so in its title; those with the gateway disturbed are in disturbances.ts.
+// that compares the gateway with itself says so in its title; those with the gateway disturbed are in disturbances.ts,
+// those of the policy engine in policy_works.ts.
 
 import { disturbances } from "./disturbances.ts";
 import type { LoadResult, Pace, Probe, Slow } from "./load_spec.ts";
+import { policyWorks } from "./policy_works.ts";
 
-/** Settings in which a gateway differs from bench.yaml: of `gateway`, and of the tenant's `delivery`. */
+/** Settings in which a gateway differs from bench.yaml: of `gateway`, and of the tenant's `delivery` and `policy`. */
 export interface GatewaySettings {
   readonly gateway: Readonly<Record<string, number>>;
   readonly delivery: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly policy?: Readonly<Record<string, unknown>>;
+  /** `policy` of a further tenant, which is otherwise the same. */
+  readonly neighbour?: { readonly id: string; readonly policy: Readonly<Record<string, unknown>> };
 }
 
 /** A server: our gateway on a runtime, or a control of bench/controls by its file's name. */
@@ -36,6 +41,8 @@ export interface Shape {
 export interface Side {
   readonly server: ServerKind;
   readonly shape: Shape;
+  /** A tenant of which one session sends all it can, beside the load. */
+  readonly flooded?: string;
 }
 
 /** Both sides measured, one after the other. */
@@ -289,6 +296,7 @@ export const works: readonly Work[] = [
     ],
   })),
   ...disturbances,
+  ...policyWorks,
 ];
 
 /** A number as people read it. */

@@ -229,8 +229,10 @@ export class Arrival implements LinkHandler, Timed {
   }
 
   #fail({ code, msg, close, retryAfterMs, ruleId }: Unverified): void {
-    const detail = retryAfterMs === undefined ? { ruleId } : { ruleId, retryAfterMs };
-    this.#close(sysError(this.#options.traceId, code, msg, detail), close ?? CLOSE.authFailed);
+    this.#close(
+      sysError(this.#options.traceId, code, msg, { ruleId, retryAfterMs }),
+      close ?? CLOSE.authFailed,
+    );
   }
 
   #end(code: ErrorCode, msg: string, close: CloseCode): void {

@@ -191,6 +191,7 @@ export class StateStore implements State {
   }
 
   #died(cause: string): void {
+    if (this.#dead !== null) return;
     this.#dead = cause;
     this.#readyNow(`Cannot open the state: ${cause}`);
     this.#log.error("state has failed, and nothing is kept any more", { error: cause });

@@ -1,7 +1,7 @@
 // Webhooks: what happens becomes events, each for those webhooks that want it, and events go to the state's thread,
 // which keeps them until your backend has taken them.
 
-import { type EventType, type WebhookConfig } from "../config/backend_schema.ts";
+import type { EventType, WebhookConfig } from "../config/backend_schema.ts";
 import type { Log } from "../log.ts";
 import type { MetricSource } from "../metrics.ts";
 import { Patterns } from "../protocol/patterns.ts";

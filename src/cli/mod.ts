@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
 import { EXIT } from "./exit.ts";
+import { explainCommand } from "./explain.ts";
 import { schemaCommand } from "./schema.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
@@ -18,12 +19,16 @@ export async function run(argv: readonly string[], build: Build): Promise<number
   };
   const program = new Command("wsprism")
     .description("A realtime gateway: WebSockets on one side, your rules and services on the other.")
-    .addHelpText("after", "\nExit codes: 0 done, 1 failed at run time, 2 usage, 3 configuration refused.")
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 done, 1 failed at run time, 2 usage, 3 configuration refused, 4 denied.",
+    )
     .exitOverride();
   program.addCommand(startCommand(build, done));
   program.addCommand(checkCommand(done));
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
+  program.addCommand(explainCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(versionCommand(build, done));
   for (const command of program.commands) {

@@ -9,6 +9,7 @@ import { importPKCS8, SignJWT } from "jose";
 import { isUserName } from "../admission/verifier.ts";
 import { kindFor, readPem, readSecret } from "../config/jwt_key.ts";
 import type { AuthConfig, JwtConfig, JwtKeyConfig } from "../config/schema.ts";
+import { claimOption, readClaims } from "./claims.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
 
@@ -38,12 +39,7 @@ export function tokenCommand(done: Done): Command {
     .requiredOption("--user <name>", "the user")
     .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
     .option("--ttl <time>", "how long it is good for: 30s, 15m, 1h, 7d", "1h")
-    .option(
-      "--claim <name=value>",
-      "a further claim, JSON or else a text; may be repeated",
-      (value: string, before: readonly string[]) => [...before, value],
-      [] as readonly string[],
-    )
+    .addOption(claimOption("a further claim, JSON or else a text; may be repeated"))
     .option("--kid <id>", "the key to sign with, by its kid (default: the first that can sign)")
     .addHelpText("after", EXAMPLES)
     .action(async (options: TokenOptions) => done(await token(options)));
@@ -88,24 +84,6 @@ async function token(options: TokenOptions): Promise<number> {
 function seconds(text: string): number | undefined {
   const parts = /^([1-9]\d{0,8})([smhd])$/.exec(text);
   return parts === null ? undefined : Number(parts[1]) * UNITS_S[parts[2]!]!;
-}
-
-function readClaims(texts: readonly string[]): Record<string, unknown> | string {
-  const claims: [string, unknown][] = [];
-  for (const text of texts) {
-    const at = text.indexOf("=");
-    if (at < 1) return `--claim must be name=value, got "${text}"`;
-    claims.push([text.slice(0, at), valueOf(text.slice(at + 1))]);
-  }
-  return Object.fromEntries(claims);
-}
-
-function valueOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }
 
 function noKeys({ mode }: AuthConfig, user: string): string {

@@ -1,7 +1,7 @@
 // Two configurations, compared key by key: what a reload changes, and what of it has to wait for a restart. Values of
 // secrets are not shown; that they differ is.
 
-import { CONFIG_SHAPE, HIDDEN, TENANT_SHAPE, withoutSecrets } from "./fingerprint.ts";
+import { CONFIG_SHAPE, HIDDEN, keysOf, TENANT_SHAPE, withoutSecrets } from "./fingerprint.ts";
 import { quote } from "./issue.ts";
 import type { Config, GatewayConfig, TenantConfig } from "./schema.ts";
 import type { MapShape, Shape } from "./shape.ts";
@@ -84,10 +84,12 @@ export function diffTenant(before: TenantConfig, after: TenantConfig): Change[] 
 
 /** What holds in a gateway that runs with `running` and is given `next`: the latter, but for what needs a restart. */
 export function withoutRestart(running: GatewayConfig, next: GatewayConfig): GatewayConfig {
-  const { tls, ...others } = next;
-  const kept = Object.fromEntries(RESTART_KEYS.map((key) => [key, running[key]]));
-  const pair = running.tls === undefined ? undefined : tls ?? running.tls;
-  return { ...others, ...kept, ...(pair === undefined ? {} : { tls: pair }) };
+  const comesOrGoes = running.tls === undefined || next.tls === undefined;
+  const stays = ([key]: [string, unknown]) =>
+    (RESTART_KEYS as readonly string[]).includes(key) || key === "tls" && comesOrGoes;
+  const changed = Object.entries(next).filter((entry) => !stays(entry));
+  const kept = Object.entries(running).filter(stays);
+  return Object.fromEntries([...changed, ...kept]) as GatewayConfig;
 }
 
 /** `admin` of a gateway that runs with `running` and is given `next`; none at all where there was none. */
@@ -113,7 +115,7 @@ function* compare(before: unknown, after: unknown, shape: Shape, path: string): 
   if (shape.kind === "map" && isMap(before ?? {}) && isMap(after ?? {})) {
     const from = (before ?? {}) as Readonly<Record<string, unknown>>;
     const to = (after ?? {}) as Readonly<Record<string, unknown>>;
-    for (const [key, inner] of shape.keys) {
+    for (const [key, inner] of keysOf(shape, from, to)) {
       yield* compare(from[key], to[key], inner, path === "" ? key : `${path}.${key}`);
     }
   } else if (shape.kind === "list" && Array.isArray(before ?? []) && Array.isArray(after ?? [])) {

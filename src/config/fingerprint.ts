@@ -27,7 +27,24 @@ export function configHash(config: Config, prints: readonly string[]): string {
   return fingerprint([withoutSecrets({ ...config, tenants: [] }, CONFIG_SHAPE), prints]).slice(0, 16);
 }
 
-/** A copy of a value, without what its shape says is secret. */
+/** What the schema's shape does not describe is told to nobody, but it counts. */
+const UNKNOWN: Shape = {
+  kind: "text",
+  wish: "",
+  description: "",
+  required: false,
+  preset: undefined,
+  optional: true,
+  secret: true,
+};
+
+/** The keys of a map's shape, in its order, and then those that only these values have. */
+export function keysOf(shape: MapShape, ...values: readonly object[]): [string, Shape][] {
+  const others = new Set(values.flatMap(Object.keys).filter((key) => !shape.keys.has(key)));
+  return [...shape.keys, ...[...others].sort().map((key): [string, Shape] => [key, UNKNOWN])];
+}
+
+/** A copy of a value, its keys in the schema's order, without what its shape says is secret. */
 export function withoutSecrets(value: unknown, shape: Shape): unknown {
   if (value === undefined) return value;
   if (shape.secret) return HIDDEN;
@@ -35,9 +52,7 @@ export function withoutSecrets(value: unknown, shape: Shape): unknown {
     return value.map((item) => withoutSecrets(item, shape.item));
   }
   if (shape.kind !== "map" || typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([key, inner]) => {
-    const known = shape.keys.get(key);
-    return [key, known === undefined ? inner : withoutSecrets(inner, known)];
-  });
-  return Object.fromEntries(entries);
+  const map = value as Readonly<Record<string, unknown>>;
+  const entries = keysOf(shape, map).map(([key, inner]) => [key, withoutSecrets(map[key], inner)] as const);
+  return Object.fromEntries(entries.filter(([, inner]) => inner !== undefined));
 }

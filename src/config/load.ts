@@ -7,11 +7,12 @@ import { dirname, resolve } from "node:path";
 import type * as z from "zod";
 import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { checkAuth } from "./auth.ts";
+import { CONFIG_SHAPE } from "./fingerprint.ts";
 import { checkBackend } from "./backend.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
 import { checkRelations } from "./relations.ts";
 import { anyHotServiceSchema, type Config, configSchema } from "./schema.ts";
-import { type MapShape, oneOf, type Shape, shapeOf } from "./shape.ts";
+import { type MapShape, oneOf, type Shape } from "./shape.ts";
 import { checkPolicies } from "./policies.ts";
 import { checkTls } from "./tls.ts";
 import { Tree } from "./tree.ts";
@@ -45,7 +46,7 @@ export type LoadResult =
 /** Reads, checks and completes a configuration. Never throws, whatever the text is. */
 export function loadConfig(options: LoadOptions): LoadResult {
   if (Buffer.byteLength(options.text) > FILE_BYTES_MAX) return refused(tooLarge());
-  const shape = shapeOf(configSchema) as MapShape;
+  const shape = CONFIG_SHAPE;
   let tree: Tree;
   try {
     tree = new Tree(options.text, shape, options.env);

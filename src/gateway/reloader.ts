@@ -8,6 +8,7 @@ import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import { Counts, type ReloadMetrics } from "../metrics.ts";
 import type { Clock } from "./clock.ts";
+import { Slices } from "./slices.ts";
 import type { Plan, Tenants } from "./tenants.ts";
 
 /** Who asked for it. */
@@ -85,8 +86,11 @@ export class Reloader {
       const { config, warnings } = loaded;
       const general = diffGeneral(running(), config);
       const plan = await tenants.plan(config);
+      const slices = new Slices(clock.now);
+      await slices.next();
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);
       adopt(config, plan);
+      await slices.next();
       const diff = { ...plan.diff, changes: [...general, ...plan.diff.changes] };
       const outcome = diff.changes.length + diff.added.length + diff.removed.length > 0
         ? "applied"
@@ -112,7 +116,10 @@ export class Reloader {
     const { log } = this.#options;
     this.metrics.outcomes.add({ outcome: "refused" });
     const lines = failures.map(describeIssue);
-    log.error("reload refused, nothing has changed", { cause, reason, ...shown("failures", lines) });
+    const fields = { cause, reason, ...shown("failures", lines) };
+    // Who stops the gateway knows that it stops.
+    if (this.#ended === null) log.error("reload refused, nothing has changed", fields);
+    else log.warn("reload refused, nothing has changed", fields);
     return { outcome: "refused", reason, failures };
   }
 

@@ -161,21 +161,24 @@ export class Tenancy implements TenantView {
     tenant.rooms.limits = config.limits;
     tenant.registry.limits = sessionLimits(config);
     Object.assign(tenant.outbox, outboxLimits(config, gateway));
-    tenant.terms = terms;
-    terms.policy.begin(this.#surroundings.house.now());
+    if (former !== parts) {
+      tenant.terms = terms;
+      terms.policy.begin(this.#surroundings.house.now());
+      former.services.stop(parts.services);
+    }
     gate.auth = auth;
     gate.origins = origins;
     const lobby = this.#lobby(auth, gateway, gate.lobby);
     if (lobby === null) gate.lobby?.dismiss(NO_TICKET);
     gate.lobby = lobby;
-    if (former !== parts) former.services.stop(parts.services);
-    void this.#openOrClose(gateway.drain_grace_ms);
+    this.#openOrClose(gateway.drain_grace_ms);
   }
 
   /** It is in the configuration no more: its sessions end over this time, and then `gone` is called. */
   async leave(overMs: number, gone: () => void): Promise<void> {
     this.#leaving = true;
-    if (!await this.#openOrClose(overMs)) return;
+    const ended = this.#openOrClose(overMs);
+    if (ended === null || !await ended) return;
     this.stop();
     gone();
   }
@@ -234,15 +237,15 @@ export class Tenancy implements TenantView {
     this.#parts.services.stop();
   }
 
-  /** Takes sessions in, or ends them all over this time. Resolves with whether that was done to the end. */
-  async #openOrClose(overMs: number): Promise<boolean> {
+  /** Takes sessions in, or ends them all over this time. @returns whether that was done to the end; null where none ends */
+  #openOrClose(overMs: number): Promise<boolean> | null {
     const { registry } = this.tenant;
     const closed = this.#leaving ? REMOVED : this.suspended ? SUSPENDED : null;
-    if (closed === registry.closed) return false;
+    if (closed === registry.closed) return null;
     registry.closed = closed;
     this.#parting?.cancel();
     this.#parting = null;
-    if (closed === null) return false;
+    if (closed === null) return null;
     this.gate.lobby?.dismiss(closed);
     this.#parting = new Parting({
       sessions: [...registry.all()],
@@ -251,7 +254,7 @@ export class Tenancy implements TenantView {
       isEmpty: () => registry.size === 0,
       clock: this.#surroundings.clock,
     });
-    return await this.#parting.start();
+    return this.#parting.start();
   }
 
   #make(

@@ -23,12 +23,14 @@ export class Tenants implements Iterable<Tenancy> {
   readonly gates: ReadonlyMap<string, Gate>;
   readonly #gates = new Map<string, Gate>();
   readonly #surroundings: Surroundings;
+  #gateway: GatewayConfig;
   /** By id; those that leave among them, until their last session has ended. */
   readonly #all = new Map<string, Tenancy>();
 
   constructor({ tenants, gateway }: Config, surroundings: Surroundings) {
     this.gates = this.#gates;
     this.#surroundings = surroundings;
+    this.#gateway = gateway;
     for (const config of tenants) this.#open(new Tenancy(config, gateway, surroundings));
   }
 
@@ -85,7 +87,12 @@ export class Tenants implements Iterable<Tenancy> {
       tenancy.comeBack();
       this.#open(tenancy);
     }
-    for (const tenancy of this.#all.values()) tenancy.adopt(parts.get(tenancy) ?? tenancy.parts, gateway);
+    // What holds for all is told all; else, of 1,000 tenants, only those hear of it who are concerned.
+    const all = JSON.stringify(gateway) !== JSON.stringify(this.#gateway);
+    this.#gateway = gateway;
+    for (const tenancy of all ? this.#all.values() : [...opening, ...parts.keys()]) {
+      tenancy.adopt(parts.get(tenancy) ?? tenancy.parts, gateway);
+    }
     for (const tenancy of closing) {
       this.#gates.delete(tenancy.id);
       tenancy.leave(gateway.drain_grace_ms, () => this.#all.delete(tenancy.id));

@@ -1,5 +1,8 @@
 // What policy is told of a message and of its sender: facts, and the place where it keeps what it knows of the session.
 
+import type { Envelope } from "../protocol/envelope.ts";
+import { HOT_AT } from "../protocol/hot.ts";
+import { DEFAULT_ROOM } from "../protocol/limits.ts";
 import type { Denial } from "./denial.ts";
 import { type FairQuota, Share } from "./fair_quota.ts";
 
@@ -49,6 +52,33 @@ export function newMatter(subject: Subject): Matter {
   };
 }
 
+/** Which checks a message has to pass: the protocol's own messages need no entry in an allowlist, and no rule knows them. */
+export type Way = "ext" | "hot" | "sys";
+
+/** The way of an ext message. */
+export function wayOf({ svc, type }: Envelope): Way {
+  return svc === "sys" && (type === "ping" || type === "auth" || type === "ack") ? "sys" : "ext";
+}
+
+/** Writes down what an ext message says; `active` is the room that its session joined last. */
+export function fillExt(matter: Matter, message: Envelope, active: string | null): void {
+  const { svc, type, room, data } = message;
+  matter.lane = "ext";
+  matter.svc = svc;
+  matter.type = type;
+  // Without a name, the `room` service has one in mind.
+  matter.room = room ?? (svc !== "room" ? null : type === "join" ? DEFAULT_ROOM : active);
+  matter.data = data;
+}
+
+/** Writes down what a hot frame says, which goes to the active room. */
+export function fillHot(matter: Matter, frame: Uint8Array, active: string | null): void {
+  matter.lane = "hot";
+  matter.svcId = frame[HOT_AT.svcId]!;
+  matter.opcode = frame[HOT_AT.opcode]!;
+  matter.room = active;
+}
+
 /** What a rule keeps of one session. */
 export interface RuleStanding {
   /** The bucket of a rate per session (see rate.ts). */
@@ -75,7 +105,12 @@ export class Standing {
   messagesFullAt = 0;
   bytesFullAt = 0;
   toldFullAt = 0;
-  floodFullAt = 0;
+  excessFullAt = 0;
+  /** Rests in a row, the start and end of the last one, and messages that arrived in it (see session/denials.ts). */
+  rests = 0;
+  restedAt = Number.NEGATIVE_INFINITY;
+  restsUntil = Number.NEGATIVE_INFINITY;
+  unheard = 0;
   /** Its part in each quota that it shares; they change with the configuration. */
   #shares: { readonly of: FairQuota; readonly share: Share }[] = [];
   /** By the rule's id. */

@@ -16,7 +16,7 @@ import {
   TOO_LARGE,
 } from "./denial.ts";
 import type { FairQuota } from "./fair_quota.ts";
-import type { Matter, Standing } from "./matter.ts";
+import type { Matter, Standing, Way } from "./matter.ts";
 import type { Narrowing } from "./narrowing.ts";
 import { OutboundQuota } from "./outbound_quota.ts";
 import {
@@ -35,12 +35,10 @@ import { PolicyState, type QuotaName } from "./state.ts";
 
 /** Narrowed policies that a tenant keeps for sessions to share; tickets usually differ by role, not by user. */
 const NARROWED_MAX = 256;
-/** Refusals over quota that a session may cause, as a multiple of the quota; one more ends it. */
-const FLOOD_FACTOR = 10;
-/** The least number of such refusals that may come at once. */
-const FLOOD_BURST_MIN = 100;
-/** For sessions that no quota of messages holds. */
-const FLOOD_LIMIT: Limit = { perSecond: 100, burst: 200 };
+/** Refusals by quotas that may come at once and are not excessive yet. */
+const EXCESS_MIN = 100;
+/** What sessions are held to in this where no quota of messages holds them. */
+const ANY: Limit = { perSecond: 1000, burst: 1000 };
 
 /** What a policy is compiled from. */
 export interface PolicyOptions {
@@ -69,9 +67,6 @@ export function alone(config: TenantConfig): PolicyOptions {
   };
 }
 
-/** Which checks a message has to pass: the protocol's own messages need no entry in an allowlist, and no rule knows them. */
-export type Way = "ext" | "hot" | "sys";
-
 /** What is the same for all policies of a tenant. */
 interface Common {
   readonly rules: readonly Rule[];
@@ -86,8 +81,8 @@ export class TenantPolicy {
   /** Whether refused hot messages are answered, or only counted. */
   readonly answersHotErrors: boolean;
   readonly hotRequiresActiveRoom: boolean;
-  /** How many refusals over quota a session may cause before it is ended. */
-  readonly flood: Rate;
+  /** What one message takes of the quota that is the least, in milliseconds. */
+  readonly messageMs: number;
   readonly dryRun: boolean;
   readonly #ext: ExtAllowlist;
   readonly #hot: HotAllowlist;
@@ -95,6 +90,8 @@ export class TenantPolicy {
   readonly #bytes: Rate | null;
   /** How many refusals a session is told where no quota of its own bounds them. */
   readonly #told: Rate | null;
+  /** How often a quota may refuse a session before that is excessive. */
+  readonly #excess: Rate;
   readonly #ways: Readonly<Record<Way, readonly Check[]>>;
   readonly #common: Common;
   readonly #options: PolicyOptions;
@@ -121,8 +118,9 @@ export class TenantPolicy {
     this.#messages = rateOf(messages);
     this.#bytes = rateOf(quotas.session.bytes);
     this.#told = messages === null ? rateOf(quotas.tenant.messages ?? v1) : null;
-    const { perSecond, burst } = messages ?? quotas.tenant.messages ?? FLOOD_LIMIT;
-    this.flood = new Rate(perSecond * FLOOD_FACTOR, Math.max(FLOOD_BURST_MIN, burst * FLOOD_FACTOR));
+    const { perSecond } = smaller(messages, quotas.tenant.messages) ?? ANY;
+    this.messageMs = 1000 / perSecond;
+    this.#excess = new Rate(perSecond, Math.max(EXCESS_MIN, perSecond / 10));
 
     this.#common = whole === null ? compile(options) : whole.#common;
     const { ways } = this.#common;
@@ -189,7 +187,7 @@ export class TenantPolicy {
     standing.bytesFullAt = capped(this.#bytes, standing.bytesFullAt);
     standing.toldFullAt = capped(this.#told, standing.toldFullAt);
     // Refusals by other numbers are no flood by these: held to them, the first one more would end the session.
-    standing.floodFullAt = 0;
+    standing.excessFullAt = 0;
     standing.keepRules(this.#common.rules, now);
   }
 
@@ -229,10 +227,10 @@ export class TenantPolicy {
     return true;
   }
 
-  /** Whether a session that was refused over quota once more has gone too far. */
-  isFlooding(standing: Standing, now: number): boolean {
-    if (this.flood.waitMs(standing.floodFullAt, now) > 0) return true;
-    standing.floodFullAt = this.flood.take(standing.floodFullAt, now);
+  /** Whether a session that was refused by a quota once more goes on above it: twice as fast, and for a while. */
+  isExcessive(standing: Standing, now: number): boolean {
+    if (this.#excess.waitMs(standing.excessFullAt, now) > 0) return true;
+    standing.excessFullAt = this.#excess.take(standing.excessFullAt, now);
     return false;
   }
 
@@ -278,6 +276,11 @@ function schemaOf({ id, schema_text: text }: RuleConfig, schemas: SchemaCompiler
   // It was compiled when the configuration was loaded.
   if (typeof schema === "string") throw new Error(`Cannot compile the schema of rule "${id}": it ${schema}`);
   return schema;
+}
+
+/** The one that lets fewer messages through. */
+function smaller(own: Limit | null, shared: Limit | null): Limit | null {
+  return own === null || shared !== null && shared.perSecond < own.perSecond ? shared : own;
 }
 
 /** A session's own limit with what its ticket takes away; tickets may have one where the tenant has none. */
@@ -339,6 +342,11 @@ export class Ruled implements Check {
       matter.noted.push(denial);
     }
     return null;
+  }
+
+  /** Whether a rule would be asked about a message. */
+  concerns(rule: Rule, matter: Matter): boolean {
+    return this.#about(matter).includes(rule) && rule.isAbout(matter);
   }
 
   charge(matter: Matter, now: number): void {

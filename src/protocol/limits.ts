@@ -20,6 +20,9 @@ export const ROOM_BYTES_MAX = 128;
 /** Keys that sign one request at the same time: the new one and the old one. */
 export const SIGNING_KEYS_MAX = 2;
 
+/** The room of a `room.join` that names none. */
+export const DEFAULT_ROOM = "default";
+
 /** Largest `seq` on the ext lane, 2^53-1. */
 export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
 

@@ -21,7 +21,7 @@ export interface Authed {
 /** What may stand beside `code` and `msg` in a `sys.error`. */
 export interface ErrorDetail {
   readonly seq?: number | null;
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
   /** The check or rule that refused. */
   readonly ruleId?: string | undefined;
 }

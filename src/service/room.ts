@@ -3,11 +3,9 @@
 
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
+import { DEFAULT_ROOM } from "../protocol/limits.ts";
 import { sysJoined, sysLeft } from "../protocol/sys.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
-
-/** The room of a `room.join` that names none. */
-export const DEFAULT_ROOM = "default";
 
 const NOT_A_MEMBER = refusal("NOT_ALLOWED", "room.members is for members of the room");
 const PRESENCE_NOT_ALLOWED = refusal("NOT_ALLOWED", "presence events need room:members in the ext_allowlist");

@@ -3,19 +3,25 @@
 
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
-import { type Denial, FLOODING, isOverQuota } from "../policy/denial.ts";
+import { CHECK, type Denial, FLOODING, isOverQuota } from "../policy/denial.ts";
 import type { Standing } from "../policy/matter.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import { Rate } from "../policy/rate.ts";
 import type { Refusal } from "../protocol/codes.ts";
-import { sysError } from "../protocol/sys.ts";
+import { type ErrorDetail, sysError } from "../protocol/sys.ts";
 import type { Context } from "../service/service.ts";
 import type { SessionWatcher } from "./watcher.ts";
 
 /** A session whose message was denied. */
 export interface Denied extends Context {
   readonly policy: TenantPolicy;
-  endRefused(refused: Refusal, detail: { readonly seq: number | null; readonly retryAfterMs?: number }): void;
+  /** What policy keeps of it; null until its first message. */
+  standing: Standing | null;
+  /** Until when nothing more of it is read, and what still arrives is not looked at; 0: it is heard. */
+  deafUntil: number;
+  /** Stops reading, as far as the transport can, until `deafUntil`: who sends on meets TCP's own flow control. */
+  rest(): void;
+  endRefused(refused: Refusal, detail: ErrorDetail): void;
 }
 
 export interface DenialsOptions {
@@ -40,6 +46,17 @@ export interface DeniedMessage {
 
 /** A client is told of a quota this often, and the log of a rule and a session, in milliseconds. */
 const NOTICE_MS = 1000;
+/**
+ * How long a session rests that goes on above its quota: at least, and at most however much it sends meanwhile. Resting
+ * is kinder to others than closing at once, for whoever floods comes back at once; at the third time in a row it is closed.
+ */
+const REST_MS = 1000;
+const REST_MS_MAX = 10_000;
+const RESTS_MAX = 2;
+/** A session that is heard for so long after a rest without another one starts anew. */
+const RESTED_MS = 10_000;
+/** More of what was sent before the rest than any socket's buffer holds: this transport cannot stop reading. */
+const UNHEARD_MAX = 65_536;
 /** Lines that one tenant's denials may put into the log. */
 const LOG_RATE = new Rate(50, 100);
 
@@ -54,11 +71,12 @@ export class Denials {
   /** Does what a denial says. */
   deny(from: Denied, denial: Denial, message: DeniedMessage): void {
     const { lane, standing, now } = message;
-    const { policy } = from;
-    const floods = isOverQuota(denial) && policy.isFlooding(standing, now);
-    const done: Denial = floods
-      ? { ...denial, action: "close", refusal: FLOODING, told: "each", waitMs: 0 }
-      : denial;
+    const excessive = isOverQuota(denial) && from.policy.isExcessive(standing, now);
+    const done = !excessive
+      ? denial
+      : beginRest(standing, now) > RESTS_MAX
+      ? flooding(denial)
+      : resting(denial);
     this.#options.metrics.denied.add({ lane, decision: done.action, reason: done.reason });
     this.#note(from, done, message);
     if (this.#options.watchers.length > 0) this.#tellWatchers(from, done, message);
@@ -66,10 +84,27 @@ export class Denials {
     if (refusal.close !== undefined) {
       from.endRefused({ ...refusal, ruleId }, { seq: message.seq(), ...retryAfter(done) });
       if (banMs > 0) this.#options.ban(from.user, banMs, ruleId);
-    } else if (this.#tells(from, done, message)) {
+      return;
+    }
+    if (this.#tells(from, done, message)) {
       const detail = { seq: message.seq(), ruleId, ...retryAfter(done) };
       from.deliver(sysError(from.traceId, refusal.code, refusal.msg, detail));
     }
+    if (!excessive) return;
+    from.deafUntil = standing.restsUntil = now + REST_MS;
+    from.rest();
+  }
+
+  /** A message of a session that rests, which was on its way already: it prolongs the rest, at the least cost. */
+  unheard(from: Denied, lane: "ext" | "hot"): void {
+    const { metrics } = this.#options;
+    metrics.unheard[lane]++;
+    const standing = from.standing!;
+    const until = Math.min(standing.restsUntil + from.policy.messageMs, standing.restedAt + REST_MS_MAX);
+    from.deafUntil = standing.restsUntil = until;
+    if (++standing.unheard <= UNHEARD_MAX) return;
+    metrics.denied.add({ lane, decision: "close", reason: "flood" });
+    from.endRefused({ ...FLOODING, ruleId: CHECK.session }, { seq: null });
   }
 
   /** Counts what was found against a message that passes all the same. */
@@ -132,6 +167,22 @@ export class Denials {
     });
     notice.unlogged = 0;
   }
+}
+
+/** @returns how many rests in a row this is */
+function beginRest(standing: Standing, now: number): number {
+  standing.rests = now - standing.restsUntil < RESTED_MS ? standing.rests + 1 : 1;
+  standing.restedAt = now;
+  standing.unheard = 0;
+  return standing.rests;
+}
+
+function flooding(denial: Denial): Denial {
+  return { ...denial, action: "close", refusal: FLOODING, told: "each", waitMs: 0 };
+}
+
+function resting(denial: Denial): Denial {
+  return { ...denial, told: "each", waitMs: REST_MS };
 }
 
 function retryAfter({ waitMs }: Denial): { retryAfterMs?: number } {

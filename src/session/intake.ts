@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
 import { CHECK, type Denial } from "../policy/denial.ts";
-import { type Matter, newMatter, Standing } from "../policy/matter.ts";
+import { fillExt, fillHot, type Matter, newMatter, Standing, wayOf } from "../policy/matter.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
@@ -13,7 +13,6 @@ import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protoco
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysError, sysPong } from "../protocol/sys.ts";
-import { DEFAULT_ROOM } from "../service/room.ts";
 import { type Answer, type Context, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
 import { Denials, type Denied, type DeniedMessage } from "./denials.ts";
 import { PendingCalls } from "./pending.ts";
@@ -26,8 +25,6 @@ export interface Speaker extends Context, Denied {
   readonly cbor: boolean;
   /** The tenant's, or a narrower one. */
   readonly policy: TenantPolicy;
-  /** What policy keeps of it; null until its first message. */
-  standing: Standing | null;
   /** False from the close on, whoever started it. */
   readonly isOpen: boolean;
   /** Hot messages so far. */
@@ -102,6 +99,7 @@ export class Intake {
   #ext(from: Speaker, message: string | Uint8Array, bytes: number, now: number): void {
     const { metrics } = this.#options;
     metrics.in.ext.add(1, bytes);
+    if (now < from.deafUntil) return this.#denials.unheard(from, "ext");
     const standing = from.standing ??= new Standing();
     const early = from.policy.size(bytes) ?? from.policy.arrive(standing, bytes, now);
     if (early !== null) {
@@ -113,14 +111,9 @@ export class Intake {
     const decoded = decode(message);
     if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq);
     const { svc, type, seq } = decoded;
-    const isProtocol = svc === "sys" && (type === "ping" || type === "auth" || type === "ack");
     const matter = this.#about(from, standing, bytes);
-    matter.lane = "ext";
-    matter.svc = svc;
-    matter.type = type;
-    matter.room = decoded.room ?? impliedRoom(from, decoded);
-    matter.data = decoded.data;
-    const denial = from.policy.judge(matter, isProtocol ? "sys" : "ext", now);
+    fillExt(matter, decoded, from.active === null ? null : from.active.room.name);
+    const denial = from.policy.judge(matter, wayOf(decoded), now);
     if (denial !== null || matter.noted.length > 0) {
       const service = () => `${svc}:${type}`;
       const found = { lane: "ext", standing, bytes, now, service, seq: () => seq } as const;
@@ -232,6 +225,7 @@ export class Intake {
     const { policy } = from;
     const bytes = frame.length;
     metrics.in.hot.add(1, bytes);
+    if (now < from.deafUntil) return this.#denials.unheard(from, "hot");
     const standing = from.standing ??= new Standing();
     const early = policy.size(bytes) ?? policy.arrive(standing, bytes, now);
     if (early !== null) {
@@ -245,10 +239,7 @@ export class Intake {
       return this.#unreadable(from, isNeither ? CBOR_OR_HOT : unreadable, null);
     }
     const matter = this.#about(from, standing, bytes);
-    matter.lane = "hot";
-    matter.svcId = frame[HOT_AT.svcId]!;
-    matter.opcode = frame[HOT_AT.opcode]!;
-    matter.room = from.active === null ? null : from.active.room.name;
+    fillHot(matter, frame, from.active === null ? null : from.active.room.name);
     const denial = policy.judge(matter, "hot", now);
     if (denial !== null || matter.noted.length > 0) {
       const service = () => `${frame[HOT_AT.svcId]}:${frame[HOT_AT.opcode]}`;
@@ -304,12 +295,6 @@ export class Intake {
     else this.#denials.deny(from, denial, message);
     return !from.policy.dryRun;
   }
-}
-
-/** Where a message goes that names no room: services of the gateway have a room in mind then. */
-function impliedRoom(from: Speaker, { svc, type }: Envelope): string | null {
-  if (svc !== "room") return null;
-  return type === "join" ? DEFAULT_ROOM : from.active?.room.name ?? null;
 }
 
 function tell(to: Speaker, refused: Refusal, seq: number | null): void {

@@ -2,6 +2,7 @@
 
 import { type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import type { ErrorDetail } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";
 import type { Registered } from "./registry.ts";
@@ -18,7 +19,7 @@ export interface Resident extends Registered, Context {
   /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */
   end(code: CloseCode, farewell: Frame | null): void;
   /** Tells the client why and ends it. */
-  endRefused(refused: Refusal, detail: { readonly seq: number | null; readonly retryAfterMs?: number }): void;
+  endRefused(refused: Refusal, detail: ErrorDetail): void;
 }
 
 /** What it answers from then on. */

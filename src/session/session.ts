@@ -9,7 +9,7 @@ import type { Narrowing } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
 import type { Standing } from "../policy/matter.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
-import { sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
+import { type ErrorDetail, sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
 import type { Gap } from "./gaps.ts";
@@ -35,8 +35,9 @@ import type { Tenant } from "./tenant.ts";
 import type { Terms } from "./terms.ts";
 import type { Timed } from "./timer_wheel.ts";
 
-/** How long a peer may take to answer our close before its socket is dropped. */
+/** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
 const CLOSE_TIMEOUT_MS = 5000;
+const FLOOD_CLOSE_TIMEOUT_MS = 1000;
 
 export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
   readonly user: string;
@@ -75,6 +76,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   #renewing = false;
   // Kept for the intake.
   standing: Standing | null = null;
+  deafUntil = 0;
   hotCount = 0;
   pending: PendingCalls | null = null;
   // Kept for the timer wheel.
@@ -236,10 +238,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.#close(code, true);
   }
 
-  endRefused(
-    refused: Refusal,
-    detail: { readonly seq: number | null; readonly retryAfterMs?: number },
-  ): void {
+  endRefused(refused: Refusal, detail: ErrorDetail): void {
     const { code, msg, ruleId } = refused;
     const frame = sysError(this.traceId, code, msg, { ...detail, ruleId });
     // Not open yet when the registry refused it, and then `deliver` does nothing.
@@ -247,6 +246,11 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
       this.#outbox!.push(this.cbor ? cborForm(frame) : frame);
     } else this.deliver(frame);
     this.#close(refused.close ?? CLOSE.policyViolation, true);
+  }
+
+  rest(): void {
+    this.#link?.pause();
+    this.#tenant.house.wheel.schedule(this, this.#nextDeadline(this.#tenant.house.now()));
   }
 
   tooSlow(cause: SlowCause): void {
@@ -268,6 +272,10 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
       this.#link?.terminate();
       // Where it does not help at once (native Deno), it is tried again.
       return this.#link === null ? 0 : CLOSE_TIMEOUT_MS;
+    }
+    if (this.deafUntil > 0 && now >= this.deafUntil) {
+      this.deafUntil = 0;
+      this.#link!.resume();
     }
     if (now >= this.#expiresAt) {
       this.end(CLOSE.ticketExpired, sysError(this.traceId, "AUTH_FAILED", "ticket expired"));
@@ -347,9 +355,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   #refuse({ code, msg, retryAfterMs }: Rejection, seq: number | null): void {
-    this.deliver(
-      sysError(this.traceId, code, msg, retryAfterMs === undefined ? { seq } : { seq, retryAfterMs }),
-    );
+    this.deliver(sysError(this.traceId, code, msg, { seq, retryAfterMs }));
   }
 
   #close(code: CloseCode, reliable: boolean): void {
@@ -359,10 +365,13 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     // Out of every index now, not when the peer answers: its place is free for the next one.
     this.#leaveHouse(code.code, code.name);
     this.#state = "ending";
-    house.wheel.schedule(this, CLOSE_TIMEOUT_MS);
+    const floods = code === CLOSE.rateLimited;
+    house.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
     // Either of these may bring the link's close at once, and with it the end of all this.
     this.#outbox!.finish(reliable);
+    if (this.deafUntil > 0 && !floods) this.#link?.resume();
     this.#link?.close(code.code, code.reason);
+    if (floods) this.#link?.pause();
   }
 
   #leaveHouse(code: number, reason: string): void {
@@ -386,10 +395,11 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   #nextDeadline(now: number): number {
     const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
     const idleAt = idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#lastHeardAt + idleTimeoutMs;
+    const resumeAt = this.deafUntil > 0 ? this.deafUntil : Number.POSITIVE_INFINITY;
     // Sums round: a deadline can be past by one comparison and not yet by another, and 0 would be none at all.
     return Math.max(
       1,
-      Math.min(this.#pingedAt + pingIntervalMs, idleAt, this.#warnAt, this.#expiresAt) - now,
+      Math.min(this.#pingedAt + pingIntervalMs, idleAt, this.#warnAt, this.#expiresAt, resumeAt) - now,
     );
   }
 

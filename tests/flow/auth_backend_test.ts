@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { pairFor, ticket as sign } from "../admission/keys.ts";
 import { RawClient } from "../raw_client.ts";
 import { isSigned } from "../../src/signing.ts";
-import { AuthBackend } from "./auth_backend_process.ts";
+import { Backend } from "./backend_process.ts";
 import { Client } from "./client.ts";
 import { Folder, lastly, sharedGateway, until, wsprism } from "./gateway_process.ts";
 
@@ -18,7 +18,7 @@ const jwk = (pair: typeof A, kid: string) => ({
   use: "sig",
 });
 
-const backend = await AuthBackend.start();
+const backend = await Backend.start();
 after(() => backend.stop());
 
 const http = (more: object = {}) => ({

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { Buffer } from "node:buffer";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -49,6 +49,8 @@ export interface StartOptions {
   readonly files?: Readonly<Record<string, string>>;
   /** The certificate that the gateway has, where it speaks TLS. */
   readonly ca?: string;
+  /** A folder for its state that outlives it. */
+  readonly keeps?: string;
 }
 
 /** A command of wsPrism that has ended. */
@@ -57,6 +59,9 @@ export interface Ended {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** Log lines about a reload. */
+const RELOADED = /^(configuration reloaded|reload refused)/;
 
 const children = new Set<ChildProcess>();
 process.on("exit", () => {
@@ -71,8 +76,8 @@ function targetOf(text: string): Target {
   return target;
 }
 
-/** The command line that runs `wsprism` on the target; Deno may read no more than the project and `folder`. */
-function commandOf(folder: string): readonly string[] {
+/** The command line that runs `wsprism` on the target; Deno may read no more than the project and these folders. */
+function commandOf(...folders: readonly string[]): readonly string[] {
   switch (TARGET) {
     case "bun":
       return [`${ROOT}/node_modules/bun/bin/bun.exe`, `${ROOT}/main.ts`];
@@ -83,8 +88,8 @@ function commandOf(folder: string): readonly string[] {
         "run",
         "--no-prompt",
         "--allow-net",
-        `--allow-read=${ROOT},${folder}`,
-        `--allow-write=${folder}`,
+        `--allow-read=${[ROOT, ...folders].join(",")}`,
+        `--allow-write=${folders.join(",")}`,
         "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM",
         `${ROOT}/main.ts`,
       ];
@@ -95,13 +100,14 @@ function commandOf(folder: string): readonly string[] {
 
 function launch(
   args: readonly string[],
-  { folder, env = {}, stdin }: {
+  { folder, keeps, env = {}, stdin }: {
     folder: string;
+    keeps?: string | undefined;
     env?: Readonly<Record<string, string>> | undefined;
     stdin?: string;
   },
 ): ChildProcess {
-  const [file, ...before] = commandOf(folder);
+  const [file, ...before] = commandOf(folder, ...(keeps === undefined ? [] : [keeps]));
   const inherited = Object.entries(process.env).filter(([name]) => !OURS.test(name));
   const child = spawn(file!, [...before, ...args], {
     cwd: folder,
@@ -187,12 +193,7 @@ export class GatewayProcess {
    * @param config as in a file; `gateway.listen` is a free port of 127.0.0.1 unless it says otherwise
    */
   static async start(config: object, options: StartOptions = {}): Promise<GatewayProcess> {
-    const { gateway = {}, ...others } = config as { gateway?: object };
-    // JSON is YAML.
-    return await GatewayProcess.startText(
-      JSON.stringify({ version: 1, gateway: { listen: "127.0.0.1:0", ...gateway }, ...others }, null, 1),
-      options,
-    );
+    return await GatewayProcess.startText(configText(config), options);
   }
 
   /** Starts a gateway on a configuration as it stands in a file, and waits until it listens. */
@@ -209,7 +210,7 @@ export class GatewayProcess {
   }
 
   private constructor(config: string, options: StartOptions) {
-    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true } = options;
+    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true, keeps } = options;
     this.#folder = new Folder();
     this.ca = ca;
     for (const [name, text] of Object.entries(files)) this.#folder.write(name, text);
@@ -218,7 +219,7 @@ export class GatewayProcess {
     const transport = NATIVE_DENO && !args.includes("--transport") ? ["--transport", "native"] : [];
     this.#child = launch(
       ["start", "--config", file, ...(dev ? ["--dev"] : []), "--log-format", "json", ...transport, ...args],
-      { folder: this.#folder.path, env },
+      { folder: this.#folder.path, keeps, env },
     );
     this.pid = this.#child.pid!;
     this.exited = new Promise((resolve) => {
@@ -244,11 +245,6 @@ export class GatewayProcess {
   /** Where its configuration stands. */
   get folder(): string {
     return this.#folder.path;
-  }
-
-  /** Puts another configuration in the place of its own, for a reload. */
-  rewrite(config: string): void {
-    this.#folder.write("wsprism.yaml", config);
   }
 
   /** The log as text, for what must not be in it. */
@@ -327,7 +323,34 @@ export class GatewayProcess {
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) * 1024;
   }
 
-  signal(signal: "SIGTERM" | "SIGINT"): void {
+  /** Ends the gateway as a crash does, without a word; its own folder stays until `kill`. */
+  async crash(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.exited;
+  }
+
+  /** Puts another configuration in the place of its file, as editors do: whole, by its name. */
+  rewrite(config: object | string): void {
+    const text = typeof config === "string" ? config : configText(config);
+    renameSync(this.#folder.write("next.yaml", text), join(this.#folder.path, "wsprism.yaml"));
+  }
+
+  /** Reloads another configuration by SIGHUP. @returns the log line that tells what came of it */
+  async reload(config: object | string): Promise<LogLine> {
+    const from = this.lines.length;
+    this.rewrite(config);
+    this.signal("SIGHUP");
+    return await this.reloaded(from);
+  }
+
+  /** The next line, from this one on, that tells what came of a reload. */
+  async reloaded(from: number, deadlineMs?: number): Promise<LogLine> {
+    return await until("the reload", () => {
+      return this.lines.slice(from).find(({ message }) => RELOADED.test(message)) ?? null;
+    }, deadlineMs);
+  }
+
+  signal(signal: "SIGTERM" | "SIGINT" | "SIGHUP"): void {
     // Not `child.kill`, after which Deno reports the signal in the place of the exit code.
     if (!this.#ended) process.kill(this.pid, signal);
   }
@@ -390,6 +413,12 @@ export function lastly(gateway: GatewayProcess): void {
     await gateway.empty();
     await gateway.stop();
   });
+}
+
+/** A configuration as text, JSON being YAML. */
+function configText(config: object): string {
+  const { gateway = {}, ...others } = config as { gateway?: object };
+  return JSON.stringify({ version: 1, gateway: { listen: "127.0.0.1:0", ...gateway }, ...others }, null, 1);
 }
 
 function unchunked(text: string): string {

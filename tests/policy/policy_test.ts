@@ -188,12 +188,20 @@ test("A dry run denies nothing, finds everything, and takes nothing for what wou
   assert.equal(say(strict, ann, { ext: "chat:send" })?.ruleId, "allowlist");
 });
 
-test("Whoever goes on above its quota, ten times as fast and as long as that allows, floods", () => {
-  const p = policyOf(RATE), { standing } = new Speaking();
-  const more = (now: number) => count(() => p.isFlooding(standing, now) ? 1 : 0);
-  assert.equal(more(0), 100, "a hundred at least");
-  assert.equal(p.isFlooding(standing, 0), true);
-  assert.equal(more(1000), 100);
+test("Refusals are excessive once they are more than the quota itself, a hundred of them or a tenth of a second apart", () => {
+  const borne = (keys: string) => {
+    const p = policyOf(keys), { standing } = new Speaking();
+    return [0, 1000].map((now) => {
+      let count = 0;
+      while (count < 5000 && !p.isExcessive(standing, now)) count++;
+      return count;
+    });
+  };
+  assert.deepEqual(borne(RATE), [100, 10]);
+  assert.deepEqual(borne("rate_limit_rps: 2000, rate_limit_burst: 4000"), [200, 200]);
+  const tenant =
+    "rate_limit_rps: 9000, rate_limit_burst: 9000, quotas: { tenant: { messages_per_second: 50 } }";
+  assert.deepEqual(borne(tenant), [100, 50], "the tenant's, where that is less");
 });
 
 test("A new policy goes on with the old one's buckets, at its own numbers", () => {

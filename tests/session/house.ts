@@ -68,6 +68,7 @@ export class FakeLink implements Link {
   readonly writes: { bytes: number; count: number }[] = [];
   closed: { code: number; reason: string } | null = null;
   pings = 0;
+  paused = false;
   terminated = 0;
   /** Bytes that the kernel still takes. */
   room = Number.POSITIVE_INFINITY;
@@ -120,8 +121,12 @@ export class FakeLink implements Link {
   ping(): void {
     this.pings++;
   }
-  pause(): void {}
-  resume(): void {}
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
   close(code: number, reason: string): void {
     assert.equal(this.closed, null, "closed twice");
     this.closed = { code, reason };

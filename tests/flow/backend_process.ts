@@ -1,9 +1,10 @@
-// A customer's side as a process of its own: the keys of an identity provider at /jwks, and an auth backend at /auth.
-// What they answer is set at /control, whose answer is what was asked so far. Runs as a program with Bun.
+// A customer's side as a process of its own: the keys of an identity provider, an auth backend, a service, the receiver
+// of webhooks, each under a path. What they answer, well or badly, is set at /control, whose answer is what was asked so
+// far. Runs as a program with Bun.
 
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { within } from "../raw_client.ts";
@@ -15,8 +16,15 @@ export interface Behaviour {
   /** Sent as JSON, or as it is when it is a text. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
-  /** "silent" answers nothing, "head" a status and never a body, "reset" drops the connection. */
-  readonly fails?: "silent" | "head" | "reset";
+  /**
+   * "silent" answers nothing, "head" a status and never a body, "reset" drops the connection, "midway" does so within
+   * the body, "huge" answers 100 MB, "garbage" what is no HTTP, and "dies" ends the process.
+   */
+  readonly fails?: "silent" | "head" | "reset" | "midway" | "huge" | "garbage" | "dies";
+  /** Answers `{"reply": <the question>}`. */
+  readonly echoes?: boolean;
+  /** Answers 422 to a question with this text in it. */
+  readonly refuses?: string;
   /** Answers this much later. */
   readonly delayMs?: number;
 }
@@ -26,14 +34,16 @@ export interface Asked {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
+  /** Whether `refuses` was for it. */
+  readonly refused: boolean;
 }
 
 /** The process, as a test drives it. */
-export class AuthBackend {
+export class Backend {
   readonly port: number;
   readonly #stop: () => void;
 
-  static async start(): Promise<AuthBackend> {
+  static async start(): Promise<Backend> {
     const child = spawn(`${ROOT}/node_modules/bun/bin/bun.exe`, [fileURLToPath(import.meta.url)], {
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -43,9 +53,9 @@ export class AuthBackend {
       new Promise<number>((resolve) =>
         child.stdout!.once("data", (text: Buffer) => resolve(Number(text.toString())))
       ),
-      "the auth backend's port",
+      "the backend's port",
     );
-    return new AuthBackend(port, stop);
+    return new Backend(port, stop);
   }
 
   private constructor(port: number, stop: () => void) {
@@ -58,7 +68,7 @@ export class AuthBackend {
   }
 
   /** Sets what a path answers. @returns the questions since the last call */
-  async set(path: "/jwks" | "/auth", behaviour: Behaviour): Promise<Asked[]> {
+  async set(path: string, behaviour: Behaviour): Promise<Asked[]> {
     return await this.#control({ path, behaviour });
   }
 
@@ -81,6 +91,44 @@ export class AuthBackend {
   }
 }
 
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly body: string;
+  readonly refused: boolean;
+}
+
+function answer({ request, response, body, refused }: Exchange, behaviour: Behaviour): void {
+  const { status = 200, body: told = {}, headers = {}, fails, echoes } = behaviour;
+  const { socket } = request;
+  const json = { "content-type": "application/json", ...headers };
+  switch (fails) {
+    case "silent":
+      return;
+    case "reset":
+      return void socket.destroy();
+    case "dies":
+      return process.exit(1);
+    case "garbage":
+      return void socket.end("\u0000\u0001 this is not HTTP\r\n\r\n");
+    case "midway":
+      return void socket.end("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{");
+    case "huge": {
+      response.writeHead(200, json);
+      const chunk = "x".repeat(1_000_000);
+      for (let i = 0; i < 100; i++) response.write(chunk);
+      return void response.end();
+    }
+    case "head":
+      response.writeHead(status, json);
+      return void response.flushHeaders();
+  }
+  if (refused) return void response.writeHead(422, json).end("{}");
+  response.writeHead(status, json);
+  const text = echoes ? JSON.stringify({ reply: JSON.parse(body) }) : told;
+  response.end(typeof text === "string" ? text : JSON.stringify(text));
+}
+
 function serve(): void {
   const behaviours = new Map<string, Behaviour>();
   let asked: Asked[] = [];
@@ -99,16 +147,11 @@ function serve(): void {
         asked = [];
         return;
       }
-      asked.push({ path, headers: request.headers as Record<string, string>, body });
-      const { status = 200, body: told = {}, headers = {}, fails, delayMs = 0 } = behaviours.get(path) ??
-        { status: 404 };
-      setTimeout(() => {
-        if (fails === "silent") return;
-        if (fails === "reset") return void request.socket.destroy();
-        response.writeHead(status, { "content-type": "application/json", ...headers });
-        if (fails === "head") return void response.flushHeaders();
-        response.end(typeof told === "string" ? told : JSON.stringify(told));
-      }, delayMs);
+      const behaviour = behaviours.get(path) ?? { status: 404 };
+      const { refuses } = behaviour;
+      const refused = refuses !== undefined && body.includes(refuses);
+      asked.push({ path, headers: request.headers as Record<string, string>, body, refused });
+      setTimeout(() => answer({ request, response, body, refused }, behaviour), behaviour.delayMs ?? 0);
     });
   });
   server.listen(0, "127.0.0.1", () => {

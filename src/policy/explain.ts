@@ -1,0 +1,225 @@
+// The way of one message through the very policy that a gateway would judge it by, check by check, with what each one
+// found and where the configuration says so. Buckets are full, as for a session that has said nothing yet.
+
+import { parseExtEntry, parseHotEntry } from "../config/allowlist.ts";
+import type { Path } from "../config/places.ts";
+import type { TenantConfig } from "../config/schema.ts";
+import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
+import { decodeJson, type Unreadable } from "../protocol/envelope.ts";
+import { checkHot } from "../protocol/hot.ts";
+import { CHECK, type Denial, ROOM_NOT_ALLOWED } from "./denial.ts";
+import type { Patterns } from "../protocol/patterns.ts";
+import { fillExt, fillHot, type Matter, newMatter, type Subject, type Way, wayOf } from "./matter.ts";
+import { Ruled, type TenantPolicy } from "./policy.ts";
+import type { Check } from "./quotas.ts";
+
+/** What a check says: it has nothing against the message, it is not about it, it finds something and lets it pass, or it denies it. */
+export type StepVerdict = "pass" | "skip" | "note" | "deny";
+
+/** One check. */
+export interface Step {
+  /** A built-in check's name or a rule's id. */
+  readonly check: string;
+  readonly verdict: StepVerdict;
+  /** Where the configuration has it, from the file's root. */
+  readonly at: Path;
+  /** What it found; null where there is nothing to say. */
+  readonly denial: Denial | null;
+  readonly why: string;
+}
+
+/** A message and who says it. */
+export interface Question {
+  readonly lane: "ext" | "hot";
+  readonly message: Uint8Array;
+  readonly subject: Subject;
+  /** The room that the session joined last. */
+  readonly active: string | null;
+  /** Rooms that its ticket lets it join; null for any. */
+  readonly rooms: Patterns | null;
+}
+
+export interface Explanation {
+  readonly allowed: boolean;
+  /** In order; the last one denies, if any does. */
+  readonly steps: readonly Step[];
+}
+
+/** Some moment: buckets that nobody has used are full at any. */
+const NOW = 0;
+
+/** @param at the tenant: its configuration, and its place in the list of tenants */
+export function explain(
+  policy: TenantPolicy,
+  question: Question,
+  at: { readonly config: TenantConfig; readonly index: number },
+): Explanation {
+  return new Explainer(policy, question, at).run();
+}
+
+class Explainer {
+  readonly #steps: Step[] = [];
+  readonly #policy: TenantPolicy;
+  readonly #question: Question;
+  readonly #config: TenantConfig;
+  readonly #root: Path;
+  readonly #matter: Matter;
+
+  constructor(
+    policy: TenantPolicy,
+    question: Question,
+    at: { readonly config: TenantConfig; readonly index: number },
+  ) {
+    this.#policy = policy;
+    this.#question = question;
+    this.#config = at.config;
+    this.#root = ["tenants", at.index];
+    this.#matter = newMatter(question.subject);
+    this.#matter.bytes = question.message.length;
+  }
+
+  run(): Explanation {
+    const { standing, bytes } = this.#matter;
+    const way = this.#step(CHECK.size, this.#policy.size(bytes)) &&
+      this.#step(CHECK.session, this.#policy.arrive(standing, bytes, NOW)) && this.#decode();
+    if (way) {
+      for (const check of this.#policy.checks(way)) {
+        if (!(check instanceof Ruled ? this.#rules(check) : this.#check(check))) break;
+      }
+      this.#join();
+    }
+    return { allowed: this.#steps.at(-1)?.verdict !== "deny", steps: this.#steps };
+  }
+
+  /** Reads the message. @returns its way, null where it cannot be read */
+  #decode(): Way | null {
+    const { lane, message, active } = this.#question;
+    if (lane === "hot") {
+      const unreadable = checkHot(message);
+      if (unreadable !== null) return this.#unreadable(unreadable.msg);
+      fillHot(this.#matter, message, active);
+      this.#add(CHECK.decode, "pass", [], `service ${this.#matter.svcId}:${this.#matter.opcode}`);
+      return "hot";
+    }
+    const decoded = decode(message);
+    if (typeof decoded === "string") return this.#unreadable(decoded);
+    if (!decoded.ok) return this.#unreadable(decoded.refusal.msg);
+    fillExt(this.#matter, decoded, active);
+    const { svc, type, room } = this.#matter;
+    this.#add(
+      CHECK.decode,
+      "pass",
+      [],
+      `${svc}:${type}${room === null ? "" : `, room ${JSON.stringify(room)}`}`,
+    );
+    return wayOf(decoded);
+  }
+
+  #unreadable(why: string): null {
+    this.#add(CHECK.decode, "deny", [], why);
+    return null;
+  }
+
+  /** A ticket's rooms are not policy's business but the session's, when it joins; whoever asks wants to know all the same. */
+  #join(): void {
+    const { svc, type, room, lane } = this.#matter;
+    const { rooms } = this.#question;
+    const joins = lane === "ext" && svc === "room" && type === "join" && room !== null;
+    if (!joins || rooms === null || this.#steps.at(-1)?.verdict === "deny") return;
+    const allowed = rooms.allows(room);
+    this.#add(CHECK.room, allowed ? "pass" : "deny", [], allowed ? "" : ROOM_NOT_ALLOWED.msg);
+  }
+
+  #check(check: Check): boolean {
+    return this.#step(check.id, check.judge(this.#matter, NOW));
+  }
+
+  #rules(ruled: Ruled): boolean {
+    for (const [index, rule] of this.#policy.rules.entries()) {
+      const at = [...this.#root, "policy", "rules", index];
+      if (!ruled.concerns(rule, this.#matter)) {
+        this.#add(rule.id, "skip", at, "not about this message");
+        continue;
+      }
+      const denial = rule.judge(this.#matter, NOW);
+      if (denial === null) this.#add(rule.id, "pass", at, "");
+      else if (denial.dryRun || denial.action === "observe") {
+        this.#found(rule.id, { verdict: "note", denial, at });
+      } else return this.#found(rule.id, { verdict: "deny", denial, at });
+    }
+    return true;
+  }
+
+  /** Writes down what a check found. @returns whether the message goes on */
+  #step(id: string, denial: Denial | null): boolean {
+    const at = this.#placeOf(denial?.ruleId ?? id);
+    if (denial === null) this.#add(id, "pass", at, "");
+    return denial === null || this.#found(denial.ruleId, { verdict: "deny", denial, at });
+  }
+
+  #found(
+    check: string,
+    { verdict, denial, at }: { verdict: "note" | "deny"; denial: Denial; at: Path },
+  ): boolean {
+    const { refusal: { code, msg }, action, dryRun } = denial;
+    const why = `${code}: ${msg}; ${dryRun ? "in dry run: " : ""}${action}`;
+    this.#steps.push({ check, verdict, at, denial, why });
+    return verdict !== "deny";
+  }
+
+  #add(check: string, verdict: StepVerdict, at: Path, why: string): void {
+    this.#steps.push({ check, verdict, at, denial: null, why });
+  }
+
+  #placeOf(check: string): Path {
+    const { quotas, rate_limit_scope: scope } = this.#config.policy;
+    const policy = [...this.#root, "policy"];
+    const quota = (level: "session" | "user" | "tenant", v1: boolean) =>
+      v1 && quotas[level].messages_per_second === undefined
+        ? [...policy, "rate_limit_rps"]
+        : [...policy, "quotas", level];
+    switch (check) {
+      case CHECK.size:
+        return [...this.#root, "limits", "max_frame_bytes"];
+      case CHECK.session:
+        return quota("session", scope !== "tenant");
+      case CHECK.user:
+        return quota("user", false);
+      case CHECK.tenant:
+        return quota("tenant", scope !== "connection");
+      case CHECK.outbound:
+        return [...policy, "quotas", "tenant", "outbound_bytes_per_second"];
+      case CHECK.gateway:
+        return ["gateway", "quotas"];
+      case CHECK.activeRoom:
+        return [...policy, "hot_requires_active_room"];
+      case CHECK.allowlist:
+        return [...policy, ...this.#entry()];
+      default:
+        return [];
+    }
+  }
+
+  /** The allowlist, and of it the entry that lets the message through. */
+  #entry(): Path {
+    const { svc, type, svcId, opcode } = this.#matter;
+    const { ext_allowlist: ext, hot_allowlist: hot } = this.#config.policy;
+    const isExt = this.#question.lane === "ext";
+    const index = isExt
+      ? ext.map(parseExtEntry).findIndex((entry) => entry?.svc === svc && (entry.type ?? type) === type)
+      : hot.map(parseHotEntry).findIndex((entry) =>
+        entry?.svcId === svcId && (entry.opcode ?? opcode) === opcode
+      );
+    const list = isExt ? "ext_allowlist" : "hot_allowlist";
+    return index < 0 ? [list] : [list, index];
+  }
+}
+
+function decode(message: Uint8Array): ReturnType<typeof decodeJson> | Unreadable | string {
+  if (looksLikeCborMap(message)) return decodeCbor(message);
+  try {
+    return decodeJson(new TextDecoder("utf-8", { fatal: true }).decode(message));
+  } catch {
+    return "message is neither UTF-8 nor CBOR";
+  }
+}

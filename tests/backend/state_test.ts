@@ -1,0 +1,192 @@
+// The tables of the state: in memory, on a thread, and on disk, where they are there again after a restart.
+
+import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import process from "node:process";
+import { test } from "node:test";
+import fc from "fast-check";
+import { inlineChannel, workerChannel } from "../../src/backend/state_channel.ts";
+import { StateStore } from "../../src/backend/state_store.ts";
+import type { Log } from "../../src/log.ts";
+import type { Table } from "../../src/state.ts";
+
+const folders: string[] = [];
+process.on("exit", () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "wsprism-state-"));
+  folders.push(folder);
+  return folder;
+}
+
+const logged: string[] = [];
+const note = (message: string) => void logged.push(message);
+const log: Log = { debug: note, info: note, warn: note, error: note };
+
+/** How a state may be opened; a folder is reopened in between. */
+const WAYS: Readonly<Record<string, () => { open(): StateStore; lasts: boolean }>> = {
+  "in memory": () => ({ open: () => new StateStore({ open: inlineChannel, log }), lasts: false }),
+  "in memory, on a thread": () => ({
+    open: () => new StateStore({ open: (listener) => workerChannel(null, listener), log }),
+    lasts: false,
+  }),
+  "on disk": () => {
+    const folder = newFolder();
+    return {
+      open: () => new StateStore({ open: (listener) => workerChannel(folder, listener), log }),
+      lasts: true,
+    };
+  },
+};
+
+const BIG = { maxBytes: 1_000_000 };
+const row = (key: string, value: string, expiresMs: number | null = null) => ({ key, value, expiresMs });
+
+for (const [way, make] of Object.entries(WAYS)) {
+  test(`${way}: rows are put, read, listed in the order of their keys, and deleted`, async () => {
+    const { open, lasts } = make();
+    let store = open();
+    await store.ready;
+    let table = store.table("t", BIG);
+    assert.equal(await table.get("a"), null);
+    for (const key of ["b", "a:2", "a:1", "a:3", "ä"]) {
+      assert.equal(await table.put(row(key, `of ${key}`)), true);
+    }
+    await table.put(row("b", "again"));
+    await store.table("other", BIG).put(row("a:1", "elsewhere"));
+    if (lasts) {
+      await store.close();
+      store = open();
+      table = store.table("t", BIG);
+    }
+    assert.deepEqual(await table.get("b"), row("b", "again"));
+    const list = async (range: object) =>
+      (await table.list({ prefix: "", after: "", limit: 10, ...range })).map(({ key }) => key);
+    assert.deepEqual(await list({}), ["a:1", "a:2", "a:3", "b", "ä"]);
+    assert.deepEqual(await list({ prefix: "a:" }), ["a:1", "a:2", "a:3"]);
+    assert.deepEqual(await list({ prefix: "a:", after: "a:1", limit: 1 }), ["a:2"]);
+    assert.deepEqual([await table.delete("a:2"), await table.delete("a:2")], [true, false]);
+    assert.deepEqual(await list({ prefix: "a" }), ["a:1", "a:3"]);
+    await store.close();
+  });
+
+  test(`${way}: a row goes when it expires, a number is added to, and a full table takes nothing more`, async () => {
+    const store = make().open();
+    const table = store.table("t", { maxBytes: 20 });
+    await table.put(row("gone", "x", Date.now() - 1));
+    await table.put(row("stays", "x", Date.now() + 60_000));
+    assert.deepEqual([await table.get("gone"), (await table.get("stays"))?.value], [null, "x"]);
+    assert.equal((await table.list({ prefix: "", after: "", limit: 9 })).length, 1);
+    await table.delete("stays");
+    await table.delete("gone");
+    assert.deepEqual(
+      [
+        await table.increment("n", 2, null),
+        await table.increment("n", -5, null),
+        await table.increment("n", 0.5, null),
+      ],
+      [2, -3, -2.5],
+    );
+    await table.put(row("n", "no number"));
+    assert.equal(await table.increment("n", 1, null), null);
+    assert.equal(await table.put(row("ä", "8 or more")), false, "9 + 10 + 2 bytes");
+    assert.equal(await table.put(row("m", "8 or more")), true);
+    assert.equal(await table.put(row("m", "9 or more!")), false);
+    assert.equal((await table.get("m"))?.value, "8 or more");
+    assert.equal(await store.table("other", { maxBytes: 20 }).put(row("m", "others have room")), true);
+    await store.close();
+    await assert.rejects(table.get("m"), /Cannot use the state: it is closed/);
+  });
+}
+
+test("Whatever is done to a table, it is as a map with a bound is", async () => {
+  const key = fc.constantFrom("a", "ab", "b", "ß");
+  const value = fc.string({ maxLength: 12 });
+  const op = fc.oneof(
+    fc.record({ op: fc.constant("put" as const), key, value }),
+    fc.record({ op: fc.constant("delete" as const), key }),
+    fc.record({ op: fc.constant("get" as const), key }),
+    fc.record({ op: fc.constant("increment" as const), key, by: fc.integer({ min: -9, max: 9 }) }),
+  );
+  const store = new StateStore({ open: inlineChannel, log });
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(op, { maxLength: 30 }), async (ops) => {
+      const table: Table = store.table(`run ${++run}`, { maxBytes: 30 });
+      const model = new Map<string, string>();
+      const bytes = (text: string) => new TextEncoder().encode(text).length;
+      const fits = (name: string, text: string) => {
+        let sum = bytes(name) + bytes(text);
+        for (const [other, its] of model) if (other !== name) sum += bytes(other) + bytes(its);
+        return sum <= 30;
+      };
+      for (const step of ops) {
+        if (step.op === "put") {
+          const taken = fits(step.key, step.value);
+          assert.equal(await table.put(row(step.key, step.value)), taken);
+          if (taken) model.set(step.key, step.value);
+        } else if (step.op === "delete") {
+          assert.equal(await table.delete(step.key), model.delete(step.key));
+        } else if (step.op === "get") {
+          assert.equal((await table.get(step.key))?.value, model.get(step.key));
+        } else {
+          const sum = Number(model.get(step.key) ?? "0") + step.by;
+          const good = Number.isFinite(sum) && fits(step.key, String(sum));
+          assert.equal(await table.increment(step.key, step.by, null), good ? sum : null);
+          if (good) model.set(step.key, String(sum));
+        }
+      }
+      const rows = await table.list({ prefix: "", after: "", limit: 100 });
+      assert.deepEqual(new Map(rows.map(({ key, value }) => [key, value])), model);
+    }),
+    { numRuns: 60 },
+  );
+  await store.close();
+});
+
+test("A state in use, one of a later version, and one that is no database are each refused in one line", async () => {
+  const folder = newFolder();
+  const open = (where: string) => new StateStore({ open: (listener) => workerChannel(where, listener), log });
+  const first = open(folder);
+  await first.ready;
+  const second = open(folder);
+  await assert.rejects(second.ready, /^Error: Cannot open the state in ".*": another gateway uses it$/);
+  await assert.rejects(second.table("t", BIG).get("a"), /Cannot use the state/);
+  await second.close();
+  await first.close();
+  const third = open(folder);
+  await third.ready;
+  await third.close();
+  const broken = newFolder();
+  writeFileSync(
+    join(broken, "wsprism.db"),
+    "this is no database, but long enough to be looked at by something\n".repeat(99),
+  );
+  await assert.rejects(open(broken).ready, /^Error: Cannot open the state in ".*": .*not a database/);
+  await assert.rejects(open(join(broken, "wsprism.db")).ready, /^Error: Cannot open the state in/);
+  const later = newFolder();
+  const db = new DatabaseSync(join(later, "wsprism.db"));
+  db.exec("PRAGMA user_version = 99");
+  db.close();
+  await assert.rejects(open(later).ready, /: it was written by a newer version \(99, this one knows 1\)$/);
+});
+
+test("What is told comes before what is asked after it, and one write serves many", async () => {
+  const folder = newFolder();
+  const store = new StateStore({ open: (listener) => workerChannel(folder, listener), log });
+  await store.ready;
+  for (let i = 0; i < 1000; i++) {
+    store.tell({ name: "opened", tenant: "acme", session: `s${i}`, info: "{}" });
+    if (i % 2 === 0) store.tell({ name: "closed", tenant: "acme", session: `s${i}` });
+  }
+  assert.equal(await store.committed(), true);
+  assert.equal((await store.ask({ name: "lost" })).length, 500);
+  store.tell({ name: "closed", tenant: "acme", session: "s1" });
+  await store.close();
+  const again = new StateStore({ open: (listener) => workerChannel(folder, listener), log });
+  assert.equal((await again.ask({ name: "lost" })).length, 499, "what was told last is written at the close");
+  await again.close();
+});

@@ -1,0 +1,73 @@
+// A file loaded anew on a thread of its own: what comes back is what loading it here would give, and tenants that stayed
+// as they were come back as the objects that they are.
+
+import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { FileSource } from "../../src/config/file_source.ts";
+import { readConfig } from "../../src/config/load.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "wsprism-source-"));
+after(() => rmSync(folder, { recursive: true }));
+const file = join(folder, "wsprism.yaml");
+
+const tenants = (count: number, more: (n: number) => string) =>
+  `version: 1\ntenants:\n${
+    Array.from({ length: count }, (_, n) => `  - id: tenant-${n}\n    ${more(n)}\n`).join("")
+  }`;
+
+async function started(text: string): Promise<FileSource> {
+  writeFileSync(file, text);
+  const loaded = await readConfig(file, { env: {}, dev: true });
+  assert.ok(loaded.ok);
+  return new FileSource({ file, dev: true, config: loaded.config, files: loaded.files });
+}
+
+test("What has not changed comes back as the same objects, what has as new ones, in the order of the file", async () => {
+  const source = await started(tenants(60, () => "suspended: false"));
+  const first = await source.load();
+  assert.ok(first.ok);
+  const second = await source.load();
+  assert.ok(second.ok);
+  second.config.tenants.forEach((tenant, n) => assert.equal(tenant, first.config.tenants[n]));
+  // More than one portion of them.
+  writeFileSync(file, tenants(70, (n) => `suspended: ${n % 2 === 0}`));
+  const third = await source.load();
+  assert.ok(third.ok);
+  const direct = await readConfig(file, { env: {}, dev: true });
+  assert.ok(direct.ok);
+  assert.deepEqual(third.config, direct.config);
+  assert.deepEqual(third.warnings, direct.warnings);
+  third.config.tenants.slice(0, 60).forEach((tenant, n) => {
+    assert.equal(tenant === first.config.tenants[n], n % 2 === 1);
+  });
+});
+
+test("A file that is not good is refused with the same words, and what was good stays known", async () => {
+  const source = await started(tenants(2, () => "suspended: false"));
+  const before = await source.load();
+  writeFileSync(file, "version: 1\ntenants: [{ id: acme, suspended: perhaps }]\n");
+  const direct = await readConfig(file, { env: {}, dev: true });
+  assert.ok(!direct.ok);
+  assert.deepEqual(await source.load(), { ok: false, failures: direct.failures, files: [] });
+  writeFileSync(file, tenants(2, () => "suspended: false"));
+  const after = await source.load();
+  assert.ok(before.ok && after.ok);
+  assert.equal(after.config.tenants[1], before.config.tenants[1]);
+});
+
+test("The files that a configuration names are known, whether they can be read or not", async () => {
+  const source = await started(tenants(1, () => "suspended: false"));
+  assert.deepEqual(source.files, [file]);
+  writeFileSync(
+    file,
+    tenants(1, () => "auth: { mode: jwt, jwt: { algorithms: [ES256], keys: [{ public_key_file: k.pem }] } }"),
+  );
+  assert.equal((await source.load()).ok, false);
+  assert.deepEqual(source.files, [file, join(folder, "k.pem")]);
+  writeFileSync(join(folder, "k.pem"), "no key");
+  assert.equal((await source.load()).ok, false);
+  assert.deepEqual(source.files, [file, join(folder, "k.pem")]);
+});
