@@ -37,7 +37,13 @@ test("schema prints a JSON Schema of the configuration", async () => {
   assert.equal(code, 0);
   const schema = JSON.parse(out);
   assert.equal(schema.type, "object");
-  assert.deepEqual(Object.keys(schema.properties).sort(), ["admin", "gateway", "metrics", "tenants", "version"]);
+  assert.deepEqual(Object.keys(schema.properties).sort(), [
+    "admin",
+    "gateway",
+    "metrics",
+    "tenants",
+    "version",
+  ]);
 });
 
 test("check accepts the shipped configuration for a start with --dev", async () => {
