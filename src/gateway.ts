@@ -36,6 +36,7 @@ import type { Actions } from "./service/action.ts";
 import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
 import type { House } from "./session/tenant.ts";
+import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
 import type { Transport, TransportOptions } from "./transport/port.ts";
@@ -292,6 +293,11 @@ export class Gateway {
 
   get webhooks(): Webhooks {
     return this.#keeping.webhooks;
+  }
+
+  /** Has somebody told what happens to a tenant's sessions from now on. */
+  watch(tenantId: string, watcher: SessionWatcher): void {
+    this.#tenants.get(tenantId)!.tenant.watchers.push(watcher);
   }
 
   /** What those may do who speak for a tenant. */

@@ -50,7 +50,7 @@ async function gate(): Promise<Step[]> {
     { name: "format", command: [DENO, "fmt", "--check", "-q"] },
     { name: "lint", command: [DENO, "lint", "-q"] },
     { name: "types", command: [DENO, "check", "-q", "main.ts", "src", "tests", "bench"] },
-    { name: "unit tests on Deno", command: [DENO, "test", "-q", ...PERMISSIONS, ...units] },
+    { name: "unit tests on Deno", command: [DENO, "test", "-q", "--parallel", ...PERMISSIONS, ...units] },
     { name: "unit tests on Bun", command: [BUN, "test", ...units.map((path) => `./${path}`)] },
   ];
 }

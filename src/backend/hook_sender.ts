@@ -27,12 +27,17 @@ export interface SenderOptions {
   readonly unixMs: () => number;
   /** 0 up to, not including, 1. */
   readonly random: () => number;
+  /** Runs a task so many milliseconds later, unless the returned function is called before. */
+  readonly after: After;
   /** The queue has been changed. */
   readonly changed: () => void;
   /** The queue could not be read or changed. */
   readonly broken: (cause: unknown) => void;
   readonly warn: (message: string, fields: LogFields) => void;
 }
+
+/** A timer. */
+export type After = (ms: number, task: () => void) => () => void;
 
 /** What became of batches, counted. */
 export interface SenderStats {
@@ -73,9 +78,10 @@ export class HookSender {
   #suspects = 0;
   #delivered = 0;
   readonly #batches = { ok: 0, refused: 0, failed: 0 };
-  #timer: ReturnType<typeof setTimeout> | null = null;
   /** Ends the wait that is on; null while there is none. */
   #wake: (() => void) | null = null;
+  /** Whether that wait is for a time. */
+  #timed = false;
   /** Whether it waits for a batch to fill, or for anything at all, so that new events concern it. */
   #listens = false;
 
@@ -107,7 +113,7 @@ export class HookSender {
     const { queue, spec } = this.#options;
     if (!this.#listens) return;
     // While a batch fills, only a full one is of interest.
-    if (this.#timer === null || queue.stats.events >= spec.maxEvents) this.#wake?.();
+    if (!this.#timed || queue.stats.events >= spec.maxEvents) this.#wake?.();
   }
 
   /** Sends nothing more; `run` ends once the answer that is awaited has come. */
@@ -204,13 +210,16 @@ export class HookSender {
     if (this.#stopped) return Promise.resolve();
     return new Promise((resolve) => {
       this.#listens = listens;
-      this.#wake = () => {
-        if (this.#timer !== null) clearTimeout(this.#timer);
-        this.#timer = this.#wake = null;
+      this.#timed = ms !== null;
+      let cancel = () => {};
+      const wake = () => {
+        cancel();
+        this.#wake = null;
         this.#listens = false;
         resolve();
       };
-      this.#timer = ms === null ? null : setTimeout(this.#wake, ms);
+      this.#wake = wake;
+      if (ms !== null) cancel = this.#options.after(ms, wake);
     });
   }
 }
@@ -231,6 +240,11 @@ function judge(answer: HttpResponse | NoAnswer, nowMs: number): Outcome {
 /** What a `Retry-After` asks for, in milliseconds: seconds, or a date (RFC 9110, section 10.2.3). */
 function retryAfter(header: string | undefined, nowMs: number): number {
   if (header === undefined) return 0;
-  const ms = /^\d{1,9}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - nowMs;
+  const isDate = /^[A-Z][a-z]{2,8}, /.test(header);
+  const ms = /^\d{1,9}$/.test(header)
+    ? Number(header) * 1000
+    : isDate
+    ? Date.parse(header) - nowMs
+    : Number.NaN;
   return Number.isNaN(ms) ? 0 : Math.min(RETRY_AFTER_MAX_MS, Math.max(0, ms));
 }

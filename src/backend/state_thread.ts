@@ -3,7 +3,7 @@
 
 import type { LogFields } from "../log.ts";
 import { HookQueue } from "./hook_queue.ts";
-import { HookSender } from "./hook_sender.ts";
+import { type After, HookSender } from "./hook_sender.ts";
 import { KvStore } from "./kv_store.ts";
 import { StateDb } from "./state_db.ts";
 import type { FromThread, HookSpec, HookStats, Job, Jobs } from "./state_messages.ts";
@@ -36,6 +36,11 @@ interface Hook {
   readonly sender: HookSender;
   readonly ended: Promise<void>;
 }
+
+const after: After = (ms, task) => {
+  const timer = setTimeout(task, ms);
+  return () => clearTimeout(timer);
+};
 
 type Run = { [N in keyof Jobs]: (job: Jobs[N]["job"]) => Jobs[N]["result"] };
 
@@ -162,7 +167,7 @@ export class StateThread {
       this.#options.tell({ kind: "warning", message, fields });
     const changed = () => this.#changed();
     const broken = (cause: unknown) => this.#broken(cause);
-    const sender = new HookSender({ spec, queue, unixMs, random, changed, warn, broken });
+    const sender = new HookSender({ spec, queue, unixMs, random, after, changed, warn, broken });
     const ended = Promise.resolve(former?.ended).then(() => sender.run());
     return { spec: JSON.stringify(spec), queue, sender, ended };
   }

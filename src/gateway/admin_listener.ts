@@ -6,6 +6,7 @@ import type { Log } from "../log.ts";
 import type { Exporter } from "../metrics/exporter.ts";
 import { adminApi } from "../ops/admin/api.ts";
 import { Doorman } from "../ops/admin/doorman.ts";
+import { EventFeed } from "../ops/admin/event_feed.ts";
 import type { AdminApp, AdminHouse } from "../ops/admin/house.ts";
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
@@ -42,6 +43,7 @@ export class AdminListener {
   readonly #house: AdminHouse;
   readonly #doorman: Doorman;
   readonly #published: Published;
+  readonly #feed: EventFeed;
   #api: AdminApp;
   #metricsPath: string | null;
 
@@ -56,6 +58,7 @@ export class AdminListener {
       log,
       now: clock.now,
       unixMs: clock.unixMs,
+      every: clock.every,
       turn: () => new Promise((resolve) => transport.afterTurn(() => resolve())),
       tenants: () => served(tenants),
       tenant: (id) => tenants.gates.has(id) ? tenants.get(id) : undefined,
@@ -68,6 +71,7 @@ export class AdminListener {
     };
     this.#doorman = new Doorman(this.#keys, this.#house);
     this.#published = new Published(clock.now);
+    this.#feed = new EventFeed(this.#house);
     this.#metricsPath = this.#wantedMetricsPath();
     this.#api = this.#build();
   }
@@ -85,6 +89,7 @@ export class AdminListener {
   /** Another configuration is in use. */
   adopt(): void {
     this.#keys.configure(this.#config.keys, this.#options.clock.now());
+    this.#feed.keep((key) => this.#keys.has(key));
     const wanted = this.#wantedMetricsPath();
     if (wanted === this.#metricsPath) return;
     this.#metricsPath = wanted;
@@ -92,6 +97,7 @@ export class AdminListener {
   }
 
   async stop(): Promise<void> {
+    this.#feed.stop();
     await this.#options.transport.stop();
   }
 
@@ -111,6 +117,7 @@ export class AdminListener {
       house: this.#house,
       doorman: this.#doorman,
       published: this.#published,
+      feed: this.#feed,
       metricsPath: this.#metricsPath,
     });
   }

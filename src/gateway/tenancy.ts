@@ -32,7 +32,7 @@ import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
 import { Parting } from "./parting.ts";
 import { TenantServices } from "./tenant_services.ts";
-import { TenantWatch } from "./tenant_watch.ts";
+import { type Teller, TenantWatch } from "./tenant_watch.ts";
 
 /** What all tenants of a gateway have in common. */
 export interface Surroundings {
@@ -186,6 +186,18 @@ export class Tenancy implements TenantView {
   /** It is in the configuration again; who has not been ended yet stays. Parts have to be adopted next. */
   comeBack(): void {
     this.#leaving = false;
+  }
+
+  /** Tells of what happens from now on, until the returned function is called. */
+  watch(teller: Teller): () => void {
+    const watch = new TenantWatch(teller);
+    const { watchers, rooms } = this.tenant;
+    watchers.push(watch);
+    rooms.watch(watch);
+    return () => {
+      watchers.splice(watchers.indexOf(watch), 1);
+      rooms.unwatch(watch);
+    };
   }
 
   get suspended(): boolean {

@@ -1,31 +1,44 @@
-// Brings what happens in a tenant to its webhooks: sessions, rooms, messages, denials, each as an event.
+// Brings what happens in a tenant to its webhooks, and to administrators who watch: sessions, rooms, messages, denials,
+// each as an event.
 
-import type { TenantWebhooks } from "../backend/webhooks.ts";
+import type { Happening, Subject } from "../backend/webhooks.ts";
+import type { EventType } from "../config/backend_schema.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import type { Membership, Room, RoomWatcher, Subscriber } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";
 import type { DenialNote, Ending, SessionWatcher } from "../session/watcher.ts";
 
+/** Whoever wants to be told; of the webhooks of a tenant the whole. */
+export interface Teller {
+  /** Whether anything is wanted. */
+  readonly any: boolean;
+  wants(type: EventType): boolean;
+  tell(happening: Happening): void;
+  /** @returns whether the session may begin, later; null for now */
+  connected(subject: Subject, data: unknown): Promise<boolean> | null;
+  disconnected(subject: Subject, data: unknown): void;
+}
+
 export class TenantWatch implements SessionWatcher, RoomWatcher {
-  readonly #webhooks: TenantWebhooks;
+  readonly #teller: Teller;
   /** Who left last: whoever leaves a room empty. */
   #last: Subscriber | null = null;
 
-  constructor(webhooks: TenantWebhooks) {
-    this.#webhooks = webhooks;
+  constructor(teller: Teller) {
+    this.#teller = teller;
   }
 
   opened(session: Context): Promise<boolean> | null {
-    return this.#webhooks.connected(session, undefined);
+    return this.#teller.connected(session, undefined);
   }
 
   closed(session: Context, { code, reason, durationMs }: Ending): void {
-    this.#webhooks.disconnected(session, { reason, code, duration_ms: durationMs });
+    this.#teller.disconnected(session, { reason, code, duration_ms: durationMs });
   }
 
   message(session: Context, { svc, type, seq, room, data }: Envelope): void {
-    if (!this.#webhooks.wants("message.ext")) return;
-    this.#webhooks.tell({
+    if (!this.#teller.wants("message.ext")) return;
+    this.#teller.tell({
       type: "message.ext",
       subject: session,
       svc,
@@ -36,16 +49,16 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
   }
 
   denied(session: Context, { lane, action, ruleId, code, service, untold }: DenialNote): void {
-    if (!this.#webhooks.wants("policy.denied")) return;
+    if (!this.#teller.wants("policy.denied")) return;
     const data = { lane, action, rule_id: ruleId, code, service, untold };
-    this.#webhooks.tell({ type: "policy.denied", subject: session, data });
+    this.#teller.tell({ type: "policy.denied", subject: session, data });
   }
 
   joined({ room, subscriber, member }: Membership): void {
-    if (!this.#webhooks.any) return;
+    if (!this.#teller.any) return;
     const count = room.members.length;
-    if (count === 1) this.#webhooks.tell({ type: "room.occupied", subject: subscriber, room: room.name });
-    this.#webhooks.tell({
+    if (count === 1) this.#teller.tell({ type: "room.occupied", subject: subscriber, room: room.name });
+    this.#teller.tell({
       type: "room.joined",
       subject: subscriber,
       room: room.name,
@@ -54,15 +67,15 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
   }
 
   left({ room, subscriber, member }: Membership): void {
-    if (!this.#webhooks.any) return;
+    if (!this.#teller.any) return;
     this.#last = subscriber;
     const data = { member, count: room.members.length };
-    this.#webhooks.tell({ type: "room.left", subject: subscriber, room: room.name, data });
+    this.#teller.tell({ type: "room.left", subject: subscriber, room: room.name, data });
   }
 
   emptied({ name }: Room): void {
-    if (this.#last !== null && this.#webhooks.any) {
-      this.#webhooks.tell({ type: "room.vacated", subject: this.#last, room: name });
+    if (this.#last !== null && this.#teller.any) {
+      this.#teller.tell({ type: "room.vacated", subject: this.#last, room: name });
     }
     this.#last = null;
   }

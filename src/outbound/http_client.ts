@@ -1,7 +1,7 @@
-// Asks one URL, again and again, over connections that are kept: HTTP/1.1 straight on the socket. The runtimes' own
-// clients do not keep tenants apart (Bun's fetch has 256 requests under way in the whole process, so that four hanging
-// backends hold up all others), and cost three times as much (bench/README.md). No redirects, no proxies, no
-// compression: whoever is asked answers itself.
+// Asks one URL, again and again, over connections that are kept: HTTP/1.1 straight on the socket. Bun's fetch has 256
+// requests under way in the whole process, so that four hanging backends would hold up all others; node:http costs 110 to
+// 130 µs of CPU a request on Bun and Deno, this 30 to 40. No redirects, no proxies, no compression: whoever is asked
+// answers itself.
 
 import { Buffer } from "node:buffer";
 import { connect as connectPlain, isIP, type Socket } from "node:net";

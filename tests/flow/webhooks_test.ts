@@ -2,31 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { isSigned } from "../../src/signing.ts";
 import { Backend } from "./backend_process.ts";
 import { Client } from "./client.ts";
-import { Folder, GatewayProcess, until } from "./gateway_process.ts";
-
-const KEY = { id: "k1", secret: "a-secret-of-the-backend-and-of-nobody-else" };
+import { Folder, GatewayProcess } from "./gateway_process.ts";
+import { distinct, type Event, KEY, Receiver } from "./webhook_receiver.ts";
 
 const backend = await Backend.start();
 after(() => backend.stop());
 const folder = new Folder();
 after(() => folder[Symbol.dispose]());
-
-interface Event {
-  readonly id: string;
-  readonly type: string;
-  readonly seq: number;
-  readonly time_ms: number;
-  readonly tenant: string;
-  readonly user: string;
-  readonly sid: string;
-  readonly session: string;
-  readonly room?: string;
-  // deno-lint-ignore no-explicit-any -- whatever the gateway sends, a test says what it expects
-  readonly data?: any;
-}
 
 const ALL = [
   "session.connected",
@@ -38,47 +22,6 @@ const ALL = [
   "message.ext",
   "policy.denied",
 ];
-
-/** What a webhook's backend has been told, each event as often as it came. */
-class Receiver {
-  readonly events: Event[] = [];
-  readonly #backend: Backend;
-  readonly #path: string;
-
-  constructor(backend: Backend, path: string) {
-    this.#backend = backend;
-    this.#path = path;
-  }
-
-  /** Asks the backend what came since. */
-  async look(): Promise<void> {
-    for (const { path, headers, body, refused } of await this.#backend.asked()) {
-      if (path !== this.#path || refused) continue;
-      const check = { keys: [KEY], unixMs: Date.now(), toleranceMs: 60_000 };
-      assert.ok(isSigned(body, headers["wsprism-signature"]!, check), "a request that is not signed");
-      this.events.push(...(JSON.parse(body) as { events: Event[] }).events);
-    }
-  }
-
-  /** Waits for an event. */
-  async until(what: string, has: (events: readonly Event[]) => boolean): Promise<Event[]> {
-    return await until(what, async () => {
-      await this.look();
-      return has(this.events) ? this.events : null;
-    });
-  }
-}
-
-/** Each event once, however often it came. */
-function distinct(events: readonly Event[]): Event[] {
-  const seen = new Map<number, Event>();
-  for (const event of events) {
-    const before = seen.get(event.seq);
-    if (before === undefined) seen.set(event.seq, event);
-    else assert.deepEqual(event, before, "the same number is the same event");
-  }
-  return [...seen.values()];
-}
 
 /** A configuration with one webhook, and a state of its own. */
 function config(path: string, keeps: string, more: object = {}) {

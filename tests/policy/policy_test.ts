@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { TenantPolicy } from "../../src/policy/policy.ts";
 import { GatewayQuotas } from "../../src/policy/quotas.ts";
 import { PolicyState } from "../../src/policy/state.ts";
-import { arrive, policyOf, say, share, Speaking } from "./policies.ts";
+import { arrive, matterOf, policyOf, say, share, Speaking } from "./policies.ts";
 
 /** Tokens that can be taken at once. */
 function count(take: () => number): number {
@@ -180,11 +180,16 @@ test("What a message makes others get is charged to whoever sent it, before the 
 });
 
 test("A dry run denies nothing, finds everything, and takes nothing for what would not pass", () => {
-  const p = policyOf("quotas: { tenant: { messages_per_second: 1, burst: 1 } }", { dryRun: true });
-  const ann = new Speaking();
-  assert.equal(say(p, ann, { ext: "chat:send" }), null);
-  assert.equal(share(p, ann, 0), 0);
-  const strict = policyOf("quotas: { tenant: { messages_per_second: 1, burst: 1 } }");
+  const state = new PolicyState(), quota = "quotas: { tenant: { messages_per_second: 1, burst: 1 } }";
+  const dry = policyOf(quota, { dryRun: true, state }), strict = policyOf(quota, { state });
+  dry.begin(0);
+  const ann = new Speaking(), matter = matterOf(ann, { ext: "chat:send" });
+  assert.equal(dry.judge(matter, "ext", 0), null);
+  assert.deepEqual(matter.noted.map(({ ruleId, dryRun }) => [ruleId, dryRun]), [["allowlist", true]]);
+  const after = policyOf(quota, { state });
+  after.begin(0);
+  assert.equal(share(after, ann, 0), 0, "the token is still there");
+  assert.ok(share(after, ann, 0) > 0);
   assert.equal(say(strict, ann, { ext: "chat:send" })?.ruleId, "allowlist");
 });
 

@@ -7,6 +7,8 @@ import { refusal } from "../../protocol/codes.ts";
 import { describeFault, refuse } from "./answers.ts";
 import type { Doorman } from "./doorman.ts";
 import type { AdminApp, AdminEnv, AdminHouse } from "./house.ts";
+import type { EventFeed } from "./event_feed.ts";
+import { eventRoutes } from "./event_routes.ts";
 import { gatewayRoutes } from "./gateway_routes.ts";
 import type { Published } from "./published.ts";
 import { publishRoutes } from "./publish_routes.ts";
@@ -25,6 +27,7 @@ export interface AdminParts {
   readonly house: AdminHouse;
   readonly doorman: Doorman;
   readonly published: Published;
+  readonly feed: EventFeed;
   /** Where the metrics of all tenants are served; null for nowhere. */
   readonly metricsPath: string | null;
 }
@@ -64,6 +67,7 @@ export function adminApi(parts: AdminParts): AdminApp {
   roomRoutes(app, parts);
   userRoutes(app, parts);
   gatewayRoutes(app, parts);
+  eventRoutes(app, parts);
   return app;
 }
 

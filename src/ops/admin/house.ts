@@ -8,6 +8,25 @@ import type { Log } from "../../log.ts";
 import type { Tenant } from "../../session/tenant.ts";
 import type { AdminKey } from "./keys.ts";
 
+/** Something that happened to a session. */
+export interface Happening {
+  readonly type: string;
+  readonly subject: { readonly user: string; readonly sid: string; readonly session: string };
+  readonly room?: string;
+  readonly data?: unknown;
+}
+
+/** Told of what happens in a tenant. MUST NOT throw. */
+export interface Teller {
+  /** Whether anything is wanted. */
+  readonly any: boolean;
+  wants(type: string): boolean;
+  tell(happening: Happening): void;
+  /** Null: nobody has to wait for it. */
+  connected(subject: Happening["subject"], data: unknown): null;
+  disconnected(subject: Happening["subject"], data: unknown): void;
+}
+
 /** A tenant that is served, with the configuration that it has now. */
 export interface AdminTenant {
   readonly tenant: Tenant;
@@ -16,6 +35,8 @@ export interface AdminTenant {
   readonly suspended: boolean;
   /** Links that have not sent their ticket yet. */
   pending(): number;
+  /** Tells of what happens there, until the returned function is called; not from within `Teller`. */
+  watch(teller: Teller): () => void;
   /** Ends its sessions over this many milliseconds, and lets nobody in until it is resumed. */
   suspend(overMs: number): void;
   /** @returns whether it is served now: its configuration may suspend it too */
@@ -53,6 +74,8 @@ export interface AdminHouse {
   readonly now: () => number;
   /** Unix time in milliseconds. */
   readonly unixMs: () => number;
+  /** Repeats a task every so many milliseconds, until the returned function is called. */
+  readonly every: (ms: number, task: () => void) => () => void;
   /** Resolves when the sockets that are readable now have been read: what takes long is done in slices. */
   readonly turn: () => Promise<void>;
   readonly tenants: () => Iterable<AdminTenant>;

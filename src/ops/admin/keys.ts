@@ -14,17 +14,24 @@ export class AdminKey {
   readonly isGlobal: boolean;
   readonly rate: Rate;
   /** Its bucket (see policy/rate.ts). */
-  fullAt: number;
+  fullAt = 0;
   readonly #tenants: ReadonlySet<string>;
   readonly #permissions: ReadonlySet<AdminPermission>;
 
-  constructor(config: KeyConfig, fullAt: number) {
+  readonly #config: string;
+
+  constructor(config: KeyConfig) {
+    this.#config = JSON.stringify(config);
     this.id = config.id;
     this.isGlobal = config.tenants.includes(EVERY_TENANT);
     this.rate = new Rate(config.rps, config.burst);
-    this.fullAt = fullAt;
     this.#tenants = new Set(config.tenants);
     this.#permissions = new Set(config.permissions);
+  }
+
+  /** Whether another configuration of it says the same. */
+  isAs(config: KeyConfig): boolean {
+    return JSON.stringify(config) === this.#config;
   }
 
   may(permission: AdminPermission): boolean {
@@ -44,16 +51,23 @@ export class AdminKeys {
     this.configure(configs, 0);
   }
 
-  /** Other keys from now on; one of the same id owes what it owed. */
+  /** Other keys from now on. One that stays the same stays the same object; one of the same id owes what it owed. */
   configure(configs: readonly KeyConfig[], now: number): void {
-    const owed = new Map(this.#keys.map(({ id, fullAt }) => [id, fullAt]));
+    const former = new Map(this.#keys.map((key) => [key.id, key]));
     const pairs = configs.map((config) => {
-      const key = new AdminKey(config, 0);
-      key.fullAt = key.rate.capped(owed.get(config.id) ?? 0, now);
+      const before = former.get(config.id);
+      if (before?.isAs(config)) return [config.secret, before] as const;
+      const key = new AdminKey(config);
+      key.fullAt = key.rate.capped(before?.fullAt ?? 0, now);
       return [config.secret, key] as const;
     });
     this.#keys = pairs.map(([, key]) => key);
     this.#bySecret = new SecretIndex(pairs);
+  }
+
+  /** Whether this very key is still good. */
+  has(key: AdminKey): boolean {
+    return this.#keys.includes(key);
   }
 
   /** The key of an `Authorization` header, or null. */

@@ -60,8 +60,20 @@ export class AdminHouse extends House {
     super({ tenant: [OPEN_POLICY], admin: ADMIN, ...options });
   }
 
-  /** Asks the admin API; turns of the event loop go by as long as it takes. */
+  /** Asks the admin API; turns of the event loop go by as long as it takes. An endless answer is not read. */
   async ask(method: string, path: string, asking: Asking = {}): Promise<Answered> {
+    return await read(await this.#ask(method, path, asking));
+  }
+
+  /** Reads the events of the admin API. */
+  async watch(path: string, asking: Asking = {}): Promise<Events> {
+    const response = await this.#ask("GET", path, asking);
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get("content-type"), "text/event-stream");
+    return new Events(response.body!);
+  }
+
+  async #ask(method: string, path: string, asking: Asking): Promise<Response> {
     const { key = "root", secret = key === null ? undefined : secretOf(key), body, headers } = asking;
     const request = new Request(`http://admin${path}`, {
       method,
@@ -82,7 +94,7 @@ export class AdminHouse extends House {
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (asking.turns !== false) this.turn();
     }
-    return await read(await answer);
+    return await answer;
   }
 
   async get(path: string, asking: Asking = {}): Promise<Answered> {
@@ -107,8 +119,66 @@ export async function open(options: HouseOptions = {}): Promise<AdminHouse> {
   return await new AdminHouse(options).start();
 }
 
+/** One event. */
+export interface Event {
+  readonly id: number | null;
+  readonly type: string;
+  // deno-lint-ignore no-explicit-any -- a test says what it expects
+  readonly data: any;
+}
+
+/** Events as they come. */
+export class Events {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #decoder = new TextDecoder();
+  #text = "";
+  /** Signs of life so far. */
+  beats = 0;
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.#reader = stream.getReader();
+  }
+
+  /** The next one, signs of life left out; null at the end. */
+  async next(): Promise<Event | null> {
+    for (;;) {
+      const end = this.#text.indexOf("\n\n");
+      if (end < 0) {
+        const { value, done } = await this.#reader.read();
+        if (done) return null;
+        this.#text += this.#decoder.decode(value, { stream: true });
+        continue;
+      }
+      const lines = this.#text.slice(0, end).split("\n");
+      this.#text = this.#text.slice(end + 2);
+      const field = (name: string) =>
+        lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+      const type = field("event");
+      if (lines[0] === ":") this.beats++;
+      if (type === undefined) continue;
+      const id = field("id");
+      return { id: id === undefined ? null : Number(id), type, data: JSON.parse(field("data")!) };
+    }
+  }
+
+  /** The next event, which must be of this type; its data. */
+  async expect(type: string): Promise<Event["data"]> {
+    const event = await this.next();
+    assert.equal(event?.type, type, JSON.stringify(event));
+    return event!.data;
+  }
+
+  async cancel(): Promise<void> {
+    await this.#reader.cancel();
+  }
+}
+
 async function read(response: Response): Promise<Answered> {
   const { status, headers } = response;
+  if (headers.get("content-type") === "text/event-stream") {
+    await response.body!.cancel();
+    return { status, headers, text: "", body: null };
+  }
   const text = await response.text();
   const isJson = headers.get("content-type")?.startsWith("application/json") === true;
   return { status, headers, text, body: isJson ? JSON.parse(text) : null };
