@@ -20,14 +20,12 @@ export function writeChunk(slot: number, messages: readonly string[]): Uint8Arra
   return chunk;
 }
 
-/** Puts chunks together from the pieces in which a pipe delivers them. Holds one chunk at most. */
+/** Puts chunks together from the pieces in which a pipe delivers them. Holds one chunk at most, in one buffer. */
 export class ChunkReader {
   readonly #maxBytes: number;
-  /** Pieces of a chunk that is not whole yet. */
-  #pieces: Uint8Array[] = [];
-  #held = 0;
-  /** Bytes that have to be there before there is anything to take: a head, or a chunk with its head. */
-  #wanted = CHUNK_HEAD_BYTES;
+  /** The beginning of a chunk: its head alone, or room for all of it. */
+  #part: Buffer | null = null;
+  #filled = 0;
 
   /** @param maxBytes largest body of a chunk */
   constructor(maxBytes: number) {
@@ -36,28 +34,52 @@ export class ChunkReader {
 
   /** Takes a piece. @returns the chunks that it completes; null for one that is too large, and then all is over */
   read(piece: Uint8Array): readonly Chunk[] | null {
-    this.#pieces.push(piece);
-    this.#held += piece.length;
-    if (this.#held < this.#wanted) return [];
-    const bytes = this.#pieces.length === 1
-      ? Buffer.from(piece.buffer, piece.byteOffset, piece.length)
-      : Buffer.concat(this.#pieces);
+    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
     const chunks: Chunk[] = [];
     let at = 0;
-    for (;;) {
-      const left = bytes.length - at;
-      this.#wanted = CHUNK_HEAD_BYTES;
-      if (left < CHUNK_HEAD_BYTES) break;
-      const length = bytes.readUInt32LE(at);
-      if (length > this.#maxBytes) return null;
-      this.#wanted = CHUNK_HEAD_BYTES + length;
-      if (left < this.#wanted) break;
-      const from = at + CHUNK_HEAD_BYTES;
-      at = from + length;
-      chunks.push({ slot: bytes.readUInt32LE(from - 4), body: bytes.subarray(from, at) });
+    while (at < bytes.length) {
+      if (this.#part === null) {
+        const size = this.#sizeAt(bytes, at);
+        if (size === null) return null;
+        if (bytes.length - at >= size && size > CHUNK_HEAD_BYTES) {
+          chunks.push(chunkOf(bytes.subarray(at, at + size)));
+          at += size;
+          continue;
+        }
+        this.#part = Buffer.allocUnsafe(size);
+        this.#filled = 0;
+      }
+      at += this.#fill(bytes.subarray(at));
+      if (this.#filled < this.#part.length) break;
+      const size = this.#sizeAt(this.#part, 0);
+      if (size === null) return null;
+      if (size > this.#filled) {
+        // That was the head.
+        const whole: Buffer = Buffer.allocUnsafe(size);
+        this.#part.copy(whole);
+        this.#part = whole;
+        continue;
+      }
+      chunks.push(chunkOf(this.#part));
+      this.#part = null;
     }
-    this.#pieces = at < bytes.length ? [bytes.subarray(at)] : [];
-    this.#held = bytes.length - at;
     return chunks;
   }
+
+  /** Bytes of a chunk that begins here, its head included: of the head where that is not whole. Null: too many. */
+  #sizeAt(bytes: Buffer, at: number): number | null {
+    if (bytes.length - at < CHUNK_HEAD_BYTES) return CHUNK_HEAD_BYTES;
+    const length = bytes.readUInt32LE(at);
+    return length > this.#maxBytes ? null : CHUNK_HEAD_BYTES + length;
+  }
+
+  #fill(bytes: Buffer): number {
+    const copied = bytes.copy(this.#part!, this.#filled);
+    this.#filled += copied;
+    return copied;
+  }
+}
+
+function chunkOf(bytes: Buffer): Chunk {
+  return { slot: bytes.readUInt32LE(4), body: bytes.subarray(CHUNK_HEAD_BYTES) };
 }
