@@ -3,6 +3,15 @@
 // the host itself; every other slot is one of its workers, whose chunks the host passes on unread. The gateway believes
 // nothing that comes from there: whatever got out of a worker could write it.
 
+/** Largest chunk from a host, its head apart; a larger one ends the host. */
+export const CHUNK_BYTES_MAX = 4_194_304;
+
+/**
+ * Characters of JSON after which a worker closes a chunk and begins another, so that with the largest message in it a
+ * chunk stays below `CHUNK_BYTES_MAX`.
+ */
+export const BATCH_CHARS = 131_072;
+
 /** Bytes before a chunk's JSON: its length in bytes (u32, little-endian) without these, and its slot (u32). */
 export const CHUNK_HEAD_BYTES = 8;
 
@@ -95,6 +104,37 @@ export interface Walls {
   readonly landlock: "up" | string;
   /** System calls (Linux with Bun). */
   readonly seccomp: "up" | string;
+}
+
+/** The first argument of `onMessage` and `onIngress`. */
+export interface MessageInput {
+  readonly svc: string;
+  readonly type: string;
+  readonly room: string | null;
+  readonly seq: number | null;
+  /** Null where the message has none. */
+  readonly data: unknown;
+}
+
+/** The first argument of `onConnect`. */
+export interface ConnectInput {
+  readonly user: string;
+  readonly sid: string;
+  readonly session: string;
+}
+
+/** The first argument of `onDisconnect`. */
+export interface DisconnectInput extends ConnectInput {
+  readonly code: number;
+  readonly reason: string;
+  readonly duration_ms: number;
+}
+
+/** The first argument of `onJoin` and `onLeave`. `count`: members that the room has then. */
+export interface RoomInput extends ConnectInput {
+  readonly room: string;
+  readonly member: number;
+  readonly count: number;
 }
 
 /** The session that a call is about. */
