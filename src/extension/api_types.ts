@@ -2,7 +2,7 @@
 // as it must be in an executable too; the tests compile it, and the examples against it.
 
 /** `wsprism.d.ts`. */
-export const API_TYPES = `// Types for wsPrism extensions, printed by "wsprism types".
+export const API_TYPES = `// Types for wsPrism extensions; "wsprism types" prints them.
 // They are types only: at run time there is no module "wsprism".
 //
 //   mkdir -p node_modules/wsprism && wsprism types > node_modules/wsprism/index.d.ts
@@ -104,8 +104,9 @@ export interface Session {
 
 /**
  * What an extension may do. Each method asks the gateway, which checks it against the extension's \`permissions\` and
- * \`limits\` and the tenant's own, and rejects with an \`ExtensionError\` where it refuses: \`NOT_ALLOWED\` without the
+ * \`limits\` and the tenant's own, and rejects with a \`Refused\` where it says no: \`NOT_ALLOWED\` without the
  * permission, \`RATE_LIMITED\` above \`limits.max_actions_per_second\`, \`BAD_REQUEST\` for arguments that cannot be used.
+ * A refusal that a hook does not catch is an error like any other: the client is told \`INTERNAL\`, the log the rest.
  */
 export interface Context {
   /** The session that this is about; null in \`onStart\`, \`onTick\` and \`onStop\`, and in timers set there. */
@@ -157,6 +158,11 @@ export interface SessionContext extends Context {
   leave(room: string): Promise<void>;
   /** Ends the session. @param reason is told to it, 1 to 128 characters */
   kick(reason: string): Promise<void>;
+}
+
+/** What a method of \`ctx\` rejects with. */
+export interface Refused extends Error {
+  readonly code: ErrorCode;
 }
 
 export type Recipient = { readonly user: string } | { readonly session: string };
@@ -238,8 +244,7 @@ export type ErrorCode =
 
 declare global {
   /**
-   * An error that is meant for the client: thrown from \`onMessage\`, the sender is told its code and text. What \`ctx\`
-   * refuses is one too, and goes to the client unless it is caught.
+   * An error that is meant for the client: thrown from \`onMessage\`, the sender is told its code and text.
    */
   class ExtensionError extends Error {
     constructor(code: ErrorCode, msg: string);
