@@ -52,18 +52,26 @@ test("The examples compile against the types, in strict mode", () => {
 });
 
 test("The types refuse what would be refused", () => {
-  const wrong = (body: string) =>
-    check([
-      `import type { Extension } from "wsprism";\nexport default {\n${body}\n} satisfies Extension;\n`,
-    ]);
-  assert.equal(wrong("onMessage(message, ctx) { return ctx.session.user + message.type; },"), "");
-  assert.match(wrong("onMesage() {},"), /onMesage/);
-  assert.match(wrong("onTick(ctx) { return ctx.session.user; },"), /possibly.*null|TS2531|TS18047/);
-  assert.match(wrong("onTick(ctx) { ctx.join('a'); },"), /join/);
-  assert.match(wrong("onIngress() { return { reject: { code: 'NO', msg: '' } }; },"), /NO/);
-  assert.match(wrong("onMessage(message, ctx) { message.type = 'x'; },"), /read-only/);
-  assert.match(wrong("onMessage(message, ctx) { return ctx.send('ann', 'x'); },"), /string/);
-  assert.match(wrong("onStart() { throw new ExtensionError('NO', ''); },"), /NO/);
+  const cases: readonly (readonly [string, RegExp])[] = [
+    ["onMesage() {},", /onMesage/],
+    ["onTick(ctx) { return ctx.session.user; },", /possibly 'null'/],
+    ["onTick(ctx) { ctx.join('a'); },", /'join'/],
+    ["onIngress() { return { reject: { code: 'NO', msg: '' } }; },", /"NO"/],
+    ["onMessage(message, ctx) { message.type = 'x'; },", /read-only/],
+    ["onMessage(message, ctx) { return ctx.send('ann', 'x'); },", /Recipient/],
+    ["onStart() { throw new ExtensionError('NOPE', ''); },", /"NOPE"/],
+  ];
+  const good = "onMessage(message, ctx) { return ctx.session.user + message.type; },";
+  const told = check(
+    [good, ...cases.map(([body]) => body)].map((body) =>
+      `import type { Extension } from "wsprism";\nexport default {\n${body}\n} satisfies Extension;\n`
+    ),
+  );
+  for (const [index, [body, why]] of cases.entries()) {
+    assert.match(told, new RegExp(`case_${index + 1}\\.ts`), body);
+    assert.match(told, why);
+  }
+  assert.doesNotMatch(told, /case_0\.ts/);
 });
 
 test("Hooks, codes and what hooks are given are the gateway's own", () => {
