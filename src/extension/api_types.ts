@@ -177,7 +177,7 @@ export interface Log {
 /**
  * What the extension keeps: its own, shared with nobody; at most \`limits.kv_max_bytes\`, of keys and of values as JSON.
  * It outlives reloads and the extension's own end, and with \`gateway.state_dir\` the gateway's as well.
- * A full store rejects with \`RESOURCE_EXHAUSTED\`. Keys are texts of 1 to 512 bytes.
+ * A full store rejects with \`RESOURCE_EXHAUSTED\`. Keys are texts of 1 to 256 characters.
  */
 export interface Kv {
   /** @returns undefined where there is nothing, or no longer */
@@ -195,7 +195,7 @@ export interface Kv {
   /**
    * What is kept under keys that begin with \`prefix\`, in the order of keys.
    * @param after only keys behind this one
-   * @param limit at most so many, 100 unless said, 1000 at most
+   * @param limit at most so many, 100 unless said, 1000 at most; a list of more than 1 MiB ends early
    */
   list<T = any>(
     prefix: string,
