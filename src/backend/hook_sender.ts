@@ -4,7 +4,8 @@
 
 import type { LogFields } from "../log.ts";
 import type { HttpResponse } from "../outbound/http1.ts";
-import { HttpClient, type NoAnswer } from "../outbound/http_client.ts";
+import { HttpClient } from "../outbound/http_client.ts";
+import type { NoAnswer } from "../outbound/wire.ts";
 import { signature, SIGNATURE_HEADER, type SigningKey } from "../signing.ts";
 import { type HookQueue, type Queued, withSeq } from "./hook_queue.ts";
 

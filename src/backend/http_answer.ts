@@ -2,7 +2,7 @@
 // JSON is read here; nothing of it is believed before.
 
 import type { HttpResponse } from "../outbound/http1.ts";
-import type { NoAnswer } from "../outbound/http_client.ts";
+import type { NoAnswer } from "../outbound/wire.ts";
 import { ERROR_CODES, type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
 import { type Action, readActions } from "../service/action.ts";
 

@@ -6,6 +6,7 @@ import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
+import { typesCommand } from "./extension_types.ts";
 import { schemaCommand } from "./schema.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
@@ -30,6 +31,7 @@ export async function run(argv: readonly string[], build: Build): Promise<number
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
   program.addCommand(schemaCommand(done));
+  program.addCommand(typesCommand(done));
   program.addCommand(versionCommand(build, done));
   for (const command of program.commands) {
     command.exitOverride().showHelpAfterError(`(wsprism ${command.name()} --help shows how)`);

@@ -189,7 +189,12 @@ export type WorkerWord =
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** What an extension asks the gateway to do, as its `ctx` method was called; nothing in it has been checked. */
+/**
+ * What an extension asks the gateway to do, as its `ctx` method was called; nothing in it has been checked. What is
+ * granted has this value: for `publish` and `send` to how many sessions it was handed; for `kv.get` what was set, absent
+ * where there is nothing; for `kv.delete` whether it was there; for `kv.increment` the sum; for `kv.list` a list of
+ * `{ key, value }` in the order of keys; for `fetch` a `Fetched` (see fetch.ts); for others none.
+ */
 export type Request =
   | {
     readonly op: "publish";
@@ -205,4 +210,5 @@ export type Request =
   | { readonly op: "kv.set"; readonly key: string; readonly value: unknown; readonly ttl_ms?: number }
   | { readonly op: "kv.increment"; readonly key: string; readonly by: number; readonly ttl_ms?: number }
   | { readonly op: "kv.list"; readonly prefix: string; readonly after?: string; readonly limit?: number }
+  /** @property options `{ method, headers, body, timeout_ms }`, a body of bytes as `{ base64 }` */
   | { readonly op: "fetch"; readonly url: string; readonly options?: unknown };

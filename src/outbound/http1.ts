@@ -31,6 +31,7 @@ type State = "head" | "body" | "size" | "chunk" | "trailer" | "until-end" | "don
 /** Reads one response. */
 export class ResponseReader {
   readonly #bodyBytesMax: number;
+  readonly #bodyless: boolean;
   #state: State = "head";
   #status = 0;
   #headers: ReadonlyMap<string, string> = new Map();
@@ -42,8 +43,10 @@ export class ResponseReader {
   readonly #parts: Buffer[] = [];
   #bytes = 0;
 
-  constructor(bodyBytesMax: number) {
+  /** @param bodyless no body follows, whatever the headers say: the answer to a HEAD */
+  constructor(bodyBytesMax: number, bodyless = false) {
     this.#bodyBytesMax = bodyBytesMax;
+    this.#bodyless = bodyless;
   }
 
   /** Whether the connection can take another request, once the response is complete. */
@@ -117,7 +120,7 @@ export class ResponseReader {
   #frameBody(headers: ReadonlyMap<string, string>): void {
     const coding = headers.get("transfer-encoding"), length = headers.get("content-length");
     if (this.#status < 200) throw new UnreadableResponse(`the answer has the status ${this.#status}`);
-    if (this.#status === 204 || this.#status === 304) this.#state = "done";
+    if (this.#bodyless || this.#status === 204 || this.#status === 304) this.#state = "done";
     else if (coding !== undefined) {
       if (length !== undefined) throw new UnreadableResponse("the answer has two lengths");
       if (coding.toLowerCase() !== "chunked") throw new UnreadableResponse("the answer's coding is unknown");

@@ -1,20 +1,10 @@
-// Asks one URL, again and again, over connections that are kept: HTTP/1.1 straight on the socket. Bun's fetch has 256
-// requests under way in the whole process, so that four hanging backends would hold up all others; node:http costs 110 to
-// 130 µs of CPU a request on Bun and Deno, this 30 to 40. No redirects, no proxies, no compression: whoever is asked
-// answers itself.
+// Asks one URL, again and again, over connections that are kept. No redirects, no proxies, no compression: whoever is
+// asked answers itself.
 
 import { Buffer } from "node:buffer";
-import { connect as connectPlain, isIP, type Socket } from "node:net";
-import { connect as connectSecure } from "node:tls";
-import { type HttpResponse, ResponseReader, UnreadableResponse } from "./http1.ts";
-
-/** Why there is no answer. */
-export interface NoAnswer {
-  readonly ok: false;
-  readonly reason: "unreachable" | "timeout" | "broken" | "unreadable";
-  /** In words, for the log. */
-  readonly msg: string;
-}
+import { isIP } from "node:net";
+import type { HttpResponse } from "./http1.ts";
+import { type NoAnswer, Wire } from "./wire.ts";
 
 export interface HttpClientOptions {
   /** http: or https:, without a user name or password. */
@@ -39,165 +29,38 @@ export interface Post {
   readonly repeatable: boolean;
 }
 
-/** How long an unused connection is kept, unless the server says less; most servers keep one for 5 s or more. */
-const IDLE_MS = 4000;
-/** Earlier than the server, by this much. */
-const IDLE_MARGIN_MS = 1000;
-
-interface Connection {
-  readonly socket: Socket;
-  /** Takes the bytes and the end of the answer that is awaited; null while there is none. */
-  exchange: Exchange | null;
-  /** Ends it when it has waited too long for a request; null while it does not wait. */
-  idle: ReturnType<typeof setTimeout> | null;
-}
-
-/** A request under way. */
-interface Exchange {
-  readonly reader: ResponseReader;
-  readonly settle: (outcome: HttpResponse | NoAnswer) => void;
-  /** Whether anything of the answer has come. */
-  begun: boolean;
-}
-
 export class HttpClient {
-  readonly #options: HttpClientOptions;
-  readonly #url: URL;
   readonly #head: string;
-  /** Connections that wait for a request, the last used one last. */
-  readonly #idle: Connection[] = [];
-  readonly #all = new Set<Connection>();
-  #closed = false;
+  readonly #wire: Wire;
 
-  constructor(options: HttpClientOptions) {
-    this.#options = options;
-    this.#url = new URL(options.url);
-    const { pathname, search, host } = this.#url;
-    this.#head = `POST ${pathname}${search} HTTP/1.1\r\nhost: ${host}\r\n${lines(options.headers)}`;
+  constructor({ url, headers, bodyBytesMax }: HttpClientOptions) {
+    const { protocol, hostname, host, port, pathname, search } = new URL(url);
+    this.#head = `POST ${pathname}${search} HTTP/1.1\r\nhost: ${host}\r\n${lines(headers)}`;
+    // Brackets are the URL's.
+    const name = hostname.replace(/^\[|\]$/g, "");
+    const isSecure = protocol === "https:";
+    this.#wire = new Wire({
+      host: name,
+      port: Number(port || (isSecure ? 443 : 80)),
+      tls: isSecure ? { servername: isIP(name) === 0 ? name : null } : null,
+    }, bodyBytesMax);
   }
 
   /** Connections open now. */
   get connections(): number {
-    return this.#all.size;
+    return this.#wire.connections;
   }
 
   /** Asks. How many do so at the same time is up to the caller. Never rejects. */
-  async post(post: Post): Promise<HttpResponse | NoAnswer> {
-    const deadline = performance.now() + post.timeoutMs;
-    const kept = this.#idle.pop();
-    if (kept === undefined) return await this.#exchange(this.#connect(), post, post.timeoutMs);
-    const answer = await this.#exchange(kept, post, post.timeoutMs);
-    const left = deadline - performance.now();
-    if (answer.ok || answer.reason !== "broken" || !post.repeatable || left <= 0) return answer;
-    return await this.#exchange(this.#connect(), post, left);
+  async post({ body, headers, timeoutMs, repeatable }: Post): Promise<HttpResponse | NoAnswer> {
+    const length = Buffer.byteLength(body);
+    const bytes = `${this.#head}${lines(headers)}content-length: ${length}\r\n\r\n${body}`;
+    return await this.#wire.ask({ bytes, timeoutMs, repeatable });
   }
 
   /** Keeps no connection from now on; what is under way is still answered. */
   close(): void {
-    this.#closed = true;
-    for (const { socket } of [...this.#idle]) socket.destroy();
-  }
-
-  #exchange(connection: Connection, post: Post, timeoutMs: number): Promise<HttpResponse | NoAnswer> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        const msg = `no answer within ${Math.round(post.timeoutMs)} ms`;
-        exchange.settle({ ok: false, reason: "timeout", msg });
-        connection.socket.destroy();
-      }, timeoutMs);
-      const exchange: Exchange = {
-        reader: new ResponseReader(this.#options.bodyBytesMax),
-        begun: false,
-        settle: (outcome) => {
-          clearTimeout(timer);
-          connection.exchange = null;
-          resolve(outcome);
-        },
-      };
-      if (connection.idle !== null) clearTimeout(connection.idle);
-      connection.idle = null;
-      connection.exchange = exchange;
-      const length = Buffer.byteLength(post.body);
-      connection.socket.write(
-        `${this.#head}${lines(post.headers)}content-length: ${length}\r\n\r\n${post.body}`,
-      );
-    });
-  }
-
-  #connect(): Connection {
-    const { protocol, hostname, port } = this.#url;
-    // Brackets are the URL's.
-    const host = hostname.replace(/^\[|\]$/g, "");
-    const socket = protocol === "https:"
-      ? connectSecure({ host, port: Number(port || 443), ...(isIP(host) === 0 ? { servername: host } : {}) })
-      : connectPlain({ host, port: Number(port || 80) });
-    socket.setNoDelay(true);
-    const connection: Connection = { socket, exchange: null, idle: null };
-    this.#all.add(connection);
-    let reason: NoAnswer["reason"] = "unreachable", msg = "the connection ended";
-    const isOpen = () => reason = "broken";
-    socket.once(protocol === "https:" ? "secureConnect" : "connect", isOpen);
-    socket.on("data", (bytes: Buffer) => this.#read(connection, bytes));
-    socket.on("end", () => this.#ended(connection));
-    socket.on("error", (error) => msg = error.message || msg);
-    socket.once("close", () => {
-      this.#all.delete(connection);
-      this.#forget(connection);
-      // An answer that broke off midway must not be asked for again.
-      const { exchange } = connection;
-      exchange?.settle({ ok: false, reason: exchange.begun ? "unreadable" : reason, msg });
-    });
-    return connection;
-  }
-
-  #read(connection: Connection, bytes: Buffer): void {
-    const { exchange, socket } = connection;
-    // Nobody has asked: whatever this is, it would be taken for the next answer.
-    if (exchange === null) return void socket.destroy();
-    exchange.begun = true;
-    try {
-      const response = exchange.reader.push(bytes);
-      if (response === null) return;
-      exchange.settle(response);
-      if (exchange.reader.persists && !this.#closed) this.#keep(connection, response);
-      else socket.destroy();
-    } catch (cause) {
-      this.#failed(connection, exchange, cause);
-    }
-  }
-
-  #ended(connection: Connection): void {
-    const { exchange, socket } = connection;
-    if (exchange?.begun) {
-      try {
-        exchange.settle(exchange.reader.end());
-      } catch (cause) {
-        this.#failed(connection, exchange, cause);
-      }
-    }
-    socket.destroy();
-  }
-
-  #failed({ socket }: Connection, exchange: Exchange, cause: unknown): void {
-    if (!(cause instanceof UnreadableResponse)) throw cause;
-    exchange.settle({ ok: false, reason: "unreadable", msg: cause.message });
-    socket.destroy();
-  }
-
-  /** Keeps a connection for the next request. */
-  #keep(connection: Connection, response: HttpResponse): void {
-    const told = /(?:^|[,;\s])timeout=(\d{1,6})/i.exec(response.headers.get("keep-alive") ?? "");
-    const idleMs = told === null ? IDLE_MS : Math.min(IDLE_MS, Number(told[1]) * 1000 - IDLE_MARGIN_MS);
-    if (idleMs <= 0) return void connection.socket.destroy();
-    connection.idle = setTimeout(() => connection.socket.destroy(), idleMs);
-    this.#idle.push(connection);
-  }
-
-  /** Takes a connection out of those that wait. */
-  #forget(connection: Connection): void {
-    if (connection.idle !== null) clearTimeout(connection.idle);
-    const at = this.#idle.indexOf(connection);
-    if (at >= 0) this.#idle.splice(at, 1);
+    this.#wire.close();
   }
 }
 

@@ -7,7 +7,8 @@ import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer as createRawServer, type Server, type Socket } from "node:net";
 import { test } from "node:test";
 import type { HttpResponse } from "../../src/outbound/http1.ts";
-import { HttpClient, type NoAnswer, type Post } from "../../src/outbound/http_client.ts";
+import { HttpClient, type Post } from "../../src/outbound/http_client.ts";
+import type { NoAnswer } from "../../src/outbound/wire.ts";
 import { makePair } from "../certificates.ts";
 
 function listen(server: Server): Promise<number> {
