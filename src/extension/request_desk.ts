@@ -112,7 +112,10 @@ export class RequestDesk {
     if (refused !== null) return refused;
     const { actions, svc } = this.#options;
     const performed = actions.perform(action, { svc, session: caller?.session ?? null });
-    return performed.ok ? { ok: true, value: { deliveries: performed.deliveries } } : performed;
+    const counts = action.action === "publish" || action.action === "send";
+    if (performed.ok) return counts ? { ok: true, value: performed.deliveries } : { ok: true };
+    // Whoever sends to a session that has just ended has done nothing wrong.
+    return action.action === "send" && performed.code === "NOT_FOUND" ? { ok: true, value: 0 } : performed;
   }
 
   #forbidden(action: Action, caller: Context | null): Refusal | null {
