@@ -109,6 +109,8 @@ function type(shape: Shape): string {
       return "choice";
     case "text":
       return "text";
+    case "any":
+      return "any";
   }
 }
 
@@ -128,7 +130,7 @@ function flow(value: unknown): string {
 }
 
 function range(shape: Shape): string {
-  if (shape.kind === "map" || shape.kind === "flag") return "";
+  if (shape.kind === "map" || shape.kind === "flag" || shape.kind === "any") return "";
   if (shape.kind === "list" && shape.item.kind === "map") return shape.required ? shape.wish : "";
   const wish = shape.kind === "list" ? `each ${shape.item.wish}` : shape.wish;
   return wish.replace(/^one of /, "").replace(/^a whole number of at least (\d+)$/, "$1 or more");

@@ -4,6 +4,7 @@
 import type { Envelope } from "../protocol/envelope.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
+import type { AnyDispatcher } from "../service/dispatcher.ts";
 import { isData } from "../service/action.ts";
 import { type Answer, type Context, SILENCE } from "../service/service.ts";
 import type { Outcome } from "./calls.ts";
@@ -19,11 +20,6 @@ export interface Plugin {
   readonly room: string | null;
   /** Whether messages pass when it fails. */
   readonly open: boolean;
-}
-
-/** Who answers a message in the end. */
-export interface ExtDispatcher {
-  ext(context: Context, message: Envelope): Answer | Promise<Answer>;
 }
 
 interface Compiled {
@@ -64,8 +60,16 @@ export class Plugins {
     }
   }
 
+  /** A dispatcher to whom ext messages come by way of these; the hot lane is its own. */
+  before(next: AnyDispatcher): AnyDispatcher {
+    return {
+      ext: (context, message) => this.ext(context, message, next),
+      hot: (context, frame) => next.hot(context, frame),
+    };
+  }
+
   /** Has a message looked at and, unless it ends with that, answered. */
-  ext(context: Context, message: Envelope, next: ExtDispatcher): Answer | Promise<Answer> {
+  ext(context: Context, message: Envelope, next: AnyDispatcher): Answer | Promise<Answer> {
     const plugins = (this.#bySvc.get(message.svc) ?? this.#anySvc).filter((plugin) =>
       concerns(plugin, message)
     );
@@ -77,7 +81,7 @@ export class Plugins {
   async #pass(
     context: Context,
     message: Envelope,
-    { plugins, next }: { readonly plugins: readonly Compiled[]; readonly next: ExtDispatcher },
+    { plugins, next }: { readonly plugins: readonly Compiled[]; readonly next: AnyDispatcher },
   ): Promise<Answer> {
     let current = message;
     for (const { extension, open } of plugins) {

@@ -115,9 +115,10 @@ export class RequestDesk {
     if (refused !== null) return refused;
     const { actions, svc } = this.#options;
     const performed = actions.perform(action, { svc, session: caller?.session ?? null });
-    if (!performed.ok) return performed;
-    const isMessage = action.action === "publish" || action.action === "send";
-    return isMessage ? { ok: true, value: performed.deliveries } : { ok: true };
+    const counts = action.action === "publish" || action.action === "send";
+    if (performed.ok) return counts ? { ok: true, value: performed.deliveries } : { ok: true };
+    // Whoever sends to a session that has just ended has done nothing wrong.
+    return action.action === "send" && performed.code === "NOT_FOUND" ? { ok: true, value: 0 } : performed;
   }
 
   #forbidden(action: Action, caller: Caller | null): Refusal | null {

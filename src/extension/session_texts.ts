@@ -8,6 +8,8 @@ import type { SessionView } from "./messages.ts";
 interface Text {
   readonly claims: unknown;
   readonly active: Membership | null;
+  /** The room that was active until this one was joined: the session tells of the new one a moment later. */
+  readonly before: Membership | null;
   readonly text: string;
 }
 
@@ -18,29 +20,32 @@ export class SessionTexts {
   of(context: Context | null): string {
     if (context === null) return '"session":null,"traceId":null}';
     const known = this.#texts.get(context);
-    if (known !== undefined && known.claims === context.claims && known.active === context.active) {
-      return known.text;
-    }
-    const { claims, active } = context;
-    const text = write(context);
-    this.#texts.set(context, { claims, active, text });
+    const { claims, active, memberships } = context;
+    if (known?.claims === claims && (known.active === active || known.before === active)) return known.text;
+    const text = write(context, memberships.keys(), active);
+    this.#texts.set(context, { claims, active, before: active, text });
     return text;
   }
 
-  /** It has joined or left a room. */
-  forget(context: object): void {
-    this.#texts.delete(context as Context);
+  /** It joins a room, which is among its rooms when all have been told. */
+  joined(context: Context, membership: Membership): void {
+    const { claims, active, memberships } = context;
+    const text = write(context, [...memberships.keys(), membership.room.name], membership);
+    this.#texts.set(context, { claims, active: membership, before: active, text });
+  }
+
+  /** It has left a room, or has ended. */
+  forget(context: Context): void {
+    this.#texts.delete(context);
   }
 }
 
-function write({ session, user, tenant, memberships, active, claims, traceId }: Context): string {
-  const view: SessionView = {
-    id: session,
-    user,
-    tenant,
-    rooms: [...memberships.keys()],
-    activeRoom: active?.room.name ?? null,
-    claims,
-  };
+function write(
+  { session, user, tenant, claims, traceId }: Context,
+  rooms: Iterable<string>,
+  active: Membership | null,
+): string {
+  const activeRoom = active?.room.name ?? null;
+  const view: SessionView = { id: session, user, tenant, rooms: [...rooms], activeRoom, claims };
   return `"session":${JSON.stringify(view)},"traceId":${JSON.stringify(traceId)}}`;
 }

@@ -42,7 +42,7 @@ export default {
 };
 `;
 
-const ALL = { kv: true, publish: ["open:*"], users: true, env: ["API_KEY", "API_ABSENT"] };
+const ALL = { kv: true, publish: ["open:*"], users: true, env: ["API_KEY"] };
 const gateway = await sharedGateway({
   gateway: { drain_grace_ms: 0 },
   tenants: ["acme", "globex"].map((id) => ({
