@@ -8,6 +8,7 @@ import {
   type ExtensionPermissions,
   extensionTerms,
 } from "../config/extension_schema.ts";
+import { NET_PERMISSION_RULE } from "../config/net_permission.ts";
 import type { Confinement } from "../extension/host_process.ts";
 import { loadFile } from "./config_file.ts";
 import { EXIT } from "./exit.ts";
@@ -40,6 +41,12 @@ export interface Given {
 
 const HOST_MEMORY_MB = 512;
 
+const FLAG_RULES: Readonly<Record<string, string>> = {
+  net: NET_PERMISSION_RULE,
+  env: "the name of an environment variable",
+  publish: "a room of 1–128 characters, * for any characters",
+};
+
 /** @returns an exit code where the flags are wrong; the reason was printed */
 export function givenByFlags(file: string, flags: GrantOptions): Given | number {
   if (flags.tenant !== undefined) return complain("--tenant goes with --config", EXIT.usage);
@@ -52,8 +59,8 @@ export function givenByFlags(file: string, flags: GrantOptions): Given | number 
   const { net = [], env = [], publish = [], kv, users } = flags;
   const parsed = extensionGrantsSchema.safeParse({ permissions: { net, env, publish, kv, users } });
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    return complain(`--${String(issue?.path[1])} is refused: ${issue?.message}`, EXIT.usage);
+    const [, flag] = parsed.error.issues[0]!.path;
+    return complain(`--${String(flag)} takes ${FLAG_RULES[String(flag)]}`, EXIT.usage);
   }
   return {
     tenant: "trial",

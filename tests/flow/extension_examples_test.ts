@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Client } from "./client.ts";
-import { GatewayProcess, lastly, ROOT } from "./gateway_process.ts";
+import { extensionsReady, GatewayProcess, lastly, ROOT } from "./gateway_process.ts";
 
 let items: unknown = [{ id: 2, title: "two" }, { id: 1, title: "one" }, { id: "x" }];
 const feed = createServer((_, response) => response.end(JSON.stringify(items)));
@@ -28,6 +28,7 @@ const gateway = await GatewayProcess.startText(readFileSync(join(folder, "wspris
   env: { WSPRISM_PORT: "0", WSPRISM_FEED_PLACE: `http://${place}`, WSPRISM_FEED_URL: `http://${place}/` },
 });
 after(() => gateway.kill());
+await extensionsReady(gateway, 3);
 
 test("The profanity plugin covers words, refuses others, and leaves the rest alone", async () => {
   const ann = await Client.open(gateway);

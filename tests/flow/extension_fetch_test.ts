@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { Client } from "./client.ts";
-import { lastly, sharedGateway } from "./gateway_process.ts";
+import { extensionsReady, lastly, sharedGateway } from "./gateway_process.ts";
 
 let reached = 0;
 
@@ -36,6 +36,18 @@ after(() => {
 });
 const { port } = server.address() as AddressInfo;
 
+/** At a port that is listed by name only. */
+const inside = createServer((_, response) => {
+  reached++;
+  response.end("inside");
+});
+await new Promise<void>((resolve) => inside.listen(0, "127.0.0.1", () => resolve()));
+after(() => {
+  inside.closeAllConnections();
+  inside.close();
+});
+const insidePort = (inside.address() as AddressInfo).port;
+
 const FETCHER = `
 export default {
   async onMessage({ type, data }, ctx) {
@@ -64,13 +76,17 @@ const gateway = await sharedGateway({
       {
         svc: "fetcher",
         worker: "./fetcher.ts",
-        permissions: { net: [`http://127.0.0.1:${port}`, `http://localhost:${port}`] },
+        permissions: {
+          net: [`http://127.0.0.1:${port}`, `http://localhost:${port}`, `http://localhost:${insidePort}`],
+        },
         limits: { timeout_ms: 5000 },
       },
       { svc: "none", worker: "./fetcher.ts" },
     ],
   }],
 }, { files: { "fetcher.ts": FETCHER } });
+
+await extensionsReady(gateway, 2);
 
 // deno-lint-ignore no-explicit-any -- whatever the script gives back
 async function ask(client: Client, type: string, data: unknown, svc = "fetcher"): Promise<any> {
@@ -125,8 +141,8 @@ test("Places that are not listed are refused, in any spelling, and nobody is ask
     "unix:/var/run/docker.sock",
     `ftp://127.0.0.1:${port}/`,
     // Listed by name; what it stands for is not.
-    `http://localhost:${port}/`,
-    `http://LOCALHOST:${port}/`,
+    `http://localhost:${insidePort}/`,
+    `http://LOCALHOST:${insidePort}/`,
   ];
   for (const url of attacks) {
     const { code } = await ask(ann, "json", [url]);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client, type Message } from "./client.ts";
-import { lastly, sharedGateway, until } from "./gateway_process.ts";
+import { extensionsReady, lastly, sharedGateway, until } from "./gateway_process.ts";
 
 /** Remembers what it was told, and tells it when it is asked. */
 const EVENTS = `
@@ -55,7 +55,7 @@ export default {
     if (text.includes("reject")) return { reject: { code: "NOT_ALLOWED", msg: "not here" } };
     if (text.includes("throw")) throw new Error("broken");
     if (text.includes("odd")) return { what: 1 };
-    if (text.includes("hang")) return new Promise(() => {});
+    if (text.includes("stall")) return new Promise(() => {});
     if (text.includes("change")) return { data: { msg: text + ctx.options.mark } };
   },
 };
@@ -96,6 +96,8 @@ const gateway = await sharedGateway({
     },
   ],
 }, { files: { "events.ts": EVENTS, "answers.ts": ANSWERS, "plugin.ts": PLUGIN }, mayComplain: true });
+
+await extensionsReady(gateway, 6);
 
 let seq = 0;
 
@@ -194,7 +196,7 @@ test("A plugin that throws, hangs or answers oddly refuses where it is closed, a
     await Client.open(gateway, { tenant: "open" }),
   ];
   for (const client of [closed, open]) await client.join("r");
-  const expected = { throw: "INTERNAL", odd: "INTERNAL", hang: "TIMEOUT" };
+  const expected = { throw: "INTERNAL", odd: "INTERNAL", stall: "TIMEOUT" };
   for (const [msg, code] of Object.entries(expected)) {
     assert.equal(await say(closed, msg), code);
     assert.equal(await say(open, msg), msg);

@@ -412,6 +412,15 @@ export async function sharedGateway(config: object, options: StartOptions = {}):
   return gateway;
 }
 
+/** Waits until so many extensions take calls, so that what is measured is not their start. */
+export async function extensionsReady(gateway: GatewayProcess, count: number): Promise<void> {
+  await gateway.metricsUntil(
+    `${count} extensions`,
+    (metrics) => metrics.sum("wsprism_extension_up") === count,
+    PROCESS_MS,
+  );
+}
+
 /** Registers the last test of a file. */
 export function lastly(gateway: GatewayProcess): void {
   test("at the end nobody is left, nothing was complained of, and the gateway stops with exit code 0", async () => {
