@@ -364,7 +364,7 @@ export class Extension implements Occupant, ExtensionView {
   #lose(): void {
     this.#held = [];
     const now = this.#options.now();
-    for (const call of this.#calls.lose()) this.#settle(call, OUTCOME.lost, now);
+    for (const call of this.#calls.lose(this.#place !== null)) this.#settle(call, OUTCOME.lost, now);
   }
 
   #go(state: State): void {
