@@ -7,6 +7,7 @@ import { checkTokenCommand } from "./check_token.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
 import { typesCommand } from "./extension_types.ts";
+import { runExtensionCommand } from "./run_extension.ts";
 import { schemaCommand } from "./schema.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
@@ -31,6 +32,7 @@ export async function run(argv: readonly string[], build: Build): Promise<number
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
   program.addCommand(schemaCommand(done));
+  program.addCommand(runExtensionCommand(done));
   program.addCommand(typesCommand(done));
   program.addCommand(versionCommand(build, done));
   for (const command of program.commands) {

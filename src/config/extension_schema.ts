@@ -165,3 +165,9 @@ export function extensionTerms(entry: {
     tickMs: entry.tick_ms ?? TICK_MS,
   };
 }
+
+/** What an extension may do and have, on its own. */
+export const extensionGrantsSchema = z.strictObject({
+  permissions: permissions.prefault({}),
+  limits: limits.prefault({}),
+});

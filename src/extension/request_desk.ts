@@ -12,6 +12,9 @@ import type { RawRequest } from "./words.ts";
 /** Does what `ctx.fetch` asks. Never rejects. */
 export type Fetch = (url: unknown, options: unknown) => Promise<Granted>;
 
+/** The session that a request is for. */
+export type Caller = Pick<Context, "session" | "user">;
+
 export interface RequestDeskOptions {
   /** `svc` of the messages that it sends. */
   readonly svc: string;
@@ -78,7 +81,7 @@ export class RequestDesk {
   }
 
   /** @param caller the session that the request is for; null where none calls. @param answer called now or later, once */
-  take(request: RawRequest, caller: Context | null, answer: (granted: Granted) => void): void {
+  take(request: RawRequest, caller: Caller | null, answer: (granted: Granted) => void): void {
     const outcome = this.#run(request, caller);
     if (!(outcome instanceof Promise)) return this.#done(request, outcome, answer);
     this.#waiting++;
@@ -88,7 +91,7 @@ export class RequestDesk {
     });
   }
 
-  #run(request: RawRequest, caller: Context | null): Granted | Promise<Granted> {
+  #run(request: RawRequest, caller: Caller | null): Granted | Promise<Granted> {
     const { op } = request;
     const now = this.#options.now();
     if (ACTIONS.includes(op)) {
@@ -105,7 +108,7 @@ export class RequestDesk {
     return this.#kv.take(now) ? kv.run(op.slice("kv.".length), request) ?? NO_SUCH_OP : TOO_OFTEN;
   }
 
-  #act({ op, ...fields }: RawRequest, caller: Context | null): Granted {
+  #act({ op, ...fields }: RawRequest, caller: Caller | null): Granted {
     const action = readAction({ ...fields, action: op }, op);
     if (typeof action === "string") return refusal("BAD_REQUEST", action);
     const refused = this.#forbidden(action, caller);
@@ -118,7 +121,7 @@ export class RequestDesk {
     return action.action === "send" && performed.code === "NOT_FOUND" ? { ok: true, value: 0 } : performed;
   }
 
-  #forbidden(action: Action, caller: Context | null): Refusal | null {
+  #forbidden(action: Action, caller: Caller | null): Refusal | null {
     const { publish, users } = this.#options;
     switch (action.action) {
       case "publish":
