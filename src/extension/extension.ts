@@ -215,6 +215,7 @@ export class Extension implements Occupant, ExtensionView {
     this.#place = null;
     this.#lose();
     if (this.#retiring) return this.#end(null);
+    if (guilt === "unstarted") return this.#failed(`its host ended: ${detail}`);
     const { log, now } = this.#options;
     if (guilt !== "neighbour") this.metrics.kills.add({ cause });
     let wait: Wait = { ms: 0, alone: false };

@@ -24,6 +24,8 @@ export interface Seat {
 export interface HostEnd {
   readonly cause: KillCause;
   readonly detail: string;
+  /** Whether it ever ran anything. */
+  readonly greeted: boolean;
   readonly seats: ReadonlyMap<number, Seat>;
   readonly verdict: Verdict;
 }
@@ -296,7 +298,7 @@ export class Host {
     const all: Seated[] = [...seats].map(([slot, { spec }]) => ({ slot, limits: spec.limits }));
     for (const [slot, limits] of this.#leaving) all.push({ slot, limits });
     const verdict = blame(cause, slot, all, this.#report?.workers ?? []);
-    this.#options.ended({ cause, detail, seats, verdict });
+    this.#options.ended({ cause, detail, greeted: this.#greeted, seats, verdict });
   }
 }
 

@@ -364,6 +364,24 @@ test("Where no process can be started, it is said, and tried again", async () =>
   assert.equal(stage.set.all[0]!.condition, "up");
 });
 
+test("A host that ends before it runs anything is nobody's fault: it is tried again, later each time", async () => {
+  const stage = new Stage("services: []");
+  stage.greets = false;
+  stage.adopt(TWO);
+  for (let i = 0; i < 6; i++) {
+    stage.host.exit("ENOENT");
+    await stage.pass(1000 * 2 ** i + 20);
+  }
+  assert.equal(stage.lines("extension is left alone for a while, for it was ended too often").length, 0);
+  assert.deepEqual(stage.set.all.map(({ metrics }) => [metrics.failedStarts, [...metrics.kills].length]), [[
+    6,
+    0,
+  ], [6, 0]]);
+  stage.host.say({ kind: "hello", walls: { permissions: "up", landlock: "up", seccomp: "up" } });
+  await stage.ready();
+  assert.deepEqual(stage.set.all.map(({ condition }) => condition), ["up", "up"]);
+});
+
 test("Where the walls cannot be had nothing runs, it is said once, and not tried again", async () => {
   const stage = new Stage(TWO);
   stage.greets = false;
