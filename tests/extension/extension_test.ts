@@ -137,6 +137,15 @@ test("Loading code may take a second of one turn, whatever cpu_ms says", async (
   assert.equal(stage.hosts[0]!.killed, true);
 });
 
+test("Who loads its code is not to blame for who spins beside it", async () => {
+  const stage = new Stage(TWO);
+  await stage.turn();
+  const a = stage.host.slotOf("a"), b = stage.host.slotOf("b");
+  stage.host.worker(a, { kind: "ready", hooks: ["onMessage"] });
+  stage.host.report(50, { slot: a, busyMs: 200 }, { slot: b, busyMs: 900 });
+  assert.deepEqual(stage.lines("extension host ended").map(({ guilty }) => guilty), [["a"]]);
+});
+
 test("After kills an extension is back later and later, and after five in a minute left alone; its neighbour is not", async () => {
   const stage = new Stage(TWO);
   await stage.ready();
