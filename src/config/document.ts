@@ -43,7 +43,7 @@ Everything not written takes its default, so the four lines above are a complete
 ## Rules of the file
 
 - A key that is not listed below, a value outside its range, a key given twice: each stops the start, and all of them are
-  reported together with line and column. Keys of features to come are refused too, by name, rather than ignored.
+  reported together with line and column.
 - A file of wsPrism v1 loads as it is, as long as its values are within the ranges below.
 - The file is YAML 1.2, one document of at most 1 MiB in UTF-8. Anchors and aliases work, merge keys (\`<<\`) do not.
 - A section or list with nothing in it (\`limits:\` with all lines below commented out) is an empty one.

@@ -1,4 +1,4 @@
-// Words for a key that the schema doesn't have: one of a later version, a misspelt one, or one that belongs elsewhere.
+// Words for a key that the schema doesn't have: a misspelt one, or one that belongs elsewhere.
 
 import type { MapShape, Shape } from "./shape.ts";
 

@@ -85,7 +85,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
   }
   for (const { tenant, list, index, program, digest } of extensions.programs) {
     const entries: Loaded[] = config.tenants[tenant]![list];
-    entries[index] = { ...entries[index], loaded: { program, digest } };
+    entries[index] = { ...entries[index], code: { program, digest } };
   }
   const warnings = [
     ...findWarnings(config, tree, options.dev),

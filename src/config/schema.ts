@@ -300,7 +300,7 @@ export const configSchema = z.strictObject({
 /** What a service or plugin that is an extension has besides, once it is loaded. */
 export interface Loaded {
   /** Absent where it is no extension. */
-  readonly loaded?: {
+  readonly code?: {
     readonly program: Program;
     /** A short name of it. */
     readonly digest: string;

@@ -90,11 +90,11 @@ export class Calls {
     }
   }
 
-  /** Gives up all of them: their worker is gone. */
-  lose(): readonly Call[] {
+  /** Gives up all of them. @param workerLives whether it may answer them yet */
+  lose(workerLives: boolean): readonly Call[] {
     const lost = [...this.#calls.values()];
     this.#calls.clear();
-    this.#late = 0;
+    this.#late = workerLives ? this.#late + lost.length : 0;
     return lost;
   }
 }

@@ -215,6 +215,7 @@ export class Extension implements Occupant, ExtensionView {
     this.#place = null;
     this.#lose();
     if (this.#retiring) return this.#end(null);
+    if (guilt === "unstarted") return this.#failed(`its host ended: ${detail}`);
     const { log, now } = this.#options;
     if (guilt !== "neighbour") this.metrics.kills.add({ cause });
     let wait: Wait = { ms: 0, alone: false };
@@ -364,7 +365,7 @@ export class Extension implements Occupant, ExtensionView {
   #lose(): void {
     this.#held = [];
     const now = this.#options.now();
-    for (const call of this.#calls.lose()) this.#settle(call, OUTCOME.lost, now);
+    for (const call of this.#calls.lose(this.#place !== null)) this.#settle(call, OUTCOME.lost, now);
   }
 
   #go(state: State): void {

@@ -29,7 +29,7 @@ export interface ExtensionSetOptions {
   readonly actions: Actions;
 }
 
-type Entry = (ServiceConfig | PluginConfig) & { readonly loaded: NonNullable<ServiceConfig["loaded"]> };
+type Entry = (ServiceConfig | PluginConfig) & { readonly code: NonNullable<ServiceConfig["code"]> };
 
 interface Wanted {
   readonly role: "service" | "plugin";
@@ -115,9 +115,9 @@ export class ExtensionSet {
   }
 
   #make(wanted: Wanted, former: ExtensionSet | null): Extension {
-    const { loaded, ...config } = wanted.entry;
+    const { code, ...config } = wanted.entry;
     const key = `${wanted.role} ${wanted.name}`;
-    const spec = JSON.stringify([loaded.digest, config]);
+    const spec = JSON.stringify([code.digest, config]);
     const kept = former?.find(key);
     // What is counted goes on.
     const metrics = kept?.extension.metrics ?? new ExtensionMetrics();
@@ -140,7 +140,7 @@ export class ExtensionSet {
         tenant,
         extension: name,
         role,
-        program: entry.loaded.program,
+        program: entry.code.program,
         options: entry.options ?? null,
         env: Object.fromEntries(permissions.env.flatMap((variable) => {
           const value = env(variable);
@@ -194,7 +194,7 @@ export class ExtensionSet {
 }
 
 function isLoaded<E extends ServiceConfig | PluginConfig>(entry: E): entry is E & Entry {
-  return entry.loaded !== undefined;
+  return entry.code !== undefined;
 }
 
 function workerLimits(limits: ExtensionLimits): WorkerLimits {

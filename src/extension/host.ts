@@ -24,6 +24,8 @@ export interface Seat {
 export interface HostEnd {
   readonly cause: KillCause;
   readonly detail: string;
+  /** Whether it ever ran anything. */
+  readonly greeted: boolean;
   readonly seats: ReadonlyMap<number, Seat>;
   readonly verdict: Verdict;
 }
@@ -265,10 +267,10 @@ export class Host {
   #judge({ rssBytes, workers }: Extract<HostWord, { readonly kind: "report" }>): void {
     for (const { slot, busyMs } of workers) {
       const seat = this.#seats.get(slot);
-      const limits = seat?.spec.limits ?? this.#leaving.get(slot);
-      if (limits === undefined) continue;
-      const most = seat?.isStarting ? Math.max(limits.cpuMs, START_CPU_MS) : limits.cpuMs;
-      if (busyMs > most) return this.#kill("cpu", `it did not yield for ${Math.round(busyMs)} ms`, null);
+      const limits = seat === undefined ? this.#leaving.get(slot) : limitsOf(seat);
+      if (limits !== undefined && busyMs > limits.cpuMs) {
+        return this.#kill("cpu", `it did not yield for ${Math.round(busyMs)} ms`, null);
+      }
     }
     const most = this.#options.maxBytes();
     if (rssBytes > most) {
@@ -293,11 +295,16 @@ export class Host {
     this.#over = true;
     const seats = new Map(this.#seats);
     this.#seats.clear();
-    const all: Seated[] = [...seats].map(([slot, { spec }]) => ({ slot, limits: spec.limits }));
+    const all: Seated[] = [...seats].map(([slot, seat]) => ({ slot, limits: limitsOf(seat) }));
     for (const [slot, limits] of this.#leaving) all.push({ slot, limits });
     const verdict = blame(cause, slot, all, this.#report?.workers ?? []);
-    this.#options.ended({ cause, detail, seats, verdict });
+    this.#options.ended({ cause, detail, greeted: this.#greeted, seats, verdict });
   }
+}
+
+/** What holds for a worker now. */
+function limitsOf({ spec: { limits }, isStarting }: Seat): Seated["limits"] {
+  return isStarting ? { ...limits, cpuMs: Math.max(limits.cpuMs, START_CPU_MS) } : limits;
 }
 
 function charsOf(messages: readonly string[] | undefined): number {

@@ -10,8 +10,8 @@ import { Host, type HostEnd, type HostOptions, type Seat } from "./host.ts";
 export interface Loss {
   readonly cause: KillCause;
   readonly detail: string;
-  /** Whether that was its own fault, perhaps, or not at all. */
-  readonly guilt: "guilty" | "suspect" | "neighbour";
+  /** Whether that was its own fault, perhaps, or not at all; "unstarted": its host never ran anything. */
+  readonly guilt: "guilty" | "suspect" | "neighbour" | "unstarted";
 }
 
 /** Who has a worker, and is told when its host is gone. */
@@ -125,7 +125,7 @@ export class HostPool implements HostsView {
     return Math.min(this.#options.hostMemoryMb(), megabytes) * 1_048_576;
   }
 
-  #ended(entry: Entry, { cause, detail, seats, verdict }: HostEnd): void {
+  #ended(entry: Entry, { cause, detail, greeted, seats, verdict }: HostEnd): void {
     this.#entries.delete(entry);
     this.ends.add({ cause });
     const { log, tenant } = this.#options;
@@ -137,12 +137,18 @@ export class HostPool implements HostsView {
       pid: entry.host.pid,
       cause,
       detail,
-      guilty: named(guilty),
-      suspects: named(suspects),
+      guilty: greeted ? named(guilty) : [],
+      suspects: greeted ? named(suspects) : [],
       extensions: seats.size,
     });
     for (const [slot, seat] of seats) {
-      const guilt = guilty.has(slot) ? "guilty" : suspects.has(slot) ? "suspect" : "neighbour";
+      const guilt = !greeted
+        ? "unstarted"
+        : guilty.has(slot)
+        ? "guilty"
+        : suspects.has(slot)
+        ? "suspect"
+        : "neighbour";
       (seat as Occupant).lost({ cause, detail, guilt });
     }
   }

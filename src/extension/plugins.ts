@@ -43,10 +43,7 @@ export class Plugins {
   /** @param plugins in the order in which they see a message */
   constructor(plugins: readonly Plugin[]) {
     this.#all = plugins.map(({ extension, service, room, open }) => {
-      const [svc, type] = service.split(":").map((part) => part === "*" ? null : part) as [
-        string | null,
-        string | null,
-      ];
+      const [svc = null, type = null] = service.split(":").map((part) => part === "*" ? null : part);
       return { extension, svc, type, rooms: room === null ? null : new Patterns([room]), open };
     });
     this.#anySvc = this.#all.filter(({ svc }) => svc === null);

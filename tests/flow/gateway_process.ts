@@ -90,7 +90,8 @@ function commandOf(...folders: readonly string[]): readonly string[] {
         "--allow-net",
         `--allow-read=${[ROOT, ...folders].join(",")}`,
         `--allow-write=${folders.join(",")}`,
-        "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM",
+        "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM,NODE_V8_COVERAGE",
+        `--allow-run=${process.execPath}`,
         `${ROOT}/main.ts`,
       ];
     case "executable":
