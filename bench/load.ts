@@ -5,8 +5,8 @@
 
 import { Burst, clientFrame, OPCODE } from "./frames.ts";
 import { Latency } from "./latency.ts";
-import type { Load, LoadResult, Slow } from "./load_spec.ts";
-import { busySeconds, cpuSeconds, kernelBytes, residentBytes } from "./proc.ts";
+import type { Load, LoadResult, MessageShape, Slow } from "./load_spec.ts";
+import { busySeconds, familyCpuSeconds, kernelBytes, residentBytes } from "./proc.ts";
 import { microsSince, Session, type Tally } from "./session.ts";
 import { SlowSocket } from "./slow_socket.ts";
 import { Watch } from "./watch.ts";
@@ -79,7 +79,7 @@ class Generator {
       const slow = number >= load.sessions - (load.slow?.count ?? 0);
       this.#wires.push({
         session: new Session(number, this.#tally, { watch, echo: publisher && echo, slow }),
-        burst: new Burst(load.message, { sender: number, copies }),
+        burst: new Burst(this.#messageOf(number), { sender: number, copies }),
         publisher,
         slow,
         socket: null,
@@ -200,7 +200,7 @@ class Generator {
       sent: this.#sent,
       received: this.#tally.received,
       bytes: this.#tally.receivedBytes,
-      serverCpu: cpuSeconds(this.#load.serverPid),
+      serverCpu: familyCpuSeconds(this.#load.serverPid),
       loadCpu: (own.user + own.system) / 1e6,
       busy: busySeconds(),
     };
@@ -346,6 +346,14 @@ class Generator {
       at += part.length;
     }
     return all;
+  }
+
+  /** A text names its session or group where it says `%d` or `%g`. */
+  #messageOf(number: number): MessageShape {
+    const { message, groups } = this.#load;
+    if (message.kind === "binary") return message;
+    const template = message.template.replaceAll("%d", `${number}`).replaceAll("%g", `${number % groups}`);
+    return { ...message, template };
   }
 
   #publish(wire: Wire, count: number): void {

@@ -1,10 +1,10 @@
 // What run.ts tells the load generator and what it hears back. One generator process does one `Load` and
 // prints one `LoadResult`; both travel as JSON.
 
-/** One measurement: who connects, what is sent, for how long. In `path` and `init`, `%d` is the session's number and `%g` its group. */
+/** One measurement: who connects, what is sent, for how long. In `path`, `init` and a text message, `%d` is the session's number and `%g` its group. */
 export interface Load {
   readonly port: number;
-  /** The server's process, whose CPU time and memory are read from /proc. */
+  /** The server's process, whose memory is read from /proc, and its CPU time with that of processes that it started. */
   readonly serverPid: number;
   readonly path: string;
   readonly sessions: number;

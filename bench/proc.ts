@@ -1,7 +1,7 @@
 // What Linux says, from /proc: a process's CPU time and resident memory, which cover all threads, so that a runtime's
 // compiler and collector threads are part of the bill; and what the kernel holds for connections on loopback.
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** Ticks per second of the times in /proc; 100 on every Linux that Bun and Deno run on. */
 const TICKS = 100;
@@ -12,6 +12,25 @@ export function cpuSeconds(pid: number): number {
   // The name in parentheses may hold blanks: fields are counted from behind it (utime is the 14th, stime the 15th).
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** Processes that a process has started, with those that these have. */
+export function descendants(pid: number): number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    try {
+      return readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter((word) =>
+        word !== ""
+      );
+    } catch { // the thread has ended
+      return [];
+    }
+  }).map(Number);
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+/** As `cpuSeconds`, with the processes that it has started and that still run. */
+export function familyCpuSeconds(pid: number): number {
+  return [pid, ...descendants(pid)].reduce((sum, one) => sum + cpuSeconds(one), 0);
 }
 
 /** CPU seconds that the whole machine has used, interrupts included, what its host took away not. */

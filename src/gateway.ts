@@ -10,11 +10,12 @@ import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry, SPREAD_MS } from "./admission/retry.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./backend/webhooks.ts";
-import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import { SchemaCompiler } from "./config/data_schema.ts";
 import { adminWithoutRestart, withoutRestart } from "./config/diff.ts";
 import type { ConfigSource } from "./config/file_source.ts";
+import { extensionMetrics } from "./extension/extension_metrics.ts";
+import type { LaunchHost } from "./extension/host_process.ts";
 import type { Config, GatewayConfig } from "./config/schema.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
@@ -39,11 +40,12 @@ import type { House } from "./session/tenant.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
-import type { Transport, TransportOptions } from "./transport/port.ts";
+import type { Transport } from "./transport/port.ts";
 import { Turns } from "./turns.ts";
 
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
+export { adminTransportOptions, transportOptions } from "./gateway/transport_options.ts";
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -54,6 +56,10 @@ export interface GatewayOptions {
   /** Decide and count all that policy says, and deny nothing. */
   readonly policyDryRun: boolean;
   readonly transport: Transport;
+  /** Starts a process that runs extensions. */
+  readonly launchHost: LaunchHost;
+  /** Environment variables that extensions may be given. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** Serves the admin API; null where the configuration has no `admin`. */
   readonly adminTransport: Transport | null;
   readonly log: Log;
@@ -75,6 +81,8 @@ export class Gateway {
   #config: Config;
   readonly #house: House;
   readonly #keeping: Keeping;
+  /** `extensions`, as the extension hosts see it. */
+  readonly #extensionSettings: Config["extensions"];
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
   readonly #quotas: GatewayQuotas;
@@ -111,6 +119,7 @@ export class Gateway {
     };
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
+    this.#extensionSettings = { ...config.extensions };
     this.#keeping = new Keeping({ config, log, clock });
     this.#tenants = new Tenants(config, {
       house: this.#house,
@@ -119,6 +128,15 @@ export class Gateway {
       dev: options.dev,
       services: options.services,
       webhooks: this.#keeping.webhooks,
+      extensions: {
+        launch: options.launchHost,
+        afterTurn: (task) => transport.afterTurn(task),
+        state: () => this.#keeping.state,
+        env: (name) => options.env[name],
+        settings: this.#extensionSettings,
+        ...clock,
+        log,
+      },
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
       policy: {
@@ -211,6 +229,7 @@ export class Gateway {
         log.warn(fixed, { transport: transport.name });
       }
       this.#certificate?.start();
+      this.#tenants.start();
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
@@ -268,7 +287,7 @@ export class Gateway {
     await this.#options.transport.stop();
     await this.#admin?.stop();
     this.#stopTicking?.();
-    this.#tenants.stop();
+    await this.#tenants.stop();
     await this.#keeping.stop();
   }
 
@@ -309,7 +328,9 @@ export class Gateway {
   #adopt(next: Config, plan: Plan): void {
     const { transport } = this.#options;
     const gateway = withoutRestart(this.#config.gateway, next.gateway);
-    this.#config = { ...next, gateway, ...adminWithoutRestart(this.#config, next) };
+    this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
+    const extensions = { ...this.#extensionSettings };
+    this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
     const { totals, flusher } = this.#house;
     totals.maxSessions = gateway.max_connections;
     flusher.maxHeldBytes = gateway.max_outbox_bytes;
@@ -344,6 +365,7 @@ export class Gateway {
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
         ...this.#keeping.webhooks.metrics,
+        ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });
   }
@@ -352,40 +374,13 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
+      degraded: () => this.#tenants.isDegraded,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
       metrics: () => this.#exporter.render(),
       wsPath: WS_PATH,
     });
   }
-}
-
-/** What a transport has to be created with for this configuration. */
-export function transportOptions(config: Config, certificate: Certificate | null): TransportOptions {
-  // The schema has checked it.
-  const { hostname, port } = parseListen(config.gateway.listen)!;
-  return {
-    hostname,
-    port,
-    maxMessageBytes: Math.max(...config.tenants.map((tenant) => tenant.limits.max_frame_bytes)),
-    idleTimeoutMs: config.gateway.idle_timeout_ms,
-    maxHeaderBytes: config.gateway.max_header_bytes,
-    headerTimeoutMs: config.gateway.header_timeout_ms,
-    tls: certificate,
-  };
-}
-
-/** What the admin API's transport has to be created with; null where there is none. */
-export function adminTransportOptions({ admin, gateway }: Config): TransportOptions | null {
-  if (admin === undefined) return null;
-  return {
-    ...parseListen(admin.listen)!,
-    maxMessageBytes: 1, // no WebSocket is served there
-    idleTimeoutMs: gateway.idle_timeout_ms,
-    maxHeaderBytes: gateway.max_header_bytes,
-    headerTimeoutMs: gateway.header_timeout_ms,
-    tls: null,
-  };
 }
 
 function mannersOf(gateway: GatewayConfig): Manners {

@@ -26,9 +26,9 @@ export default {
     const told = await ctx.kv.get<number>("told") ?? 0;
     const news = itemsOf(answer.json()).filter(({ id }) => id > told).sort((a, b) => a.id - b.id);
     for (const item of news) {
+      latest = item;
       await ctx.publish(room, "item", item);
       await ctx.kv.set("told", item.id);
-      latest = item;
     }
   },
 

@@ -6,6 +6,7 @@ import { Command, Option } from "commander";
 import { loadCertificate } from "../config/certificate_files.ts";
 import { FileSource } from "../config/file_source.ts";
 import { FileWatch } from "../config/file_watch.ts";
+import { launchHost } from "../extension/launch.ts";
 import { adminTransportOptions, Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
@@ -81,6 +82,8 @@ async function start(options: StartOptions, build: Build): Promise<number> {
       dev: options.dev,
       policyDryRun: options.policyDryRun,
       transport,
+      launchHost,
+      env: process.env,
       adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
       source,

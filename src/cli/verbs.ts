@@ -7,6 +7,7 @@ import { checkTokenCommand } from "./check_token.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
 import { typesCommand } from "./extension_types.ts";
+import { runExtensionCommand } from "./run_extension.ts";
 import { schemaCommand } from "./schema.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
@@ -32,6 +33,7 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
   program.addCommand(explainCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(typesCommand(done));
+  program.addCommand(runExtensionCommand(done));
   program.addCommand(versionCommand(build, done));
   for (const command of program.commands) {
     command.exitOverride().showHelpAfterError(`(wsprism ${command.name()} --help shows how)`);

@@ -3,12 +3,11 @@
 
 import { httpServiceSchema, webhookSchema } from "./backend_schema.ts";
 import type { ConfigIssue, Path } from "./issue.ts";
-import { LATER_SERVICE_KINDS } from "./keys.ts";
 import { checkOutbound, type Findings } from "./outbound.ts";
 import type { Tree } from "./tree.ts";
 
 /** Keys by which a service says what it is. */
-const KINDS = ["builtin", "http"] as const;
+const KINDS = ["builtin", "http", "worker", "wasm"] as const;
 
 const RISK = "read and change what is said";
 
@@ -32,8 +31,7 @@ export function checkBackend(
 
 function checkService(tree: Tree, path: Path, findings: Findings): void {
   const kinds = KINDS.filter((kind) => tree.has([...path, kind]));
-  const later = LATER_SERVICE_KINDS.some((kind) => tree.has([...path, kind]));
-  if (kinds.length === 0 && !later) findings.fail(path, `needs one of ${KINDS.join(", ")}`);
+  if (kinds.length === 0) findings.fail(path, `needs one of ${KINDS.join(", ")}`);
   for (const kind of kinds.slice(1)) findings.fail([...path, kind], `does not go with ${kinds[0]}`);
   const http = httpServiceSchema.safeParse(tree.at([...path, "http"]));
   if (http.success) checkOutbound(http.data, [...path, "http"], findings, RISK);

@@ -67,7 +67,7 @@ export function diffGeneral(before: Config, after: Config): Change[] {
     for (const { path, from, to } of compare(of(before), of(after), inner, key)) {
       const restart = RESTART_KEYS.some((name) => path === `gateway.${name}`) ||
         path.startsWith("gateway.tls.") && (from === null || to === null) ||
-        path === "admin.listen" || key === "admin" && !adminStays;
+        path === "admin.listen" || path === "extensions.confinement" || key === "admin" && !adminStays;
       changes.push({ tenant: null, key: path, before: from, after: to, restart });
     }
   }

@@ -43,7 +43,7 @@ Everything not written takes its default, so the four lines above are a complete
 ## Rules of the file
 
 - A key that is not listed below, a value outside its range, a key given twice: each stops the start, and all of them are
-  reported together with line and column. Keys of features to come are refused too, by name, rather than ignored.
+  reported together with line and column.
 - A file of wsPrism v1 loads as it is, as long as its values are within the ranges below.
 - The file is YAML 1.2, one document of at most 1 MiB in UTF-8. Anchors and aliases work, merge keys (\`<<\`) do not.
 - A section or list with nothing in it (\`limits:\` with all lines below commented out) is an empty one.
@@ -109,6 +109,8 @@ function type(shape: Shape): string {
       return "choice";
     case "text":
       return "text";
+    case "any":
+      return "any";
   }
 }
 
@@ -128,7 +130,7 @@ function flow(value: unknown): string {
 }
 
 function range(shape: Shape): string {
-  if (shape.kind === "map" || shape.kind === "flag") return "";
+  if (shape.kind === "map" || shape.kind === "flag" || shape.kind === "any") return "";
   if (shape.kind === "list" && shape.item.kind === "map") return shape.required ? shape.wish : "";
   const wish = shape.kind === "list" ? `each ${shape.item.wish}` : shape.wish;
   return wish.replace(/^one of /, "").replace(/^a whole number of at least (\d+)$/, "$1 or more");

@@ -19,7 +19,9 @@ export function fingerprint(value: unknown): string {
 
 /** The name of a tenant's configuration, secrets left out. */
 export function openFingerprint(config: TenantConfig): string {
-  return fingerprint(withoutSecrets(config, TENANT_SHAPE));
+  const open = withoutSecrets(config, TENANT_SHAPE);
+  const code = [...config.services, ...config.plugins].flatMap(({ code }) => code?.digest ?? []);
+  return fingerprint(code.length === 0 ? open : [open, code]);
 }
 
 /** The name of a whole configuration, secrets left out, from the names of its tenants. */

@@ -1,19 +1,9 @@
-// Words for a key that the schema doesn't have: one of a later version, a misspelt one, or one that belongs elsewhere.
+// Words for a key that the schema doesn't have: a misspelt one, or one that belongs elsewhere.
 
 import type { MapShape, Shape } from "./shape.ts";
 
-/** Keys that are planned and do nothing yet, by the map they belong to. A key moves from here to the schema. */
-const LATER: Readonly<Record<string, readonly string[]>> = {
-  "": ["plugins", "extensions"],
-  "tenants[].services[]": ["worker", "wasm", "permissions", "limits", "options"],
-};
-
-/** Keys by which a service says what it is, in a later version. */
-export const LATER_SERVICE_KINDS: readonly string[] = ["worker", "wasm"];
-
 /** What to tell about the unknown `key` in the map at `place`, written as in `tenants[].policy`. */
 export function unknownKeyMessage(root: MapShape, place: string, key: string): string {
-  if (LATER[place]?.includes(key)) return "is not supported by this version";
   if (key === "<<") {
     return "is a merge key, which YAML 1.2 doesn't have; repeat the keys, or use an alias for all of them";
   }

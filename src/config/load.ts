@@ -9,9 +9,11 @@ import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { checkAuth } from "./auth.ts";
 import { CONFIG_SHAPE } from "./fingerprint.ts";
 import { checkBackend } from "./backend.ts";
+import { prepareScript, prepareWasm } from "../extension/source.ts";
+import { checkExtensions, type Prepared, type Preparer } from "./extensions.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
 import { checkRelations } from "./relations.ts";
-import { anyHotServiceSchema, type Config, configSchema } from "./schema.ts";
+import { anyHotServiceSchema, type Config, configSchema, type Loaded } from "./schema.ts";
 import { type MapShape, oneOf, type Shape } from "./shape.ts";
 import { checkPolicies } from "./policies.ts";
 import { checkTls } from "./tls.ts";
@@ -34,6 +36,8 @@ export interface LoadOptions {
   readonly dev: boolean;
   /** The bytes of a file that the configuration names, by the path as it stands there; throws the file system's error. */
   readonly read: (path: string) => Uint8Array;
+  /** Makes programs of the files that it names as extensions. */
+  readonly prepare: Preparer;
   /** Unix time in milliseconds, for what expires. */
   readonly nowMs: number;
 }
@@ -67,10 +71,11 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const tls = checkTls(tree, options);
   const policies = checkPolicies(tree, options);
   const backend = checkBackend(tree);
-  failures.push(...auth.failures, ...tls.failures, ...policies.failures, ...backend.failures);
+  const extensions = checkExtensions(tree, options);
+  for (const { failures: found } of [auth, tls, policies, backend, extensions]) failures.push(...found);
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
 
-  const config = parsed.data;
+  const config: Config = parsed.data;
   if (typeof listen === "string") config.gateway.listen = listen;
   for (const [index, checked] of auth.auths.entries()) {
     if (checked !== undefined) config.tenants[index]!.auth = checked;
@@ -78,12 +83,17 @@ export function loadConfig(options: LoadOptions): LoadResult {
   for (const { tenant, rule, text } of policies.schemas) {
     config.tenants[tenant]!.policy.rules[rule]!.schema_text = text;
   }
+  for (const { tenant, list, index, program, digest } of extensions.programs) {
+    const entries: Loaded[] = config.tenants[tenant]![list];
+    entries[index] = { ...entries[index], code: { program, digest } };
+  }
   const warnings = [
     ...findWarnings(config, tree, options.dev),
     ...auth.warnings,
     ...tls.warnings,
     ...policies.warnings,
     ...backend.warnings,
+    ...extensions.warnings,
   ];
   return { ok: true, config, warnings: warnings.sort(inFileOrder) };
 }
@@ -111,12 +121,22 @@ export async function readConfig(
   }
   const folder = dirname(path);
   const files = new Set<string>();
-  const read = (name: string) => {
+  const note = (name: string) => {
     const file = resolve(folder, name);
     files.add(file);
-    return readFileSync(file);
+    return file;
   };
-  const result = loadConfig({ ...options, text, file: path, read, nowMs: Date.now() });
+  const read = (name: string) => readFileSync(note(name));
+  const noted = (prepared: Prepared) => {
+    // Where one of them is at fault, its next version may be good.
+    for (const file of prepared.ok ? prepared.files : [prepared.path]) note(file);
+    return prepared;
+  };
+  const prepare: Preparer = {
+    script: (name) => noted(prepareScript({ root: folder, file: note(name) })),
+    wasm: (name, memoryMb) => noted(prepareWasm({ root: folder, file: note(name), memoryMb })),
+  };
+  const result = loadConfig({ ...options, text, file: path, read, prepare, nowMs: Date.now() });
   const tls = result.ok ? result.config.gateway.tls : undefined;
   if (tls !== undefined) {
     tls.cert_file = resolve(folder, tls.cert_file);

@@ -3,12 +3,14 @@
 // `meta.wish` completes the sentence "must be …" of an error, where a range alone doesn't say it.
 
 import * as z from "zod";
+import type { Program } from "../extension/messages.ts";
 import { MESSAGE_BYTES_MAX } from "../protocol/limits.ts";
 import { isCidr, parseListen } from "./addresses.ts";
 import { adminSchema } from "./admin_schema.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import { authSchema, originsSchema } from "./auth_schema.ts";
 import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_schema.ts";
+import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
 
@@ -222,7 +224,11 @@ const service = z.strictObject({
   svc: name("Name in the messages' `svc`; not `room` or `sys`, which every tenant has."),
   builtin: z.enum(["chat"]).meta({ description: "The service that the gateway brings along." }).optional(),
   http: httpServiceSchema.optional(),
-}).meta({ description: "A service of the ext lane." });
+  ...extensionKeys,
+}).meta({
+  description:
+    "A service of the ext lane. `permissions`, `limits`, `options` and `tick_ms` are for a `worker` or `wasm`.",
+});
 
 const hotId = z.int().min(0).max(255).meta({ description: "The `svc_id` in the messages' header." });
 function hotLane() {
@@ -268,6 +274,7 @@ const tenant = z.strictObject({
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
     description: "Services of the ext lane, besides `room` and `sys`.",
   }),
+  plugins: pluginsSchema,
   webhooks: z.array(webhookSchema).max(64).default([]).meta({
     description: "Your backend is told what happens.",
     wish: "a list of at most 64 webhooks",
@@ -282,6 +289,7 @@ export const configSchema = z.strictObject({
   version: z.literal(1).meta({ description: "Version of this format." }),
   gateway: gateway.prefault({}),
   admin: adminSchema,
+  extensions: extensionsSchema,
   metrics: metrics.prefault({}),
   tenants: z.array(tenant).min(1).meta({
     description: "At least one tenant.",
@@ -289,8 +297,25 @@ export const configSchema = z.strictObject({
   }),
 }).meta({ title: "wsPrism configuration", description: "Configuration of a wsPrism gateway." });
 
+/** What a service or plugin that is an extension has besides, once it is loaded. */
+export interface Loaded {
+  /** Absent where it is no extension. */
+  readonly code?: {
+    readonly program: Program;
+    /** A short name of it. */
+    readonly digest: string;
+  };
+}
+
+type Parsed = z.infer<typeof configSchema>;
+type ParsedTenant = Parsed["tenants"][number];
+type LoadedTenant = Omit<ParsedTenant, "services" | "plugins"> & {
+  services: (ParsedTenant["services"][number] & Loaded)[];
+  plugins: (ParsedTenant["plugins"][number] & Loaded)[];
+};
+
 /** A configuration with every default filled in. Times are milliseconds, sizes bytes, rates per second. */
-export type Config = z.infer<typeof configSchema>;
+export type Config = Omit<Parsed, "tenants"> & { tenants: LoadedTenant[] };
 /** `gateway`. */
 export type GatewayConfig = Config["gateway"];
 /** `gateway.handshake_limit`. */
@@ -323,5 +348,7 @@ export type QuotaConfig = GatewayConfig["quotas"];
 export type RuleConfig = PolicyConfig["rules"][number];
 /** `tenants[].services[]`. */
 export type ServiceConfig = TenantConfig["services"][number];
+/** `tenants[].plugins[]`. */
+export type PluginConfig = TenantConfig["plugins"][number];
 /** `tenants[].hot_services[]`. */
 export type HotServiceConfig = TenantConfig["hot_services"][number];

@@ -32,9 +32,9 @@ export interface ListShape extends Common {
   readonly item: Shape;
 }
 
-/** A single value. */
+/** A single value; `any` is one of whatever shape, which is taken as it stands. */
 export interface LeafShape extends Common {
-  readonly kind: "text" | "number" | "flag" | "choice";
+  readonly kind: "text" | "number" | "flag" | "choice" | "any";
 }
 
 type AnySchema = z.core.$ZodType;
@@ -98,6 +98,8 @@ function read(schema: AnySchema, met: Met): Shape {
       return { kind: "choice", ...common(met, oneOf(Object.values(def.entries))) };
     case "literal":
       return { kind: "choice", ...common(met, oneOf(def.values)) };
+    case "unknown":
+      return { kind: "any", ...common(met, "any value") };
     case "string":
       return { kind: "text", ...common(met, "text") };
     default:

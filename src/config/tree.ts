@@ -2,7 +2,7 @@
 // neither depth nor aliases can grow beyond it. Keeps the syntax tree, to tell the place and the wording of any value.
 
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
-import type { Alias, Node, ParsedNode, Scalar, ScalarTag, YAMLMap } from "yaml";
+import type { Alias, Node, ParsedNode, Scalar, ScalarTag, YAMLMap, YAMLSeq } from "yaml";
 import { interpolate } from "./interpolation.ts";
 import { type ConfigIssue, formatPath, type Path, quote } from "./issue.ts";
 import { unknownKeyMessage } from "./keys.ts";
@@ -10,6 +10,9 @@ import type { MapShape, Shape } from "./shape.ts";
 
 /** Values that a file may come to, counting an alias as often as it is used. */
 export const VALUES_MAX = 500_000;
+
+/** Keys and indexes from the root of the file to a value of any shape. */
+const ANY_DEPTH_MAX = 64;
 
 /** Syntax errors told of one file; most of the later ones follow from the earlier. */
 const SYNTAX_FAILURES_MAX = 20;
@@ -174,6 +177,7 @@ export class Tree {
       this.#fail(path, `refers to ${quote(written.source)}, which no anchor before it names`, written);
       return BROKEN;
     }
+    if (shape.kind === "any" && (isMap(node) || isSeq(node))) return this.#any(node, shape, path);
     if (isMap(node)) return shape.kind === "map" ? this.#map(node, shape, path) : {};
     if (isSeq(node)) {
       if (shape.kind !== "list") return [];
@@ -184,6 +188,27 @@ export class Tree {
     if (value === null && shape.kind === "map") return {};
     if (value === null && shape.kind === "list") return [];
     return value;
+  }
+
+  /** A map or list whose keys are nobody's business here. */
+  #any(node: YAMLMap | YAMLSeq, shape: Shape, path: Path): unknown {
+    if (path.length > ANY_DEPTH_MAX) {
+      this.#fail(path, "is nested too deeply", node);
+      return BROKEN;
+    }
+    if (isSeq(node)) {
+      return node.items.map((item, index) => this.#value(item as Node | null, shape, [...path, index]));
+    }
+    const map = new Map<string, unknown>();
+    for (const pair of node.items) {
+      const key = keyText(pair.key);
+      const below = [...path, key ?? "?"];
+      if (key === undefined) this.#fail(path, "has a key that is not a text", pair.key as Node | null);
+      else if (key === "__proto__") this.#fail(below, "is a key that no map can have", pair.key as Node);
+      else if (map.has(key)) this.#fail(below, "is given twice", pair.key as Node);
+      else map.set(key, this.#value(pair.value as Node | null, shape, below));
+    }
+    return Object.fromEntries(map);
   }
 
   #scalar(node: Scalar, shape: Shape, path: Path): unknown {

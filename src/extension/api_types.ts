@@ -113,8 +113,8 @@ export interface Context {
   readonly session: Session | null;
   /** \`options\` of the configuration; null where there are none. */
   readonly options: any;
-  /** The variables that \`permissions.env\` lists, those that are set. */
-  readonly env: { readonly [name: string]: string | undefined };
+  /** The variables that \`permissions.env\` lists. */
+  readonly env: { readonly [name: string]: string };
   /** Lines in the gateway's log, with tenant, extension and trace id. */
   readonly log: Log;
   /** Needs \`permissions.kv\`. */

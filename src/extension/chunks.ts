@@ -6,6 +6,7 @@ import { CHUNK_HEAD_BYTES } from "./messages.ts";
 /** A chunk as it came: the slot, and JSON that nobody has looked at. */
 export interface Chunk {
   readonly slot: number;
+  /** No copy: it shares the memory of what it came in. */
   readonly body: Uint8Array;
 }
 
@@ -81,5 +82,8 @@ export class ChunkReader {
 }
 
 function chunkOf(bytes: Buffer): Chunk {
-  return { slot: bytes.readUInt32LE(4), body: bytes.subarray(CHUNK_HEAD_BYTES) };
+  const { buffer, byteOffset, length } = bytes;
+  // No `Buffer`, whose `slice` does not copy as that of other arrays does.
+  const body = new Uint8Array(buffer, byteOffset + CHUNK_HEAD_BYTES, length - CHUNK_HEAD_BYTES);
+  return { slot: bytes.readUInt32LE(4), body };
 }

@@ -70,8 +70,11 @@ export class Keeping {
     if (this.#store !== null) return this.#store;
     const { config, log } = this.#options;
     const { state_dir: folder } = config.gateway;
-    const busy = folder !== undefined || config.tenants.some(({ webhooks }) => webhooks.length > 0);
-    // A state in memory that no webhook writes to is hardly used: it does without a thread.
+    const busy = folder !== undefined ||
+      config.tenants.some(({ webhooks, services, plugins }) =>
+        webhooks.length > 0 || [...services, ...plugins].some(({ permissions }) => permissions?.kv)
+      );
+    // A state in memory that neither webhooks nor extensions write to is hardly used: it does without a thread.
     return this.#store = new StateStore({
       open: busy ? (listener) => workerChannel(folder ?? null, listener) : inlineChannel,
       log,

@@ -10,6 +10,9 @@ import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
 import type { Webhooks } from "../backend/webhooks.ts";
+import type { Extension } from "../extension/extension.ts";
+import type { HostPool } from "../extension/host_pool.ts";
+import { type ExtensionHouse, Runner } from "../extension/runner.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
@@ -30,6 +33,7 @@ import { type House, Tenant } from "../session/tenant.ts";
 import type { Terms } from "../session/terms.ts";
 import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
+import { ExtensionWatch } from "./extension_watch.ts";
 import { Parting } from "./parting.ts";
 import { TenantServices } from "./tenant_services.ts";
 import { type Teller, TenantWatch } from "./tenant_watch.ts";
@@ -54,6 +58,7 @@ export interface Surroundings {
     readonly dryRun: boolean;
   };
   readonly webhooks: Webhooks;
+  readonly extensions: ExtensionHouse;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -82,9 +87,13 @@ export class Tenancy implements TenantView {
   /** It is in the configuration no more. */
   #leaving = false;
   #parting: Parting | null = null;
+  readonly #runner: Runner;
+  /** Tells the extensions; null where there are none. */
+  #extensionWatch: ExtensionWatch | null = null;
 
   constructor(config: TenantConfig, gateway: GatewayConfig, surroundings: Surroundings) {
     this.#surroundings = surroundings;
+    this.#runner = new Runner(config.id, surroundings.extensions);
     const { house, fanout } = surroundings;
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
@@ -143,6 +152,17 @@ export class Tenancy implements TenantView {
     return this.#parts.services.http;
   }
 
+  /** Those in use, and the processes in which they run, none perhaps. */
+  get extensions(): { readonly all: readonly Extension[]; readonly hosts: HostPool } {
+    return { all: this.#parts.services.extensions.all, hosts: this.#runner.pool };
+  }
+
+  /** Begins what it does by itself. Call it once, unless it is adopted. */
+  start(): void {
+    this.#parts.services.start(null);
+    this.#watchForExtensions();
+  }
+
   /**
    * Makes what another configuration of this tenant needs, and changes nothing yet. What stays the same is used again,
    * unless all is to be made `anew`.
@@ -164,7 +184,9 @@ export class Tenancy implements TenantView {
     if (former !== parts) {
       tenant.terms = terms;
       terms.policy.begin(this.#surroundings.house.now());
+      parts.services.start(former.services);
       former.services.stop(parts.services);
+      this.#watchForExtensions();
     }
     gate.auth = auth;
     gate.origins = origins;
@@ -179,7 +201,7 @@ export class Tenancy implements TenantView {
     this.#leaving = true;
     const ended = this.#openOrClose(overMs);
     if (ended === null || !await ended) return;
-    this.stop();
+    void this.stop();
     gone();
   }
 
@@ -232,9 +254,26 @@ export class Tenancy implements TenantView {
     return ending.length;
   }
 
-  /** Nobody is served any more. */
-  stop(): void {
+  /** Nobody is served any more. Resolves when all that it ran has ended. */
+  async stop(): Promise<void> {
     this.#parts.services.stop();
+    await this.#runner.stop();
+  }
+
+  #watchForExtensions(): void {
+    const { extensions } = this.#parts.services;
+    const { watchers, rooms } = this.tenant;
+    const watch = this.#extensionWatch;
+    if (extensions.isEmpty) {
+      if (watch === null) return;
+      watchers.splice(watchers.indexOf(watch), 1);
+      rooms.unwatch(watch);
+      this.#extensionWatch = null;
+    } else if (watch === null) {
+      this.#extensionWatch = new ExtensionWatch(this.#runner.texts, extensions);
+      watchers.push(this.#extensionWatch);
+      rooms.watch(this.#extensionWatch);
+    } else watch.set = extensions;
   }
 
   /** Takes sessions in, or ends them all over this time. @returns whether that was done to the end; null where none ends */
@@ -287,6 +326,7 @@ export class Tenancy implements TenantView {
         newId: clock.newId,
         wait: clock.wait,
       },
+      runner: this.#runner,
       former: former?.services ?? null,
     });
     const terms: Terms = {

@@ -5,6 +5,8 @@ import type { Gate } from "../admission/admission.ts";
 import { type Change, type ConfigDiff, diffTenant } from "../config/diff.ts";
 import { configHash } from "../config/fingerprint.ts";
 import type { Config, GatewayConfig } from "../config/schema.ts";
+import type { Extension } from "../extension/extension.ts";
+import type { HostPool } from "../extension/host_pool.ts";
 import { Slices } from "./slices.ts";
 import { type Parts, type Surroundings, Tenancy } from "./tenancy.ts";
 
@@ -45,6 +47,22 @@ export class Tenants implements Iterable<Tenancy> {
   /** The largest message that a client of any tenant may send, in bytes. */
   get maxMessageBytes(): number {
     return Math.max(...[...this.#all.values()].map(({ config }) => config.limits.max_frame_bytes));
+  }
+
+  /** The extensions of all of them. */
+  *extensions(): Generator<Extension> {
+    for (const { extensions } of this.#all.values()) yield* extensions.all;
+  }
+
+  /** Where these run; of tenants that have any. */
+  *extensionHosts(): Generator<HostPool> {
+    for (const { extensions } of this.#all.values()) if (extensions.all.length > 0) yield extensions.hosts;
+  }
+
+  /** Whether an extension is down. */
+  get isDegraded(): boolean {
+    for (const { condition } of this.extensions()) if (condition === "down") return true;
+    return false;
   }
 
   /** A short name of the configuration that they make up. */
@@ -93,14 +111,21 @@ export class Tenants implements Iterable<Tenancy> {
     for (const tenancy of all ? this.#all.values() : [...opening, ...parts.keys()]) {
       tenancy.adopt(parts.get(tenancy) ?? tenancy.parts, gateway);
     }
+    for (const tenancy of opening) if (!parts.has(tenancy)) tenancy.start();
     for (const tenancy of closing) {
       this.#gates.delete(tenancy.id);
       tenancy.leave(gateway.drain_grace_ms, () => this.#all.delete(tenancy.id));
     }
   }
 
-  stop(): void {
-    for (const tenancy of this.#all.values()) tenancy.stop();
+  /** Begins what they do by themselves. */
+  start(): void {
+    for (const tenancy of this.#all.values()) tenancy.start();
+  }
+
+  /** Resolves when all that they ran has ended. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#all.values()].map((tenancy) => tenancy.stop()));
   }
 
   #open(tenancy: Tenancy): void {

@@ -5,6 +5,8 @@ import { Hono } from "hono";
 export interface OpsOptions {
   /** Whether the gateway drains, and so is not ready. */
   readonly draining: () => boolean;
+  /** Whether something of it is down that a tenant relies on; it serves all the same. */
+  readonly degraded: () => boolean;
   /** Where metrics are served, null for nowhere. */
   readonly metricsPath: string | null;
   readonly metricsContentType: string;
@@ -17,7 +19,10 @@ export interface OpsOptions {
 export function opsRoutes(options: OpsOptions): Hono {
   const app = new Hono();
   app.get("/healthz", (c) => c.text("ok"));
-  app.get("/readyz", (c) => options.draining() ? c.text("draining", 503) : c.text("ready"));
+  app.get("/readyz", (c) => {
+    if (options.draining()) return c.text("draining", 503);
+    return c.text(options.degraded() ? "degraded" : "ready");
+  });
   app.all(options.wsPath, (c) => {
     const body = { code: "BAD_REQUEST", msg: "this is a WebSocket endpoint: send an upgrade request" };
     return c.json(body, 426, { upgrade: "websocket", connection: "upgrade" });

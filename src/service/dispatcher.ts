@@ -5,7 +5,13 @@ import type { Envelope } from "../protocol/envelope.ts";
 import { HOT_AT } from "../protocol/hot.ts";
 import { type Answer, type Context, type ExtService, type HotService, UNKNOWN_SERVICE } from "./service.ts";
 
-export class Dispatcher {
+/** Who answers a tenant's messages. */
+export interface AnyDispatcher {
+  ext(context: Context, message: Envelope): Answer | Promise<Answer>;
+  hot(context: Context, frame: Uint8Array): Refusal | null;
+}
+
+export class Dispatcher implements AnyDispatcher {
   readonly #ext: ReadonlyMap<string, ExtService>;
   readonly #hot: (HotService | undefined)[] = new Array(256).fill(undefined);
 

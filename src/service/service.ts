@@ -14,6 +14,8 @@ export interface Context extends Subscriber {
   readonly claims: Readonly<Record<string, unknown>>;
   /** The room joined last, as long as it is not left: where hot frames go. */
   readonly active: Membership | null;
+  /** Rooms joined, by name. */
+  readonly memberships: ReadonlyMap<string, Membership>;
   membership(room: string): Membership | undefined;
   /** Joins, or makes a room joined before the active one again. */
   join(room: string): Membership | Refusal;
@@ -27,6 +29,9 @@ export type Answer = { readonly ok: true; readonly reply?: unknown } | Refusal;
 
 /** A message taken, with nothing to say. */
 export const DONE: Answer = { ok: true };
+
+/** A message of which the sender is to hear nothing at all, not even that it was taken. */
+export const SILENCE: Answer = { ok: true };
 
 /** Ext lane port. MUST NOT throw for anything a client can send; what it throws becomes `INTERNAL`. */
 export interface ExtService {

@@ -13,7 +13,7 @@ import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protoco
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysError, sysPong } from "../protocol/sys.ts";
-import { type Answer, type Context, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
+import { type Answer, type Context, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
 import { Denials, type Denied, type DeniedMessage } from "./denials.ts";
 import { PendingCalls } from "./pending.ts";
 import type { Terms } from "./terms.ts";
@@ -200,6 +200,7 @@ export class Intake {
   #answer(from: Speaker, message: Envelope, answer: Answer, startedAt: number): void {
     const { metrics, now } = this.#options;
     metrics.dispatch.ext.observe(now() - startedAt);
+    if (answer === SILENCE) return;
     const { seq, flags } = message;
     const refused = answer.ok ? this.#reply(from, message, answer.reply) : answer;
     if (refused !== null) {

@@ -14,8 +14,6 @@ export interface Resident extends Registered, Context {
   readonly openedAt: number;
   /** When its ticket was issued, Unix time in milliseconds; null where nobody says. */
   readonly issuedAtMs: number | null;
-  /** Rooms joined, by name. */
-  readonly memberships: ReadonlyMap<string, Membership>;
   /** Ends it: what it was sent reliably goes out before the close, `farewell` first of all. */
   end(code: CloseCode, farewell: Frame | null): void;
   /** Tells the client why and ends it. */

@@ -33,7 +33,7 @@ test("An HTTP service needs a URL, and all else has a default", () => {
 
 test("A service is of one kind", () => {
   assert.deepEqual(refusals(oneTenant("services: [{ svc: a }]")), [
-    "tenants[0].services[0] needs one of builtin, http (4, 16)",
+    "tenants[0].services[0] needs one of builtin, http, worker, wasm (4, 16)",
   ]);
   assert.deepEqual(
     refusals(oneTenant('services: [{ svc: a, builtin: chat, http: { url: "https://b.example" } }]')),

@@ -1,6 +1,8 @@
 // Short ways for the tests of this folder to load a text.
 
 import { strict as assert } from "node:assert";
+import type { Prepared, Preparer } from "../../src/config/extensions.ts";
+import type { Program } from "../../src/extension/messages.ts";
 import { type ConfigIssue, formatIssue, loadConfig, type LoadOptions } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
 
@@ -23,7 +25,22 @@ export function loadOptions(text: string, circumstances: Circumstances = {}): Lo
     if (Object.hasOwn(files, path)) return new TextEncoder().encode(files[path]);
     throw Object.assign(new Error(`no file ${path}`), { code: "ENOENT" });
   };
-  return { text, file: "gateway.yaml", env, dev, read, nowMs };
+  return { text, file: "gateway.yaml", env, dev, read, prepare: preparer(files), nowMs };
+}
+
+/** Programs without preparation: the text of the file, or a fault where it says so. */
+function preparer(files: Readonly<Record<string, string>>): Preparer {
+  const prepare = (kind: "script" | "wasm", file: string): Prepared => {
+    if (!Object.hasOwn(files, file)) return { ok: false, path: file, msg: "there is no such file" };
+    const text = files[file]!;
+    const fault = /^fault at (\d+)$/.exec(text);
+    if (fault !== null) return { ok: false, path: file, line: Number(fault[1]), msg: "it is at fault" };
+    const program: Program = kind === "wasm"
+      ? { kind, path: file, module: text }
+      : { kind, entry: file, modules: [{ path: file, code: text, imports: {} }] };
+    return { ok: true, program, files: [file] };
+  };
+  return { script: (file) => prepare("script", file), wasm: (file) => prepare("wasm", file) };
 }
 
 /** Loads a text that must be accepted. */

@@ -34,10 +34,12 @@ test("A file with nothing but a tenant's id has every default of the contract", 
       transport: "auto",
       quotas: {},
     },
+    extensions: { confinement: "required", host_memory_mb: 512 },
     metrics: { enabled: true, path: "/metrics" },
     tenants: [{
       id: "acme",
       suspended: false,
+      plugins: [],
       webhooks: [],
       origins: [],
       limits: {
@@ -163,6 +165,20 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["tenants[].services[].http.max_queued", 0, 100_000],
   ["tenants[].services[].http.max_response_bytes", 1024, 16_777_216],
   ["tenants[].services[].http.retry.attempts", 0, 10],
+  ["extensions.host_memory_mb", 96, 1_048_576],
+  ...["services", "plugins"].flatMap((list): [path: string, min: number, max: number][] => [
+    [`tenants[].${list}[].tick_ms`, 50, 86_400_000],
+    [`tenants[].${list}[].limits.timeout_ms`, 10, 600_000],
+    [`tenants[].${list}[].limits.cpu_ms`, 10, 60_000],
+    [`tenants[].${list}[].limits.memory_mb`, 16, 16_384],
+    [`tenants[].${list}[].limits.max_pending`, 1, 1_000_000],
+    [`tenants[].${list}[].limits.fetch_concurrency`, 1, 1000],
+    [`tenants[].${list}[].limits.max_actions_per_second`, 1, 1_000_000],
+    [`tenants[].${list}[].limits.max_log_lines_per_second`, 1, 100_000],
+    [`tenants[].${list}[].limits.kv_max_bytes`, 1024, 1_073_741_824],
+    [`tenants[].${list}[].limits.max_reply_bytes`, 1024, 1_048_576],
+    [`tenants[].${list}[].limits.max_timers`, 1, 100_000],
+  ]),
   ["tenants[].hot_services[].id", 0, 255, "kind: echo"],
   ["tenants[].hot_services[].tick_ms", 10, 10_000, "id: 1, kind: state"],
 ];
@@ -188,7 +204,9 @@ function others(part: string, inner: string): string {
     case "webhooks[]":
       return 'id: audit, url: "https://backend.example/", events: [room.joined], durable: false, ';
     case "services[]":
-      return "svc: orders, ";
+      return /^(limits|tick_ms):/.test(inner) ? "svc: orders, worker: a.ts, " : "svc: orders, ";
+    case "plugins[]":
+      return 'id: a-plugin, match: { service: "*" }, worker: a.ts, ';
     case "http":
       return 'url: "https://backend.example/", ';
     default:
@@ -208,10 +226,12 @@ function fileWith(path: string, value: string, companion?: string): string {
   return `{ version: 1, ${path.startsWith("tenants") ? "" : "tenants: [{ id: acme }], "}${inner} }`;
 }
 
+const files = { "a.ts": "" };
+
 for (const [path, min, max, companion] of RANGES) {
   test(`${path} takes ${min}..${max} and nothing beside it`, () => {
     const wrong = (value: string) => {
-      const [first, ...others] = refusals(fileWith(path, value, companion));
+      const [first, ...others] = refusals(fileWith(path, value, companion), { files });
       assert.deepEqual(others, [], value);
       const end = path.split(".").at(-1);
       assert.match(
@@ -220,11 +240,11 @@ for (const [path, min, max, companion] of RANGES) {
         value,
       );
     };
-    for (const value of [min, max]) accepted(fileWith(path, String(value), companion));
+    for (const value of [min, max]) accepted(fileWith(path, String(value), companion), { files });
     for (const value of [min - 1, -1 - min, max + 1, min + 0.5]) wrong(String(value));
     for (const value of [`"${min}"`, "true", "lots", ".inf", ".nan", "null", "1e400"]) {
       const got = { null: "nothing", lots: '"lots"' }[value] ?? value;
-      const failures = refusals(fileWith(path, value, companion));
+      const failures = refusals(fileWith(path, value, companion), { files });
       assert.equal(failures.length, 1, value);
       assert.ok(failures[0]?.includes(`, got ${got} (`), failures[0] ?? "no failure");
     }

@@ -112,23 +112,6 @@ test("An unknown key is refused at its own place, with the nearest key that ther
   assert.equal(unknown(`${"x".repeat(5000)}: 1\n${oneTenant()}`)?.includes("did you mean"), false);
 });
 
-/** Keys of later versions, by a file that has one of them. */
-const LATER: readonly [file: (key: string) => string, keys: string][] = [
-  [(key) => `${key}: {}\n${oneTenant()}`, "plugins extensions"],
-  [(key) => oneTenant(`services: [{ svc: a, ${key}: b }]`), "worker wasm"],
-  [(key) => oneTenant(`services: [{ svc: a, builtin: chat, ${key}: b }]`), "permissions limits options"],
-];
-
-test("Keys of later versions are refused by name", () => {
-  for (const [file, keys] of LATER) {
-    for (const key of keys.split(" ")) {
-      const failures = refusals(file(key));
-      assert.equal(failures.length, 1, failures.join("\n"));
-      assert.match(failures[0] ?? "", new RegExp(`\\.?${key} is not supported by this version \\(`));
-    }
-  }
-});
-
 test("A key given twice is refused, with the line of the first", () => {
   assert.deepEqual(refusals("version: 1\ntenants: [{ id: a }]\nversion: 1"), [
     "version is given twice, first in line 1 (3, 1)",

@@ -46,7 +46,7 @@ export interface StartOptions {
   /** Lines on stderr that are no fault. */
   readonly mayComplain?: boolean;
   /** Files beside the configuration, by name. */
-  readonly files?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
   /** The certificate that the gateway has, where it speaks TLS. */
   readonly ca?: string;
   /** A folder for its state that outlives it. */
@@ -90,7 +90,8 @@ function commandOf(...folders: readonly string[]): readonly string[] {
         "--allow-net",
         `--allow-read=${[ROOT, ...folders].join(",")}`,
         `--allow-write=${folders.join(",")}`,
-        "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM",
+        "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM,NODE_V8_COVERAGE",
+        `--allow-run=${process.execPath}`,
         `${ROOT}/main.ts`,
       ];
     case "executable":
@@ -124,9 +125,9 @@ function launch(
 export class Folder {
   readonly path: string = mkdtempSync(join(tmpdir(), "wsprism-flow-"));
 
-  write(name: string, text: string): string {
+  write(name: string, content: string | Uint8Array): string {
     const path = join(this.path, name);
-    writeFileSync(path, text);
+    writeFileSync(path, content);
     return path;
   }
 
@@ -410,6 +411,15 @@ export async function sharedGateway(config: object, options: StartOptions = {}):
   const gateway = await GatewayProcess.start(config, options);
   after(() => gateway.kill());
   return gateway;
+}
+
+/** Waits until so many extensions take calls, so that what is measured is not their start. */
+export async function extensionsReady(gateway: GatewayProcess, count: number): Promise<void> {
+  await gateway.metricsUntil(
+    `${count} extensions`,
+    (metrics) => metrics.sum("wsprism_extension_up") === count,
+    PROCESS_MS,
+  );
 }
 
 /** Registers the last test of a file. */

@@ -5,6 +5,7 @@ import { opsRoutes } from "../../src/ops/http.ts";
 function routes(more: Partial<Parameters<typeof opsRoutes>[0]> = {}) {
   const app = opsRoutes({
     draining: () => false,
+    degraded: () => false,
     metricsPath: "/metrics",
     metricsContentType: "text/plain; version=0.0.4",
     metrics: () => Promise.resolve("a 1\n"),
@@ -24,6 +25,15 @@ test("The gateway is alive while it drains, and ready only while it does not", a
   draining = true;
   const ready = await get("/readyz");
   assert.deepEqual([(await get("/healthz")).status, ready.status, ready.body], [200, 503, "draining"]);
+});
+
+test("A gateway of which something is down says so, and is served all the same", async () => {
+  let draining = false;
+  const get = routes({ draining: () => draining, degraded: () => true });
+  const ready = await get("/readyz");
+  assert.deepEqual([ready.status, ready.body], [200, "degraded"]);
+  draining = true;
+  assert.equal((await get("/readyz")).body, "draining");
 });
 
 test("Metrics are served on their path with their type, or not at all", async () => {

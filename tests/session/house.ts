@@ -4,6 +4,7 @@
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { Gateway, type ReloadResult } from "../../src/gateway.ts";
+import type { LaunchHost } from "../../src/extension/host_process.ts";
 import type { Log, LogFields } from "../../src/log.ts";
 import type { Answer, Context, ExtService } from "../../src/service/service.ts";
 import type { Envelope } from "../../src/protocol/envelope.ts";
@@ -195,6 +196,7 @@ export interface HouseOptions {
   readonly pings?: boolean;
   readonly dev?: boolean;
   readonly policyDryRun?: boolean;
+  readonly launchHost?: LaunchHost;
 }
 
 export const OPEN_POLICY =
@@ -236,6 +238,8 @@ export class House {
       certificate: null,
       transport: this.transport,
       adminTransport: this.adminTransport,
+      launchHost: options.launchHost ?? (() => assert.fail("no extension, no host")),
+      env: {},
       log,
       build: { version: "0" },
       clock: this.clock,

@@ -1,0 +1,76 @@
+// A service that is an extension: a message is a call of its `onMessage`, and what that returns is the reply.
+
+import { ERROR_CODES, type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
+import type { Envelope } from "../protocol/envelope.ts";
+import { isData } from "../service/action.ts";
+import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "../service/service.ts";
+import type { Outcome } from "./calls.ts";
+import type { Extension } from "./extension.ts";
+import type { MessageInput } from "./messages.ts";
+
+const FAILED = refusal("INTERNAL", "the extension failed on this message");
+const TOO_LATE = refusal("TIMEOUT", "the extension did not answer in time");
+const GONE = refusal("UNAVAILABLE", "the extension was ended");
+const NOT_THERE = refusal("UNAVAILABLE", "the extension is not available now");
+const TOO_BUSY = refusal("UNAVAILABLE", "the extension has too much to do");
+const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
+
+/** Longest `msg` of a refusal, in characters. */
+const MSG_CHARS_MAX = 256;
+
+export class ExtensionService implements ExtService {
+  readonly #extension: Extension;
+
+  constructor(extension: Extension) {
+    this.#extension = extension;
+  }
+
+  handle(context: Context, message: Envelope): Answer | Promise<Answer> {
+    const input = messageInput(message);
+    if (input === null) return TOO_DEEP;
+    let settle: (answer: Answer) => void;
+    const answer = new Promise<Answer>((resolve) => settle = resolve);
+    const now = this.#extension.call("onMessage", input, context, (outcome) => settle(answerOf(outcome)));
+    return now === null ? answer : answerOf(now);
+  }
+}
+
+/** A message as hooks are given it, as JSON; null where it cannot be written. */
+export function messageInput({ svc, type, room, seq, data = null }: Envelope): string | null {
+  try {
+    return JSON.stringify({ svc, type, room, seq, data } satisfies MessageInput);
+  } catch { // RangeError
+    return null;
+  }
+}
+
+function answerOf(outcome: Outcome): Answer {
+  if (outcome.kind !== "value") return outcome.kind === "none" ? UNKNOWN_TYPE : refusalOf(outcome);
+  const { value } = outcome;
+  if (value === undefined) return DONE;
+  return isData(value) ? { ok: true, reply: value } : FAILED;
+}
+
+/** What the sender is told of a call that brought no value. */
+export function refusalOf(outcome: Exclude<Outcome, { readonly kind: "value" | "none" }>): Refusal {
+  switch (outcome.kind) {
+    case "thrown":
+      return clientRefusal(outcome.code, outcome.msg) ?? FAILED;
+    case "timeout":
+      return TOO_LATE;
+    case "lost":
+      return GONE;
+    case "down":
+      return NOT_THERE;
+    case "shed":
+      return TOO_BUSY;
+    case "unwritable":
+      return TOO_DEEP;
+  }
+}
+
+/** A refusal in an extension's own words; null where these are not what a client may be told. */
+export function clientRefusal(code: unknown, msg: unknown): Refusal | null {
+  if (!ERROR_CODES.includes(code as ErrorCode) || typeof msg !== "string") return null;
+  return refusal(code as ErrorCode, msg.slice(0, MSG_CHARS_MAX));
+}

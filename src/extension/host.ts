@@ -1,0 +1,316 @@
+// An extension host in use: what a turn has for its workers goes to it in one piece, what it says is taken apart and
+// handed on, and it is ended when it misbehaves. Nothing that it says is believed further than what it is about: its own
+// workers.
+
+import type { Log } from "../log.ts";
+import { blame, type KillCause, type Seated, type Verdict } from "./blame.ts";
+import { ChunkReader, writeChunk } from "./chunks.ts";
+import type { Confinement, HostProcess, LaunchHost } from "./host_process.ts";
+import { CHUNK_BYTES_MAX, HOST_SLOT, type HostOrder, type HostWord, type WorkerSpec } from "./messages.ts";
+import { readHostWords, type ReadWord, readWorkerWords } from "./words.ts";
+
+/** Who has a worker in a host. */
+export interface Seat {
+  readonly spec: WorkerSpec;
+  /** Whether it may take its time: it loads its code. */
+  readonly isStarting: boolean;
+  /** What its worker said in one turn. @param bytes size of all of it */
+  words(words: readonly ReadWord[], bytes: number): void;
+  /** Its worker has ended by itself, or never came to be; the host lives on. */
+  gone(why: string): void;
+}
+
+/** How a host has ended; `seats` were in it until then. */
+export interface HostEnd {
+  readonly cause: KillCause;
+  readonly detail: string;
+  /** Whether it ever ran anything. */
+  readonly greeted: boolean;
+  readonly seats: ReadonlyMap<number, Seat>;
+  readonly verdict: Verdict;
+}
+
+export interface HostOptions {
+  readonly tenant: string;
+  readonly launch: LaunchHost;
+  readonly confinement: Confinement;
+  /** Largest that it may be, in bytes; asked each time. */
+  readonly maxBytes: () => number;
+  /** Runs a task once this turn's readable sockets were read. */
+  readonly afterTurn: (task: () => void) => void;
+  readonly log: Log;
+  /** It has ended by itself, or was ended for what it did. */
+  readonly ended: (end: HostEnd) => void;
+  /** It will not run workers without walls; it ends. */
+  readonly unsafe: (why: string) => void;
+}
+
+/** Between two calls of `look`, in milliseconds. */
+export const LOOK_MS = 20;
+/** Looks without a word of a host before it is ended: counted, not timed, so that a gateway that lags blames nobody. */
+const SILENT_LOOKS = 3000 / LOOK_MS;
+const HELLO_LOOKS = 15_000 / LOOK_MS;
+/** Looks for which it may refuse to read. */
+const STALLED_LOOKS = 3000 / LOOK_MS;
+/** Characters that may wait for it to read. */
+const WAITING_CHARS_MAX = 67_108_864;
+/** What it may say within a second, in bytes. */
+const SAID_BYTES_MAX = 33_554_432;
+const SECOND_LOOKS = 1000 / LOOK_MS;
+/** Time without yielding that loading code may take, in milliseconds, where `cpu_ms` is less. */
+const START_CPU_MS = 1000;
+/** Lines of its stderr that are logged within a second. */
+const LINES_MAX = 10;
+/** Characters of a chunk after which another is begun. */
+const CHUNK_CHARS = 1_048_576;
+
+export class Host {
+  readonly #options: HostOptions;
+  readonly #process: HostProcess;
+  readonly #reader = new ChunkReader(CHUNK_BYTES_MAX);
+  readonly #seats = new Map<number, Seat>();
+  /** Workers that were told to end, with their limits, until they have. */
+  readonly #leaving = new Map<number, Seated["limits"]>();
+  #lastSlot = HOST_SLOT;
+  #greeted = false;
+  #over = false;
+  /** What waits for its workers, by slot, and how much that is. */
+  readonly #waiting = new Map<number, string[]>();
+  #waitingChars = 0;
+  #flushing = false;
+  /** It reads no more for now. */
+  #blocked = false;
+  #silentLooks = 0;
+  #blockedLooks = 0;
+  #saidBytes = 0;
+  #lines = 0;
+  #looks = 0;
+  #report: Extract<HostWord, { readonly kind: "report" }> | null = null;
+
+  /** @throws in one line, when it cannot be started */
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.#process = options.launch({ confinement: options.confinement });
+    this.#process.onData((piece) => this.#read(piece));
+    this.#process.onDrain(() => {
+      this.#blocked = false;
+      this.#flush();
+    });
+    this.#process.onStderr((line) => this.#line(line));
+    this.#process.onExit((why) => this.#end("crashed", why, null));
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  get seats(): ReadonlyMap<number, Seat> {
+    return this.#seats;
+  }
+
+  /** Workers that have not ended yet though they were told to. */
+  get leaving(): number {
+    return this.#leaving.size;
+  }
+
+  /** As it says itself. */
+  get rssBytes(): number {
+    return this.#report?.rssBytes ?? 0;
+  }
+
+  /** Starts a worker. @returns its slot */
+  take(seat: Seat): number {
+    const slot = ++this.#lastSlot;
+    this.#seats.set(slot, seat);
+    this.#order({ kind: "spawn", slot, spec: seat.spec });
+    return slot;
+  }
+
+  /** Ends a worker; its seat hears nothing more. */
+  dismiss(slot: number): void {
+    const seat = this.#seats.get(slot);
+    if (seat === undefined || this.#over) return;
+    this.#seats.delete(slot);
+    this.#waitingChars -= charsOf(this.#waiting.get(slot));
+    this.#waiting.delete(slot);
+    this.#leaving.set(slot, seat.spec.limits);
+    this.#order({ kind: "end", slot });
+  }
+
+  /** Sends a message, JSON already, to a worker with this turn's others. */
+  send(slot: number, message: string): void {
+    if (this.#over) return;
+    const messages = this.#waiting.get(slot);
+    if (messages === undefined) this.#waiting.set(slot, [message]);
+    else messages.push(message);
+    this.#waitingChars += message.length;
+    if (this.#waitingChars > WAITING_CHARS_MAX) {
+      return this.#kill("stalled", "too much waits for it to be read", null);
+    }
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.#options.afterTurn(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  /** A worker has broken the rules of these messages, or floods. */
+  accuse(slot: number, cause: "garbage" | "flood", detail: string): void {
+    this.#kill(cause, detail, slot);
+  }
+
+  /** A look at how it does; call it every `LOOK_MS`. */
+  look(): void {
+    if (this.#over) return;
+    if (++this.#looks % SECOND_LOOKS === 0) {
+      this.#saidBytes = 0;
+      this.#lines = 0;
+    }
+    const limit = this.#greeted ? SILENT_LOOKS : HELLO_LOOKS;
+    if (++this.#silentLooks > limit) return this.#kill("silent", "it has not reported for too long", null);
+    this.#blockedLooks = this.#blocked ? this.#blockedLooks + 1 : 0;
+    if (this.#blockedLooks > STALLED_LOOKS) this.#kill("stalled", "it does not read what it is sent", null);
+  }
+
+  /** Ends it, whatever it does; nobody is told. */
+  stop(): void {
+    this.#over = true;
+    this.#process.kill();
+  }
+
+  #order(order: HostOrder): void {
+    this.send(HOST_SLOT, JSON.stringify(order));
+  }
+
+  #flush(): void {
+    if (!this.#greeted || this.#over) return;
+    // Workers come to be before they are spoken to.
+    this.#write(HOST_SLOT);
+    for (const slot of this.#waiting.keys()) this.#write(slot);
+  }
+
+  #write(slot: number): void {
+    const messages = this.#waiting.get(slot);
+    if (messages === undefined || this.#blocked) return;
+    let chars = 0, count = 0;
+    while (count < messages.length && chars < CHUNK_CHARS) chars += messages[count++]!.length;
+    const now = count === messages.length ? messages : messages.splice(0, count);
+    if (now === messages) this.#waiting.delete(slot);
+    this.#waitingChars -= chars;
+    if (!this.#process.write(writeChunk(slot, now))) this.#blocked = true;
+    if (now !== messages) this.#write(slot);
+  }
+
+  #read(piece: Uint8Array): void {
+    if (this.#over) return;
+    this.#silentLooks = 0;
+    this.#saidBytes += piece.length;
+    const chunks = this.#reader.read(piece);
+    if (chunks === null) return this.#kill("garbage", "its chunk is larger than any may be", null);
+    for (const { slot, body } of chunks) {
+      if (slot === HOST_SLOT) this.#hostSaid(body);
+      else this.#workerSaid(slot, body);
+      if (this.#over) return;
+    }
+    if (this.#saidBytes > SAID_BYTES_MAX) this.#kill("flood", "it says more than anybody reads", null);
+  }
+
+  #workerSaid(slot: number, body: Uint8Array): void {
+    const seat = this.#seats.get(slot);
+    if (seat === undefined) {
+      if (slot > this.#lastSlot) this.#kill("garbage", "it speaks for a worker that it does not have", null);
+      return; // one that was told to end
+    }
+    const words = readWorkerWords(body);
+    if (words === null) this.#kill("garbage", "a worker's words cannot be read", slot);
+    else seat.words(words, body.length);
+  }
+
+  #hostSaid(body: Uint8Array): void {
+    const words = readHostWords(body);
+    if (words === null) return this.#kill("garbage", "its words cannot be read", null);
+    for (const word of words) {
+      if (this.#over) return;
+      this.#hostWord(word);
+    }
+  }
+
+  #hostWord(word: HostWord): void {
+    switch (word.kind) {
+      case "hello": {
+        const { tenant, log } = this.#options;
+        const { permissions, landlock, seccomp } = word.walls;
+        log.info("extension host ready", { tenant, pid: this.pid, permissions, landlock, seccomp });
+        this.#greeted = true;
+        return this.#flush();
+      }
+      case "unsafe":
+        this.stop();
+        return this.#options.unsafe(word.why);
+      case "report":
+        this.#report = word;
+        return this.#judge(word);
+      case "gone": {
+        this.#leaving.delete(word.slot);
+        const seat = this.#seats.get(word.slot);
+        this.#seats.delete(word.slot);
+        seat?.gone(word.why);
+      }
+    }
+  }
+
+  #judge({ rssBytes, workers }: Extract<HostWord, { readonly kind: "report" }>): void {
+    for (const { slot, busyMs } of workers) {
+      const seat = this.#seats.get(slot);
+      const limits = seat === undefined ? this.#leaving.get(slot) : limitsOf(seat);
+      if (limits !== undefined && busyMs > limits.cpuMs) {
+        return this.#kill("cpu", `it did not yield for ${Math.round(busyMs)} ms`, null);
+      }
+    }
+    const most = this.#options.maxBytes();
+    if (rssBytes > most) {
+      this.#kill("memory", `it had ${mebibytes(rssBytes)} MiB, where ${mebibytes(most)} are its own`, null);
+    }
+  }
+
+  #line(line: string): void {
+    if (++this.#lines > LINES_MAX) return;
+    const { tenant, log } = this.#options;
+    log.warn("extension host wrote", { tenant, pid: this.pid, line });
+  }
+
+  #kill(cause: KillCause, detail: string, slot: number | null): void {
+    if (this.#over) return;
+    this.#process.kill();
+    this.#end(cause, detail, slot);
+  }
+
+  #end(cause: KillCause, detail: string, slot: number | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    const seats = new Map(this.#seats);
+    this.#seats.clear();
+    const all: Seated[] = [...seats].map(([slot, seat]) => ({ slot, limits: limitsOf(seat) }));
+    for (const [slot, limits] of this.#leaving) all.push({ slot, limits });
+    const verdict = blame(cause, slot, all, this.#report?.workers ?? []);
+    this.#options.ended({ cause, detail, greeted: this.#greeted, seats, verdict });
+  }
+}
+
+/** What holds for a worker now. */
+function limitsOf({ spec: { limits }, isStarting }: Seat): Seated["limits"] {
+  return isStarting ? { ...limits, cpuMs: Math.max(limits.cpuMs, START_CPU_MS) } : limits;
+}
+
+function charsOf(messages: readonly string[] | undefined): number {
+  return messages?.reduce((sum, { length }) => sum + length, 0) ?? 0;
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 1_048_576);
+}
