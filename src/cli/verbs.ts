@@ -7,7 +7,6 @@ import { checkTokenCommand } from "./check_token.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
 import { typesCommand } from "./extension_types.ts";
-import { typesCommand } from "./extension_types.ts";
 import { runExtensionCommand } from "./run_extension.ts";
 import { schemaCommand } from "./schema.ts";
 import { startCommand } from "./start.ts";
@@ -33,7 +32,6 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
   program.addCommand(schemaCommand(done));
-  program.addCommand(typesCommand(done));
   program.addCommand(runExtensionCommand(done));
   program.addCommand(typesCommand(done));
   program.addCommand(versionCommand(build, done));
