@@ -20,6 +20,8 @@ export interface TurnsOptions<Order> {
   readonly outlet: Outlet;
   /** Bytes of the worker's heap. */
   readonly heapBytes: () => number;
+  /** Orders of one turn, where they are to be fewer than usual. */
+  readonly ordersMax?: number;
   /** Carries out an order. MUST NOT throw. */
   readonly obey: (order: Order) => void;
 }
@@ -32,6 +34,7 @@ export class Turns<Order> {
   #beganMs = 0;
   #isOpen = false;
   #isAwaitingEnd = false;
+  #isWhole = false;
   #heapToldMs = 0;
 
   constructor(options: TurnsOptions<Order>) {
@@ -50,6 +53,18 @@ export class Turns<Order> {
     task();
   }
 
+  /** Runs foreign code that goes on over several macrotasks, such as what a runtime compiles; all of it is one turn. */
+  async whole(task: () => Promise<void>): Promise<void> {
+    this.#isWhole = true;
+    this.#begin();
+    try {
+      await task();
+    } finally {
+      this.#isWhole = false;
+      this.#begin();
+    }
+  }
+
   #slice(): void {
     this.#begin();
     const { obey } = this.#options;
@@ -66,7 +81,7 @@ export class Turns<Order> {
 
   #begin(): void {
     // A macrotask that begins while another's end is awaited says that the other has ended.
-    if (this.#isOpen) this.#options.meter.end();
+    if (this.#isOpen && !this.#isWhole) this.#options.meter.end();
     this.#isOpen = true;
     this.#beganMs = performance.now();
     this.#options.meter.begin();
@@ -77,13 +92,16 @@ export class Turns<Order> {
 
   #end(): void {
     this.#isAwaitingEnd = false;
+    this.#options.outlet.flush();
+    if (this.#isWhole) return;
     this.#isOpen = false;
     this.#options.meter.end();
-    this.#options.outlet.flush();
     const now = performance.now();
     const lastedMs = now - this.#beganMs;
     if (lastedMs > LONG_MS) this.#most = 1;
-    else if (lastedMs < SHORT_MS) this.#most = Math.min(ORDERS_MAX, this.#most * 2);
+    else if (lastedMs < SHORT_MS) {
+      this.#most = Math.min(this.#options.ordersMax ?? ORDERS_MAX, this.#most * 2);
+    }
     if (now - this.#heapToldMs > HEAP_MS) {
       this.#heapToldMs = now;
       this.#options.meter.tellHeap(this.#options.heapBytes());
