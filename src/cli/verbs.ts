@@ -34,7 +34,6 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
   program.addCommand(schemaCommand(done));
   program.addCommand(runExtensionCommand(done));
   program.addCommand(typesCommand(done));
-  program.addCommand(runExtensionCommand(done));
   program.addCommand(versionCommand(build, done));
   for (const command of program.commands) {
     command.exitOverride().showHelpAfterError(`(wsprism ${command.name()} --help shows how)`);
