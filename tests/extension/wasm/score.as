@@ -63,11 +63,11 @@ export function on_message(): i32 {
 export function on_ingress(): i32 {
   const call = Host.inputString();
   if (call.includes("poison")) {
-    Host.outputString('{"reject":{"code":"NOT_ALLOWED","msg":"not here"}}');
+    Host.outputString('{"ingress":{"reject":{"code":"NOT_ALLOWED","msg":"not here"}}}');
   } else if (call.includes("darn")) {
-    Host.outputString('{"data":{"msg":"****"}}');
+    Host.outputString('{"ingress":{"data":{"msg":"****"}}}');
   } else if (call.includes("drop")) {
-    Host.outputString('{"drop":true}');
+    Host.outputString('{"ingress":{"drop":true}}');
   }
   return 0;
 }
