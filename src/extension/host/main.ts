@@ -1,0 +1,138 @@
+// An extension host: a process that locks itself in, runs workers, and carries chunks between its pipes and them unread.
+// It watches how long each worker's present turn lasts and how much memory there is, and reports; what is to be done about
+// it is decided in the gateway. It ends when its stdin does.
+
+import { openSync, readSync } from "node:fs";
+import process from "node:process";
+import { ChunkReader, writeChunk } from "../chunks.ts";
+import { confine, isEnough, missingWalls } from "../confine.ts";
+import type { Confinement } from "../host_process.ts";
+import { HOST_SLOT, type HostOrder, type HostWord, REPORT_MS } from "../messages.ts";
+import { Slot } from "./slot.ts";
+
+/** How often the workers' turns are looked at, in milliseconds. */
+const LOOK_MS = 5;
+/** Largest chunk from the gateway; it sends one call's input, or one program, and little more. */
+const ORDER_BYTES_MAX = 134_217_728;
+
+/** Reads what launch.ts puts behind the verb. Null: somebody else has. */
+export function hostArguments(args: readonly string[]): Confinement | null {
+  const [option, confinement] = args;
+  const isKnown = confinement === "required" || confinement === "best_effort";
+  return option === "--confinement" && isKnown ? confinement : null;
+}
+
+/** Runs until its stdin ends. @returns the exit code; the process is to end then, whatever its workers do */
+export async function hostMain(confinement: Confinement): Promise<number> {
+  const rss = rssReader();
+  const confined = await confine(sourceFolders());
+  if (!isEnough(confinement, confined)) {
+    await said([{ kind: "unsafe", why: missingWalls(confined) }]);
+    return 1;
+  }
+  void said([{ kind: "hello", walls: confined.walls }]);
+  await new Host(rss).run();
+  return 0;
+}
+
+/** What workers are loaded from: nothing in an executable, which has it all in itself. */
+function sourceFolders(): readonly string[] {
+  const here = import.meta.url;
+  if (process.versions["bun"] === undefined || !here.endsWith(".ts")) return [];
+  return [new URL("../..", here).pathname, new URL("../../../node_modules", here).pathname];
+}
+
+class Host {
+  readonly #slots = new Map<number, Slot>();
+  readonly #reader = new ChunkReader(ORDER_BYTES_MAX);
+  readonly #rss: () => number;
+  #sinceReport = 0;
+
+  constructor(rss: () => number) {
+    this.#rss = rss;
+  }
+
+  run(): Promise<void> {
+    const looks = setInterval(() => this.#look(), LOOK_MS);
+    return new Promise((resolve) => {
+      const end = () => {
+        clearInterval(looks);
+        resolve();
+      };
+      process.stdin.on("data", (bytes: Uint8Array) => {
+        const chunks = this.#reader.read(bytes);
+        if (chunks === null) return end();
+        for (const { slot, body } of chunks) {
+          if (slot === HOST_SLOT) this.#obey(JSON.parse(new TextDecoder().decode(body)) as HostOrder[]);
+          else this.#slots.get(slot)?.take(body);
+        }
+      });
+      process.stdin.on("end", end);
+      process.stdin.on("error", end);
+      process.stdin.on("close", end);
+      process.stdout.on("error", end);
+    });
+  }
+
+  #obey(orders: readonly HostOrder[]): void {
+    for (const order of orders) {
+      if (order.kind === "spawn") this.#spawn(order);
+      else this.#end(order.slot);
+    }
+  }
+
+  #spawn({ slot, spec }: Extract<HostOrder, { readonly kind: "spawn" }>): void {
+    const gone = (why: string) => {
+      if (this.#slots.delete(slot)) void said([{ kind: "gone", slot, why }]);
+    };
+    try {
+      this.#slots.set(slot, new Slot({ slot, spec, write, gone }));
+    } catch (error) {
+      void said([{ kind: "gone", slot, why: error instanceof Error ? error.message : String(error) }]);
+    }
+  }
+
+  #end(slot: number): void {
+    const worker = this.#slots.get(slot);
+    if (worker === undefined) return;
+    worker.end();
+    this.#slots.delete(slot);
+    void said([{ kind: "gone", slot, why: "it was told to end" }]);
+  }
+
+  #look(): void {
+    const now = performance.now();
+    const workers = [...this.#slots].map(([slot, worker]) => ({
+      slot,
+      busyMs: Math.round(worker.busyMs(now)),
+      heapBytes: worker.heapBytes,
+    }));
+    if (now - this.#sinceReport < REPORT_MS) return;
+    this.#sinceReport = now;
+    void said([{ kind: "report", rssBytes: this.#rss(), workers }]);
+  }
+}
+
+function write(chunk: Uint8Array): void {
+  process.stdout.write(chunk);
+}
+
+/** Resolves when the words are on their way. */
+function said(words: readonly HostWord[]): Promise<void> {
+  const chunk = writeChunk(HOST_SLOT, words.map((word) => JSON.stringify(word)));
+  return new Promise((resolve) => process.stdout.write(chunk, () => resolve()));
+}
+
+/** Reads how much memory this process has, from a file that is opened before files cannot be. */
+function rssReader(): () => number {
+  if (process.platform !== "linux" || process.versions["bun"] === undefined) {
+    return () => process.memoryUsage().rss;
+  }
+  const status = openSync("/proc/self/status", "r");
+  const buffer = new Uint8Array(4096);
+  return () => {
+    const length = readSync(status, buffer, 0, buffer.length, 0);
+    const found = /^VmRSS:\s+(\d+) kB$/m.exec(new TextDecoder().decode(buffer.subarray(0, length)));
+    return Number(found![1]) * 1024;
+  };
+}

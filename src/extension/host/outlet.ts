@@ -1,0 +1,51 @@
+// What a worker says: words collected for a turn and handed over as chunks, in the form in which they stand in the pipe.
+
+import { BATCH_CHARS, CHUNK_HEAD_BYTES } from "../messages.ts";
+
+const encoder = new TextEncoder();
+
+export class Outlet {
+  readonly #slot: number;
+  readonly #hand: (chunk: Uint8Array<ArrayBuffer>) => void;
+  #words: string[] = [];
+  #chars = 0;
+
+  /** @param hand takes a chunk, whose memory is its own */
+  constructor(slot: number, hand: (chunk: Uint8Array<ArrayBuffer>) => void) {
+    this.#slot = slot;
+    this.#hand = hand;
+  }
+
+  /** @param word JSON of a `WorkerWord` */
+  say(word: string): void {
+    this.#words.push(word);
+    this.#chars += word.length;
+    if (this.#chars > BATCH_CHARS) this.flush();
+  }
+
+  flush(): void {
+    if (this.#words.length === 0) return;
+    const text = `[${this.#words.join(",")}]`;
+    this.#words = [];
+    this.#chars = 0;
+    this.#hand(chunkOf(this.#slot, text));
+  }
+}
+
+/** In memory of its own, as it is given away: a `Buffer` may be a part of a pool. */
+function chunkOf(slot: number, text: string): Uint8Array<ArrayBuffer> {
+  // Latin text, which is most of it, needs one byte a character.
+  let chunk = new Uint8Array(CHUNK_HEAD_BYTES + text.length);
+  const { read, written } = encoder.encodeInto(text, chunk.subarray(CHUNK_HEAD_BYTES));
+  let length = written;
+  if (read < text.length) {
+    const body = encoder.encode(text);
+    length = body.length;
+    chunk = new Uint8Array(CHUNK_HEAD_BYTES + length);
+    chunk.set(body, CHUNK_HEAD_BYTES);
+  } else if (written < text.length) chunk = chunk.slice(0, CHUNK_HEAD_BYTES + written);
+  const head = new DataView(chunk.buffer);
+  head.setUint32(0, length, true);
+  head.setUint32(4, slot, true);
+  return chunk;
+}

@@ -1,0 +1,111 @@
+// A worker's turns: orders are carried out a few at a time, so that a turn stays short however many wait, and each turn is
+// counted from its begin to the macrotask after it, where what it said is handed over.
+
+import { setImmediate } from "node:timers";
+import type { Outlet } from "./outlet.ts";
+import type { TurnMeter } from "./turn_meter.ts";
+
+/** Orders of one turn, which may each go on in its microtasks. */
+const ORDERS_MAX = 64;
+/** No further order is begun in a turn that has lasted so long, in milliseconds. */
+const SLICE_MS = 2;
+/** A turn as short as this lets the next one have twice as many orders; one as long as that makes it have one. */
+const SHORT_MS = 1;
+const LONG_MS = 8;
+/** How often the size of the heap is told, in milliseconds. */
+const HEAP_MS = 50;
+
+export interface TurnsOptions<Order> {
+  readonly meter: TurnMeter;
+  readonly outlet: Outlet;
+  /** Bytes of the worker's heap. */
+  readonly heapBytes: () => number;
+  /** Orders of one turn, where they are to be fewer than usual. */
+  readonly ordersMax?: number;
+  /** Carries out an order. MUST NOT throw. */
+  readonly obey: (order: Order) => void;
+}
+
+export class Turns<Order> {
+  readonly #options: TurnsOptions<Order>;
+  #orders: Order[] = [];
+  #next = 0;
+  #most = 1;
+  #beganMs = 0;
+  #isOpen = false;
+  #isAwaitingEnd = false;
+  #isWhole = false;
+  #heapToldMs = 0;
+
+  constructor(options: TurnsOptions<Order>) {
+    this.#options = options;
+  }
+
+  /** Takes orders, to be carried out in their order. */
+  take(orders: readonly Order[]): void {
+    for (const order of orders) this.#orders.push(order);
+    if (!this.#isAwaitingEnd) this.#slice();
+  }
+
+  /** Runs foreign code that is no order's: a timer's. Call it at the begin of a macrotask. MUST NOT throw. */
+  run(task: () => void): void {
+    this.#begin();
+    task();
+  }
+
+  /** Runs foreign code that goes on over several macrotasks, such as what a runtime compiles; all of it is one turn. */
+  async whole(task: () => Promise<void>): Promise<void> {
+    this.#isWhole = true;
+    this.#begin();
+    try {
+      await task();
+    } finally {
+      this.#isWhole = false;
+      this.#begin();
+    }
+  }
+
+  #slice(): void {
+    this.#begin();
+    const { obey } = this.#options;
+    const end = Math.min(this.#orders.length, this.#next + this.#most);
+    while (this.#next < end) {
+      obey(this.#orders[this.#next++]!);
+      if (performance.now() - this.#beganMs > SLICE_MS) break;
+    }
+    if (this.#next === this.#orders.length) {
+      this.#orders = [];
+      this.#next = 0;
+    }
+  }
+
+  #begin(): void {
+    // A macrotask that begins while another's end is awaited says that the other has ended.
+    if (this.#isOpen && !this.#isWhole) this.#options.meter.end();
+    this.#isOpen = true;
+    this.#beganMs = performance.now();
+    this.#options.meter.begin();
+    if (this.#isAwaitingEnd) return;
+    this.#isAwaitingEnd = true;
+    setImmediate(() => this.#end());
+  }
+
+  #end(): void {
+    this.#isAwaitingEnd = false;
+    this.#options.outlet.flush();
+    if (this.#isWhole) return;
+    this.#isOpen = false;
+    this.#options.meter.end();
+    const now = performance.now();
+    const lastedMs = now - this.#beganMs;
+    if (lastedMs > LONG_MS) this.#most = 1;
+    else if (lastedMs < SHORT_MS) {
+      this.#most = Math.min(this.#options.ordersMax ?? ORDERS_MAX, this.#most * 2);
+    }
+    if (now - this.#heapToldMs > HEAP_MS) {
+      this.#heapToldMs = now;
+      this.#options.meter.tellHeap(this.#options.heapBytes());
+    }
+    if (this.#next < this.#orders.length) this.#slice();
+  }
+}
