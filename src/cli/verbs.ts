@@ -31,6 +31,7 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
+  program.addCommand(runExtensionCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(runExtensionCommand(done));
   program.addCommand(typesCommand(done));
