@@ -137,7 +137,7 @@ test("A file that cannot run ends with 3, and says where", async () => {
   const cases: readonly (readonly [string, RegExp])[] = [
     ["away.ts", /away\.ts:1: imports "node:fs"/],
     ["late.ts", /late\.ts:2: import\(\) is not allowed/],
-    ["syntax.ts", /syntax\.ts:2: /],
+    ["syntax.ts", /syntax\.ts:3: /],
     ["none.ts", /none\.ts: /],
   ];
   for (const [file, why] of cases) {
