@@ -23,8 +23,10 @@ const BUN = "node_modules/bun/bin/bun.exe";
 const FOLDER = "dist/extensions";
 const CONFIG = `${FOLDER}/wsprism.yaml`;
 const MIB = 2 ** 20;
-const SESSIONS = 100;
-const IN_FLIGHT = 4;
+/** With one message in flight each: a session's messages to an extension are called one after the other. */
+const SESSIONS = 200;
+/** Longest that a program may run. */
+const PROGRAM_MS = 120_000;
 
 const ECHO = "export default { onMessage(message) { return message.data; } };\n";
 const PASS = "export default { onIngress() {} };\n";
@@ -66,7 +68,9 @@ async function told<T>(command: readonly string[]): Promise<T> {
   const child = start(command);
   let text = "";
   child.stdout!.on("data", (chunk) => text += chunk);
+  const late = setTimeout(() => child.kill("SIGKILL"), PROGRAM_MS);
   await once(child, "close");
+  clearTimeout(late);
   if (child.exitCode !== 0) throw new Error(`${command[1]} failed`);
   return JSON.parse(text);
 }
@@ -78,7 +82,7 @@ function writeConfig(): void {
   writeFileSync(`${FOLDER}/pass.ts`, PASS);
   const config = parse(readFileSync("bench/bench.yaml", "utf8"));
   const [tenant] = config.tenants;
-  const policy = { ...tenant.policy, ext_allowlist: ["*:*"] };
+  const policy = { ...tenant.policy, ext_allowlist: ["room:*", "chat:*", "echo:*"] };
   const echo = { svc: "echo", worker: "./echo.ts", limits: { max_pending: 100_000 } };
   const pass = {
     id: "pass",
@@ -94,7 +98,7 @@ function writeConfig(): void {
   writeFileSync(CONFIG, stringify(config));
 }
 
-async function measureGateway(way: Way, inFlight: number, seconds: number): Promise<LoadResult> {
+async function measureGateway(way: Way, sessions: number, seconds: number): Promise<LoadResult> {
   const gateway = start(
     [BUN, "main.ts", "start", "--config", CONFIG, "--dev", "--log-format", "json"],
     { WSPRISM_LISTEN: "127.0.0.1:0" },
@@ -106,7 +110,6 @@ async function measureGateway(way: Way, inFlight: number, seconds: number): Prom
     break;
   }
   gateway.stdout!.resume();
-  const sessions = inFlight === 1 ? 1 : SESSIONS;
   const load: Load = {
     port,
     serverPid: gateway.pid!,
@@ -115,7 +118,7 @@ async function measureGateway(way: Way, inFlight: number, seconds: number): Prom
     groups: sessions,
     init: ['{"v":1,"svc":"room","type":"join","room":"r%g"}'],
     readyText: '"type":"joined"',
-    pace: { kind: "closed", publishersPerGroup: 1, inFlight },
+    pace: { kind: "closed", publishersPerGroup: 1, inFlight: 1 },
     message: { kind: "text", template: way.template, payloadBytes: 64 },
     slow: null,
     probe: null,
@@ -146,7 +149,7 @@ async function gatewayRows(rounds: number, seconds: number): Promise<GatewayRow[
   const rows: GatewayRow[] = [];
   for (let round = 0; round < rounds; round++) {
     for (const way of Object.keys(WAYS) as WayName[]) {
-      const many = await measureGateway(WAYS[way], IN_FLIGHT, seconds);
+      const many = await measureGateway(WAYS[way], SESSIONS, seconds);
       const alone = await measureGateway(WAYS[way], 1, seconds);
       rows.push({
         way,

@@ -31,9 +31,9 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
-  program.addCommand(runExtensionCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(typesCommand(done));
+  program.addCommand(runExtensionCommand(done));
   program.addCommand(versionCommand(build, done));
   for (const command of program.commands) {
     command.exitOverride().showHelpAfterError(`(wsprism ${command.name()} --help shows how)`);

@@ -37,12 +37,13 @@ export function launchHost({ confinement, command = ownCommand() }: LaunchOption
 }
 
 /**
- * Empty, but for what a runtime from source takes from it: with it Bun reads modules on the thread that locks itself, and
- * not on others that Landlock would not hold.
+ * Nothing of anybody's. From source, Bun is told by the first to read modules on the thread that locks itself, and not on
+ * others that Landlock would not hold; and by the second to write none of what it has compiled.
  */
-const ENVIRONMENT: Record<string, string> = isFromSource("bun")
-  ? { BUN_FEATURE_FLAG_DISABLE_ASYNC_TRANSPILER: "1", BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0" }
-  : {};
+const ENVIRONMENT: Record<string, string> = {
+  BUN_FEATURE_FLAG_DISABLE_ASYNC_TRANSPILER: "1",
+  BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
+};
 
 function isFromSource(runtime: "bun" | "deno"): boolean {
   return process.versions[runtime] !== undefined && import.meta.url.endsWith(".ts") && !isStandaloneDeno();

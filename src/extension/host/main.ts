@@ -8,7 +8,7 @@ import { ChunkReader, writeChunk } from "../chunks.ts";
 import { confine, isEnough, missingWalls } from "../confine.ts";
 import type { Confinement } from "../host_process.ts";
 import { HOST_SLOT, type HostOrder, type HostWord, REPORT_MS } from "../messages.ts";
-import { Slot } from "./slot.ts";
+import { type Entries, Slot } from "./slot.ts";
 
 /** How often the workers' turns are looked at, in milliseconds. */
 const LOOK_MS = 5;
@@ -22,34 +22,46 @@ export function hostArguments(args: readonly string[]): Confinement | null {
   return option === "--confinement" && isKnown ? confinement : null;
 }
 
+/** Where workers begin, and which folders they are loaded from. Tests have another. */
+export interface Workers {
+  readonly entries: Entries;
+  readonly folders: readonly string[];
+}
+
 /** Runs until its stdin ends. @returns the exit code; the process is to end then, whatever its workers do */
-export async function hostMain(confinement: Confinement): Promise<number> {
+export async function hostMain(confinement: Confinement, workers: Workers = ownWorkers()): Promise<number> {
   const rss = rssReader();
-  const confined = await confine(sourceFolders());
+  const confined = await confine(workers.folders);
   if (!isEnough(confinement, confined)) {
     await said([{ kind: "unsafe", why: missingWalls(confined) }]);
     return 1;
   }
   void said([{ kind: "hello", walls: confined.walls }]);
-  await new Host(rss).run();
+  await new Host(rss, workers.entries).run();
   return 0;
 }
 
-/** What workers are loaded from: nothing in an executable, which has it all in itself. */
-function sourceFolders(): readonly string[] {
+/** An executable has all that its workers are made of in itself: every module at its root, entries where their source was. */
+function ownWorkers(): Workers {
   const here = import.meta.url;
-  if (process.versions["bun"] === undefined || !here.endsWith(".ts")) return [];
-  return [new URL("../..", here).pathname, new URL("../../../node_modules", here).pathname];
+  const entry = (kind: string) =>
+    new URL(here.endsWith(".ts") ? `./${kind}_worker.ts` : `./src/extension/host/${kind}_worker.ts`, here);
+  const entries: Entries = { script: entry("script"), wasm: entry("wasm") };
+  if (process.versions["bun"] === undefined || !here.endsWith(".ts")) return { entries, folders: [] };
+  const folders = [new URL("../..", here), new URL("../../../node_modules", here)];
+  return { entries, folders: folders.map(({ pathname }) => pathname) };
 }
 
 class Host {
   readonly #slots = new Map<number, Slot>();
   readonly #reader = new ChunkReader(ORDER_BYTES_MAX);
   readonly #rss: () => number;
+  readonly #entries: Entries;
   #sinceReport = 0;
 
-  constructor(rss: () => number) {
+  constructor(rss: () => number, entries: Entries) {
     this.#rss = rss;
+    this.#entries = entries;
   }
 
   run(): Promise<void> {
@@ -86,7 +98,7 @@ class Host {
       if (this.#slots.delete(slot)) void said([{ kind: "gone", slot, why }]);
     };
     try {
-      this.#slots.set(slot, new Slot({ slot, spec, write, gone }));
+      this.#slots.set(slot, new Slot({ slot, spec, entry: this.#entries[spec.program.kind], write, gone }));
     } catch (error) {
       void said([{ kind: "gone", slot, why: error instanceof Error ? error.message : String(error) }]);
     }

@@ -1,6 +1,7 @@
 // The entry of a worker that runs a script. Built into the executable as an entry of its own (compile.sh); started by
 // slot.ts.
 
+import "./no_environment.ts";
 import { evaluate, lockDown, stackReader } from "./compartment.ts";
 import { heapReader } from "./heap.ts";
 import { ScriptRunner } from "./script_runner.ts";

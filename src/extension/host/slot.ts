@@ -1,12 +1,16 @@
 // A worker's place in its host: it is started with its program, handed its orders unread, and what it says is written as
 // it stands. It has no part in anything else of the host.
 
-import type { WorkerSpec } from "../messages.ts";
+import type { Program, WorkerSpec } from "../messages.ts";
 import { sharedMeter, TurnWatch } from "./turn_meter.ts";
+
+/** Where workers begin, by what they run. */
+export type Entries = Readonly<Record<Program["kind"], URL>>;
 
 export interface SlotOptions {
   readonly slot: number;
   readonly spec: WorkerSpec;
+  readonly entry: URL;
   readonly write: (chunk: Uint8Array) => void;
   /** It has ended by itself, or never came to be. */
   readonly gone: (why: string) => void;
@@ -40,13 +44,13 @@ export class Slot {
   readonly #arrivals: Int32Array;
 
   /** @throws when no worker can be started */
-  constructor({ slot, spec, write, gone }: SlotOptions) {
+  constructor({ slot, spec, entry, write, gone }: SlotOptions) {
     const meter = sharedMeter();
     const arrivals = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
     this.#watch = new TurnWatch(meter);
     this.#arrivals = new Int32Array(arrivals);
     const options: ConfinedWorkerOptions = { type: "module", deno: { permissions: "none" } };
-    this.#worker = new Worker(entryOf(spec.program.kind), options);
+    this.#worker = new Worker(entry, options);
     this.#worker.onmessage = ({ data }) => write(data as Uint8Array);
     this.#worker.onerror = (event) => {
       event.preventDefault(); // or Deno ends the process
@@ -78,11 +82,4 @@ export class Slot {
   get heapBytes(): number {
     return this.#watch.heapBytes;
   }
-}
-
-/** A bundle has every module at its root, and its entries where their source was (see compile.sh). */
-function entryOf(kind: "script" | "wasm"): URL {
-  const here = import.meta.url;
-  const name = `${kind}_worker.ts`;
-  return new URL(here.endsWith(".ts") ? `./${name}` : `./src/extension/host/${name}`, here);
 }

@@ -30,15 +30,8 @@ export interface WasmRunnerOptions {
 type Call = Extract<WorkerOrder, { readonly kind: "call" }>;
 type Output = Readonly<Record<string, unknown>>;
 
-/** Host functions with a request behind them, by name; each takes JSON and gives `{ value }` or `{ error }`. */
-const REQUESTS: Readonly<Record<string, Request["op"]>> = {
-  kv_get: "kv.get",
-  kv_set: "kv.set",
-  kv_delete: "kv.delete",
-  kv_increment: "kv.increment",
-  kv_list: "kv.list",
-  fetch: "fetch",
-};
+/** What the host function `kv` takes as `op`. */
+const KV_OPS = ["get", "set", "delete", "increment", "list"];
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 /** Calls that are begun in one turn. */
 const ORDERS_MAX = 8;
@@ -100,10 +93,9 @@ export class WasmRunner {
   async #instantiate(): Promise<void> {
     const functions: Record<string, (plugin: CurrentPlugin, ...args: bigint[]) => unknown> = {
       log: (plugin, input) => this.#log(read(plugin, input!)),
+      kv: (plugin, input) => plugin.store(this.#request(kvRequest, read(plugin, input!))),
+      fetch: (plugin, input) => plugin.store(this.#request(fetchRequest, read(plugin, input!))),
     };
-    for (const [name, op] of Object.entries(REQUESTS)) {
-      functions[name] = (plugin, input) => plugin.store(this.#request(op, read(plugin, input!)));
-    }
     const { options, env } = this.#spec;
     this.#plugin = await createPlugin({ wasm: [{ module: this.#module! }] }, {
       useWasi: false,
@@ -147,7 +139,7 @@ export class WasmRunner {
         throw new ExtensionError(code, msg);
       }
       this.#perform(output, session?.id ?? null);
-      this.#result(id, hook === "onIngress" ? verdictOf(output) : output["reply"]);
+      this.#result(id, hook === "onIngress" ? output["ingress"] : output["reply"]);
     } catch (error) {
       const told = ExtensionError.told(error);
       this.#outlet.say(JSON.stringify({ kind: "thrown", id, ...told, error: this.#textOf(error) }));
@@ -205,12 +197,12 @@ export class WasmRunner {
     this.#outlet.say(`{"kind":"result","id":${id}${text}}`);
   }
 
-  /** A host function's work: JSON in, JSON out; the module waits. */
-  #request(op: Request["op"], text: string): string {
+  /** A host function's work: JSON in, JSON out, `{ error: { code, msg } }` when it failed; the module waits. */
+  #request(requestOf: (input: Output) => Request, text: string): string {
     try {
       const input: unknown = JSON.parse(text);
       if (typeof input !== "object" || input === null) throw new TypeError("it takes a JSON object");
-      const value = this.#gate.ask(this.#current, () => ({ ...input, op }) as Request);
+      const value = this.#gate.ask(this.#current, () => requestOf(input as Output));
       return JSON.stringify({ value: value ?? null });
     } catch (error) {
       const code = (error as { code?: unknown }).code ?? "BAD_REQUEST";
@@ -256,10 +248,14 @@ function exportOf(hook: Hook): string {
   return hook.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-function verdictOf(output: Output): unknown {
-  if (output["drop"] === true) return { drop: true };
-  if (output["reject"] !== undefined) return { reject: output["reject"] };
-  return "data" in output ? { data: output["data"] } : undefined;
+function kvRequest(input: Output): Request {
+  const { op, ...rest } = input;
+  if (!KV_OPS.includes(op as string)) throw new TypeError(`op must be one of ${KV_OPS.join(", ")}`);
+  return { ...rest, op: `kv.${op}` } as Request;
+}
+
+function fetchRequest(input: Output): Request {
+  return { op: "fetch", url: input["url"] as string, options: input["options"] };
 }
 
 /** @throws {TypeError} for an action on another session, which extensions do not have */

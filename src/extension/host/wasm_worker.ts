@@ -1,6 +1,7 @@
 // The entry of a worker that runs a WASM module. Built into the executable as an entry of its own (compile.sh); started by
 // slot.ts.
 
+import "./no_environment.ts";
 import { heapReader } from "./heap.ts";
 import type { WorkerScope } from "./slot.ts";
 import { WasmRunner } from "./wasm_runner.ts";

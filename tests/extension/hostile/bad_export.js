@@ -1,0 +1,4 @@
+// A module without hooks.
+// expect: failed default export
+
+export default 1;

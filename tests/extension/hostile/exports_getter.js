@@ -1,0 +1,4 @@
+// Hooks that are something else.
+// expect: failed onMessage must be a function
+
+export default { get onMessage() { return {}; } };

@@ -1,0 +1,4 @@
+// A function.
+// expect: thrown JSON
+
+export default { onMessage: () => () => {} };

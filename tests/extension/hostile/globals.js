@@ -1,0 +1,75 @@
+// Names that are not the language's own, asked for by name and through the global object.
+// expect: held
+
+import { tried } from "./tried.js";
+
+const names = {
+  process: () => typeof process !== "undefined",
+  Bun: () => typeof Bun !== "undefined",
+  Deno: () => typeof Deno !== "undefined",
+  self: () => typeof self !== "undefined",
+  window: () => typeof window !== "undefined",
+  global: () => typeof global !== "undefined",
+  postMessage: () => typeof postMessage !== "undefined",
+  onmessage: () => typeof onmessage !== "undefined",
+  addEventListener: () => typeof addEventListener !== "undefined",
+  dispatchEvent: () => typeof dispatchEvent !== "undefined",
+  Worker: () => typeof Worker !== "undefined",
+  SharedWorker: () => typeof SharedWorker !== "undefined",
+  WebAssembly: () => typeof WebAssembly !== "undefined",
+  SharedArrayBuffer: () => typeof SharedArrayBuffer !== "undefined",
+  Atomics: () => typeof Atomics !== "undefined",
+  fetch: () => typeof fetch !== "undefined",
+  XMLHttpRequest: () => typeof XMLHttpRequest !== "undefined",
+  WebSocket: () => typeof WebSocket !== "undefined",
+  EventSource: () => typeof EventSource !== "undefined",
+  setImmediate: () => typeof setImmediate !== "undefined",
+  importScripts: () => typeof importScripts !== "undefined",
+  navigator: () => typeof navigator !== "undefined",
+  localStorage: () => typeof localStorage !== "undefined",
+  caches: () => typeof caches !== "undefined",
+  MessageChannel: () => typeof MessageChannel !== "undefined",
+  MessagePort: () => typeof MessagePort !== "undefined",
+  BroadcastChannel: () => typeof BroadcastChannel !== "undefined",
+  EventTarget: () => typeof EventTarget !== "undefined",
+  Event: () => typeof Event !== "undefined",
+  AbortController: () => typeof AbortController !== "undefined",
+  Request: () => typeof Request !== "undefined",
+  Response: () => typeof Response !== "undefined",
+  Headers: () => typeof Headers !== "undefined",
+  Blob: () => typeof Blob !== "undefined",
+  File: () => typeof File !== "undefined",
+  FormData: () => typeof FormData !== "undefined",
+  ReadableStream: () => typeof ReadableStream !== "undefined",
+  FinalizationRegistry: () => typeof FinalizationRegistry !== "undefined",
+  WeakRef: () => typeof WeakRef !== "undefined",
+  Compartment: () => typeof Compartment !== "undefined",
+  lockdown: () => typeof lockdown !== "undefined",
+  harden: () => typeof harden !== "undefined",
+  getStackString: () => typeof getStackString !== "undefined",
+  ShadowRealm: () => typeof ShadowRealm !== "undefined",
+  eval: () => typeof eval !== "undefined",
+  Function: () => typeof Function !== "undefined",
+  Buffer: () => typeof Buffer !== "undefined",
+  close: () => typeof close !== "undefined",
+  prompt: () => typeof prompt !== "undefined",
+  alert: () => typeof alert !== "undefined",
+  reportError: () => typeof reportError !== "undefined",
+  location: () => typeof location !== "undefined",
+  HandledPromise: () => typeof HandledPromise !== "undefined",
+  assert: () => typeof assert !== "undefined",
+  ModuleSource: () => typeof ModuleSource !== "undefined",
+  $vm: () => typeof $vm !== "undefined",
+  gc: () => typeof gc !== "undefined",
+  print: () => typeof print !== "undefined",
+  load: () => typeof load !== "undefined",
+  readFile: () => typeof readFile !== "undefined",
+};
+
+export default {
+  async onMessage() {
+    const { got } = await tried(names);
+    for (const name of Object.keys(names)) if (name in globalThis) got.push(`globalThis.${name}`);
+    return { got };
+  },
+};

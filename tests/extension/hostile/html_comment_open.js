@@ -1,0 +1,7 @@
+// A comment that one parser sees and another does not.
+// expect: refused HTML
+
+let x = 1;
+x <!-- import("node:fs")
+
+export default { onMessage() {} };

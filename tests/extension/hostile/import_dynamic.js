@@ -1,0 +1,4 @@
+// The plain dynamic import.
+// expect: refused import
+
+export default { onMessage() { return import("node:fs"); } };

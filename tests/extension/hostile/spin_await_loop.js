@@ -1,0 +1,8 @@
+// A loop of awaits, which looks as if it yielded.
+// expect: killed
+
+export default {
+  onMessage() {
+    return (async () => { for (;;) await null; })();
+  },
+};

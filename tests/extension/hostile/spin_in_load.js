@@ -1,0 +1,6 @@
+// An endless loop while the module is loaded.
+// expect: killed
+
+for (;;);
+
+export default { onMessage() {} };

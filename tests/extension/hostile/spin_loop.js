@@ -1,0 +1,8 @@
+// An endless loop.
+// expect: killed
+
+export default {
+  onMessage() {
+    for (;;);
+  },
+};

@@ -1,0 +1,4 @@
+// A module that throws while it is loaded.
+// expect: failed at load
+
+throw new Error("at load");
