@@ -71,6 +71,8 @@ async function run(file: string, options: RunOptions): Promise<number> {
   if (typeof input === "string") return complain(input, EXIT.usage);
   const claims = readClaims(options.claim);
   if (typeof claims === "string") return complain(`Cannot use these claims: ${claims}`, EXIT.usage);
+  const env = variables(given.permissions.env);
+  if (typeof env === "string") return complain(env, EXIT.usage);
   const prepared = prepare(file, given);
   if (!prepared.ok) {
     const { path, line, msg } = prepared;
@@ -78,7 +80,7 @@ async function run(file: string, options: RunOptions): Promise<number> {
   }
   const report = await tryExtension({
     ...trialOf(given),
-    spec: { ...specOf(given), program: prepared.program },
+    spec: { ...specOf(given, env), program: prepared.program },
     confinement: options.bestEffort ? "best_effort" : given.confinement,
     launch: launchHost,
     hook,
@@ -98,15 +100,13 @@ function prepare(file: string, { root, limits }: Given) {
 
 type Spec = Omit<TrialOptions["spec"], "program">;
 
-function specOf({ tenant, name, role, options, permissions, limits }: Given): Spec {
-  const env = permissions.env.map((key) => [key, process.env[key]])
-    .filter((entry): entry is [string, string] => entry[1] !== undefined);
+function specOf({ tenant, name, role, options, limits }: Given, env: Spec["env"]): Spec {
   return {
     tenant,
     extension: name,
     role,
     options,
-    env: Object.fromEntries(env),
+    env,
     limits: {
       cpuMs: limits.cpu_ms,
       memoryMb: limits.memory_mb,
@@ -128,6 +128,21 @@ function trialOf({ permissions, limits, hostMemoryMb }: Given): Pick<TrialOption
       kvMaxBytes: limits.kv_max_bytes,
     },
   };
+}
+
+/** The variables that it may see; a text is why one of them cannot be read. */
+function variables(names: readonly string[]): Readonly<Record<string, string>> | string {
+  const found: Record<string, string> = {};
+  for (const name of names) {
+    try {
+      const value = process.env[name];
+      if (value === undefined) return `The environment variable ${name} is not set`;
+      found[name] = value;
+    } catch { // Deno's permissions
+      return `This process may not read the environment variable ${name}; allow it (--allow-env=${name})`;
+    }
+  }
+  return found;
 }
 
 /** What a hook is called with; a text is why it cannot be read. */

@@ -94,8 +94,9 @@ class ExtensionCheck implements CheckedExtensions {
   #extension(path: Path, at: Pick<FoundProgram, "tenant" | "list" | "index">): void {
     const { worker, wasm, limits, permissions } = map(this.#tree.at(path));
     list(map(permissions)["env"]).forEach((name, index) => {
-      if (typeof name !== "string" || this.#circumstances.env[name] !== undefined) return;
-      this.#fail([...path, "permissions", "env", index], `names a variable that is not set: ${name}`);
+      if (typeof name !== "string") return;
+      const fault = faultOfVariable(name, this.#circumstances.env);
+      if (fault !== null) this.#fail([...path, "permissions", "env", index], fault);
     });
     const { memory_mb: memory = extensionTerms({}).limits.memory_mb } = map(limits);
     const [key, file] = typeof worker === "string" ? ["worker", worker] : ["wasm", wasm];
@@ -122,6 +123,15 @@ class ExtensionCheck implements CheckedExtensions {
 
   #fail(path: Path, message: string, at: "value" | "key" = "value"): void {
     this.failures.push(this.#tree.issue(path, message, at));
+  }
+}
+
+/** Why a variable cannot be handed on. */
+function faultOfVariable(name: string, env: Circumstances["env"]): string | null {
+  try {
+    return env[name] === undefined ? `names a variable that is not set: ${name}` : null;
+  } catch { // Deno's permissions
+    return `names a variable that this process may not read; allow it (--allow-env=${name})`;
   }
 }
 

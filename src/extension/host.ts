@@ -6,7 +6,14 @@ import type { Log } from "../log.ts";
 import { blame, type KillCause, type Seated, type Verdict } from "./blame.ts";
 import { ChunkReader, writeChunk } from "./chunks.ts";
 import type { Confinement, HostProcess, LaunchHost } from "./host_process.ts";
-import { CHUNK_BYTES_MAX, HOST_SLOT, type HostOrder, type HostWord, type WorkerSpec } from "./messages.ts";
+import {
+  CHUNK_BYTES_MAX,
+  HOST_SLOT,
+  type HostOrder,
+  type HostWord,
+  type Walls,
+  type WorkerSpec,
+} from "./messages.ts";
 import { readHostWords, type ReadWord, readWorkerWords } from "./words.ts";
 
 /** Who has a worker in a host. */
@@ -242,14 +249,13 @@ export class Host {
 
   #hostWord(word: HostWord): void {
     switch (word.kind) {
-      case "hello": {
-        const { tenant, log } = this.#options;
-        const { permissions, landlock, seccomp } = word.walls;
-        log.info("extension host ready", { tenant, pid: this.pid, permissions, landlock, seccomp });
+      case "hello":
+        if (this.#greeted) return this.#kill("garbage", "it greets twice", null);
         this.#greeted = true;
+        this.#tellWalls(word.walls);
         return this.#flush();
-      }
       case "unsafe":
+        if (this.#greeted) return this.#kill("garbage", "it is unsafe after it was safe", null);
         this.stop();
         return this.#options.unsafe(word.why);
       case "report":
@@ -261,6 +267,15 @@ export class Host {
         this.#seats.delete(word.slot);
         seat?.gone(word.why);
       }
+    }
+  }
+
+  #tellWalls({ permissions, landlock, seccomp }: Walls): void {
+    const { tenant, log } = this.#options;
+    const facts = { tenant, pid: this.pid, permissions, landlock, seccomp };
+    log.info("extension host ready", facts);
+    if (permissions !== "up" && (landlock !== "up" || seccomp !== "up")) {
+      log.warn("extensions run without all of their walls", facts);
     }
   }
 

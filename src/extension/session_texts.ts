@@ -1,9 +1,10 @@
 // Sessions as calls carry them, written once for each time that they change, for claims can be large: rooms are watched,
 // the rest is compared.
 
-import type { Membership } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";
 import type { SessionView } from "./messages.ts";
+
+type Membership = NonNullable<Context["active"]>;
 
 interface Text {
   readonly claims: unknown;

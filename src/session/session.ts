@@ -381,8 +381,9 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     metrics.sessions--;
     registry.remove(this);
     this.#active = null;
-    for (const membership of this.#memberships?.values() ?? []) rooms.leave(membership);
+    const memberships = this.#memberships;
     this.#memberships = null;
+    for (const membership of memberships?.values() ?? []) rooms.leave(membership);
     const durationMs = Math.round(house.now() - this.openedAt);
     for (const watcher of watchers) watcher.closed(this, { code, reason, durationMs });
   }

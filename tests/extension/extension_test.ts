@@ -3,7 +3,7 @@
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
-import { outcomeOf, session, Stage } from "./stage.ts";
+import { outcomeOf, session, Stage, WALLS } from "./stage.ts";
 
 const ONE = "services: [{ svc: a, worker: a.ts }]";
 const TWO = "services: [{ svc: a, worker: a.ts }, { svc: b, worker: b.ts }]";
@@ -288,6 +288,8 @@ const LIES: readonly [what: string, bytes: (slot: number) => Uint8Array][] = [
   ["a report of nothing", () => chunk(0, '[{"kind":"report"}]')],
   ["a report of NaN", () => chunk(0, '[{"kind":"report","rssBytes":null,"workers":[]}]')],
   ["a hello without walls", () => chunk(0, '[{"kind":"hello"}]')],
+  ["a second hello", () => chunk(0, JSON.stringify([{ kind: "hello", walls: WALLS }]))],
+  ["unsafe after hello", () => chunk(0, '[{"kind":"unsafe","why":"a lie"}]')],
   ["a slot that there is not", () => chunk(99, "[]")],
   ["nesting", (slot) => chunk(slot, "[".repeat(2_000_000))],
   ["a chunk without end", (slot) => Uint8Array.of(255, 255, 255, 255, slot, 0, 0, 0)],
@@ -386,7 +388,7 @@ test("A host that ends before it runs anything is nobody's fault: it is tried ag
     6,
     0,
   ], [6, 0]]);
-  stage.host.say({ kind: "hello", walls: { permissions: "up", landlock: "up", seccomp: "up" } });
+  stage.host.say({ kind: "hello", walls: WALLS });
   await stage.ready();
   assert.deepEqual(stage.set.all.map(({ condition }) => condition), ["up", "up"]);
 });
@@ -410,6 +412,21 @@ test("Where the walls cannot be had nothing runs, it is said once, and not tried
       "no landlock",
     ],
   );
+});
+
+test("Where extensions run without a wall, the log says which and why", async () => {
+  const stage = new Stage("services: []");
+  stage.greets = false;
+  stage.adopt(ONE);
+  const walls = { permissions: "not on this runtime", landlock: "up", seccomp: "an old kernel" };
+  stage.host.say({ kind: "hello", walls });
+  await stage.ready();
+  assert.equal(stage.set.all[0]!.condition, "up");
+  assert.deepEqual(stage.lines("extensions run without all of their walls"), [{
+    tenant: "acme",
+    pid: 1,
+    ...walls,
+  }]);
 });
 
 test("A worker whose host lives on when it is gone is replaced in it", async () => {

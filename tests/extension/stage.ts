@@ -25,7 +25,7 @@ import { accepted, oneTenant } from "../config/loading.ts";
 import { Clock } from "../session/house.ts";
 
 /** All walls. */
-const WALLS = { permissions: "up", landlock: "up", seccomp: "up" };
+export const WALLS = { permissions: "up", landlock: "up", seccomp: "up" };
 
 export class FakeHost implements HostProcess {
   readonly pid: number;

@@ -43,7 +43,7 @@ export default {
 };
 `;
 
-const ALL = { kv: true, publish: ["open:*"], users: true, env: ["API_KEY"] };
+const ALL = { kv: true, publish: ["open:*"], users: true, env: ["WSPRISM_API_KEY"] };
 const gateway = await sharedGateway({
   gateway: { drain_grace_ms: 0 },
   tenants: ["acme", "globex"].map((id) => ({
@@ -65,7 +65,7 @@ const gateway = await sharedGateway({
       },
     ],
   })),
-}, { files: { "api.ts": API }, env: { API_KEY: "k", API_OTHER: "no" }, mayComplain: true });
+}, { files: { "api.ts": API }, env: { WSPRISM_API_KEY: "k", WSPRISM_OTHER: "no" }, mayComplain: true });
 
 await extensionsReady(gateway, 6);
 
@@ -140,7 +140,7 @@ test("options, env, the clock, chance and timers", async () => {
   const ann = await open();
   const { value } = await ask(ann, "may", "about");
   assert.deepEqual(value.options, { mode: "ranked", of: [1, null] });
-  assert.deepEqual(value.env, { API_KEY: "k" });
+  assert.deepEqual(value.env, { WSPRISM_API_KEY: "k" });
   assert.ok(Math.abs(value.now - Date.now()) < 10_000);
   assert.ok(value.random >= 0 && value.random < 1);
   const without = (await ask(ann, "maynot", "about")).value;

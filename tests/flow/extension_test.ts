@@ -35,23 +35,21 @@ const policy = {
   rate_limit_burst: 1e6,
 };
 const limits = { cpu_ms: 200, timeout_ms: 5000, memory_mb: 64 };
+const works = (id: string) => ({
+  id,
+  policy,
+  limits: { max_pending_per_session: 1000 },
+  services: [
+    { svc: "work", worker: "./work.ts", permissions: { kv: true }, limits },
+    { svc: "other", worker: "./work.ts", permissions: { kv: true }, limits: { ...limits, timeout_ms: 300 } },
+  ],
+});
 const gateway = await sharedGateway({
   gateway: { drain_grace_ms: 0 },
   tenants: [
-    {
-      id: "acme",
-      policy,
-      limits: { max_pending_per_session: 1000 },
-      services: [
-        { svc: "work", worker: "./work.ts", permissions: { kv: true }, limits },
-        {
-          svc: "other",
-          worker: "./work.ts",
-          permissions: { kv: true },
-          limits: { ...limits, timeout_ms: 300 },
-        },
-      ],
-    },
+    // Two, so that none of their extensions is ended so often that it is left alone.
+    works("acme"),
+    works("umbrella"),
     {
       id: "globex",
       policy,
@@ -60,7 +58,7 @@ const gateway = await sharedGateway({
   ],
 }, { files: { "work.ts": WORK }, mayComplain: true });
 
-await extensionsReady(gateway, 3);
+await extensionsReady(gateway, 5);
 
 let seqs = 0;
 
@@ -115,9 +113,10 @@ test("A hook that takes too long is TIMEOUT, and the next message of the session
 
 for (const attack of ["spin", "jobs", "grow"]) {
   test(`An extension that would never end (${attack}) is ended; its neighbours are back, and other tenants do not notice`, async () => {
+    const tenant = attack === "grow" ? "umbrella" : "acme";
     const [ann, bob, eve] = [
-      await Client.open(gateway),
-      await Client.open(gateway),
+      await Client.open(gateway, { tenant }),
+      await Client.open(gateway, { tenant }),
       await Client.open(gateway, { tenant: "globex" }),
     ];
     await back(ann, "work");
@@ -150,7 +149,7 @@ for (const attack of ["spin", "jobs", "grow"]) {
 }
 
 test("Messages of a session are answered in their order through an end and a return", async () => {
-  const ann = await Client.open(gateway);
+  const ann = await Client.open(gateway, { tenant: "umbrella" });
   await back(ann, "work");
   const first = seqs + 1;
   for (let i = 0; i < 200; i++) {

@@ -196,6 +196,8 @@ export interface HouseOptions {
   readonly pings?: boolean;
   readonly dev?: boolean;
   readonly policyDryRun?: boolean;
+  /** Contents of the files that the configuration names. */
+  readonly files?: Readonly<Record<string, string>>;
   readonly launchHost?: LaunchHost;
 }
 
@@ -221,7 +223,7 @@ export class House {
   next: () => Promise<LoadResult>;
 
   constructor(options: HouseOptions = {}) {
-    const { config, warnings } = accepted(houseText(options));
+    const { config, warnings } = accepted(houseText(options), { files: options.files ?? {} });
     this.next = () => Promise.resolve({ ok: true, config, warnings });
     const note = (level: string) => (message: string, fields: LogFields = {}) =>
       void this.logged.push({ level, message, fields });

@@ -203,7 +203,7 @@ export class WasmRunner {
       const input: unknown = JSON.parse(text);
       if (typeof input !== "object" || input === null) throw new TypeError("it takes a JSON object");
       const value = this.#gate.ask(this.#current, () => requestOf(input as Output));
-      return JSON.stringify(value ?? null);
+      return JSON.stringify({ value: value ?? null });
     } catch (error) {
       const code = (error as { code?: unknown }).code ?? "BAD_REQUEST";
       return JSON.stringify({ error: { code, msg: messageOf(error) } });

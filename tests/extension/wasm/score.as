@@ -24,29 +24,34 @@ function text(json: string, name: string): string {
   return json.substring(from, json.indexOf('"', from));
 }
 
+/** The value in a host function's answer, as JSON. */
+function valueOf(answer: string): string {
+  const key = '{"value":';
+  return answer.startsWith(key) ? answer.substring(key.length, answer.length - 1) : answer;
+}
+
 export function on_message(): i32 {
   const call = Host.inputString();
   const type = text(call, "type");
   const user = text(call, "user");
   if (type == "add") {
-    const sum = asked(kv(Memory.allocateString('{"op":"increment","key":"' + user + '","by":1}').offset));
-    Host.outputString(
-      '{"reply":' + sum + ',"actions":[{"action":"publish","room":"scores","type":"scored","data":' + sum + "}]}",
-    );
+    const asking = '{"op":"increment","key":"' + user + '","by":1}';
+    const sum = valueOf(asked(kv(Memory.allocateString(asking).offset)));
+    const scored = '{"action":"publish","room":"scores","type":"scored","data":' + sum + "}";
+    Host.outputString('{"reply":' + sum + ',"actions":[' + scored + "]}");
   } else if (type == "echo") {
     Host.outputString('{"reply":' + call + "}");
   } else if (type == "ask") {
-    const url = text(call, "url");
-    const answer = asked(fetch(Memory.allocateString('{"url":"' + url + '"}').offset));
-    Host.outputString('{"reply":' + answer + "}");
+    const asking = '{"url":"' + text(call, "url") + '"}';
+    Host.outputString('{"reply":' + asked(fetch(Memory.allocateString(asking).offset)) + "}");
   } else if (type == "log") {
     Host.log(LogLevel.Info, "said from wasm");
-    Host.outputString("{}");
+  } else if (type == "refuse") {
+    Host.outputString('{"error":{"code":"NOT_FOUND","msg":"no such score"}}');
   } else if (type == "grow") {
     // As much as there is.
-    let pages = 0;
-    while (memory.grow(16) >= 0) pages += 16;
-    Host.outputString('{"reply":' + pages.toString() + "}");
+    while (memory.grow(16) >= 0) {}
+    Host.outputString('{"reply":' + memory.size().toString() + "}");
   } else if (type == "spin") {
     while (true) {}
   } else if (type == "trap") {
@@ -61,6 +66,8 @@ export function on_ingress(): i32 {
     Host.outputString('{"ingress":{"reject":{"code":"NOT_ALLOWED","msg":"not here"}}}');
   } else if (call.includes("darn")) {
     Host.outputString('{"ingress":{"data":{"msg":"****"}}}');
+  } else if (call.includes("drop")) {
+    Host.outputString('{"ingress":{"drop":true}}');
   }
   return 0;
 }
