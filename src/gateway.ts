@@ -118,7 +118,7 @@ export class Gateway {
       clock,
       dev: options.dev,
       services: options.services,
-      webhooks: this.#keeping.webhooks,
+      keeping: this.#keeping,
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
       policy: {
@@ -177,7 +177,7 @@ export class Gateway {
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
-    await this.#keeping.start();
+    await this.#keeping.start(this.#tenants);
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();

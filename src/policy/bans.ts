@@ -10,14 +10,22 @@ export interface Ban {
   readonly by: string;
 }
 
+/** Told of what changes: null for a user who is banned no more, but not of a ban that is over. */
+export type BanNote = (user: string, ban: Ban | null) => void;
+
+/** How many are remembered, unless it is said. */
+export const BANS_MAX = 100_000;
+
 export class Bans {
   readonly #max: number;
+  readonly #note: BanNote;
   /** By user, the oldest first. */
   readonly #bans = new Map<string, Ban>();
 
   /** @param max how many are remembered at most; the oldest is forgotten for one more */
-  constructor(max = 100_000) {
+  constructor(max = BANS_MAX, note: BanNote = () => {}) {
     this.#max = max;
+    this.#note = note;
   }
 
   get size(): number {
@@ -30,13 +38,22 @@ export class Bans {
     if (before !== null && before.untilMs >= ban.untilMs) return;
     this.#bans.delete(ban.user);
     if (this.#bans.size >= this.#max) this.#forgetPast(nowMs);
-    if (this.#bans.size >= this.#max) this.#bans.delete(this.#bans.keys().next().value!);
+    if (this.#bans.size >= this.#max) this.unban(this.#bans.keys().next().value!);
     this.#bans.set(ban.user, ban);
+    this.#note(ban.user, ban);
   }
 
   /** @returns whether the user was banned */
   unban(user: string): boolean {
-    return this.#bans.delete(user);
+    if (!this.#bans.delete(user)) return false;
+    this.#note(user, null);
+    return true;
+  }
+
+  /** Takes up bans of before a restart; those that end first count as the oldest. Nobody is told. */
+  restore(bans: readonly Ban[]): void {
+    const latest = bans.toSorted((a, b) => a.untilMs - b.untilMs).slice(-this.#max);
+    for (const ban of latest) this.#bans.set(ban.user, ban);
   }
 
   /** The ban that keeps a user out now, or null. */

@@ -50,6 +50,8 @@ export interface AdminTenant {
     revoked: { readonly jti: string } | { readonly user: string; readonly issuedBeforeMs: number },
     untilMs: number,
   ): number | null;
+  /** Whether bans, revocations and suspension, as they are now, outlive the gateway, once that is known; true where none do. */
+  kept(): Promise<boolean>;
 }
 
 /** What came of a reload. */
