@@ -68,6 +68,7 @@ export class TenantRecord {
 
   /** Takes up what is kept, once. Nothing may have changed before. @throws when it cannot be read */
   async load(): Promise<void> {
+    if (this.#tables.length === 0) return;
     try {
       await (this.#loading ??= this.#load());
     } catch (cause) {

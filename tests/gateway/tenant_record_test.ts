@@ -50,6 +50,14 @@ test("Bans, revocations and a suspension are there again after a restart, each t
   assert.deepEqual([other.bans.size, other.revocations.size, other.suspended], [0, 0, false]);
 });
 
+test("What was decided meanwhile is not undone by another load", async () => {
+  const one = record(new FakeState());
+  await one.load();
+  one.suspended = true;
+  await one.load();
+  assert.equal(one.suspended, true);
+});
+
 test("A failing disk is told of, and what could not be written makes the record indispensable", async () => {
   const state = new FakeState();
   const one = record(state);
@@ -81,6 +89,8 @@ test("Without a state all of it is in memory, and indispensable as long as there
   one.bans.unban("ann");
   one.suspended = true;
   assert.equal(one.isDispensable, false);
+  await one.load();
+  assert.equal(one.suspended, true, "whoever has come back has nothing to read");
   one.suspended = false;
   one.revocations.revoke({ jti: "t" }, NEVER, 0);
   assert.equal(one.isDispensable, false);
