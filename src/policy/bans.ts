@@ -1,6 +1,8 @@
 // Users of one tenant who are kept out for a time. Times are Unix time in milliseconds, so that a list of them means the
 // same to another process.
 
+import { OrderedIndex } from "../ordered_index.ts";
+
 /** One user's ban. */
 export interface Ban {
   readonly user: string;
@@ -21,6 +23,7 @@ export class Bans {
   readonly #note: BanNote;
   /** By user, the oldest first. */
   readonly #bans = new Map<string, Ban>();
+  readonly #inOrder = new OrderedIndex<Ban>();
 
   /** @param max how many are remembered at most; the oldest is forgotten for one more */
   constructor(max = BANS_MAX, note: BanNote = () => {}) {
@@ -36,16 +39,16 @@ export class Bans {
   ban(ban: Ban, nowMs: number): void {
     const before = this.find(ban.user, nowMs);
     if (before !== null && before.untilMs >= ban.untilMs) return;
-    this.#bans.delete(ban.user);
+    this.#forget(ban.user);
     if (this.#bans.size >= this.#max) this.#forgetPast(nowMs);
     if (this.#bans.size >= this.#max) this.unban(this.#bans.keys().next().value!);
-    this.#bans.set(ban.user, ban);
+    this.#keep(ban);
     this.#note(ban.user, ban);
   }
 
   /** @returns whether the user was banned */
   unban(user: string): boolean {
-    if (!this.#bans.delete(user)) return false;
+    if (!this.#forget(user)) return false;
     this.#note(user, null);
     return true;
   }
@@ -53,7 +56,7 @@ export class Bans {
   /** Takes up bans of before a restart; those that end first count as the oldest. Nobody is told. */
   restore(bans: readonly Ban[]): void {
     const latest = bans.toSorted((a, b) => a.untilMs - b.untilMs).slice(-this.#max);
-    for (const ban of latest) this.#bans.set(ban.user, ban);
+    for (const ban of latest) this.#keep(ban);
   }
 
   /** The ban that keeps a user out now, or null. */
@@ -61,17 +64,35 @@ export class Bans {
     const ban = this.#bans.get(user);
     if (ban === undefined) return null;
     if (ban.untilMs > nowMs) return ban;
-    this.#bans.delete(user);
+    this.#forget(user);
     return null;
   }
 
-  /** All bans that hold now. */
-  list(nowMs: number): Ban[] {
-    this.#forgetPast(nowMs);
-    return [...this.#bans.values()];
+  /** The bans that hold now of users whose names come behind this one, null for all, in the order of these. */
+  *behind(user: string | null, nowMs: number): Generator<Ban> {
+    const past: string[] = [];
+    try {
+      for (const ban of this.#inOrder.behind(user)) {
+        if (ban.untilMs > nowMs) yield ban;
+        else past.push(ban.user);
+      }
+    } finally {
+      // Each is in the way once.
+      for (const one of past) this.#forget(one);
+    }
   }
 
   #forgetPast(nowMs: number): void {
-    for (const [user, { untilMs }] of this.#bans) if (untilMs <= nowMs) this.#bans.delete(user);
+    for (const [user, { untilMs }] of this.#bans) if (untilMs <= nowMs) this.#forget(user);
+  }
+
+  #keep(ban: Ban): void {
+    this.#bans.set(ban.user, ban);
+    this.#inOrder.set(ban.user, ban);
+  }
+
+  #forget(user: string): boolean {
+    this.#inOrder.delete(user);
+    return this.#bans.delete(user);
   }
 }

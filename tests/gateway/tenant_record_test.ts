@@ -18,7 +18,7 @@ test("Bans, revocations and a suspension are there again after a restart, each t
   const state = new FakeState();
   const one = record(state);
   await one.load();
-  const names = ["ann", 'q"\\uote', "nul\0", "half\ud800", "ünï"];
+  const names = ["ann", "half\ud800", "nul\0", 'q"\\uote', "ünï"];
   for (const [i, user] of names.entries()) one.bans.ban({ user, untilMs: 5000 + i, by: "spam" }, 0);
   one.bans.ban({ user: "gone", untilMs: 5000, by: "x" }, 0);
   one.bans.unban("gone");
@@ -32,7 +32,10 @@ test("Bans, revocations and a suspension are there again after a restart, each t
 
   const again = record(state);
   await again.load();
-  assert.deepEqual(again.bans.list(0), names.map((user, i) => ({ user, untilMs: 5000 + i, by: "spam" })));
+  assert.deepEqual(
+    [...again.bans.behind(null, 0)],
+    names.map((user, i) => ({ user, untilMs: 5000 + i, by: "spam" })),
+  );
   const has = (ticketId: string | null, user: string, issuedAtMs: number, nowMs: number) =>
     again.revocations.has({ user, ticketId, issuedAtMs }, nowMs);
   assert.deepEqual([has("t\0", "x", 0, 6999), has("t\0", "x", 0, 7000)], [true, false]);

@@ -5,7 +5,7 @@ import { CLOSE, refusal } from "../../protocol/codes.ts";
 import { answers, jsonBody, NOT_KEPT, optionalBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./api.ts";
 import type { AdminApp } from "./house.ts";
-import { page } from "./page.ts";
+import { pageOf } from "./page.ts";
 import { Disconnected, NO_REASON } from "./session_routes.ts";
 import { inSlices } from "./slices.ts";
 import { Milliseconds, Next, PageQuery, Reason, TenantParams, UserName, UserParams } from "./words.ts";
@@ -128,8 +128,8 @@ export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
     }),
     (c) => {
       const { limit, cursor = null } = c.req.valid("query");
-      const bans = c.var.seat.tenant.bans.list(house.unixMs());
-      const { items, next } = page(bans, { keyOf: ({ user }) => user, after: cursor, limit });
+      const bans = c.var.seat.tenant.bans.behind(cursor, house.unixMs());
+      const { items, next } = pageOf(bans, { keyOf: ({ user }) => user, limit });
       const shown = items.map(({ user, untilMs, by }) => ({ user, until_ms: Math.round(untilMs), by }));
       return c.json({ bans: shown, next }, 200);
     },
