@@ -18,12 +18,16 @@ export type BanNote = (user: string, ban: Ban | null) => void;
 /** How many are remembered, unless it is said. */
 export const BANS_MAX = 100_000;
 
+/** Those that are over are looked for this often at most: when it is full of others, a ban is not to cost a look at all. */
+const LOOK_MS = 1000;
+
 export class Bans {
   readonly #max: number;
   readonly #note: BanNote;
   /** By user, the oldest first. */
   readonly #bans = new Map<string, Ban>();
   readonly #inOrder = new OrderedIndex<Ban>();
+  #nextLookMs = 0;
 
   /** @param max how many are remembered at most; the oldest is forgotten for one more */
   constructor(max = BANS_MAX, note: BanNote = () => {}) {
@@ -40,7 +44,7 @@ export class Bans {
     const before = this.find(ban.user, nowMs);
     if (before !== null && before.untilMs >= ban.untilMs) return;
     this.#forget(ban.user);
-    if (this.#bans.size >= this.#max) this.#forgetPast(nowMs);
+    if (this.#bans.size >= this.#max && nowMs >= this.#nextLookMs) this.#forgetPast(nowMs);
     if (this.#bans.size >= this.#max) this.unban(this.#bans.keys().next().value!);
     this.#keep(ban);
     this.#note(ban.user, ban);
@@ -83,6 +87,7 @@ export class Bans {
   }
 
   #forgetPast(nowMs: number): void {
+    this.#nextLookMs = nowMs + LOOK_MS;
     for (const [user, { untilMs }] of this.#bans) if (untilMs <= nowMs) this.#forget(user);
   }
 
