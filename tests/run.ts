@@ -26,7 +26,7 @@ interface Step {
   readonly command: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /**
-   * What runs files again that failed beside others: on a small machine that is busy, a file may wait too long for its
+   * What runs files again in which tests failed: on a small machine that is busy, a file may wait too long for its
    * gateway to start. Alone it has the machine to itself, and what fails there has failed.
    */
   readonly alone?: (files: readonly string[]) => readonly string[];
@@ -37,6 +37,11 @@ interface Tally {
   readonly failed: number;
   /** Where tests failed. */
   readonly files: readonly string[];
+}
+
+/** Types are a step of their own. */
+function denoTest(...args: readonly string[]): string[] {
+  return [DENO, "test", "-q", "--no-check", ...PERMISSIONS, ...args];
 }
 
 /** Folders of unit tests: all but those which need a gateway process, a browser or an hour. */
@@ -59,22 +64,25 @@ async function gate(): Promise<Step[]> {
     { name: "types", command: [DENO, "check", "-q", "main.ts", "src", "tests", "bench"] },
     {
       name: "unit tests on Deno",
-      command: [DENO, "test", "-q", "--no-check", "--parallel", ...PERMISSIONS, ...units],
+      command: denoTest("--parallel", ...units),
+      alone: (files) => denoTest(...files),
     },
-    { name: "unit tests on Bun", command: [BUN, "test", ...units.map((path) => `./${path}`)] },
+    {
+      name: "unit tests on Bun",
+      command: [BUN, "test", ...units.map((path) => `./${path}`)],
+      alone: (files) => [BUN, "test", ...files],
+    },
   ];
 }
 
 function flows(): Step[] {
-  // More at a time than CPUs, for they mostly wait.
-  const flow = [DENO, "test", "-q", "--no-check", "--parallel", ...PERMISSIONS];
-  const alone = (files: readonly string[]) => [DENO, "test", "-q", "--no-check", ...PERMISSIONS, ...files];
   return [
     { name: "the executable", command: ["./compile.sh"] },
     ...["bun", "deno", "executable", "deno-native"].map((target) => ({
       name: `flow tests on ${target}`,
-      command: [...flow, "tests/flow"],
-      alone,
+      command: denoTest("--parallel", "tests/flow"),
+      alone: (files: readonly string[]) => denoTest(...files),
+      // More at a time than CPUs, for they mostly wait.
       env: { WSPRISM_TARGET: target, DENO_JOBS: String(availableParallelism() + 1) },
     })),
   ];
@@ -88,8 +96,7 @@ function browsers(): Step[] {
     );
     return [];
   }
-  const command = [DENO, "test", "-q", ...PERMISSIONS, "tests/browser"];
-  return [{ name: "browser tests", command, env: { WSPRISM_TARGET: "bun" } }];
+  return [{ name: "browser tests", command: denoTest("tests/browser"), env: { WSPRISM_TARGET: "bun" } }];
 }
 
 /** Runs a step, and what failed of it once more by itself where the step has a way to. */
@@ -135,10 +142,20 @@ function tally(output: string, ok: boolean): Tally {
   const bun = [/^\s*(\d+) pass$/m.exec(plain), /^\s*(\d+) fail$/m.exec(plain)];
   const passed = Number(deno?.[1] ?? bun[0]?.[1] ?? (ok ? 1 : 0));
   const failed = Number(deno?.[2] ?? bun[1]?.[1] ?? 0);
-  const failures = plain.split(/^ FAILURES $/m)[1] ?? "";
-  const files = [...new Set(failures.match(/\.\/tests\/[\w/]+_test\.ts/g))];
   // A file that cannot even be loaded fails no test; the exit code knows.
-  return { passed, failed: ok ? failed : Math.max(1, failed), files };
+  return { passed, failed: ok ? failed : Math.max(1, failed), files: failedFiles(plain) };
+}
+
+/** Deno lists failures at the end, with their places; Bun marks them below the name of their file. */
+function failedFiles(output: string): string[] {
+  const listed = output.split(/^ FAILURES $/m)[1]?.match(/\.\/tests\/[\w/]+_test\.ts/g) ?? [];
+  const marked: string[] = [];
+  let file = "";
+  for (const line of output.split(/^\d+ tests? failed:$/m)[0]!.split("\n")) {
+    file = /^(tests\/[\w/]+_test\.ts):$/.exec(line)?.[1] ?? file;
+    if (line.startsWith("(fail) ")) marked.push(`./${file}`);
+  }
+  return [...new Set([...listed, ...marked])];
 }
 
 const steps = process.argv[2] === "ok" ? await gate() : [...await gate(), ...flows(), ...browsers()];
