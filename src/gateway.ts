@@ -344,7 +344,7 @@ export class Gateway {
       reload: this.#reloader.metrics,
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
-        ...this.#keeping.webhooks.metrics,
+        ...this.#keeping.metrics,
       ],
     });
   }

@@ -6,6 +6,7 @@ import { StateStore } from "../backend/state_store.ts";
 import { Webhooks } from "../backend/webhooks.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
+import type { MetricSource } from "../metrics.ts";
 import type { State } from "../state.ts";
 import type { Clock } from "./clock.ts";
 import { TenantRecord } from "./tenant_record.ts";
@@ -50,6 +51,15 @@ export class Keeping {
     return this.#open();
   }
 
+  get metrics(): MetricSource[] {
+    return [...this.webhooks.metrics, {
+      name: "state_write_failures_total",
+      help: "Writes to the state that failed; what could be tried again is.",
+      type: "counter",
+      read: () => [{ labels: {}, value: this.#store?.failures ?? 0 }],
+    }];
+  }
+
   /** What has been decided about a tenant. One that has left and comes back finds it as it was. */
   record(tenant: string): TenantRecord {
     let record = this.#records.get(tenant);
@@ -92,7 +102,7 @@ export class Keeping {
 
   /** Writes what is still to be written. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#records.values()].map((record) => record.written()));
+    await Promise.all([...this.#records.values()].map((record) => record.stop()));
     await this.#store?.close();
   }
 

@@ -39,6 +39,7 @@ export class KeptTable {
   #writing: Promise<boolean> | null = null;
   /** Whether it is to be tried again later. */
   #retrying = false;
+  #stopped = false;
 
   constructor(options: KeptTableOptions) {
     this.#options = options;
@@ -63,6 +64,11 @@ export class KeptTable {
     const wanted = this.#lastNumber;
     while (this.#writtenUpTo < wanted) if (!await this.#write()) return false;
     return this.#lost === 0;
+  }
+
+  /** What could not be written until now is not tried again. */
+  stop(): void {
+    this.#stopped = true;
   }
 
   /** Reads all entries that hold, so many at most, by key. @throws when they cannot be read */
@@ -108,11 +114,11 @@ export class KeptTable {
   }
 
   async #retry(): Promise<void> {
-    if (this.#retrying) return;
+    if (this.#retrying || this.#stopped) return;
     this.#retrying = true;
     await this.#options.wait(RETRY_MS);
     this.#retrying = false;
-    if (this.#changes.size > 0) void this.#write();
+    if (this.#changes.size > 0 && !this.#stopped) void this.#write();
   }
 
   async #writeBatch(): Promise<boolean> {

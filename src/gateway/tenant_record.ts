@@ -83,6 +83,12 @@ export class TenantRecord {
     return written.every((one) => one);
   }
 
+  /** Writes what waits, as far as that can be, and nothing after it. */
+  async stop(): Promise<void> {
+    await this.written();
+    for (const table of this.#tables) table.stop();
+  }
+
   /** Whether nothing is lost when it is forgotten: it can be loaded again, or there is nothing in it. */
   get isDispensable(): boolean {
     const isEmpty = this.bans.size + this.revocations.size === 0 && !this.#suspended;

@@ -126,3 +126,17 @@ test("Thousands of keys are written and read in batches", async () => {
   assert.deepEqual([some.length, some.at(-1)!.key], [1500, "1499"]);
   assert.deepEqual(errors, ["more is kept than may be, and the rest is ignored"]);
 });
+
+test("After it was stopped nothing is tried again", async () => {
+  const { state, table, waits } = setting();
+  state.fails = true;
+  table.put(row("a"));
+  assert.equal(await table.written(), false);
+  table.stop();
+  state.tried.length = 0;
+  waits.pop()!();
+  await settle();
+  assert.deepEqual([state.tried, waits.length], [[], 0]);
+  assert.equal(await table.written(), false);
+  assert.equal(waits.length, 0);
+});
