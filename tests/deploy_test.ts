@@ -2,7 +2,7 @@
 // them is checked in any case.
 
 import { strict as assert } from "node:assert";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { DockerfileParser } from "dockerfile-ast";
 import { validate } from "dockerfile-utils";
 import { parse as parseToml } from "smol-toml";
+import { parse as parseYaml } from "yaml";
 import { readConfig } from "../src/config/load.ts";
 import type { Config } from "../src/config/schema.ts";
 import { makePair } from "./certificates.ts";
@@ -262,5 +263,26 @@ if (here("caddy", "version")) {
     );
     assert.equal(code, 0, output);
     assert.match(output, /Valid configuration/);
+  });
+}
+
+test("the alerts and the guide name metrics that there are", () => {
+  const rules = parseYaml(deployFile("alerts.yaml"));
+  assert.ok(rules.groups[0].rules.length >= 5);
+  const source = readdirSync(new URL("../src", import.meta.url), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.includes("metrics") && path.endsWith(".ts"))
+    .map((path) => readFileSync(new URL(`../src/${path}`, import.meta.url), "utf8")).join("\n");
+  const guide = readFileSync(new URL("../docs/deploy.md", import.meta.url), "utf8");
+  const named = (deployFile("alerts.yaml") + guide).match(/\bwsprism_[a-z_]+/g)!;
+  for (const name of new Set(named.map((text) => text.slice("wsprism_".length)))) {
+    const plain = name.replace(/_(sum|count|bucket)$/, "");
+    assert.match(source, new RegExp(`"(wsprism_)?${plain}"`), name);
+  }
+});
+
+if (here("promtool", "--version")) {
+  test("Prometheus takes the alerts", () => {
+    const { code, output } = ran("promtool", "check", "rules", deployPath("alerts.yaml"));
+    assert.equal(code, 0, output);
   });
 }
