@@ -356,10 +356,20 @@ async function conduct(args: string[]): Promise<void> {
     command: values.executable ? ["dist/wsprism"] : [BUN, "main.ts"],
   };
   const rows: Row[] = [];
-  for (const part of parts) rows.push(...await MEASURE[part](plan));
+  const failures: string[] = [];
+  for (const part of parts) {
+    try {
+      rows.push(...await MEASURE[part](plan));
+    } catch (error) {
+      failures.push(`${part}: ${error instanceof Error ? error.message : error}`);
+      endAll();
+    }
+  }
   process.stdout.write(table(rows));
+  for (const failure of failures) process.stdout.write(`failed: ${failure}\n`);
+  process.exitCode = failures.length === 0 ? 0 : 1;
   const machine = { cpu: cpus()[0]?.model ?? "", cpus: availableParallelism(), pinned: PINNED };
-  const document = { at: new Date().toISOString(), machine, ...plan, rows };
+  const document = { at: new Date().toISOString(), machine, ...plan, rows, failures };
   writeFileSync(values.json, `${JSON.stringify(document, null, 2)}\n`);
 }
 

@@ -9,6 +9,8 @@ interface Question {
 
 interface Line {
   write: (bytes: Uint8Array) => void;
+  /** What the kernel has not taken yet. */
+  unsent: Uint8Array | null;
   asked: Question | null;
   text: string;
 }
@@ -59,13 +61,16 @@ export class HttpCaller {
   }
 
   async #connect(port: number): Promise<void> {
-    const line: Line = { write: () => {}, asked: null, text: "" };
+    const line: Line = { write: () => {}, unsent: null, asked: null, text: "" };
     const socket = await Bun.connect<Line>({
       hostname: "127.0.0.1",
       port,
       data: line,
       socket: {
         data: (_socket, bytes) => this.#take(line, bytes),
+        drain: () => {
+          if (line.unsent !== null) line.write(line.unsent);
+        },
         close: () => {
           if (line.asked !== null) {
             throw new Error("Cannot go on: the server closed a connection that was asked");
@@ -74,9 +79,8 @@ export class HttpCaller {
       },
     });
     line.write = (bytes) => {
-      if (socket.write(bytes) !== bytes.length) {
-        throw new Error("Cannot send: a request is too long for a socket");
-      }
+      const taken = socket.write(bytes);
+      line.unsent = taken < bytes.length ? bytes.subarray(taken) : null;
     };
     this.#free.push(line);
   }
