@@ -116,6 +116,22 @@ test("A refused event becomes a dead letter with a gap in its place, and comes b
   assert.deepEqual([queue.drop([2]), queue.drop(null), queue.stats.deadLetters], [1, 1, 0]);
 });
 
+test("A dead letter that is tried again while its gap is on its way is not taken for that", () => {
+  const { queue } = open();
+  for (const name of ["a", "b", "c"]) queue.append(event(name), 1000);
+  const [a, b] = queue.read(0, ALL);
+  queue.remove([a!]);
+  queue.setAside(b!, "status 422", 1000);
+  const underWay = queue.read(0, ALL);
+  assert.deepEqual(underWay.map(({ lost }) => lost), [1, 0]);
+  queue.hold(underWay.at(-1)!.seq);
+  assert.equal(queue.retry(null, 2000), 1);
+  queue.hold(0);
+  queue.remove(underWay);
+  assert.deepEqual(queue.read(0, ALL).map(told), ["b"]);
+  assert.equal(queue.stats.events, 1);
+});
+
 test("After a rollback all is as it was at the last commit", () => {
   const { queue, db } = open();
   queue.append(event("a"), 1000);
