@@ -140,13 +140,13 @@ export class HookQueue {
 
   /** The backend has these. */
   remove(events: readonly Queued[]): void {
-    for (const { seq } of events) this.#delete(seq);
+    for (const { seq, lost } of events) this.#delete(seq, lost);
     this.#findOldest();
   }
 
   /** The backend refuses this one: it becomes a dead letter, with a gap in its place. */
   setAside(event: Queued, reason: string, atMs: number): void {
-    this.#delete(event.seq);
+    this.#delete(event.seq, event.lost);
     // Who does not take the word that something is missing has been told.
     if (event.lost === 0) {
       this.#db.run(
@@ -208,9 +208,8 @@ export class HookQueue {
       const row = this.#db.get("SELECT * FROM dead_letters WHERE hook = ? AND seq = ?", this.#hook, seq);
       if (row === undefined) continue;
       // Its gap may not have been told yet; then it need not be.
-      if (this.#db.get("SELECT seq FROM events WHERE hook = ? AND seq = ?", this.#hook, seq)) {
-        this.#delete(seq);
-      }
+      const gap = this.#db.get("SELECT lost FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
+      if (gap !== undefined) this.#delete(seq, Number(gap["lost"]));
       const { bytes, body } = row;
       // Its age counts from now, for it has waited for this.
       this.#insert({ seq, atMs: nowMs, json: String(body), bytes: Number(bytes), lost: 0 }, null);
@@ -257,9 +256,10 @@ export class HookQueue {
     this.#lost[reason] += lost;
   }
 
-  #delete(seq: number): void {
-    const row = this.#db.get("SELECT bytes FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
-    if (row === undefined) return;
+  /** @param lost of the event that is meant: a dead letter may have been put where its gap was, which was on its way */
+  #delete(seq: number, lost: number): void {
+    const row = this.#db.get("SELECT bytes, lost FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
+    if (row === undefined || Number(row["lost"]) !== lost) return;
     this.#db.run("DELETE FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
     this.#events--;
     this.#bytes -= Number(row["bytes"]);

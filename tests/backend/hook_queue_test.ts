@@ -132,6 +132,22 @@ test("Dead letters are read in pages bounded by number and bytes", () => {
   assert.deepEqual(page(4, 4, 1000), [[], false]);
 });
 
+test("A dead letter that is tried again while its gap is on its way is not taken for that", () => {
+  const { queue } = open();
+  for (const name of ["a", "b", "c"]) queue.append(event(name), 1000);
+  const [a, b] = queue.read(0, ALL);
+  queue.remove([a!]);
+  queue.setAside(b!, "status 422", 1000);
+  const underWay = queue.read(0, ALL);
+  assert.deepEqual(underWay.map(({ lost }) => lost), [1, 0]);
+  queue.hold(underWay.at(-1)!.seq);
+  assert.equal(queue.retry(null, 2000), 1);
+  queue.hold(0);
+  queue.remove(underWay);
+  assert.deepEqual(queue.read(0, ALL).map(told), ["b"]);
+  assert.equal(queue.stats.events, 1);
+});
+
 test("After a rollback all is as it was at the last commit", () => {
   const { queue, db } = open();
   queue.append(event("a"), 1000);

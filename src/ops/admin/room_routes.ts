@@ -63,7 +63,9 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       middleware: doorman.permit("read"),
       request: {
         params: RoomParams,
-        query: PageQuery.extend({ cursor: z.coerce.number().int().min(0).optional() }),
+        query: PageQuery.extend({
+          cursor: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+        }),
       },
       responses: answers("A page.", z.strictObject({ members: z.array(Member), next: Next })),
     }),

@@ -125,12 +125,7 @@ for (const [name, need] of Object.entries(ROUTES)) {
 
 test("What is no route is a JSON 404 for who has a key, and nothing for who has none", async () => {
   const { house } = await setting();
-  for (
-    const [method, path] of [["GET", "/"], ["GET", "/v1"], ["PATCH", "/v1/tenants"], [
-      "POST",
-      "/healthz",
-    ]] as const
-  ) {
+  for (const [method, path] of [["GET", "/"], ["GET", "/v1"], ["PATCH", "/v1/tenant"]] as const) {
     const { status, body } = await house.ask(method, path);
     assert.deepEqual([status, body.code], [404, "NOT_FOUND"], path);
     assert.equal((await house.ask(method, path, { key: null, address: path })).status, 401, path);
@@ -189,4 +184,25 @@ test("Each write is a line in the log: who, what, from where, and what came of i
       status: 400,
     }],
   ]);
+});
+
+test("A route asked by a method that it does not take says which it takes", async () => {
+  const house = await open();
+  const expected: Readonly<Record<string, string>> = {
+    "POST /healthz": "GET, HEAD",
+    "OPTIONS /v1/tenants/acme/stats": "GET, HEAD",
+    "PATCH /v1/tenants/acme/users/a%2Fb/ban": "POST, DELETE",
+    "GET /v1/tenants/acme/rooms/lobby": "DELETE",
+  };
+  for (const [name, allow] of Object.entries(expected)) {
+    const [method, path] = name.split(" ") as [string, string];
+    const { status, headers, body } = await house.ask(method, path);
+    assert.deepEqual([status, headers.get("allow"), body], [405, allow, {
+      code: "NOT_FOUND",
+      msg: `this route takes ${allow}`,
+    }]);
+  }
+  for (const path of ["/v1/tenants/acme", "/v1/tenants/acme/rooms/a/b", "/v1"]) {
+    assert.equal((await house.ask("GET", path)).status, 404, path);
+  }
 });
