@@ -165,6 +165,7 @@ export class Tenancy implements TenantView {
       tenant.terms = terms;
       terms.policy.begin(this.#surroundings.house.now());
       former.services.stop(parts.services);
+      if (former.verifier !== parts.verifier) former.verifier.stop();
     }
     gate.auth = auth;
     gate.origins = origins;
@@ -235,6 +236,7 @@ export class Tenancy implements TenantView {
   /** Nobody is served any more. */
   stop(): void {
     this.#parts.services.stop();
+    this.#parts.verifier.stop();
   }
 
   /** Takes sessions in, or ends them all over this time. @returns whether that was done to the end; null where none ends */
@@ -313,7 +315,7 @@ export class Tenancy implements TenantView {
     if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
       return { verifier: former.verifier, auth };
     }
-    const verifier = verifierFor({ tenant: id, config: auth, fetch, signatureTurns, now, unixMs, log });
+    const verifier = verifierFor({ tenant: id, config: auth, signatureTurns, now, unixMs, log });
     return { verifier, auth };
   }
 
