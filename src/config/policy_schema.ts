@@ -29,8 +29,8 @@ const quotaKeys = {
 const tenantQuota = z.strictObject({
   ...quotaKeys,
   outbound_bytes_per_second: units(
-    "Bytes per second that the tenant's messages come to when they go out to all members of their rooms. While it is " +
-      "exceeded, messages of clients are refused. Absent: any number.",
+    "Bytes per second of all that the tenant's sessions are sent, of a room's messages once for every member. While it " +
+      "is exceeded, messages of clients are refused. Absent: any number.",
   ),
   outbound_bytes_burst: units("Such bytes at once, after a pause. Absent: two seconds' worth."),
 });

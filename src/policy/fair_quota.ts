@@ -4,7 +4,7 @@
 // and the pace falls, while it is less the bucket fills and the pace rises, until all of them together get the rate. So
 // nobody has to be counted, and the whole state is a few numbers, for ten senders as for a hundred thousand.
 // Where each stands is told by a level that rises at the pace: a sender takes from its own mark up, and may while its mark
-// is not above the level. A mark may lag behind, but not far: what is not used for long is lost. A sender that is alone has
+// is below the level. A mark may lag behind, but not far: what is not used for long is lost. A sender that is alone has
 // the bucket to itself.
 
 import { Rate } from "./rate.ts";
@@ -15,6 +15,9 @@ const TAKEN_AT_RATE = 0.1;
 const STEEPNESS = Math.log(250_000) / (1 - TAKEN_AT_RATE);
 /** A sender counts as there for this long after it came: long, so that who comes rarely finds something left. */
 const PRESENT_MS = 60_000;
+
+/** Least time that somebody is told to wait. */
+const WAIT_MS_MIN = 1;
 
 /** What a quota keeps of one sender. */
 export class Share {
@@ -30,10 +33,13 @@ export class FairQuota {
   readonly #burstMs: number;
   #fullAt = 0;
   /** What each sender could have taken so far, in units. */
-  #level = 0;
-  /** Until when that was counted, and the pace then. */
+  #level: number;
+  /** Until when that was counted. */
   #countedAt = 0;
-  #pace = 0;
+  /** Where the level was: last looked at `#lookedAt`, and the time before, each at least one `#burstMs` apart. */
+  #recently = 0;
+  #formerly = 0;
+  #lookedAt = 0;
   /** The highest mark of all. */
   #highest = 0;
   /** The two senders who came last, to tell whether there is another one. */
@@ -51,6 +57,8 @@ export class FairQuota {
     this.burst = burst;
     this.#rate = new Rate(perSecond, burst);
     this.#burstMs = burst / perSecond * 1000;
+    // As if the bucket had been full all the time.
+    this.#level = burst;
   }
 
   /** Milliseconds until this sender may take so many units, as far as that can be known: 0 when it may now. */
@@ -60,13 +68,12 @@ export class FairQuota {
     if (wait > 0 || !this.#isShared(now)) return wait;
     this.#rise(now);
     const above = share.mark - this.#level;
-    return above <= 0 ? 0 : this.#untilRisen(above);
+    return above < 0 ? 0 : Math.max(WAIT_MS_MIN, this.#untilRisen(above));
   }
 
   /** Takes units; ask `waitMs` first, in the same moment. */
   take(share: Share, now: number, units: number): void {
     if (this.#isShared(now)) this.#mark(share, now, units);
-    else this.#countedAt = now;
     this.#fullAt = this.#rate.take(this.#fullAt, now, units);
   }
 
@@ -79,8 +86,9 @@ export class FairQuota {
   #mark(share: Share, now: number, units: number): void {
     this.#rise(now);
     const free = this.burst * (1 - this.#taken(now));
-    // What the pace gives in the time in which the bucket comes back, and no more than half of what is there.
-    const lag = Math.max(units, Math.min(free / 2, this.#pace * this.burst));
+    // What the pace gave in the time in which the bucket comes back, and no more than half of what is there.
+    // One message too late is never lost, up to half of the burst.
+    const lag = Math.max(Math.min(units, this.burst / 2), Math.min(free / 2, this.#level - this.#formerly));
     share.mark = Math.max(share.mark, this.#level - lag) + units;
     if (share.mark > this.#highest) this.#highest = share.mark;
   }
@@ -88,17 +96,25 @@ export class FairQuota {
   /** Has the level rise to where it is by now. */
   #rise(now: number): void {
     if (now <= this.#countedAt) return;
-    const before = paceAt(this.#taken(this.#countedAt));
-    this.#pace = paceAt(this.#taken(now));
+    if (now - this.#lookedAt >= this.#burstMs) {
+      this.#formerly = this.#recently;
+      this.#recently = this.#level;
+      this.#lookedAt = now;
+    }
+    // The bucket fills evenly until it is full, and the pace is an exponential of that.
+    const from = this.#countedAt, filled = Math.max(from, Math.min(this.#fullAt, now));
+    const pace = paceAt(this.#taken(filled));
+    this.#level += (pace - paceAt(this.#taken(from))) * this.burst / STEEPNESS;
+    // With the bucket full, nobody is above anybody.
+    if (filled < now) this.#level = Math.max(this.#level, this.#highest);
+    this.#level += pace * (now - filled) / this.#burstMs * this.burst;
     this.#countedAt = now;
-    // With the bucket full, nobody is above anybody. Until then it fills evenly, and the pace is an exponential of that.
-    if (this.#fullAt <= now) this.#level = Math.max(this.#level, this.#highest);
-    else this.#level += (this.#pace - before) * this.burst / STEEPNESS;
   }
 
   /** Milliseconds until the level has risen by so many units, if nobody takes anything meanwhile. */
   #untilRisen(units: number): number {
-    return Math.log1p(units * STEEPNESS / (this.burst * this.#pace)) * this.#burstMs / STEEPNESS;
+    const pace = paceAt(this.#taken(this.#countedAt));
+    return Math.log1p(units * STEEPNESS / (this.burst * pace)) * this.#burstMs / STEEPNESS;
   }
 
   /** How much of the bucket is taken, as a part of it. */

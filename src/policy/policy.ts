@@ -49,7 +49,7 @@ export interface PolicyOptions {
   readonly schemas: SchemaCompiler;
   /** Whether everything is decided and nothing is denied. */
   readonly dryRun: boolean;
-  /** Bytes that the tenant's rooms were given to deliver, ever. */
+  /** Bytes that the tenant's sessions were given, ever. */
   readonly delivered: () => number;
   /** The tenant's own policy, and what a ticket takes away from it. */
   readonly narrowed?: { readonly whole: TenantPolicy; readonly by: Narrowing };
