@@ -12,7 +12,7 @@ import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./backend/webhooks.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
-import { SchemaCompiler } from "./config/data_schema.ts";
+import type { SchemaCodes } from "./config/data_schema.ts";
 import { adminWithoutRestart, withoutRestart } from "./config/diff.ts";
 import type { ConfigSource } from "./config/file_source.ts";
 import type { Config, GatewayConfig } from "./config/schema.ts";
@@ -47,6 +47,8 @@ export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
 
 export interface GatewayOptions {
   readonly config: Config;
+  /** Of its rules' schemas. */
+  readonly schemas: SchemaCodes;
   /** What the transport was created with; null without TLS. */
   readonly certificate: Certificate | null;
   /** Accept dev tickets. */
@@ -112,7 +114,7 @@ export class Gateway {
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#keeping = new Keeping({ config, log, clock });
-    this.#tenants = new Tenants(config, {
+    this.#tenants = new Tenants(options, {
       house: this.#house,
       fanout,
       clock,
@@ -121,11 +123,7 @@ export class Gateway {
       webhooks: this.#keeping.webhooks,
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
-      policy: {
-        gateway: this.#quotas,
-        schemas: new SchemaCompiler(false),
-        dryRun: options.policyDryRun,
-      },
+      policy: { gateway: this.#quotas, dryRun: options.policyDryRun },
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
     });
     this.#admission = new Admission({

@@ -83,9 +83,9 @@ export class Reloader {
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);
       const loaded = await source.load();
       if (!loaded.ok) return this.#refuse(cause, "the configuration has failures", loaded.failures);
-      const { config, warnings } = loaded;
+      const { config, warnings, schemas } = loaded;
       const general = diffGeneral(running(), config);
-      const plan = await tenants.plan(config);
+      const plan = await tenants.plan({ config, schemas });
       const slices = new Slices(clock.now);
       await slices.next();
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);

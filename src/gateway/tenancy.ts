@@ -14,7 +14,7 @@ import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
-import type { SchemaCompiler } from "../config/data_schema.ts";
+import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
 import type { GatewayQuotas } from "../policy/quotas.ts";
 import { PolicyState } from "../policy/state.ts";
@@ -49,13 +49,18 @@ export interface Surroundings {
   /** What the policies of all tenants share. */
   readonly policy: {
     readonly gateway: GatewayQuotas;
-    readonly schemas: SchemaCompiler;
     /** Whether everything is decided and nothing is denied. */
     readonly dryRun: boolean;
   };
   readonly webhooks: Webhooks;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
+}
+
+/** A tenant's configuration, and the code of its rules' schemas. */
+export interface TenantLoaded {
+  readonly config: TenantConfig;
+  readonly schemas: SchemaCodes;
 }
 
 /** What is made from a tenant's configuration. */
@@ -83,15 +88,16 @@ export class Tenancy implements TenantView {
   #leaving = false;
   #parting: Parting | null = null;
 
-  constructor(config: TenantConfig, gateway: GatewayConfig, surroundings: Surroundings) {
+  constructor(loaded: TenantLoaded, gateway: GatewayConfig, surroundings: Surroundings) {
     this.#surroundings = surroundings;
+    const { config } = loaded;
     const { house, fanout } = surroundings;
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
     const watch = new TenantWatch(surroundings.webhooks.of(config.id));
     rooms.watch(watch);
     const metrics = new TenantMetrics(LANE_NAMES);
-    const parts = this.#make(config, { rooms, metrics, former: null });
+    const parts = this.#make(loaded, { rooms, metrics, former: null });
     this.#parts = parts;
     this.tenant = new Tenant({
       id: config.id,
@@ -147,9 +153,9 @@ export class Tenancy implements TenantView {
    * Makes what another configuration of this tenant needs, and changes nothing yet. What stays the same is used again,
    * unless all is to be made `anew`.
    */
-  prepare(config: TenantConfig, anew?: "anew"): Parts {
+  prepare(loaded: TenantLoaded, anew?: "anew"): Parts {
     const { rooms, metrics } = this.tenant;
-    return this.#make(config, { rooms, metrics, former: anew === undefined ? this.#parts : null });
+    return this.#make(loaded, { rooms, metrics, former: anew === undefined ? this.#parts : null });
   }
 
   /** Puts parts in place; sessions go by them from their next message on. */
@@ -260,7 +266,7 @@ export class Tenancy implements TenantView {
   }
 
   #make(
-    config: TenantConfig,
+    { config, schemas }: TenantLoaded,
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
     const { clock, services: embedded, charge, policy, house: { log } } = this.#surroundings;
@@ -296,6 +302,7 @@ export class Tenancy implements TenantView {
         config,
         state: this.#policyState,
         ...policy,
+        schemas,
         delivered: () => rooms.delivered.bytes,
       }),
       dispatcher: services.dispatcher,
