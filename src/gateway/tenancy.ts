@@ -87,15 +87,16 @@ export class Tenancy implements TenantView {
   /** It is in the configuration no more. */
   #leaving = false;
   #parting: Parting | null = null;
+  /** Has its webhooks told no more. */
+  #unwatch: () => void = () => {};
 
+  /** Has no effects: a tenant that is not wanted after all can be dropped. */
   constructor(loaded: TenantLoaded, gateway: GatewayConfig, surroundings: Surroundings) {
     this.#surroundings = surroundings;
     const { config } = loaded;
     const { house, fanout } = surroundings;
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
-    const watch = new TenantWatch(surroundings.webhooks.of(config.id));
-    rooms.watch(watch);
     const metrics = new TenantMetrics(LANE_NAMES);
     const parts = this.#make(loaded, { rooms, metrics, former: null });
     this.#parts = parts;
@@ -109,8 +110,6 @@ export class Tenancy implements TenantView {
       outbox: outboxLimits(config, gateway),
       house,
     });
-    this.tenant.watchers.push(watch);
-    parts.terms.policy.begin(house.now());
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
     if (config.suspended) this.tenant.registry.closed = SUSPENDED;
@@ -147,6 +146,13 @@ export class Tenancy implements TenantView {
 
   get httpServices(): HttpService[] {
     return this.#parts.services.http;
+  }
+
+  /** It is served from now on. */
+  begin(): void {
+    const { webhooks, house } = this.#surroundings;
+    this.#unwatch = this.watch(webhooks.of(this.id));
+    this.#parts.terms.policy.begin(house.now());
   }
 
   /**
@@ -187,6 +193,8 @@ export class Tenancy implements TenantView {
     const ended = this.#openOrClose(overMs);
     if (ended === null || !await ended) return;
     this.stop();
+    this.#unwatch();
+    this.#surroundings.webhooks.forget(this.id);
     gone();
   }
 

@@ -111,6 +111,8 @@ export class Tenants implements Iterable<Tenancy> {
   }
 
   #open(tenancy: Tenancy): void {
+    // One that comes back before it had quite gone is there still.
+    if (!this.#all.has(tenancy.id)) tenancy.begin();
     this.#all.set(tenancy.id, tenancy);
     this.#gates.set(tenancy.id, tenancy.gate);
   }
