@@ -13,7 +13,7 @@ import type { Webhooks } from "./backend/webhooks.ts";
 import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import type { SchemaCodes } from "./config/data_schema.ts";
-import { adminWithoutRestart, withoutRestart } from "./config/diff.ts";
+import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import type { ConfigSource } from "./config/file_source.ts";
 import type { Config, GatewayConfig } from "./config/schema.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
@@ -150,6 +150,7 @@ export class Gateway {
       tenants: this.#tenants,
       running: () => this.#config,
       adopt: (next, plan) => this.#adopt(next, plan),
+      fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
     });
@@ -306,7 +307,8 @@ export class Gateway {
   /** Puts a planned configuration in place, all within this turn. */
   #adopt(next: Config, plan: Plan): void {
     const { transport } = this.#options;
-    const gateway = withoutRestart(this.#config.gateway, next.gateway);
+    const fixed = transport.limits.pings ? [] : IDLE_FIXED;
+    const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#config = { ...next, gateway, ...adminWithoutRestart(this.#config, next) };
     const { totals, flusher } = this.#house;
     totals.maxSessions = gateway.max_connections;

@@ -350,6 +350,17 @@ test("What needs a restart is told each time and changes nothing, while the rest
   assert.equal(house.logged.filter(({ message }) => message.includes("wait for a restart")).length, 2);
 });
 
+test("Where the transport watches for silence by itself, another idle timeout waits for a restart", async () => {
+  for (const pings of [true, false]) {
+    const house = await new House({ pings }).start();
+    for (let i = 0; i < 2; i++) {
+      const { diff } = await applied(house.reload({ gateway: "idle_timeout_ms: 70000" }));
+      const changes = diff.changes.map(({ key, restart }) => [key, restart]);
+      assert.deepEqual(changes, pings && i === 1 ? [] : [["gateway.idle_timeout_ms", !pings]]);
+    }
+  }
+});
+
 test("The metrics tell what became of reloads and which configuration is in use, and move with it", async () => {
   const house = await new House().start();
   const hash = async () => (await house.metric("config_info"))[0];
