@@ -59,7 +59,8 @@ function configText(kind: Kind, round: number): string {
       hot_services: [{ id: 1, kind: "echo" }, { id: 2, kind: "state", tick_ms: 50 }],
     });
   }
-  return stringify(config);
+  // Within the 1 MiB that a file may have.
+  return stringify(config, { indent: 1, lineWidth: 0 });
 }
 
 /** What some tenants have besides: one in three quotas and rules, one in ten a schema of its own too. */

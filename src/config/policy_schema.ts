@@ -131,7 +131,8 @@ export const ruleSchema = z.strictObject({
   window_ms: whole(100, 86_400_000, 10_000, "How long a violation counts, in milliseconds."),
   then: z.array(ladderStep).min(1).max(LIST_MAX).default(["reject"]).meta({
     description:
-      "What happens at a session's first violation within the window, at its second, and so on; the last repeats.",
+      "What happens at a session's first violation within the window, at its second, and so on; the last repeats. With " +
+      "close or ban_ms among the steps, or a rate per user, the violations of all of a user's sessions count together.",
     wish: `a list of 1–${LIST_MAX} actions`,
   }),
   dry_run: flag(false, "Whether violations are only counted and logged."),

@@ -55,8 +55,14 @@ const gateway = await sharedGateway({
       rules: [
         {
           id: "steps",
-          match: { service: "notes:send" },
+          match: { service: "notes:send", room: "a" },
           then: ["observe", "reject", "drop", { mute_ms: 300 }, { close: 4507 }],
+          window_ms: 60_000,
+        },
+        {
+          id: "again",
+          match: { service: "notes:send", room: "again" },
+          then: [{ close: 4507 }, { close: 4507 }, { ban_ms: 60_000 }],
           window_ms: 60_000,
         },
         { id: "out", match: { service: "2:9" }, then: [{ ban_ms: 60_000 }] },
@@ -195,6 +201,17 @@ test("a ladder is climbed step by step, and a mute is over when it was said to b
   assert.deepEqual(["observe", "reject", "drop", "mute", "close"].map(count), [1, 1, 1, 2, 1]);
   const line = await gateway.logged("message would be denied", ({ rule_id }) => rule_id === "steps");
   assert.deepEqual([line["tenant"], line["action"], line["service"]], ["ladder", "observe", "notes:send"]);
+});
+
+test("a user that is closed and comes back goes on with the ladder, another user does not", async () => {
+  const offend = async (user: string) => {
+    const client = await open("ladder", { user });
+    client.send({ svc: "notes", type: "send", room: "again" });
+    assert.equal((await client.nextError("NOT_ALLOWED")).data.rule_id, "again");
+    return client;
+  };
+  for (const user of ["mal", "mal", "bystander"]) await (await offend(user)).ended(4507, "policy violation");
+  await (await offend("mal")).ended(4504, "banned");
 });
 
 test("a ban ends all of a user's sessions, and keeps the user out at the door, in this tenant only", async () => {
