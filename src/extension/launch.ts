@@ -121,6 +121,10 @@ class ChildHost implements HostProcess {
     this.#child.once("exit", (code, signal) => tell(signal === null ? `it ended with ${code}` : `${signal}`));
   }
 
+  closeInput(): void {
+    this.#child.stdin!.end();
+  }
+
   kill(): void {
     if (!this.#ended) this.#child.kill("SIGKILL");
   }
