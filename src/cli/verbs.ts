@@ -4,6 +4,7 @@ import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
+import { doctorCommand } from "./doctor.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
 import { typesCommand } from "./extension_types.ts";
@@ -34,6 +35,7 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
   program.addCommand(explainCommand(done));
   program.addCommand(webhooksCommand(done));
   program.addCommand(schemaCommand(done));
+  program.addCommand(doctorCommand(done));
   program.addCommand(typesCommand(done));
   program.addCommand(runExtensionCommand(done));
   program.addCommand(versionCommand(build, done));
