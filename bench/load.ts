@@ -79,7 +79,7 @@ class Generator {
       const slow = number >= load.sessions - (load.slow?.count ?? 0);
       this.#wires.push({
         session: new Session(number, this.#tally, { watch, echo: publisher && echo, slow }),
-        burst: new Burst(this.#messageOf(number), { sender: number, copies }),
+        burst: new Burst(messageOf(load, number), { sender: number, copies }),
         publisher,
         slow,
         socket: null,
@@ -348,14 +348,6 @@ class Generator {
     return all;
   }
 
-  /** A text names its session or group where it says `%d` or `%g`. */
-  #messageOf(number: number): MessageShape {
-    const { message, groups } = this.#load;
-    if (message.kind === "binary") return message;
-    const template = message.template.replaceAll("%d", `${number}`).replaceAll("%g", `${number % groups}`);
-    return { ...message, template };
-  }
-
   #publish(wire: Wire, count: number): void {
     this.#sent += count;
     this.#write(wire, wire.burst.stamped(count, microsSince(this.#tally.epoch)));
@@ -392,6 +384,13 @@ class Generator {
     const taken = wire.socket?.write(bytes) ?? 0;
     if (taken >= 0 && taken < bytes.length) wire.waiting = bytes.slice(taken);
   }
+}
+
+/** What a session sends: a text names its session or group where it says `%d` or `%g`. */
+function messageOf({ message, groups }: Load, number: number): MessageShape {
+  if (message.kind !== "text") return message;
+  const template = message.template.replaceAll("%d", `${number}`).replaceAll("%g", `${number % groups}`);
+  return { ...message, template };
 }
 
 function pause(seconds: number): Promise<void> {

@@ -11,8 +11,8 @@ import { Retry, SPREAD_MS } from "./admission/retry.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./backend/webhooks.ts";
 import type { Certificate } from "./config/certificate.ts";
-import { SchemaCompiler } from "./config/data_schema.ts";
-import { adminWithoutRestart, withoutRestart } from "./config/diff.ts";
+import type { SchemaCodes } from "./config/data_schema.ts";
+import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import type { ConfigSource } from "./config/file_source.ts";
 import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { LaunchHost } from "./extension/host_process.ts";
@@ -49,6 +49,8 @@ export { adminTransportOptions, transportOptions } from "./gateway/transport_opt
 
 export interface GatewayOptions {
   readonly config: Config;
+  /** Of its rules' schemas. */
+  readonly schemas: SchemaCodes;
   /** What the transport was created with; null without TLS. */
   readonly certificate: Certificate | null;
   /** Accept dev tickets. */
@@ -121,13 +123,13 @@ export class Gateway {
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
     this.#keeping = new Keeping({ config, log, clock });
-    this.#tenants = new Tenants(config, {
+    this.#tenants = new Tenants(options, {
       house: this.#house,
       fanout,
       clock,
       dev: options.dev,
       services: options.services,
-      webhooks: this.#keeping.webhooks,
+      keeping: this.#keeping,
       extensions: {
         launch: options.launchHost,
         afterTurn: (task) => transport.afterTurn(task),
@@ -139,11 +141,7 @@ export class Gateway {
       },
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
-      policy: {
-        gateway: this.#quotas,
-        schemas: new SchemaCompiler(false),
-        dryRun: options.policyDryRun,
-      },
+      policy: { gateway: this.#quotas, dryRun: options.policyDryRun },
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
     });
     this.#admission = new Admission({
@@ -170,6 +168,7 @@ export class Gateway {
       tenants: this.#tenants,
       running: () => this.#config,
       adopt: (next, plan) => this.#adopt(next, plan),
+      fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
     });
@@ -178,6 +177,7 @@ export class Gateway {
     this.#admin = adminTransport === null ? null : new AdminListener({
       transport: adminTransport,
       tenants: this.#tenants,
+      webhooks: this.#keeping.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
@@ -195,7 +195,7 @@ export class Gateway {
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
-    await this.#keeping.start();
+    await this.#keeping.start(this.#tenants);
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();
@@ -327,7 +327,8 @@ export class Gateway {
   /** Puts a planned configuration in place, all within this turn. */
   #adopt(next: Config, plan: Plan): void {
     const { transport } = this.#options;
-    const gateway = withoutRestart(this.#config.gateway, next.gateway);
+    const fixed = transport.limits.pings ? [] : IDLE_FIXED;
+    const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
@@ -364,7 +365,7 @@ export class Gateway {
       reload: this.#reloader.metrics,
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
-        ...this.#keeping.webhooks.metrics,
+        ...this.#keeping.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });

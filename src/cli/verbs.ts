@@ -4,6 +4,7 @@ import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
+import { doctorCommand } from "./doctor.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
 import { typesCommand } from "./extension_types.ts";
@@ -12,6 +13,7 @@ import { schemaCommand } from "./schema.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
 import { type Build, versionCommand } from "./version.ts";
+import { webhooksCommand } from "./webhooks.ts";
 
 /** Runs a verb. @returns the exit code, see `EXIT` */
 export async function runVerb(argv: readonly string[], build: Build): Promise<number> {
@@ -31,12 +33,16 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
+  program.addCommand(webhooksCommand(done));
   program.addCommand(schemaCommand(done));
+  program.addCommand(doctorCommand(done));
   program.addCommand(typesCommand(done));
   program.addCommand(runExtensionCommand(done));
   program.addCommand(versionCommand(build, done));
-  for (const command of program.commands) {
-    command.exitOverride().showHelpAfterError(`(wsprism ${command.name()} --help shows how)`);
+  for (const command of program.commands.flatMap((verb) => [verb, ...verb.commands])) {
+    const { parent } = command;
+    const name = parent === program ? command.name() : `${parent!.name()} ${command.name()}`;
+    command.exitOverride().showHelpAfterError(`(wsprism ${name} --help shows how)`);
   }
   program.showHelpAfterError("(wsprism --help shows how)");
   try {

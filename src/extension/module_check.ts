@@ -29,7 +29,7 @@ export function checkCode(code: string, sourceType: "module" | "script"): Checke
       ecmaVersion: "latest",
       sourceType,
       locations: true,
-      allowAwaitOutsideFunction: false,
+      allowAwaitOutsideFunction: sourceType === "module",
       onComment: (block, _text, start, _end, at) => {
         if (!block && !code.startsWith("//", start)) {
           fault ??= { line: at!.line, msg: "a comment in HTML's manner (<!-- or -->) is not allowed" };
@@ -41,13 +41,16 @@ export function checkCode(code: string, sourceType: "module" | "script"): Checke
   }
   if (fault !== null) return { ok: false, fault };
   const imports: { specifier: string; line: number }[] = [];
-  fault = walk(tree, 0, (node) => {
+  fault = walk(tree, { depth: 0, inFunction: false }, (node, inFunction) => {
     const line = (node.loc as { start: { line: number } }).start.line;
     if (node.type === "ImportExpression") {
       return { line, msg: "import() is not allowed: an extension is made of its static imports" };
     }
     if (node.type === "MetaProperty" && (node["meta"] as { name?: string }).name === "import") {
       return { line, msg: "import.meta is not allowed" };
+    }
+    if (!inFunction && (node.type === "AwaitExpression" || node["await"] === true)) {
+      return { line, msg: "await outside of a function is not allowed; onStart may wait" };
     }
     const source = node["source"] as { value?: unknown } | null | undefined;
     if (/^(Import|ExportNamed|ExportAll)Declaration$/.test(node.type) && typeof source?.value === "string") {
@@ -64,14 +67,24 @@ function syntaxFault(error: unknown): Fault {
   return { line: loc?.line ?? 1, msg: String(message ?? error).replace(/ \(\d+:\d+\)$/, "") };
 }
 
-function walk(node: Tree, depth: number, look: (node: Tree) => Fault | null): Fault | null {
+interface Place {
+  readonly depth: number;
+  readonly inFunction: boolean;
+}
+
+function walk(
+  node: Tree,
+  { depth, inFunction }: Place,
+  look: (node: Tree, inFunction: boolean) => Fault | null,
+): Fault | null {
   if (depth > DEPTH_MAX) return { line: 1, msg: "code is nested too deeply" };
-  const fault = look(node);
+  const fault = look(node, inFunction);
   if (fault !== null) return fault;
+  const within = { depth: depth + 1, inFunction: inFunction || /Function/.test(node.type) };
   for (const value of Object.values(node)) {
     for (const inner of Array.isArray(value) ? value : [value]) {
       if (!isNode(inner)) continue;
-      const found = walk(inner, depth + 1, look);
+      const found = walk(inner, within, look);
       if (found !== null) return found;
     }
   }

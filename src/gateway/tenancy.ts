@@ -4,20 +4,17 @@
 import type { Gate } from "../admission/admission.ts";
 import { type Lobby, lobbyFor } from "../admission/lobby.ts";
 import { OriginRule } from "../admission/origin.ts";
-import { Revocations, type Revoked } from "../admission/revocations.ts";
+import type { Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
-import type { Webhooks } from "../backend/webhooks.ts";
-import type { Extension } from "../extension/extension.ts";
-import type { HostPool } from "../extension/host_pool.ts";
-import { type ExtensionHouse, Runner } from "../extension/runner.ts";
+import type { ExtensionHouse } from "../extension/runner.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
-import type { SchemaCompiler } from "../config/data_schema.ts";
+import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
 import type { GatewayQuotas } from "../policy/quotas.ts";
 import { PolicyState } from "../policy/state.ts";
@@ -33,8 +30,10 @@ import { type House, Tenant } from "../session/tenant.ts";
 import type { Terms } from "../session/terms.ts";
 import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
-import { ExtensionWatch } from "./extension_watch.ts";
+import type { Keeping } from "./keeping.ts";
 import { Parting } from "./parting.ts";
+import type { TenantRecord } from "./tenant_record.ts";
+import { TenantExtensions } from "./tenant_extensions.ts";
 import { TenantServices } from "./tenant_services.ts";
 import { type Teller, TenantWatch } from "./tenant_watch.ts";
 
@@ -53,14 +52,19 @@ export interface Surroundings {
   /** What the policies of all tenants share. */
   readonly policy: {
     readonly gateway: GatewayQuotas;
-    readonly schemas: SchemaCompiler;
     /** Whether everything is decided and nothing is denied. */
     readonly dryRun: boolean;
   };
-  readonly webhooks: Webhooks;
   readonly extensions: ExtensionHouse;
+  readonly keeping: Keeping;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
+}
+
+/** A tenant's configuration, and the code of its rules' schemas. */
+export interface TenantLoaded {
+  readonly config: TenantConfig;
+  readonly schemas: SchemaCodes;
 }
 
 /** What is made from a tenant's configuration. */
@@ -78,29 +82,28 @@ export interface Parts {
 export class Tenancy implements TenantView {
   readonly tenant: Tenant;
   readonly gate: Gate;
+  readonly extensions: TenantExtensions;
   readonly #surroundings: Surroundings;
   readonly #policyState = new PolicyState();
-  readonly #revocations = new Revocations();
-  /** By an administrator, whatever its configuration says. */
-  #suspended = false;
+  readonly #record: TenantRecord;
   #parts: Parts;
   /** It is in the configuration no more. */
   #leaving = false;
   #parting: Parting | null = null;
-  readonly #runner: Runner;
-  /** Tells the extensions; null where there are none. */
-  #extensionWatch: ExtensionWatch | null = null;
+  /** Has its webhooks told no more. */
+  #unwatch: () => void = () => {};
 
-  constructor(config: TenantConfig, gateway: GatewayConfig, surroundings: Surroundings) {
+  /** Has no effects: a tenant that is not wanted after all can be dropped. */
+  constructor(loaded: TenantLoaded, gateway: GatewayConfig, surroundings: Surroundings) {
     this.#surroundings = surroundings;
-    this.#runner = new Runner(config.id, surroundings.extensions);
-    const { house, fanout } = surroundings;
+    const { config } = loaded;
+    const { house, fanout, keeping } = surroundings;
+    this.#record = keeping.record(config.id);
+    this.extensions = new TenantExtensions(config.id, surroundings.extensions);
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
-    const watch = new TenantWatch(surroundings.webhooks.of(config.id));
-    rooms.watch(watch);
     const metrics = new TenantMetrics(LANE_NAMES);
-    const parts = this.#make(config, { rooms, metrics, former: null });
+    const parts = this.#make(loaded, { rooms, metrics, former: null });
     this.#parts = parts;
     this.tenant = new Tenant({
       id: config.id,
@@ -108,15 +111,24 @@ export class Tenancy implements TenantView {
       rooms,
       registry: new Registry<Resident>(sessionLimits(config), house.totals),
       metrics,
-      bans: this.#policyState.bans,
+      bans: this.#record.bans,
       outbox: outboxLimits(config, gateway),
       house,
     });
-    this.tenant.watchers.push(watch);
-    parts.terms.policy.begin(house.now());
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
-    if (config.suspended) this.tenant.registry.closed = SUSPENDED;
+    if (this.suspended) this.tenant.registry.closed = SUSPENDED;
+  }
+
+  /** Takes up what is kept of it. To be called before anybody is let in. @throws when that cannot be read */
+  async recall(): Promise<void> {
+    await this.#record.load();
+    void this.#openOrClose(0);
+  }
+
+  /** Whether all that was decided about it outlives the gateway, as far as anything does, once that is known. */
+  async kept(): Promise<boolean> {
+    return await this.#record.written();
   }
 
   get id(): string {
@@ -152,24 +164,26 @@ export class Tenancy implements TenantView {
     return this.#parts.services.http;
   }
 
-  /** Those in use, and the processes in which they run, none perhaps. */
-  get extensions(): { readonly all: readonly Extension[]; readonly hosts: HostPool } {
-    return { all: this.#parts.services.extensions.all, hosts: this.#runner.pool };
+  /** It is served from now on. */
+  begin(): void {
+    const { keeping, house } = this.#surroundings;
+    keeping.hold(this.id, this.#record);
+    this.#unwatch = this.watch(keeping.webhooks.of(this.id));
+    this.#parts.terms.policy.begin(house.now());
   }
 
-  /** Begins what it does by itself. Call it once, unless it is adopted. */
-  start(): void {
-    this.#parts.services.start(null);
-    this.#watchForExtensions();
+  /** Starts its extensions, those that do not run yet; others that run end. */
+  runExtensions(): void {
+    this.extensions.run(this.#parts.services.extensions, this.tenant);
   }
 
   /**
    * Makes what another configuration of this tenant needs, and changes nothing yet. What stays the same is used again,
    * unless all is to be made `anew`.
    */
-  prepare(config: TenantConfig, anew?: "anew"): Parts {
+  prepare(loaded: TenantLoaded, anew?: "anew"): Parts {
     const { rooms, metrics } = this.tenant;
-    return this.#make(config, { rooms, metrics, former: anew === undefined ? this.#parts : null });
+    return this.#make(loaded, { rooms, metrics, former: anew === undefined ? this.#parts : null });
   }
 
   /** Puts parts in place; sessions go by them from their next message on. */
@@ -184,9 +198,9 @@ export class Tenancy implements TenantView {
     if (former !== parts) {
       tenant.terms = terms;
       terms.policy.begin(this.#surroundings.house.now());
-      parts.services.start(former.services);
+      this.runExtensions();
       former.services.stop(parts.services);
-      this.#watchForExtensions();
+      if (former.verifier !== parts.verifier) former.verifier.stop();
     }
     gate.auth = auth;
     gate.origins = origins;
@@ -202,6 +216,8 @@ export class Tenancy implements TenantView {
     const ended = this.#openOrClose(overMs);
     if (ended === null || !await ended) return;
     void this.stop();
+    this.#unwatch();
+    this.#surroundings.keeping.left(this.id);
     gone();
   }
 
@@ -223,18 +239,18 @@ export class Tenancy implements TenantView {
   }
 
   get suspended(): boolean {
-    return this.#suspended || this.config.suspended;
+    return this.#record.suspended || this.config.suspended;
   }
 
   /** Its sessions end over this time, and nobody is let in until it is resumed. */
   suspend(overMs: number): void {
-    this.#suspended = true;
+    this.#record.suspended = true;
     void this.#openOrClose(overMs);
   }
 
   /** Takes an administrator's suspension back. @returns whether it is served now: its configuration may suspend it too */
   resume(): boolean {
-    this.#suspended = false;
+    this.#record.suspended = false;
     void this.#openOrClose(0);
     return !this.config.suspended;
   }
@@ -246,10 +262,10 @@ export class Tenancy implements TenantView {
    */
   revoke(revoked: Revoked, untilMs: number): number | null {
     const nowMs = this.#surroundings.clock.unixMs();
-    if (!this.#revocations.revoke(revoked, untilMs, nowMs)) return null;
+    if (!this.#record.revocations.revoke(revoked, untilMs, nowMs)) return null;
     const { registry } = this.tenant;
     const holders = "jti" in revoked ? registry.ofTicket(revoked.jti) : registry.ofUser(revoked.user);
-    const ending = holders.filter((session) => this.#revocations.has(session, nowMs));
+    const ending = holders.filter((session) => this.#record.revocations.has(session, nowMs));
     for (const session of ending) session.endRefused(REVOKED, { seq: null });
     return ending.length;
   }
@@ -257,23 +273,8 @@ export class Tenancy implements TenantView {
   /** Nobody is served any more. Resolves when all that it ran has ended. */
   async stop(): Promise<void> {
     this.#parts.services.stop();
-    await this.#runner.stop();
-  }
-
-  #watchForExtensions(): void {
-    const { extensions } = this.#parts.services;
-    const { watchers, rooms } = this.tenant;
-    const watch = this.#extensionWatch;
-    if (extensions.isEmpty) {
-      if (watch === null) return;
-      watchers.splice(watchers.indexOf(watch), 1);
-      rooms.unwatch(watch);
-      this.#extensionWatch = null;
-    } else if (watch === null) {
-      this.#extensionWatch = new ExtensionWatch(this.#runner.texts, extensions);
-      watchers.push(this.#extensionWatch);
-      rooms.watch(this.#extensionWatch);
-    } else watch.set = extensions;
+    this.#parts.verifier.stop();
+    await this.extensions.stop();
   }
 
   /** Takes sessions in, or ends them all over this time. @returns whether that was done to the end; null where none ends */
@@ -297,7 +298,7 @@ export class Tenancy implements TenantView {
   }
 
   #make(
-    config: TenantConfig,
+    { config, schemas }: TenantLoaded,
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
     const { clock, services: embedded, charge, policy, house: { log } } = this.#surroundings;
@@ -306,7 +307,7 @@ export class Tenancy implements TenantView {
       verifier,
       config: authConfig,
       metrics,
-      revocations: this.#revocations,
+      revocations: this.#record.revocations,
       unixMs: clock.unixMs,
       charge,
     });
@@ -326,7 +327,7 @@ export class Tenancy implements TenantView {
         newId: clock.newId,
         wait: clock.wait,
       },
-      runner: this.#runner,
+      runner: this.extensions.runner,
       former: former?.services ?? null,
     });
     const terms: Terms = {
@@ -334,6 +335,7 @@ export class Tenancy implements TenantView {
         config,
         state: this.#policyState,
         ...policy,
+        schemas,
         delivered: () => rooms.delivered.bytes,
       }),
       dispatcher: services.dispatcher,
@@ -353,7 +355,7 @@ export class Tenancy implements TenantView {
     if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
       return { verifier: former.verifier, auth };
     }
-    const verifier = verifierFor({ tenant: id, config: auth, fetch, signatureTurns, now, unixMs, log });
+    const verifier = verifierFor({ tenant: id, config: auth, signatureTurns, now, unixMs, log });
     return { verifier, auth };
   }
 

@@ -66,17 +66,11 @@ export class TenantServices {
     return this.#http.all.map(([, service]) => service);
   }
 
-  /** Starts what did not run before. */
-  start(former: TenantServices | null): void {
-    this.extensions.start(former === null ? null : former.extensions);
-  }
-
   /** Stops what is not in use any more: all of it, or all but what `successor` goes on with. */
   stop(successor: TenantServices | null = null): void {
     for (const [id, made] of this.#hot) {
       if (successor === null || successor.#hot.get(id) !== made) made.service.stop();
     }
     this.#http.stop(successor === null ? null : successor.#http);
-    this.extensions.retire(successor === null ? null : successor.extensions);
   }
 }

@@ -1,4 +1,4 @@
-// What the gateway's transports have to be created with, from its configuration.
+// What the two transports of a gateway have to be created with: the public one, and the admin API's.
 
 import { parseListen } from "../config/addresses.ts";
 import type { Certificate } from "../config/certificate.ts";

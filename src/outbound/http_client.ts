@@ -15,9 +15,8 @@ export interface HttpClientOptions {
   readonly bodyBytesMax: number;
 }
 
-/** One POST. */
-export interface Post {
-  readonly body: string;
+/** One GET. */
+export interface Get {
   /** Besides those of every request. */
   readonly headers: Readonly<Record<string, string>>;
   /** For the whole answer, the connection's making among it. */
@@ -29,13 +28,18 @@ export interface Post {
   readonly repeatable: boolean;
 }
 
+/** One POST. */
+export interface Post extends Get {
+  readonly body: string;
+}
+
 export class HttpClient {
   readonly #head: string;
   readonly #wire: Wire;
 
   constructor({ url, headers, bodyBytesMax }: HttpClientOptions) {
     const { protocol, hostname, host, port, pathname, search } = new URL(url);
-    this.#head = `POST ${pathname}${search} HTTP/1.1\r\nhost: ${host}\r\n${lines(headers)}`;
+    this.#head = `${pathname}${search} HTTP/1.1\r\nhost: ${host}\r\n${lines(headers)}`;
     // Brackets are the URL's.
     const name = hostname.replace(/^\[|\]$/g, "");
     const isSecure = protocol === "https:";
@@ -52,10 +56,15 @@ export class HttpClient {
   }
 
   /** Asks. How many do so at the same time is up to the caller. Never rejects. */
-  async post({ body, headers, timeoutMs, repeatable }: Post): Promise<HttpResponse | NoAnswer> {
+  get({ headers, timeoutMs, repeatable }: Get): Promise<HttpResponse | NoAnswer> {
+    return this.#wire.ask({ bytes: `GET ${this.#head}${lines(headers)}\r\n`, timeoutMs, repeatable });
+  }
+
+  /** Asks, as `get` does. */
+  post({ body, headers, timeoutMs, repeatable }: Post): Promise<HttpResponse | NoAnswer> {
     const length = Buffer.byteLength(body);
-    const bytes = `${this.#head}${lines(headers)}content-length: ${length}\r\n\r\n${body}`;
-    return await this.#wire.ask({ bytes, timeoutMs, repeatable });
+    const head = `POST ${this.#head}${lines(headers)}content-length: ${length}\r\n\r\n`;
+    return this.#wire.ask({ bytes: head + body, timeoutMs, repeatable });
   }
 
   /** Keeps no connection from now on; what is under way is still answered. */

@@ -2,12 +2,15 @@
 // two questions are asked: sessions receive messages, users are limited. All of it runs
 // synchronously, so a limit is never overshot; a room without members does not exist.
 
+import { OrderedIndex } from "../ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Fanout, Receiver } from "./fanout.ts";
 
 /** Who receives a room's messages. */
 export interface Subscriber extends Receiver {
+  /** Something for it alone; MUST only queue, as `receive` does, which the room counts itself. */
+  deliver(frame: Frame): void;
   readonly user: string;
   /** The client's name for its tab or device. */
   readonly sid: string;
@@ -51,7 +54,7 @@ export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in 
 
 const MEMBER_MAX = 0xffff_ffff;
 
-/** Payload bytes of all messages that rooms were given, once for each member. */
+/** Payload bytes that subscribers were given: of a room's messages once for each member. */
 export interface Delivered {
   bytes: number;
 }
@@ -101,8 +104,10 @@ export class Room {
 
   /** Hands a frame to every member but `except`. @returns false when the room has too much to deliver already */
   publish(frame: Frame, except: Subscriber | null): boolean {
-    this.#delivered.bytes += frame.bytes * this.#members.length;
-    return this.#fanout.publish(this, frame, except);
+    const bytes = frame.bytes * this.#members.length;
+    if (!this.#fanout.publish(this, frame, except)) return false;
+    this.#delivered.bytes += bytes;
+    return true;
   }
 
   /** How many members want presence events. */
@@ -170,9 +175,10 @@ export class Room {
 export class Rooms {
   /** A reload puts others in their place; who is in already stays. */
   limits: RoomLimits;
-  /** What all of these rooms were given. */
+  /** What all of these rooms were given; whoever delivers to a subscriber alone adds to it. */
   readonly delivered: Delivered = { bytes: 0 };
   readonly #rooms = new Map<string, Room>();
+  readonly #inOrder = new OrderedIndex<Room>();
   /** Distinct rooms of each user. */
   readonly #roomsOfUser = new Map<string, number>();
   readonly #watchers: RoomWatcher[] = [];
@@ -199,9 +205,9 @@ export class Rooms {
     return this.#roomsOfUser.size;
   }
 
-  /** All rooms. While iterating, rooms MAY go. */
-  all(): Iterable<Room> {
-    return this.#rooms.values();
+  /** Those whose names come behind this one, null for all, in the order of these. While iterating, none may come or go. */
+  behind(name: string | null): Iterable<Room> {
+    return this.#inOrder.behind(name);
   }
 
   find(name: string): Room | undefined {
@@ -225,7 +231,10 @@ export class Rooms {
     const refused = this.#refuses(known, user);
     if (refused !== null) return refused;
     const room = known ?? new Room(name, this.#fanout, { delivered: this.delivered });
-    if (known === undefined) this.#rooms.set(name, room);
+    if (known === undefined) {
+      this.#rooms.set(name, room);
+      this.#inOrder.set(name, room);
+    }
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
@@ -244,6 +253,7 @@ export class Rooms {
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
     this.#rooms.delete(room.name);
+    this.#inOrder.delete(room.name);
     this.#fanout.forget(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
   }

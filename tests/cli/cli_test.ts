@@ -39,6 +39,7 @@ test("schema prints a JSON Schema of the configuration", async () => {
   assert.equal(schema.type, "object");
   assert.deepEqual(Object.keys(schema.properties).sort(), [
     "admin",
+    "extensions",
     "gateway",
     "metrics",
     "tenants",

@@ -2,9 +2,14 @@
 
 import { strict as assert } from "node:assert";
 import type { Prepared, Preparer } from "../../src/config/extensions.ts";
+import {
+  type ConfigIssue,
+  formatIssue,
+  loadConfig,
+  type LoadOptions,
+  type LoadResult,
+} from "../../src/config/load.ts";
 import type { Program } from "../../src/extension/messages.ts";
-import { type ConfigIssue, formatIssue, loadConfig, type LoadOptions } from "../../src/config/load.ts";
-import type { Config } from "../../src/config/schema.ts";
 
 /** What a test may vary. */
 export interface Circumstances {
@@ -47,7 +52,7 @@ function preparer(files: Readonly<Record<string, string>>): Preparer {
 export function accepted(
   text: string,
   circumstances: Circumstances = {},
-): { config: Config; warnings: readonly ConfigIssue[] } {
+): Extract<LoadResult, { ok: true }> {
   const result = loadConfig(loadOptions(text, circumstances));
   if (!result.ok) assert.fail(result.failures.map((issue) => formatIssue("gateway.yaml", issue)).join("\n"));
   return result;

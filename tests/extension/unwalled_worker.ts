@@ -28,7 +28,7 @@ scope.onmessage = ({ data: start }) => {
       `${code}\n//# sourceURL=${path}`,
     );
     // What an attacker would have found by then.
-    run(exports, require, { builtin: (name: string) => builtin(name), process }, globalThis);
+    run(exports, require, { builtin, load: (url: string) => import(url), process }, globalThis);
     return exports;
   };
   runner.start({

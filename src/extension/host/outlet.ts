@@ -1,5 +1,7 @@
-// What a worker says: words collected for a turn and handed over as chunks, in the form in which they stand in the pipe.
+// What a worker says: words collected until the next macrotask and handed over as chunks, in the form in which they stand in
+// the pipe.
 
+import { setImmediate } from "node:timers";
 import { BATCH_CHARS, CHUNK_HEAD_BYTES } from "../messages.ts";
 
 const encoder = new TextEncoder();
@@ -18,6 +20,7 @@ export class Outlet {
 
   /** @param word JSON of a `WorkerWord` */
   say(word: string): void {
+    if (this.#words.length === 0) setImmediate(() => this.flush());
     this.#words.push(word);
     this.#chars += word.length;
     if (this.#chars > BATCH_CHARS) this.flush();

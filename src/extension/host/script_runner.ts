@@ -54,7 +54,6 @@ export class ScriptRunner {
     this.#requests = new Requests(this.#outlet, spec.limits);
     this.#turns = new Turns({
       meter: new TurnMeter(meter),
-      outlet: this.#outlet,
       heapBytes: () => this.#heapBytes(),
       obey: (order) => this.#obey(order),
     });
@@ -195,7 +194,6 @@ export class ScriptRunner {
       this.#logError("onStop failed", error);
     }
     this.#outlet.say('{"kind":"stopped"}');
-    this.#turns.run(() => {}); // so that it is handed over
   }
 
   #context(call: number | null, session: SessionView | null): Context {

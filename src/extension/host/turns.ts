@@ -1,8 +1,7 @@
 // A worker's turns: orders are carried out a few at a time, so that a turn stays short however many wait, and each turn is
-// counted from its begin to the macrotask after it, where what it said is handed over.
+// counted from its begin to the macrotask after it.
 
 import { setImmediate } from "node:timers";
-import type { Outlet } from "./outlet.ts";
 import type { TurnMeter } from "./turn_meter.ts";
 
 /** Orders of one turn, which may each go on in its microtasks. */
@@ -17,7 +16,6 @@ const HEAP_MS = 50;
 
 export interface TurnsOptions<Order> {
   readonly meter: TurnMeter;
-  readonly outlet: Outlet;
   /** Bytes of the worker's heap. */
   readonly heapBytes: () => number;
   /** Orders of one turn, where they are to be fewer than usual. */
@@ -92,7 +90,6 @@ export class Turns<Order> {
 
   #end(): void {
     this.#isAwaitingEnd = false;
-    this.#options.outlet.flush();
     if (this.#isWhole) return;
     this.#isOpen = false;
     this.#options.meter.end();

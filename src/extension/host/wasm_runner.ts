@@ -59,7 +59,7 @@ export class WasmRunner {
     this.#outlet = outlet;
     this.#requests = requests;
     const obey = (order: WorkerOrder) => this.#obey(order);
-    const turns = new Turns({ meter, outlet, heapBytes, obey, ordersMax: ORDERS_MAX });
+    const turns = new Turns({ meter, heapBytes, obey, ordersMax: ORDERS_MAX });
     this.#turns = turns;
     const meanwhile = (orders: readonly WorkerOrder[]) => turns.take(orders);
     this.#gate = new Gate({ port, arrivals, outlet, meter, requests, meanwhile });
@@ -235,7 +235,6 @@ export class WasmRunner {
       this.#requests.log(null, "error", `on_stop failed: ${this.#textOf(error)}`);
     }
     this.#outlet.say('{"kind":"stopped"}');
-    this.#turns.run(() => {}); // so that it is handed over
   }
 
   #textOf(error: unknown): string {

@@ -1,4 +1,4 @@
 // A reply of 100 MB.
-// expect: thrown max_reply_bytes
+// expect: bounded
 
 export default { onMessage: () => "x".repeat(100_000_000) };

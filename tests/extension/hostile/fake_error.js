@@ -1,5 +1,5 @@
 // An error that pretends to be meant for the client.
-// expect: thrown threw object
+// expect: thrown
 
 export default {
   onMessage() {

@@ -1,5 +1,5 @@
 // The same from its other end.
-// expect: refused HTML
+// expect: refused
 
 /* */ --> import("node:fs")
 

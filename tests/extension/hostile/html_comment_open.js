@@ -1,5 +1,5 @@
 // A comment that one parser sees and another does not.
-// expect: refused HTML
+// expect: refused
 
 let x = 1;
 x <!-- import("node:fs")

@@ -4,10 +4,11 @@
 export default {
   onMessage() {
     const promise = Promise.resolve("kept");
-    promise.then = (settle) => {
+    const then = (settle) => {
       settle("one");
       settle("two");
     };
+    Object.defineProperty(promise, "then", { value: then });
     Object.defineProperty(promise, "constructor", { get: () => Promise });
     return promise;
   },

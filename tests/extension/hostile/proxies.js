@@ -26,7 +26,6 @@ export default {
     void ctx.fetch(spy({}), spy({ body: spy({}) }));
     void ctx.kv.set(spy({}), spy([]), spy({}));
     ctx.log.info(spy({}), spy(() => {}));
-    void spy(Promise.resolve()).then?.(() => {});
     setTimeout(spy(() => {}), spy({}), spy({}));
     const foreign = caught.filter((value) => typeof value === "function" || typeof value === "object");
     return await tried({

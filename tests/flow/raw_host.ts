@@ -33,10 +33,10 @@ const WORD_MS = 20_000;
 /** The command of this run's target; undefined is what runs the test. @param start a host that starts elsewhere */
 function commandOf(start?: string): readonly string[] | undefined {
   const entry = start ?? `${ROOT}src/extension/host/start.ts`;
-  if (start === undefined && TARGET === "executable") {
-    return [process.env["WSPRISM_EXECUTABLE"] ?? `${ROOT}dist/wsprism`];
+  if (TARGET === "executable") {
+    return [start ?? process.env["WSPRISM_EXECUTABLE"] ?? `${ROOT}dist/wsprism`];
   }
-  if (TARGET === "deno") {
+  if (TARGET.startsWith("deno")) {
     const read = `--allow-read=${ROOT}src,${ROOT}tests/extension`;
     const flags = ["run", "--no-prompt", "--no-remote", "--quiet", "--unstable-worker-options", read];
     return [process.versions["deno"] === undefined ? "deno" : process.execPath, ...flags, entry];
@@ -45,7 +45,7 @@ function commandOf(start?: string): readonly string[] | undefined {
 }
 
 export interface RawHostOptions {
-  /** Starts there instead of where hosts start: without wall 1, say. */
+  /** Starts there instead of where hosts start, without wall 1, say: a module, or an executable where that is the target. */
   readonly start?: string;
   readonly confinement?: Confinement;
 }
