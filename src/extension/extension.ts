@@ -30,7 +30,7 @@ export interface ExtensionOptions {
 
 /** How long a worker may take until it is ready, and for `onStop`. */
 const START_LOOKS = 10_000 / LOOK_MS;
-const STOP_LOOKS = 1000 / LOOK_MS;
+const STOP_LOOKS = 2000 / LOOK_MS;
 /** How long one runs alone that may have brought others down. */
 const SOLO_MS = 600_000;
 const SECOND_LOOKS = 1000 / LOOK_MS;

@@ -56,7 +56,7 @@ export class Runner {
     extension.start();
   }
 
-  /** Ends all that runs, `onStop` included, and the hosts. Resolves when nothing is left, which takes a second at most. */
+  /** Ends all that runs, `onStop` included, and the hosts. Resolves when nothing is left, which takes two seconds at most. */
   async stop(): Promise<void> {
     if (this.#running.size === 0) return;
     await Promise.all([...this.#running].map((extension) => extension.retire(null, true)));

@@ -497,7 +497,7 @@ test("A worker that does not stop is ended, and a tenant without extensions has 
   stage.adopt("services: []");
   await stage.turn();
   assert.deepEqual(stage.host.read(1), [{ kind: "stop" }]);
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < 6; i++) {
     await stage.pass(400);
     if (!stage.host.killed) stage.host.report(50);
   }

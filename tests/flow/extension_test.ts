@@ -22,7 +22,7 @@ export default {
       case "never": return await new Promise(() => {});
       case "spin": for (;;) {}
       case "jobs": { const again = () => Promise.resolve().then(again); await again(); return; }
-      case "grow": { const all = []; for (;;) { all.push(new Array(1e6).fill(Math.random())); await new Promise((r) => ctx.setTimeout(r, 1)); } }
+      case "grow": { const all = []; for (;;) { all.push(new Array(1e5).fill(Math.random())); await new Promise((r) => ctx.setTimeout(r, 1)); } }
       case "add": return await ctx.kv.increment("sum", data);
     }
   },
@@ -34,7 +34,7 @@ const policy = {
   rate_limit_rps: 1e6,
   rate_limit_burst: 1e6,
 };
-const limits = { cpu_ms: 200, timeout_ms: 5000, memory_mb: 64 };
+const limits = { cpu_ms: 400, timeout_ms: 5000, memory_mb: 64 };
 const works = (id: string) => ({
   id,
   policy,
@@ -320,7 +320,12 @@ test("With a state_dir, what is kept outlives the gateway, and onStop is the las
     tenants: [{
       id: "acme",
       policy,
-      services: [{ svc: "work", worker: "./k.ts", permissions: { kv: true } }],
+      services: [{
+        svc: "work",
+        worker: "./k.ts",
+        permissions: { kv: true },
+        limits: { timeout_ms: 10_000 },
+      }],
     }],
   };
   const options = {
