@@ -37,6 +37,13 @@ export interface DeadLetter {
   readonly json: string;
 }
 
+/** Some of the dead letters, oldest first. */
+export interface DeadLetters {
+  readonly letters: readonly DeadLetter[];
+  /** Whether there are more behind these. */
+  readonly more: boolean;
+}
+
 /** What a queue holds, and has given up since it was opened. */
 export interface QueueStats {
   readonly events: number;
@@ -166,18 +173,28 @@ export class HookQueue {
     return true;
   }
 
-  /** Dead letters behind `after`, oldest first. */
-  deadLetters(after: number, limit: number): DeadLetter[] {
-    const rows = this.#db.all(
-      "SELECT * FROM dead_letters WHERE hook = ? AND seq > ? ORDER BY seq LIMIT ?",
-      ...[this.#hook, after, limit],
+  /** The first dead letters behind `after`; the first one however large it is. */
+  deadLetters(after: number, max: { readonly letters: number; readonly bytes: number }): DeadLetters {
+    const behind = "FROM dead_letters WHERE hook = ? AND seq > ?";
+    // Their sizes first: texts that are not wanted are not read.
+    const sizes = this.#db.all(
+      `SELECT seq, bytes ${behind} ORDER BY seq LIMIT ?`,
+      ...[this.#hook, after, max.letters + 1],
     );
-    return rows.map(({ seq, at_ms, reason, body }) => ({
+    let count = 0, bytes = 0;
+    for (const size of sizes.slice(0, max.letters)) {
+      bytes += Number(size["bytes"]);
+      if (count > 0 && bytes > max.bytes) break;
+      count++;
+    }
+    const rows = this.#db.all(`SELECT * ${behind} ORDER BY seq LIMIT ?`, ...[this.#hook, after, count]);
+    const letters = rows.map(({ seq, at_ms, reason, body }) => ({
       seq: Number(seq),
       atMs: Number(at_ms),
       reason: String(reason),
       json: withSeq(String(body), Number(seq)),
     }));
+    return { letters, more: sizes.length > count };
   }
 
   /**

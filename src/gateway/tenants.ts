@@ -72,6 +72,7 @@ export class Tenants implements Iterable<Tenancy> {
       }
       await slices.rest();
     }
+    await Promise.all(opening.map((tenancy) => tenancy.recall()));
     const removed = [...closing.keys()];
     return {
       diff: { changes, added, removed },
@@ -95,7 +96,10 @@ export class Tenants implements Iterable<Tenancy> {
     }
     for (const tenancy of closing) {
       this.#gates.delete(tenancy.id);
-      tenancy.leave(gateway.drain_grace_ms, () => this.#all.delete(tenancy.id));
+      tenancy.leave(gateway.drain_grace_ms, () => {
+        this.#all.delete(tenancy.id);
+        this.#surroundings.keeping.left(tenancy.id);
+      });
     }
   }
 

@@ -17,6 +17,7 @@ import { roomRoutes } from "./room_routes.ts";
 import { sessionRoutes } from "./session_routes.ts";
 import { tenantRoutes } from "./tenant_routes.ts";
 import { userRoutes } from "./user_routes.ts";
+import { webhookRoutes } from "./webhook_routes.ts";
 
 /** The name of the only way to be let in. */
 const BEARER = "key";
@@ -72,6 +73,7 @@ export function adminApi(parts: AdminParts): AdminApp {
   sessionRoutes(app, parts);
   roomRoutes(app, parts);
   userRoutes(app, parts);
+  webhookRoutes(app, parts);
   gatewayRoutes(app, parts);
   eventRoutes(app, parts);
   const methods = new Methods(app);
