@@ -21,6 +21,20 @@ test("Ending a user ends all of the user's sessions and no other", async () => {
   assert.deepEqual((await house.ask("POST", path)).body, { disconnected: 0 });
 });
 
+test("A ban that is over before its sessions have ended is told like any other", async () => {
+  const house = await open();
+  const { link } = house.enterAs("ann").client;
+  const close = link.close.bind(link);
+  link.close = (code, reason) => {
+    house.clock.advance(5);
+    close(code, reason);
+  };
+  const now = house.clock.unixMs();
+  const { status, body } = await house.ask("POST", `${USERS}/ann/ban`, { body: { for_ms: 1 } });
+  assert.deepEqual([status, body.until_ms, body.disconnected], [200, now + 1, 1]);
+  assert.ok(house.clock.unixMs() > body.until_ms);
+});
+
 test("A banned user's sessions end, and no new one begins until the ban is over or taken back", async () => {
   const house = await open();
   const ann = house.enterAs("ann");
