@@ -54,11 +54,51 @@ function configText(kind: Kind, round: number): string {
         rate_limit_rps: changed ? 100 + round : 100,
         ext_allowlist: ["room:*", ...Array.from({ length: 10 }, (_, i) => `chat:type-${i}`)],
         hot_allowlist: ["1:*", "2:1", "2:2"],
+        ...policyOf(n),
       },
       hot_services: [{ id: 1, kind: "echo" }, { id: 2, kind: "state", tick_ms: 50 }],
     });
   }
-  return stringify(config);
+  // Within the 1 MiB that a file may have.
+  return stringify(config, { indent: 1, lineWidth: 0 });
+}
+
+/** What some tenants have besides: one in three quotas and rules, one in ten a schema of its own too. */
+function policyOf(n: number): object {
+  if (n % 3 !== 0 && n % 10 !== 0) return {};
+  const flood = {
+    id: "chat-flood",
+    match: { lane: "ext", service: "chat:type-1" },
+    rate: { per: "user", messages_per_second: 5 },
+    then: ["reject", { mute_ms: 1000 }, { ban_ms: 60_000 }],
+  };
+  const shots = {
+    id: "shot-rate",
+    match: { service: "2:1" },
+    rate: { per: "session", messages_per_second: 10 },
+  };
+  const quotas = {
+    session: { messages_per_second: 50, bytes_per_second: 65_536 },
+    user: { messages_per_second: 100 },
+    tenant: { messages_per_second: 5000, outbound_bytes_per_second: 10_000_000 },
+  };
+  if (n % 10 !== 0) return { quotas, rules: [flood, shots] };
+  const schema = {
+    type: "object",
+    required: ["msg"],
+    additionalProperties: false,
+    properties: {
+      msg: { type: "string", minLength: 1, maxLength: 100 + n, pattern: `^[^<>]*$` },
+      to: { enum: ["all", `team-${n}`] },
+      tags: { type: "array", maxItems: 8, items: { type: "string", maxLength: 20 } },
+    },
+  };
+  const shape = {
+    id: "shape",
+    match: { lane: "ext", service: "chat:type-2" },
+    schema_text: JSON.stringify(schema),
+  };
+  return { quotas, rules: [flood, shots, shape] };
 }
 
 const running = new Set<ChildProcess>();

@@ -11,8 +11,8 @@ import { Retry, SPREAD_MS } from "./admission/retry.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./backend/webhooks.ts";
 import type { Certificate } from "./config/certificate.ts";
-import { SchemaCompiler } from "./config/data_schema.ts";
-import { adminWithoutRestart, withoutRestart } from "./config/diff.ts";
+import type { SchemaCodes } from "./config/data_schema.ts";
+import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import type { ConfigSource } from "./config/file_source.ts";
 import type { Config, GatewayConfig } from "./config/schema.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
@@ -47,6 +47,8 @@ export { adminTransportOptions, transportOptions } from "./gateway/transport_opt
 
 export interface GatewayOptions {
   readonly config: Config;
+  /** Of its rules' schemas. */
+  readonly schemas: SchemaCodes;
   /** What the transport was created with; null without TLS. */
   readonly certificate: Certificate | null;
   /** Accept dev tickets. */
@@ -112,7 +114,7 @@ export class Gateway {
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#keeping = new Keeping({ config, log, clock });
-    this.#tenants = new Tenants(config, {
+    this.#tenants = new Tenants(options, {
       house: this.#house,
       fanout,
       clock,
@@ -121,11 +123,7 @@ export class Gateway {
       keeping: this.#keeping,
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
-      policy: {
-        gateway: this.#quotas,
-        schemas: new SchemaCompiler(false),
-        dryRun: options.policyDryRun,
-      },
+      policy: { gateway: this.#quotas, dryRun: options.policyDryRun },
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
     });
     this.#admission = new Admission({
@@ -152,6 +150,7 @@ export class Gateway {
       tenants: this.#tenants,
       running: () => this.#config,
       adopt: (next, plan) => this.#adopt(next, plan),
+      fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
     });
@@ -309,7 +308,8 @@ export class Gateway {
   /** Puts a planned configuration in place, all within this turn. */
   #adopt(next: Config, plan: Plan): void {
     const { transport } = this.#options;
-    const gateway = withoutRestart(this.#config.gateway, next.gateway);
+    const fixed = transport.limits.pings ? [] : IDLE_FIXED;
+    const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#config = { ...next, gateway, ...adminWithoutRestart(this.#config, next) };
     const { totals, flusher } = this.#house;
     totals.maxSessions = gateway.max_connections;

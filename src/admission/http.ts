@@ -7,8 +7,8 @@ import type { HttpAuthConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import { Breaker } from "../outbound/breaker.ts";
 import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../signing.ts";
-import { type Fetch, fetchText } from "./fetch.ts";
 import { Turns } from "../turns.ts";
+import { type Client, textOf } from "./asking.ts";
 import {
   type Bearer,
   busy,
@@ -23,7 +23,7 @@ import {
 export interface HttpOptions {
   readonly tenant: string;
   readonly config: HttpAuthConfig;
-  readonly fetch: Fetch;
+  readonly client: Client;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Unix time in milliseconds. */
@@ -32,7 +32,7 @@ export interface HttpOptions {
 }
 
 /** Largest answer, in bytes. */
-const ANSWER_BYTES_MAX = 65_536;
+export const ANSWER_BYTES_MAX = 65_536;
 const RETRY_MS = 1000;
 
 interface Cached {
@@ -94,6 +94,10 @@ export class HttpVerifier implements Verifier {
     return verdict;
   }
 
+  stop(): void {
+    this.#options.client.close();
+  }
+
   async #ask(body: string, about: { digest: string; deadline: number }): Promise<Verdict> {
     const { config, now } = this.#options;
     try {
@@ -109,20 +113,18 @@ export class HttpVerifier implements Verifier {
   }
 
   async #post(body: string): Promise<Verdict> {
-    const { config, fetch, unixMs } = this.#options;
+    const { config, client, unixMs } = this.#options;
     const headers: Record<string, string> = {
       "content-type": "application/json",
       accept: "application/json",
     };
     if (this.#keys.length > 0) headers[SIGNATURE_HEADER] = signature(body, this.#keys, unixMs());
-    const answer = await fetchText(fetch, config.url, { method: "POST", headers, body }, {
-      timeoutMs: config.timeout_ms,
-      bytesMax: ANSWER_BYTES_MAX,
-    });
-    if (answer.status === 401 || answer.status === 403) return DENIED;
-    if (answer.status !== 200) throw new Error(`status ${answer.status}`);
+    // Where a ticket is good for one question only, the repetition is refused, and the client was lost already.
+    const answer = await client.post({ body, headers, timeoutMs: config.timeout_ms, repeatable: true });
+    if (answer.ok && (answer.status === 401 || answer.status === 403)) return DENIED;
+    const text = textOf(answer);
     // Whoever is asked each time vouches for the ticket anew.
-    const verdict = { ...readAnswer(answer.text), issuedAtMs: unixMs() };
+    const verdict = { ...readAnswer(text), issuedAtMs: unixMs() };
     return verdict.expiresAtMs !== null && verdict.expiresAtMs <= unixMs() ? EXPIRED_TICKET : verdict;
   }
 

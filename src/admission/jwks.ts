@@ -11,10 +11,10 @@ import {
 } from "jose";
 import type { JwtConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import { type Fetch, fetchText } from "./fetch.ts";
+import { type Client, textOf } from "./asking.ts";
 
 /** Largest set, in bytes; a provider with dozens of keys has some 50 KiB. */
-const BYTES_MAX = 262_144;
+export const JWKS_BYTES_MAX = 262_144;
 const KEYS_MAX = 100;
 /** After a fetch that failed, the next one comes sooner than the cool-down says. */
 const FAILED_COOLDOWN_MS = 2000;
@@ -25,7 +25,7 @@ export interface JwksOptions {
     JwtConfig,
     "jwks_refresh_ms" | "jwks_cooldown_ms" | "jwks_timeout_ms" | "jwks_max_stale_ms"
   >;
-  readonly fetch: Fetch;
+  readonly client: Client;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   readonly log: Log;
@@ -77,6 +77,11 @@ export class Jwks {
     return this.#failing ? "unavailable" : "unknown";
   }
 
+  /** Lets go of its connection. */
+  stop(): void {
+    this.#options.client.close();
+  }
+
   /** Fetches the set, unless that was tried a moment ago; joins a fetch under way. */
   #refresh(): Promise<void> {
     if (this.#fetching !== null) return this.#fetching;
@@ -86,15 +91,12 @@ export class Jwks {
   }
 
   async #fetch(): Promise<void> {
-    const { url, timing, fetch, now, log, tenant } = this.#options;
+    const { url, timing, client, now, log, tenant } = this.#options;
     const headers = { accept: "application/jwk-set+json, application/json" };
     try {
-      const answer = await fetchText(fetch, url, { headers }, {
-        timeoutMs: timing.jwks_timeout_ms,
-        bytesMax: BYTES_MAX,
-      });
-      if (answer.status !== 200) throw new Error(`status ${answer.status}`);
-      const set = JSON.parse(answer.text) as JSONWebKeySet;
+      const timeoutMs = timing.jwks_timeout_ms;
+      const text = textOf(await client.get({ headers, timeoutMs, repeatable: true }));
+      const set = JSON.parse(text) as JSONWebKeySet;
       if (!Array.isArray(set?.keys) || set.keys.length === 0 || set.keys.length > KEYS_MAX) {
         throw new Error(`no JWKS of 1..${KEYS_MAX} keys`);
       }

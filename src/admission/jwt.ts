@@ -78,6 +78,10 @@ export class JwtVerifier implements Verifier {
     return this.#verify(ticket, header).then(({ verdict }) => verdict, () => BAD_TICKET);
   }
 
+  stop(): void {
+    this.#jwks?.stop();
+  }
+
   /** Verifies a ticket and tells how far it came. */
   async explain(ticket: string): Promise<JwtReport> {
     const header = readHeader(ticket, this.#config.algorithms);

@@ -49,6 +49,8 @@ export class DevVerifier implements Verifier {
     const user = ticket.slice("dev:".length);
     return isUserName(user) ? plain(user) : BAD_TICKET;
   }
+
+  stop(): void {}
 }
 
 /** Fixed tickets. */
@@ -63,4 +65,6 @@ export class StaticVerifier implements Verifier {
   verify({ ticket }: Bearer): Verdict {
     return ticket === null ? BAD_TICKET : this.#verdicts.find(ticket) ?? BAD_TICKET;
   }
+
+  stop(): void {}
 }

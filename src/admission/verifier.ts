@@ -54,6 +54,8 @@ export interface Verifier {
   /** Headers that `Bearer.headers` should have, in lower case. */
   readonly headers: readonly string[];
   verify(bearer: Bearer): Verdict | Promise<Verdict>;
+  /** It is asked no more; what is under way is still answered. */
+  stop(): void;
 }
 
 /** Tickets longer than this are refused unread. */

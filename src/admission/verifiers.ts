@@ -3,9 +3,9 @@
 import { authSchema } from "../config/auth_schema.ts";
 import type { AuthConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import type { Fetch } from "./fetch.ts";
-import { HttpVerifier } from "./http.ts";
-import { Jwks } from "./jwks.ts";
+import { clientOf } from "./asking.ts";
+import { ANSWER_BYTES_MAX, HttpVerifier } from "./http.ts";
+import { Jwks, JWKS_BYTES_MAX } from "./jwks.ts";
 import { JwtVerifier } from "./jwt.ts";
 import { DevVerifier, StaticVerifier } from "./ticket.ts";
 import type { Turns } from "../turns.ts";
@@ -17,7 +17,6 @@ export const DEV_AUTH: AuthConfig = authSchema.parse({ mode: "dev", failure_dela
 export interface VerifierOptions {
   readonly tenant: string;
   readonly config: AuthConfig;
-  readonly fetch: Fetch;
   /** For the signatures of all tenants. */
   readonly signatureTurns: Turns;
   /** Milliseconds of a monotonic clock. */
@@ -36,7 +35,11 @@ export function verifierFor(options: VerifierOptions): Verifier {
     case "static":
       return new StaticVerifier(config.static!);
     case "http":
-      return new HttpVerifier({ ...options, config: config.http! });
+      return new HttpVerifier({
+        ...options,
+        config: config.http!,
+        client: clientOf(config.http!.url, ANSWER_BYTES_MAX),
+      });
     case "dev":
       return new DevVerifier();
   }
@@ -44,9 +47,10 @@ export function verifierFor(options: VerifierOptions): Verifier {
 
 /** The verifier of mode `jwt`; its section is there, as the configuration was checked. */
 export function jwtVerifierFor(options: VerifierOptions): JwtVerifier {
-  const { tenant, config, fetch, signatureTurns: turns, now, unixMs, log } = options;
+  const { tenant, config, signatureTurns: turns, now, unixMs, log } = options;
   const jwt = config.jwt!;
   const { jwks_url: url } = jwt;
-  const jwks = url === undefined ? null : new Jwks({ url, timing: jwt, fetch, now, log, tenant });
+  const client = url === undefined ? null : clientOf(url, JWKS_BYTES_MAX);
+  const jwks = client === null ? null : new Jwks({ url: url!, timing: jwt, client, now, log, tenant });
   return new JwtVerifier({ config: jwt, jwks, turns, unixMs });
 }

@@ -139,6 +139,16 @@ export class Webhooks {
     return webhooks;
   }
 
+  /** Tenants that are known. */
+  get tenants(): number {
+    return this.#tenants.size;
+  }
+
+  /** A tenant is no more. */
+  forget(tenant: string): void {
+    this.#tenants.delete(tenant);
+  }
+
   /** Makes these all the webhooks there are. Resolves when they are told what happens; rejects when they cannot be. */
   async configure(tenants: readonly Listed[]): Promise<void> {
     const { store, durable, log } = this.#options;

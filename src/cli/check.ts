@@ -2,10 +2,11 @@
 
 import process from "node:process";
 import { Command } from "commander";
-import { type ConfigDiff, diffConfigs, formatChange } from "../config/diff.ts";
+import { type ConfigDiff, diffConfigs, formatChange, IDLE_FIXED } from "../config/diff.ts";
 import { formatWarning } from "../config/load.ts";
 import { loadFile } from "./config_file.ts";
 import { type Done, EXIT } from "./exit.ts";
+import { runtimeLabel } from "./version.ts";
 
 interface CheckOptions {
   readonly config?: string;
@@ -53,7 +54,9 @@ async function diff(before: string, after: string, dev: boolean): Promise<number
   // Both, so that all that is wrong with either is told.
   const [one, other] = [await loadFile(before, dev), await loadFile(after, dev)];
   if (one === null || other === null) return EXIT.config;
-  process.stdout.write(describeDiff(diffConfigs(one.config, other.config)));
+  // As a gateway on this runtime would.
+  const native = one.config.gateway.transport === "native" && runtimeLabel().startsWith("deno");
+  process.stdout.write(describeDiff(diffConfigs(one.config, other.config, native ? IDLE_FIXED : [])));
   return EXIT.done;
 }
 

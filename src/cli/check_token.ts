@@ -50,7 +50,6 @@ async function checkToken(text: string, { config, tenant }: CheckTokenOptions): 
   const options: VerifierOptions = {
     tenant,
     config: auth,
-    fetch,
     signatureTurns: new Turns(1),
     now: () => performance.now(),
     unixMs: () => Date.now(),
@@ -58,10 +57,14 @@ async function checkToken(text: string, { config, tenant }: CheckTokenOptions): 
   };
   if (auth.mode !== "jwt") {
     const bearer = { ticket, address: "127.0.0.1", origin: null, headers: {}, renews: null };
-    const verdict = await verifierFor(options).verify(bearer);
+    const verifier = verifierFor(options);
+    const verdict = await verifier.verify(bearer);
+    verifier.stop();
     return judge(verdict.ok ? grantOf(verdict) : verdict, verdict.ok ? verdict.claims : {}, null);
   }
-  const { verdict, failed, header, payload, key } = await jwtVerifierFor(options).explain(ticket);
+  const verifier = jwtVerifierFor(options);
+  const { verdict, failed, header, payload, key } = await verifier.explain(ticket);
+  verifier.stop();
   if (header !== null) say("header", JSON.stringify(header));
   if (key !== null) say("key", key);
   if (key !== null && payload !== null) say("payload", JSON.stringify(payload));

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { type ConfigIssue, formatIssue, readConfig } from "../config/load.ts";
+import type { SchemaCodes } from "../config/data_schema.ts";
 import type { Config } from "../config/schema.ts";
 
 /** Where a configuration is looked for when none is named, in this order. */
@@ -12,6 +13,7 @@ export interface LoadedFile {
   readonly file: string;
   readonly config: Config;
   readonly warnings: readonly ConfigIssue[];
+  readonly schemas: SchemaCodes;
   /** Further files that it names, in full. */
   readonly files: readonly string[];
 }
@@ -25,7 +27,10 @@ export async function loadFile(named: string | undefined, dev: boolean): Promise
     return null;
   }
   const result = await readConfig(file, { env: process.env, dev });
-  if (result.ok) return { file, config: result.config, warnings: result.warnings, files: result.files };
+  if (result.ok) {
+    const { config, warnings, schemas, files } = result;
+    return { file, config, warnings, schemas, files };
+  }
   for (const failure of result.failures) process.stderr.write(`${formatIssue(file, failure)}\n`);
   return null;
 }

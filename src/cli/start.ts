@@ -52,14 +52,20 @@ export function startCommand(build: Build, done: Done): Command {
 async function start(options: StartOptions, build: Build): Promise<number> {
   const loaded = await loadFile(options.config, options.dev);
   if (loaded === null) return EXIT.config;
-  const { file, config, warnings, files } = loaded;
+  const { file, config, warnings, schemas, files } = loaded;
   const format = options.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
   const log = processLog(options.logLevel, format, (line) => process.stdout.write(line));
   for (const { path, message, line } of warnings) log.warn(`${path} ${message}`, { line: line ?? 0 });
   // From now on: whoever reads "listening" may send a signal at once.
   const signal = firstSignal(log);
   const hangups = new Hangups();
-  const source = new FileSource({ file, dev: options.dev, config, files });
+  const source = new FileSource({
+    file,
+    dev: options.dev,
+    config,
+    files,
+    thread: runtimeLabel().startsWith("bun") ? "each" : "kept",
+  });
   const watch = new FileWatch({
     files: () => source.files,
     every: SYSTEM_CLOCK.every,
@@ -77,6 +83,7 @@ async function start(options: StartOptions, build: Build): Promise<number> {
     const { version, commit } = build;
     gateway = new Gateway({
       config,
+      schemas,
       certificate,
       dev: options.dev,
       policyDryRun: options.policyDryRun,
@@ -90,6 +97,7 @@ async function start(options: StartOptions, build: Build): Promise<number> {
     });
     // What changes from now on is seen; what was told before is done after the start.
     if (options.watch) await watch.start();
+    source.start();
     await gateway.start();
     hangups.listen(() => void gateway.reload("signal"));
   } catch (error) {
@@ -100,6 +108,7 @@ async function start(options: StartOptions, build: Build): Promise<number> {
   watch.stop();
   await gateway.drain();
   await gateway.stop();
+  source.stop();
   // A native WebSocket that ended abruptly keeps Deno 2.9 alive for 30 s.
   setTimeout(() => process.exit(EXIT.done), LINGER_MS).unref();
   return EXIT.done;

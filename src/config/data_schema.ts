@@ -1,9 +1,15 @@
-// JSON Schemas (2020-12) for the `data` of messages, compiled. What a schema costs is bounded before it is taken: patterns
+// JSON Schemas (2020-12) for the `data` of messages, compiled: to code first, where that holds up nobody, for it takes some
+// 8 ms per KiB of schema; the code is then loaded at next to no cost, by whom it serves. What a schema costs is bounded before it is taken: patterns
 // run in an engine that is linear in the text, nothing is fetched, and nothing compares each item with each other one
 // without a bound on their number.
 
 import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
+import equal from "ajv/dist/runtime/equal.js";
+import ucs2length from "ajv/dist/runtime/ucs2length.js";
+import standalone from "ajv/dist/standalone/index.js";
 import { RE2JS } from "re2js";
+
+const standaloneCode = functionOf(standalone) as (ajv: Ajv2020, validate: ValidateFunction) => string;
 
 /** Largest `maxItems` beside `uniqueItems`, for that compares each with each. */
 const UNIQUE_ITEMS_MAX = 256;
@@ -20,27 +26,28 @@ export interface DataSchema {
 const MAPS = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 const VALUES = ["const", "enum", "default", "examples"];
 
-/** Compiles schemas. One of these may serve many: nothing of one schema is seen by another. */
+/** The code of validators by the texts of their schemas. */
+export type SchemaCodes = ReadonlyMap<string, string>;
+
+/** Compiles schemas to code. One of these may serve many: nothing of one schema is seen by another. */
 export class SchemaCompiler {
   readonly #ajv: Ajv2020;
 
-  /** @param checks whether a schema is held against the meta schema, which takes a while; not needed for checked ones */
-  constructor(checks: boolean) {
+  constructor() {
     this.#ajv = new Ajv2020({
       strict: true,
       strictTypes: false,
       strictTuples: false,
       strictRequired: false,
       validateFormats: false,
-      validateSchema: checks,
       addUsedSchema: false,
       logger: false,
-      code: { regExp: Object.assign(linearPattern, { code: "linearPattern" }) },
+      code: { source: true, regExp: Object.assign(linearPattern, { code: "linearPattern" }) },
     });
   }
 
-  /** @returns the compiled schema, or what is wrong with the text */
-  compile(text: string): DataSchema | string {
+  /** @returns the code, for `loadSchema`; or what is wrong with the text */
+  compile(text: string): { readonly code: string } | string {
     let schema: unknown;
     try {
       schema = JSON.parse(text);
@@ -57,11 +64,45 @@ export class SchemaCompiler {
       if (costly !== null) return costly;
       const validate = this.#ajv.compile(schema);
       if (typeof schema === "object") this.#ajv.removeSchema(schema);
-      return { fault: (data) => faultOf(validate, data) };
+      const code = standaloneCode(this.#ajv, validate);
+      evaluate(code);
+      return { code };
     } catch (error) {
       return `is no JSON Schema that can be used: ${oneLine(error)}`;
     }
   }
+}
+
+/** A schema from its code, which is evaluated when the first message asks for it: some 20 µs for one of 250 bytes. */
+export function loadSchema(code: string): DataSchema {
+  let validate: ValidateFunction | null = null;
+  return { fault: (data) => faultOf(validate ??= evaluate(code), data) };
+}
+
+/** What the code of validators asks for. */
+const RUNTIME: Readonly<Record<string, { readonly default: unknown }>> = {
+  "ajv/dist/runtime/equal": { default: functionOf(equal) },
+  "ajv/dist/runtime/ucs2length": { default: functionOf(ucs2length) },
+};
+
+/** The default export of a CommonJS module: runtimes differ in whether it is unwrapped already. */
+function functionOf(module: unknown): unknown {
+  return typeof module === "function" ? module : (module as { readonly default: unknown }).default;
+}
+
+function evaluate(code: string): ValidateFunction {
+  const module: { exports: unknown } = { exports: {} };
+  const require = (name: string) => {
+    if (!Object.hasOwn(RUNTIME, name)) throw new Error(`it needs ${name}`);
+    return RUNTIME[name];
+  };
+  new Function("module", "exports", "require", "linearPattern", code)(
+    module,
+    module.exports,
+    require,
+    linearPattern,
+  );
+  return module.exports as ValidateFunction;
 }
 
 /** Whether a schema's text has a `format` somewhere, which is not checked. */
@@ -114,8 +155,11 @@ function first(schemas: readonly unknown[]): string | null {
  */
 function linearPattern(pattern: string): RegExp {
   const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern));
-  // The schema compiler uses `test` of it and nothing else.
-  return { test: (text: string) => compiled.matcher(text).find() } as unknown as RegExp;
+  // The schema compiler uses `test`, and tells patterns apart by `toString`.
+  return {
+    test: (text: string) => compiled.matcher(text).find(),
+    toString: () => pattern,
+  } as unknown as RegExp;
 }
 
 function oneLine(error: unknown): string {

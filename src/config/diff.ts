@@ -39,15 +39,21 @@ const RESTART_KEYS = [
   "state_dir",
 ] as const;
 
+/** Such keys besides, where the transport itself watches for silence: Deno's own server is told once. */
+export const IDLE_FIXED: readonly string[] = ["idle_timeout_ms"];
+
 /** By what an item of a list is known, where it has one of these. */
 const NAMES = ["id", "svc", "kid"] as const;
 /** Longest text of a map that came or went. */
 const ITEM_CHARS_MAX = 120;
 
-/** Compares two configurations. */
-export function diffConfigs(before: Config, after: Config): ConfigDiff {
+/**
+ * Compares two configurations.
+ * @param fixed further keys of `gateway` that wait for a restart
+ */
+export function diffConfigs(before: Config, after: Config, fixed: readonly string[] = []): ConfigDiff {
   const former = new Map(before.tenants.map((tenant) => [tenant.id, tenant]));
-  const changes = diffGeneral(before, after), added: string[] = [];
+  const changes = diffGeneral(before, after, fixed), added: string[] = [];
   for (const tenant of after.tenants) {
     const known = former.get(tenant.id);
     if (known === undefined) added.push(tenant.id);
@@ -57,15 +63,15 @@ export function diffConfigs(before: Config, after: Config): ConfigDiff {
   return { changes, added, removed: [...former.keys()] };
 }
 
-/** What differs besides the tenants. */
-export function diffGeneral(before: Config, after: Config): Change[] {
-  const changes: Change[] = [];
+/** What differs besides the tenants; `fixed` as for `diffConfigs`. */
+export function diffGeneral(before: Config, after: Config, fixed: readonly string[]): Change[] {
+  const changes: Change[] = [], restartKeys = [...RESTART_KEYS, ...fixed];
   const adminStays = (before.admin === undefined) === (after.admin === undefined);
   for (const [key, inner] of CONFIG_SHAPE.keys) {
     if (key === "tenants") continue;
     const of = (config: Config) => (config as Readonly<Record<string, unknown>>)[key];
     for (const { path, from, to } of compare(of(before), of(after), inner, key)) {
-      const restart = RESTART_KEYS.some((name) => path === `gateway.${name}`) ||
+      const restart = restartKeys.some((name) => path === `gateway.${name}`) ||
         path.startsWith("gateway.tls.") && (from === null || to === null) ||
         path === "admin.listen" || key === "admin" && !adminStays;
       changes.push({ tenant: null, key: path, before: from, after: to, restart });
@@ -82,11 +88,18 @@ export function diffTenant(before: TenantConfig, after: TenantConfig): Change[] 
   ));
 }
 
-/** What holds in a gateway that runs with `running` and is given `next`: the latter, but for what needs a restart. */
-export function withoutRestart(running: GatewayConfig, next: GatewayConfig): GatewayConfig {
+/**
+ * What holds in a gateway that runs with `running` and is given `next`: the latter, but for what needs a restart.
+ * @param fixed as for `diffConfigs`
+ */
+export function withoutRestart(
+  running: GatewayConfig,
+  next: GatewayConfig,
+  fixed: readonly string[] = [],
+): GatewayConfig {
   const comesOrGoes = running.tls === undefined || next.tls === undefined;
   const stays = ([key]: [string, unknown]) =>
-    (RESTART_KEYS as readonly string[]).includes(key) || key === "tls" && comesOrGoes;
+    (RESTART_KEYS as readonly string[]).includes(key) || fixed.includes(key) || key === "tls" && comesOrGoes;
   const changed = Object.entries(next).filter((entry) => !stays(entry));
   const kept = Object.entries(running).filter(stays);
   return Object.fromEntries([...changed, ...kept]) as GatewayConfig;

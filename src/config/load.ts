@@ -9,6 +9,7 @@ import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { checkAuth } from "./auth.ts";
 import { CONFIG_SHAPE } from "./fingerprint.ts";
 import { checkBackend } from "./backend.ts";
+import type { SchemaCodes } from "./data_schema.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";
 import { checkRelations } from "./relations.ts";
 import { anyHotServiceSchema, type Config, configSchema } from "./schema.ts";
@@ -40,7 +41,13 @@ export interface LoadOptions {
 
 /** A complete configuration, or every failure, in the order of the file. */
 export type LoadResult =
-  | { readonly ok: true; readonly config: Config; readonly warnings: readonly ConfigIssue[] }
+  | {
+    readonly ok: true;
+    readonly config: Config;
+    readonly warnings: readonly ConfigIssue[];
+    /** Of the rules' schemas; of a reload only those of tenants that changed. */
+    readonly schemas: SchemaCodes;
+  }
   | { readonly ok: false; readonly failures: readonly ConfigIssue[] };
 
 /** Reads, checks and completes a configuration. Never throws, whatever the text is. */
@@ -85,7 +92,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
     ...policies.warnings,
     ...backend.warnings,
   ];
-  return { ok: true, config, warnings: warnings.sort(inFileOrder) };
+  return { ok: true, config, warnings: warnings.sort(inFileOrder), schemas: policies.codes };
 }
 
 /** What came of a file, and which further files it names, in full; those of `gateway.tls` are not among them. */

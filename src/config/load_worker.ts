@@ -4,12 +4,13 @@
 
 import { setPriority } from "node:os";
 import process from "node:process";
+import type { SchemaCodes } from "./data_schema.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { ConfigIssue } from "./issue.ts";
 import { readConfig } from "./load.ts";
 import type { Config, TenantConfig } from "./schema.ts";
 
-/** What the thread is asked to do, first of all; each further message, of whatever content, asks for a portion. */
+/** What the thread is asked to do; where the answer is a good one, each further message but an order asks for a portion. */
 export interface LoadOrder {
   readonly file: string;
   readonly dev: boolean;
@@ -17,7 +18,13 @@ export interface LoadOrder {
   readonly known: ReadonlyMap<string, string>;
 }
 
-/** The first answer. Where the file was good, portions of `TenantConfig[]` follow, of those that are not known. */
+/** Some of the tenants that are not known, and the code of their rules' schemas that has not come before; none at the end. */
+export interface Portion {
+  readonly tenants: readonly TenantConfig[];
+  readonly schemas: SchemaCodes;
+}
+
+/** The first answer. Where the file was good, portions follow. */
 export type LoadAnswer =
   | {
     readonly ok: true;
@@ -36,6 +43,8 @@ export type LoadAnswer =
 const NICENESS = 19;
 /** Tenants in a portion; one takes some 10 µs to be taken apart. */
 const PORTION = 25;
+/** Code in a portion that is worth a message of its own, in characters. */
+const PORTION_CODE_CHARS = 200_000;
 
 // The scope of a worker, which the library's types for windows do not have.
 const scope = self as unknown as {
@@ -50,13 +59,38 @@ if (process.platform === "linux") { // where it is of this thread alone
   }
 }
 
-scope.onmessage = async ({ data }) => {
-  const { file, dev, known } = data as LoadOrder;
+/** What is still to be handed over. */
+const left = { tenants: [] as TenantConfig[], schemas: new Map<string, string>() };
+
+scope.onmessage = ({ data }) => {
+  if (data === null) scope.postMessage(portion());
+  else void load(data as LoadOrder);
+};
+
+async function load({ file, dev, known }: LoadOrder): Promise<void> {
   const result = await readConfig(file, { env: process.env, dev });
   if (!result.ok) return scope.postMessage(result satisfies LoadAnswer);
-  const { config: { tenants: configs, ...general }, warnings, files } = result;
+  const { config: { tenants: configs, ...general }, warnings, files, schemas } = result;
   const tenants = configs.map((config) => ({ id: config.id, print: fingerprint(config) }));
-  const wanted: TenantConfig[] = configs.filter((_, i) => known.get(tenants[i]!.id) !== tenants[i]!.print);
-  scope.onmessage = () => scope.postMessage(wanted.splice(0, PORTION));
+  left.tenants = configs.filter((_, i) => known.get(tenants[i]!.id) !== tenants[i]!.print);
+  left.schemas = new Map(schemas);
   scope.postMessage({ ok: true, general, tenants, warnings, files } satisfies LoadAnswer);
-};
+}
+
+/** Takes the next portion out of what is left. */
+function portion(): Portion {
+  const tenants: TenantConfig[] = [], schemas = new Map<string, string>();
+  let chars = 0;
+  while (left.tenants.length > 0 && tenants.length < PORTION && chars < PORTION_CODE_CHARS) {
+    const config = left.tenants.shift()!;
+    tenants.push(config);
+    for (const { schema_text: text } of config.policy.rules) {
+      const code = text === undefined ? undefined : left.schemas.get(text);
+      if (code === undefined) continue;
+      left.schemas.delete(text!);
+      schemas.set(text!, code);
+      chars += code.length;
+    }
+  }
+  return { tenants, schemas };
+}

@@ -4,7 +4,7 @@
 
 import { parseHotEntry } from "./allowlist.ts";
 import { whyUnreadable } from "./certificate.ts";
-import { hasFormat, SchemaCompiler } from "./data_schema.ts";
+import { hasFormat, type SchemaCodes, SchemaCompiler } from "./data_schema.ts";
 import type { ConfigIssue, Path } from "./issue.ts";
 import { ruleSchema } from "./policy_schema.ts";
 import type { RuleConfig } from "./schema.ts";
@@ -24,6 +24,8 @@ export interface CheckedPolicies {
   readonly failures: readonly ConfigIssue[];
   readonly warnings: readonly ConfigIssue[];
   readonly schemas: readonly FoundSchema[];
+  /** Of all of them. */
+  readonly codes: SchemaCodes;
 }
 
 /** Checks the quotas of the gateway, and quotas and rules of every tenant. */
@@ -49,6 +51,7 @@ class PolicyCheck implements CheckedPolicies {
   readonly failures: ConfigIssue[] = [];
   readonly warnings: ConfigIssue[] = [];
   readonly schemas: FoundSchema[] = [];
+  readonly codes = new Map<string, string>();
   readonly #tree: Tree;
   readonly #read: (path: string) => Uint8Array;
   /** Made when the first rule needs it. */
@@ -120,13 +123,22 @@ class PolicyCheck implements CheckedPolicies {
     const key = [...path, schema === undefined ? "schema_text" : "schema"];
     const text = schema === undefined ? schema_text : this.#file(schema, key);
     if (text === undefined || text === null) return;
-    const compiled = (this.#compiler ??= new SchemaCompiler(true)).compile(text);
+    const compiled = this.#compile(text);
     if (typeof compiled === "string") {
       this.#fail(key, schema === undefined ? compiled : `must name a JSON Schema, but the file ${compiled}`);
       return;
     }
     if (hasFormat(text)) this.#warn(key, "has a format, which is not checked: use pattern");
     this.schemas.push({ ...at, text });
+  }
+
+  /** Once for all rules with the same text. */
+  #compile(text: string): string | null {
+    if (this.codes.has(text)) return null;
+    const compiled = (this.#compiler ??= new SchemaCompiler()).compile(text);
+    if (typeof compiled === "string") return compiled;
+    this.codes.set(text, compiled.code);
+    return null;
   }
 
   #file(name: string, path: Path): string | null {

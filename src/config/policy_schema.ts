@@ -29,8 +29,8 @@ const quotaKeys = {
 const tenantQuota = z.strictObject({
   ...quotaKeys,
   outbound_bytes_per_second: units(
-    "Bytes per second that the tenant's messages come to when they go out to all members of their rooms. While it is " +
-      "exceeded, messages of clients are refused. Absent: any number.",
+    "Bytes per second of all that the tenant's sessions are sent, of a room's messages once for every member. While it " +
+      "is exceeded, messages of clients are refused. Absent: any number.",
   ),
   outbound_bytes_burst: units("Such bytes at once, after a pause. Absent: two seconds' worth."),
 });
@@ -131,7 +131,8 @@ export const ruleSchema = z.strictObject({
   window_ms: whole(100, 86_400_000, 10_000, "How long a violation counts, in milliseconds."),
   then: z.array(ladderStep).min(1).max(LIST_MAX).default(["reject"]).meta({
     description:
-      "What happens at a session's first violation within the window, at its second, and so on; the last repeats.",
+      "What happens at a session's first violation within the window, at its second, and so on; the last repeats. With " +
+      "close or ban_ms among the steps, or a rate per user, the violations of all of a user's sessions count together.",
     wish: `a list of 1–${LIST_MAX} actions`,
   }),
   dry_run: flag(false, "Whether violations are only counted and logged."),

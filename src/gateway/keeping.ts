@@ -60,21 +60,25 @@ export class Keeping {
     }];
   }
 
-  /** What has been decided about a tenant. One that has left and comes back finds it as it was. */
+  /**
+   * What has been decided about a tenant: one that has left and comes back finds it as it was. Has no effects: a record
+   * that is not held can be dropped.
+   */
   record(tenant: string): TenantRecord {
-    let record = this.#records.get(tenant);
-    if (record === undefined) {
-      const { config, log, clock } = this.#options;
-      const state = config.gateway.state_dir === undefined ? null : () => this.#open();
-      record = new TenantRecord({ tenant, state, log, wait: clock.wait });
-      this.#records.set(tenant, record);
-    }
-    return record;
+    const { config, log, clock } = this.#options;
+    const state = config.gateway.state_dir === undefined ? null : () => this.#open();
+    return this.#records.get(tenant) ?? new TenantRecord({ tenant, state, log, wait: clock.wait });
+  }
+
+  /** A tenant with this record is served. */
+  hold(tenant: string, record: TenantRecord): void {
+    this.#records.set(tenant, record);
   }
 
   /** A tenant has left. */
   left(tenant: string): void {
     if (this.#records.get(tenant)?.isDispensable) this.#records.delete(tenant);
+    this.webhooks.forget(tenant);
   }
 
   /**

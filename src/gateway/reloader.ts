@@ -31,6 +31,8 @@ export interface ReloaderOptions {
   readonly running: () => Config;
   /** Puts a planned configuration in place; MUST do so within the call. */
   readonly adopt: (config: Config, plan: Plan) => void;
+  /** Keys of `gateway` that the transport cannot change while it runs. */
+  readonly fixed: readonly string[];
   readonly log: Log;
   readonly clock: Pick<Clock, "now" | "unixMs">;
 }
@@ -77,15 +79,15 @@ export class Reloader {
   }
 
   async #run(cause: ReloadCause): Promise<ReloadResult> {
-    const { source, tenants, running, adopt, log, clock } = this.#options;
+    const { source, tenants, running, adopt, fixed, log, clock } = this.#options;
     const since = clock.now();
     try {
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);
       const loaded = await source.load();
       if (!loaded.ok) return this.#refuse(cause, "the configuration has failures", loaded.failures);
-      const { config, warnings } = loaded;
-      const general = diffGeneral(running(), config);
-      const plan = await tenants.plan(config);
+      const { config, warnings, schemas } = loaded;
+      const general = diffGeneral(running(), config, fixed);
+      const plan = await tenants.plan({ config, schemas });
       const slices = new Slices(clock.now);
       await slices.next();
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);

@@ -13,7 +13,7 @@ import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
-import type { SchemaCompiler } from "../config/data_schema.ts";
+import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
 import type { GatewayQuotas } from "../policy/quotas.ts";
 import { PolicyState } from "../policy/state.ts";
@@ -50,13 +50,18 @@ export interface Surroundings {
   /** What the policies of all tenants share. */
   readonly policy: {
     readonly gateway: GatewayQuotas;
-    readonly schemas: SchemaCompiler;
     /** Whether everything is decided and nothing is denied. */
     readonly dryRun: boolean;
   };
   readonly keeping: Keeping;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
+}
+
+/** A tenant's configuration, and the code of its rules' schemas. */
+export interface TenantLoaded {
+  readonly config: TenantConfig;
+  readonly schemas: SchemaCodes;
 }
 
 /** What is made from a tenant's configuration. */
@@ -81,17 +86,19 @@ export class Tenancy implements TenantView {
   /** It is in the configuration no more. */
   #leaving = false;
   #parting: Parting | null = null;
+  /** Has its webhooks told no more. */
+  #unwatch: () => void = () => {};
 
-  constructor(config: TenantConfig, gateway: GatewayConfig, surroundings: Surroundings) {
+  /** Has no effects: a tenant that is not wanted after all can be dropped. */
+  constructor(loaded: TenantLoaded, gateway: GatewayConfig, surroundings: Surroundings) {
     this.#surroundings = surroundings;
+    const { config } = loaded;
     const { house, fanout, keeping } = surroundings;
     this.#record = keeping.record(config.id);
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
-    const watch = new TenantWatch(keeping.webhooks.of(config.id));
-    rooms.watch(watch);
     const metrics = new TenantMetrics(LANE_NAMES);
-    const parts = this.#make(config, { rooms, metrics, former: null });
+    const parts = this.#make(loaded, { rooms, metrics, former: null });
     this.#parts = parts;
     this.tenant = new Tenant({
       id: config.id,
@@ -103,8 +110,6 @@ export class Tenancy implements TenantView {
       outbox: outboxLimits(config, gateway),
       house,
     });
-    this.tenant.watchers.push(watch);
-    parts.terms.policy.begin(house.now());
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
     if (this.suspended) this.tenant.registry.closed = SUSPENDED;
@@ -154,13 +159,21 @@ export class Tenancy implements TenantView {
     return this.#parts.services.http;
   }
 
+  /** It is served from now on. */
+  begin(): void {
+    const { keeping, house } = this.#surroundings;
+    keeping.hold(this.id, this.#record);
+    this.#unwatch = this.watch(keeping.webhooks.of(this.id));
+    this.#parts.terms.policy.begin(house.now());
+  }
+
   /**
    * Makes what another configuration of this tenant needs, and changes nothing yet. What stays the same is used again,
    * unless all is to be made `anew`.
    */
-  prepare(config: TenantConfig, anew?: "anew"): Parts {
+  prepare(loaded: TenantLoaded, anew?: "anew"): Parts {
     const { rooms, metrics } = this.tenant;
-    return this.#make(config, { rooms, metrics, former: anew === undefined ? this.#parts : null });
+    return this.#make(loaded, { rooms, metrics, former: anew === undefined ? this.#parts : null });
   }
 
   /** Puts parts in place; sessions go by them from their next message on. */
@@ -176,6 +189,7 @@ export class Tenancy implements TenantView {
       tenant.terms = terms;
       terms.policy.begin(this.#surroundings.house.now());
       former.services.stop(parts.services);
+      if (former.verifier !== parts.verifier) former.verifier.stop();
     }
     gate.auth = auth;
     gate.origins = origins;
@@ -191,6 +205,8 @@ export class Tenancy implements TenantView {
     const ended = this.#openOrClose(overMs);
     if (ended === null || !await ended) return;
     this.stop();
+    this.#unwatch();
+    this.#surroundings.keeping.left(this.id);
     gone();
   }
 
@@ -246,6 +262,7 @@ export class Tenancy implements TenantView {
   /** Nobody is served any more. */
   stop(): void {
     this.#parts.services.stop();
+    this.#parts.verifier.stop();
   }
 
   /** Takes sessions in, or ends them all over this time. @returns whether that was done to the end; null where none ends */
@@ -269,7 +286,7 @@ export class Tenancy implements TenantView {
   }
 
   #make(
-    config: TenantConfig,
+    { config, schemas }: TenantLoaded,
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
     const { clock, services: embedded, charge, policy, house: { log } } = this.#surroundings;
@@ -305,6 +322,7 @@ export class Tenancy implements TenantView {
         config,
         state: this.#policyState,
         ...policy,
+        schemas,
         delivered: () => rooms.delivered.bytes,
       }),
       dispatcher: services.dispatcher,
@@ -324,7 +342,7 @@ export class Tenancy implements TenantView {
     if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
       return { verifier: former.verifier, auth };
     }
-    const verifier = verifierFor({ tenant: id, config: auth, fetch, signatureTurns, now, unixMs, log });
+    const verifier = verifierFor({ tenant: id, config: auth, signatureTurns, now, unixMs, log });
     return { verifier, auth };
   }
 

@@ -2,11 +2,18 @@
 // is then put in place within one turn, so that no message sees some of both configurations.
 
 import type { Gate } from "../admission/admission.ts";
+import type { SchemaCodes } from "../config/data_schema.ts";
 import { type Change, type ConfigDiff, diffTenant } from "../config/diff.ts";
 import { configHash } from "../config/fingerprint.ts";
 import type { Config, GatewayConfig } from "../config/schema.ts";
 import { Slices } from "./slices.ts";
 import { type Parts, type Surroundings, Tenancy } from "./tenancy.ts";
+
+/** A configuration, and the code of its rules' schemas. */
+export interface Loaded {
+  readonly config: Config;
+  readonly schemas: SchemaCodes;
+}
 
 /** What another configuration does to the tenants. */
 export interface Plan {
@@ -27,11 +34,11 @@ export class Tenants implements Iterable<Tenancy> {
   /** By id; those that leave among them, until their last session has ended. */
   readonly #all = new Map<string, Tenancy>();
 
-  constructor({ tenants, gateway }: Config, surroundings: Surroundings) {
+  constructor({ config: { tenants, gateway }, schemas }: Loaded, surroundings: Surroundings) {
     this.gates = this.#gates;
     this.#surroundings = surroundings;
     this.#gateway = gateway;
-    for (const config of tenants) this.#open(new Tenancy(config, gateway, surroundings));
+    for (const config of tenants) this.#open(new Tenancy({ config, schemas }, gateway, surroundings));
   }
 
   [Symbol.iterator](): Iterator<Tenancy> {
@@ -53,7 +60,7 @@ export class Tenants implements Iterable<Tenancy> {
   }
 
   /** Makes what another configuration needs; changes nothing. */
-  async plan({ tenants, gateway }: Config): Promise<Plan> {
+  async plan({ config: { tenants, gateway }, schemas }: Loaded): Promise<Plan> {
     const slices = new Slices(this.#surroundings.clock.now);
     const closing = new Map(this.#gates);
     const changes: Change[] = [], added: string[] = [];
@@ -63,11 +70,11 @@ export class Tenants implements Iterable<Tenancy> {
       const known = this.#all.get(config.id);
       if (!closing.delete(config.id)) {
         added.push(config.id);
-        opening.push(known ?? new Tenancy(config, gateway, this.#surroundings));
-        if (known !== undefined) parts.set(known, known.prepare(config, "anew"));
+        opening.push(known ?? new Tenancy({ config, schemas }, gateway, this.#surroundings));
+        if (known !== undefined) parts.set(known, known.prepare({ config, schemas }, "anew"));
       } else if (known!.config !== config) {
         const changed = diffTenant(known!.config, config);
-        if (changed.length > 0) parts.set(known!, known!.prepare(config));
+        if (changed.length > 0) parts.set(known!, known!.prepare({ config, schemas }));
         changes.push(...changed);
       }
       await slices.rest();
@@ -96,10 +103,7 @@ export class Tenants implements Iterable<Tenancy> {
     }
     for (const tenancy of closing) {
       this.#gates.delete(tenancy.id);
-      tenancy.leave(gateway.drain_grace_ms, () => {
-        this.#all.delete(tenancy.id);
-        this.#surroundings.keeping.left(tenancy.id);
-      });
+      tenancy.leave(gateway.drain_grace_ms, () => this.#all.delete(tenancy.id));
     }
   }
 
@@ -108,6 +112,8 @@ export class Tenants implements Iterable<Tenancy> {
   }
 
   #open(tenancy: Tenancy): void {
+    // One that comes back before it had quite gone is there still.
+    if (!this.#all.has(tenancy.id)) tenancy.begin();
     this.#all.set(tenancy.id, tenancy);
     this.#gates.set(tenancy.id, tenancy.gate);
   }

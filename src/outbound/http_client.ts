@@ -25,9 +25,8 @@ export interface HttpClientOptions {
   readonly bodyBytesMax: number;
 }
 
-/** One POST. */
-export interface Post {
-  readonly body: string;
+/** One GET. */
+export interface Get {
   /** Besides those of every request. */
   readonly headers: Readonly<Record<string, string>>;
   /** For the whole answer, the connection's making among it. */
@@ -37,6 +36,11 @@ export interface Post {
    * just then, or, rarely, have read the request and died of it.
    */
   readonly repeatable: boolean;
+}
+
+/** One POST. */
+export interface Post extends Get {
+  readonly body: string;
 }
 
 /** How long an unused connection is kept, unless the server says less; most servers keep one for 5 s or more. */
@@ -73,7 +77,7 @@ export class HttpClient {
     this.#options = options;
     this.#url = new URL(options.url);
     const { pathname, search, host } = this.#url;
-    this.#head = `POST ${pathname}${search} HTTP/1.1\r\nhost: ${host}\r\n${lines(options.headers)}`;
+    this.#head = `${pathname}${search} HTTP/1.1\r\nhost: ${host}\r\n${lines(options.headers)}`;
   }
 
   /** Connections open now. */
@@ -82,14 +86,15 @@ export class HttpClient {
   }
 
   /** Asks. How many do so at the same time is up to the caller. Never rejects. */
-  async post(post: Post): Promise<HttpResponse | NoAnswer> {
-    const deadline = performance.now() + post.timeoutMs;
-    const kept = this.#idle.pop();
-    if (kept === undefined) return await this.#exchange(this.#connect(), post, post.timeoutMs);
-    const answer = await this.#exchange(kept, post, post.timeoutMs);
-    const left = deadline - performance.now();
-    if (answer.ok || answer.reason !== "broken" || !post.repeatable || left <= 0) return answer;
-    return await this.#exchange(this.#connect(), post, left);
+  get(get: Get): Promise<HttpResponse | NoAnswer> {
+    return this.#ask(get, `GET ${this.#head}${lines(get.headers)}\r\n`);
+  }
+
+  /** Asks, as `get` does. */
+  post(post: Post): Promise<HttpResponse | NoAnswer> {
+    const length = Buffer.byteLength(post.body);
+    const head = `POST ${this.#head}${lines(post.headers)}content-length: ${length}\r\n\r\n`;
+    return this.#ask(post, head + post.body);
   }
 
   /** Keeps no connection from now on; what is under way is still answered. */
@@ -98,13 +103,28 @@ export class HttpClient {
     for (const { socket } of [...this.#idle]) socket.destroy();
   }
 
-  #exchange(connection: Connection, post: Post, timeoutMs: number): Promise<HttpResponse | NoAnswer> {
+  async #ask({ timeoutMs, repeatable }: Get, text: string): Promise<HttpResponse | NoAnswer> {
+    const deadline = performance.now() + timeoutMs;
+    const request = { text, timeoutMs };
+    const kept = this.#idle.pop();
+    if (kept === undefined) return await this.#exchange(this.#connect(), request, timeoutMs);
+    const answer = await this.#exchange(kept, request, timeoutMs);
+    const left = deadline - performance.now();
+    if (answer.ok || answer.reason !== "broken" || !repeatable || left <= 0) return answer;
+    return await this.#exchange(this.#connect(), request, left);
+  }
+
+  #exchange(
+    connection: Connection,
+    request: { readonly text: string; readonly timeoutMs: number },
+    leftMs: number,
+  ): Promise<HttpResponse | NoAnswer> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        const msg = `no answer within ${Math.round(post.timeoutMs)} ms`;
+        const msg = `no answer within ${Math.round(request.timeoutMs)} ms`;
         exchange.settle({ ok: false, reason: "timeout", msg });
         connection.socket.destroy();
-      }, timeoutMs);
+      }, leftMs);
       const exchange: Exchange = {
         reader: new ResponseReader(this.#options.bodyBytesMax),
         begun: false,
@@ -117,10 +137,7 @@ export class HttpClient {
       if (connection.idle !== null) clearTimeout(connection.idle);
       connection.idle = null;
       connection.exchange = exchange;
-      const length = Buffer.byteLength(post.body);
-      connection.socket.write(
-        `${this.#head}${lines(post.headers)}content-length: ${length}\r\n\r\n${post.body}`,
-      );
+      connection.socket.write(request.text);
     });
   }
 

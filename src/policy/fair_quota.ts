@@ -1,45 +1,47 @@
-// A quota that several senders share fairly (max-min): one bucket, and turns. While one sender is alone, the whole bucket
-// is its. As soon as there are several, they take turns: in each round everybody has the same small quantum, and a round
-// passes as fast as the quota's rate pays for what was sent in it. Whoever has had its turn may run ahead of the round, by
-// no more than is still free in the bucket: so there is always something left for those who are not ahead, and what they
-// leave unused is everybody's. A round waits for those who came in it while the bucket was empty, but not for ever.
-// All of it is a few numbers: rounds are cells of a ring, and each was filled by a message before it is emptied.
+// A quota that several senders share fairly (max-min): one bucket, and one pace. The pace is what the quota lets each
+// sender have, the same for all, and follows from how full the bucket is: steeply slower the emptier it is. Who asks for
+// less than the pace gets all of it, the others get the pace; while that is more than the quota's rate the bucket empties
+// and the pace falls, while it is less the bucket fills and the pace rises, until all of them together get the rate. So
+// nobody has to be counted, and the whole state is a few numbers, for ten senders as for a hundred thousand.
+// Where each stands is told by a level that rises at the pace: a sender takes from its own mark up, and may while its mark
+// is below the level. A mark may lag behind, but not far: what is not used for long is lost. A sender that is alone has
+// the bucket to itself.
 
 import { Rate } from "./rate.ts";
 
-/** Quanta that the burst is divided into: what fairness is exact to. */
-const QUANTA = 256;
-/** Rounds that can be told apart, a power of two; nobody is further ahead than the burst, debts aside. */
-const ROUNDS = 512;
-/** A sender counts as there for this long after it came. */
-const PRESENT_MS = 1000;
+/** With this much of the bucket taken, the pace is the quota's rate: enough for one that sends all it can. */
+const TAKEN_AT_RATE = 0.1;
+/** How steep: with the bucket empty, the pace of a quarter of a million equal senders. */
+const STEEPNESS = Math.log(250_000) / (1 - TAKEN_AT_RATE);
+/** A sender counts as there for this long after it came: long, so that who comes rarely finds something left. */
+const PRESENT_MS = 60_000;
+
+/** Least time that somebody is told to wait. */
+const WAIT_MS_MIN = 1;
 
 /** What a quota keeps of one sender. */
 export class Share {
-  /** What it has taken, counted in units since the first round; below the current round's start: nothing lately. */
-  units = 0;
-  /** The round that waits for it, or -1. */
-  awaitedIn = -1;
+  /** How high it has come, in units. */
+  mark = 0;
 }
 
 export class FairQuota {
   readonly perSecond: number;
   readonly burst: number;
   readonly #rate: Rate;
-  readonly #perMs: number;
-  readonly #quantum: number;
-  /** Units sent in each round from the current one on. */
-  readonly #sent = new Float64Array(ROUNDS);
+  /** How long the empty bucket takes to be full. */
+  readonly #burstMs: number;
   #fullAt = 0;
-  #round = 0;
-  /** The first round in which nothing was sent. */
-  #end = 0;
-  /** Units that the rate has paid for, from the current round's first on, and until when. */
-  #paid = 0;
-  #paidAt = 0;
-  #roundAt = 0;
-  /** Senders that the current round waits for. */
-  #awaited = 0;
+  /** What each sender could have taken so far, in units. */
+  #level: number;
+  /** Until when that was counted. */
+  #countedAt = 0;
+  /** Where the level was: last looked at `#lookedAt`, and the time before, each at least one `#burstMs` apart. */
+  #recently = 0;
+  #formerly = 0;
+  #lookedAt = 0;
+  /** The highest mark of all. */
+  #highest = 0;
   /** The two senders who came last, to tell whether there is another one. */
   #last: Share | null = null;
   #lastAt = 0;
@@ -54,97 +56,70 @@ export class FairQuota {
     this.perSecond = perSecond;
     this.burst = burst;
     this.#rate = new Rate(perSecond, burst);
-    this.#perMs = perSecond / 1000;
-    this.#quantum = Math.max(1, burst / QUANTA);
+    this.#burstMs = burst / perSecond * 1000;
+    // As if the bucket had been full all the time.
+    this.#level = burst;
   }
 
   /** Milliseconds until this sender may take so many units, as far as that can be known: 0 when it may now. */
   waitMs(share: Share, now: number, units: number): number {
     this.#note(share, now);
-    this.#advance(now);
-    const ahead = share.units - this.#round * this.#quantum;
-    const inTurn = ahead <= 0 || ahead + units <= this.#quantum;
     const wait = this.#rate.waitMs(this.#fullAt, now, units);
-    if (wait > 0) {
-      if (inTurn && share.awaitedIn !== this.#round) {
-        share.awaitedIn = this.#round;
-        this.#awaited++;
-      }
-      return wait;
-    }
-    if (inTurn || !this.#isShared(share, now)) return 0;
-    const used = Math.max(0, this.#fullAt - now) * this.#perMs;
-    const free = this.burst - used - this.#awaited * this.#quantum;
-    const over = ahead + Math.min(units, this.burst / 2) - free;
-    return over > 1e-6 ? over / this.#perMs : 0;
+    if (wait > 0 || !this.#isShared(now)) return wait;
+    this.#rise(now);
+    const above = share.mark - this.#level;
+    return above < 0 ? 0 : Math.max(WAIT_MS_MIN, this.#untilRisen(above));
   }
 
   /** Takes units; ask `waitMs` first, in the same moment. */
   take(share: Share, now: number, units: number): void {
-    this.#advance(now);
+    if (this.#isShared(now)) this.#mark(share, now, units);
     this.#fullAt = this.#rate.take(this.#fullAt, now, units);
-    if (share.awaitedIn === this.#round) this.#awaited--;
-    share.awaitedIn = -1;
-    this.#send(share, units);
   }
 
-  /** Goes on where a quota with other limits was: its bucket is empty at worst, and nobody is ahead of anybody. */
+  /** Goes on where a quota with other limits was: its bucket is empty at worst, and nobody is above anybody. */
   takeOver(before: FairQuota, now: number): void {
     this.#fullAt = this.#rate.capped(before.#fullAt, now);
-    this.#paidAt = this.#roundAt = now;
+    this.#countedAt = now;
   }
 
-  /** Enters units into the rounds that they belong to, from the sender's own place on. */
-  #send(share: Share, units: number): void {
-    const quantum = this.#quantum, last = this.#round + ROUNDS - 1;
-    let at = Math.max(share.units, this.#round * quantum), left = units;
-    let round = Math.floor(at / quantum);
-    while (left > 0) {
-      // A debt larger than the ring is all in its last round: the bucket knows it exactly.
-      const here = round >= last ? left : Math.min(left, (round + 1) * quantum - at);
-      const cell = Math.min(round, last);
-      this.#sent[cell & (ROUNDS - 1)]! += here;
-      if (cell >= this.#end) this.#end = cell + 1;
-      left -= here;
-      at += here;
-      round++;
+  #mark(share: Share, now: number, units: number): void {
+    this.#rise(now);
+    const free = this.burst * (1 - this.#taken(now));
+    // What the pace gave in the time in which the bucket comes back, and no more than half of what is there.
+    // One message too late is never lost, up to half of the burst.
+    const lag = Math.max(Math.min(units, this.burst / 2), Math.min(free / 2, this.#level - this.#formerly));
+    share.mark = Math.max(share.mark, this.#level - lag) + units;
+    if (share.mark > this.#highest) this.#highest = share.mark;
+  }
+
+  /** Has the level rise to where it is by now. */
+  #rise(now: number): void {
+    if (now <= this.#countedAt) return;
+    if (now - this.#lookedAt >= this.#burstMs) {
+      this.#formerly = this.#recently;
+      this.#recently = this.#level;
+      this.#lookedAt = now;
     }
-    share.units = Math.min(at, (last + 1) * quantum);
+    // The bucket fills evenly until it is full, and the pace is an exponential of that.
+    const from = this.#countedAt, filled = Math.max(from, Math.min(this.#fullAt, now));
+    const pace = paceAt(this.#taken(filled));
+    this.#level += (pace - paceAt(this.#taken(from))) * this.burst / STEEPNESS;
+    // With the bucket full, nobody is above anybody.
+    if (filled < now) this.#level = Math.max(this.#level, this.#highest);
+    this.#level += pace * (now - filled) / this.#burstMs * this.burst;
+    this.#countedAt = now;
   }
 
-  /** Ends the rounds that have passed by now. */
-  #advance(now: number): void {
-    if (this.#fullAt <= now) return this.#restart(now);
-    this.#paid += (now - this.#paidAt) * this.#perMs;
-    this.#paidAt = now;
-    while (this.#round < this.#end) {
-      const cell = this.#round & (ROUNDS - 1);
-      if (this.#paid < this.#sent[cell]! || !this.#isWaitOver(now)) return;
-      this.#paid -= this.#sent[cell]!;
-      this.#sent[cell] = 0;
-      this.#begin(this.#round + 1, now);
-    }
+  /** Milliseconds until the level has risen by so many units, if nobody takes anything meanwhile. */
+  #untilRisen(units: number): number {
+    const pace = paceAt(this.#taken(this.#countedAt));
+    return Math.log1p(units * STEEPNESS / (this.burst * pace)) * this.#burstMs / STEEPNESS;
   }
 
-  /** Whether nobody is awaited any more: they have come, or have had the time in which all could have. */
-  #isWaitOver(now: number): boolean {
-    return this.#awaited === 0 ||
-      (now - this.#roundAt) * this.#perMs >= this.burst + this.#awaited * this.#quantum;
-  }
-
-  /** The bucket is full: nobody is ahead of anybody. */
-  #restart(now: number): void {
-    for (let round = this.#round; round < this.#end; round++) this.#sent[round & (ROUNDS - 1)] = 0;
-    if (this.#end > this.#round) this.#begin(this.#end, now);
-    this.#awaited = 0;
-    this.#paid = 0;
-    this.#paidAt = this.#roundAt = now;
-  }
-
-  #begin(round: number, now: number): void {
-    this.#round = round;
-    this.#roundAt = now;
-    this.#awaited = 0;
+  /** How much of the bucket is taken, as a part of it. */
+  #taken(now: number): number {
+    return this.#fullAt <= now ? 0 : (this.#fullAt - now) / this.#burstMs;
   }
 
   #note(share: Share, now: number): void {
@@ -156,8 +131,13 @@ export class FairQuota {
     this.#lastAt = now;
   }
 
-  /** Whether somebody else than this sender, who has just come, came lately. */
-  #isShared(share: Share, now: number): boolean {
-    return share === this.#last && this.#other !== null && now - this.#otherAt < PRESENT_MS;
+  /** Whether somebody else than whoever has just come came lately. */
+  #isShared(now: number): boolean {
+    return this.#other !== null && now - this.#otherAt < PRESENT_MS;
   }
+}
+
+/** The pace, as a part of the quota's rate, with so much of the bucket taken. */
+function paceAt(taken: number): number {
+  return Math.exp(STEEPNESS * (TAKEN_AT_RATE - taken));
 }

@@ -5,6 +5,7 @@ import { HOT_AT } from "../protocol/hot.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
 import type { Denial } from "./denial.ts";
 import { type FairQuota, Share } from "./fair_quota.ts";
+import type { Violations } from "./ladder.ts";
 
 /** A session as policy sees it. */
 export interface Subject {
@@ -84,8 +85,8 @@ export interface RuleStanding {
   /** The bucket of a rate per session (see rate.ts). */
   fullAt: number;
   mutedUntil: number;
-  /** When the last violations were, the oldest first; no more than the ladder has steps. */
-  violations: number[];
+  /** Of a ladder that sessions climb. */
+  violations: Violations;
 }
 
 /** When the client was last told, and the log last written, of one rule or check. */

@@ -1,6 +1,7 @@
-// The quota of what a tenant's messages come to when they go out to all members of their rooms. What a message causes is
-// known only when its service has handled it, so it is charged then, to its sender's part; whoever sends next waits until
-// that is paid off.
+// The quota of what a tenant's sessions are sent: a message to a room once for every member, a reply, an event or an error
+// once. What a message causes is known only when its service has handled it, so it is charged then, to its sender's part;
+// what nobody's message has just caused (ticks, answers that come later, administrators) goes to a part of its own. Whoever
+// sends next waits until that is paid off.
 
 import { type Denial, overQuota } from "./denial.ts";
 import type { FairQuota } from "./fair_quota.ts";
@@ -11,7 +12,7 @@ import type { PolicyState } from "./state.ts";
 export interface OutboundQuotaOptions {
   readonly quota: FairQuota;
   readonly state: PolicyState;
-  /** Bytes that the tenant's rooms were given to deliver, ever. */
+  /** Bytes that the tenant's sessions were given, ever. */
   readonly delivered: () => number;
 }
 

@@ -2,7 +2,7 @@
 // verdicts; it neither logs nor counts. The order of the checks is the order of the lists here. Checks judge first and
 // take afterwards, once all have passed: only a session's own quota pays for messages that are refused.
 
-import { SchemaCompiler } from "../config/data_schema.ts";
+import { loadSchema, type SchemaCodes, SchemaCompiler } from "../config/data_schema.ts";
 import type { RuleConfig, TenantConfig } from "../config/schema.ts";
 import { ExtAllowlist, HotAllowlist } from "./allowlist.ts";
 import {
@@ -46,10 +46,11 @@ export interface PolicyOptions {
   /** What the tenant's policy keeps when the configuration changes. */
   readonly state: PolicyState;
   readonly gateway: GatewayQuotas;
-  readonly schemas: SchemaCompiler;
+  /** The code of its rules' schemas; what is not among it is compiled here and now. */
+  readonly schemas: SchemaCodes;
   /** Whether everything is decided and nothing is denied. */
   readonly dryRun: boolean;
-  /** Bytes that the tenant's rooms were given to deliver, ever. */
+  /** Bytes that the tenant's sessions were given, ever. */
   readonly delivered: () => number;
   /** The tenant's own policy, and what a ticket takes away from it. */
   readonly narrowed?: { readonly whole: TenantPolicy; readonly by: Narrowing };
@@ -61,7 +62,7 @@ export function alone(config: TenantConfig): PolicyOptions {
     config,
     state: new PolicyState(),
     gateway: new GatewayQuotas({}),
-    schemas: new SchemaCompiler(false),
+    schemas: new Map(),
     dryRun: false,
     delivered: () => 0,
   };
@@ -270,12 +271,16 @@ function compile({ config: { policy }, state, gateway, schemas, delivered }: Pol
   return { rules, outbound, quotas, ways: { sys: shared, ext: ruled, hot: ruled } };
 }
 
-function schemaOf({ id, schema_text: text }: RuleConfig, schemas: SchemaCompiler) {
+function schemaOf({ id, schema_text: text }: RuleConfig, schemas: SchemaCodes) {
   if (text === undefined) return null;
-  const schema = schemas.compile(text);
+  const code = schemas.get(text);
+  if (code !== undefined) return loadSchema(code);
+  const compiled = new SchemaCompiler().compile(text);
   // It was compiled when the configuration was loaded.
-  if (typeof schema === "string") throw new Error(`Cannot compile the schema of rule "${id}": it ${schema}`);
-  return schema;
+  if (typeof compiled === "string") {
+    throw new Error(`Cannot compile the schema of rule "${id}": it ${compiled}`);
+  }
+  return loadSchema(compiled.code);
 }
 
 /** The one that lets fewer messages through. */

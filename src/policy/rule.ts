@@ -9,7 +9,7 @@ import { type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { Buckets } from "./buckets.ts";
 import type { Denial } from "./denial.ts";
-import { Ladder, type Step } from "./ladder.ts";
+import { Ladder, type Step, UserViolations } from "./ladder.ts";
 import type { Matter } from "./matter.ts";
 import { Rate } from "./rate.ts";
 
@@ -19,6 +19,8 @@ export class RuleState {
   fullAt = 0;
   /** Those of a rate per user or room. */
   readonly buckets = new Buckets();
+  /** Of a ladder that users climb. */
+  readonly violations = new UserViolations();
 }
 
 /** Which services a rule is about; undefined for any. */
@@ -98,7 +100,12 @@ export class Rule {
     const violation = this.#violation(matter, now);
     if (violation === null) return null;
     const own = standing ?? matter.standing.inRule(this.id);
-    const step = this.#ladder.step(own, now);
+    const step = this.#ladder.step(
+      this.#ladder.perUser
+        ? this.state.violations.of(matter.subject.user, this.#ladder.since(now))
+        : own.violations,
+      now,
+    );
     if (step.muteMs > 0 && !this.dryRun) own.mutedUntil = now + step.muteMs;
     return this.#denial(violation, step);
   }
@@ -108,6 +115,7 @@ export class Rule {
     const { state } = this;
     state.fullAt = this.#rate === null ? 0 : this.#rate.capped(state.fullAt, now);
     state.buckets.takeOver(this.#rate, now);
+    if (!this.#ladder.perUser) state.violations.clear();
   }
 
   /** The bucket of one session, filled by other numbers. */

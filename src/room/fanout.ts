@@ -11,10 +11,10 @@ const WAITING_MAX = 4096;
 const WAITING_BYTES_MAX = 4_194_304;
 const BYTES_PER_MEMBER = 8;
 
-/** Whom a frame is handed to. */
+/** Whom a room's frames are handed to. */
 export interface Receiver {
   /** MUST only queue: no member may join, leave or end inside it. */
-  deliver(frame: Frame): void;
+  receive(frame: Frame): void;
 }
 
 /** A receiver's place in a room. */
@@ -85,7 +85,7 @@ export class Fanout {
       // Backwards: should a delivery end the member it goes to, the last one takes its place, and was served.
       for (let i = members.length - 1; i >= 0; i--) {
         const to = members[i]!.subscriber;
-        if (to !== except) to.deliver(frame);
+        if (to !== except) to.receive(frame);
       }
       return true;
     }
@@ -137,7 +137,7 @@ export class Fanout {
       for (let i = job.left - 1; i >= until; i--) {
         const member = job.members[i]!;
         // Who has left since then gets nothing more of this room.
-        if (member.index >= 0 && member.subscriber !== job.except) member.subscriber.deliver(job.frame);
+        if (member.index >= 0 && member.subscriber !== job.except) member.subscriber.receive(job.frame);
       }
       job.left = until;
       if (until > 0) break;

@@ -9,6 +9,8 @@ import type { Fanout, Receiver } from "./fanout.ts";
 
 /** Who receives a room's messages. */
 export interface Subscriber extends Receiver {
+  /** Something for it alone; MUST only queue, as `receive` does, which the room counts itself. */
+  deliver(frame: Frame): void;
   readonly user: string;
   /** The client's name for its tab or device. */
   readonly sid: string;
@@ -52,7 +54,7 @@ export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in 
 
 const MEMBER_MAX = 0xffff_ffff;
 
-/** Payload bytes of all messages that rooms were given, once for each member. */
+/** Payload bytes that subscribers were given: of a room's messages once for each member. */
 export interface Delivered {
   bytes: number;
 }
@@ -102,8 +104,10 @@ export class Room {
 
   /** Hands a frame to every member but `except`. @returns false when the room has too much to deliver already */
   publish(frame: Frame, except: Subscriber | null): boolean {
-    this.#delivered.bytes += frame.bytes * this.#members.length;
-    return this.#fanout.publish(this, frame, except);
+    const bytes = frame.bytes * this.#members.length;
+    if (!this.#fanout.publish(this, frame, except)) return false;
+    this.#delivered.bytes += bytes;
+    return true;
   }
 
   /** How many members want presence events. */
@@ -171,7 +175,7 @@ export class Room {
 export class Rooms {
   /** A reload puts others in their place; who is in already stays. */
   limits: RoomLimits;
-  /** What all of these rooms were given. */
+  /** What all of these rooms were given; whoever delivers to a subscriber alone adds to it. */
   readonly delivered: Delivered = { bytes: 0 };
   readonly #rooms = new Map<string, Room>();
   readonly #inOrder = new OrderedIndex<Room>();

@@ -291,9 +291,14 @@ export class Intake {
       noted.length = 0;
     }
     if (denial === null) return false;
-    if (from.policy.dryRun) this.#denials.observe(from, [{ ...denial, dryRun: true }], message);
-    else this.#denials.deny(from, denial, message);
-    return !from.policy.dryRun;
+    if (from.policy.dryRun) {
+      this.#denials.observe(from, [{ ...denial, dryRun: true }], message);
+      return false;
+    }
+    this.#denials.deny(from, denial, message);
+    // What it is told about that is on its own account.
+    from.policy.settle(message.standing, message.now);
+    return true;
   }
 }
 

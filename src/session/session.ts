@@ -176,6 +176,12 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   deliver(frame: Frame): void {
+    if (this.#state !== "open") return;
+    this.#tenant.rooms.delivered.bytes += frame.bytes;
+    this.receive(frame);
+  }
+
+  receive(frame: Frame): void {
     if (this.#state === "open") this.#outbox!.push(this.cbor ? cborForm(frame) : frame);
   }
 

@@ -137,7 +137,7 @@ function authWith(verify: (bearer: Bearer) => Verdict | Promise<Verdict>) {
   const charged: string[] = [];
   const metrics = new TenantMetrics(["control"]);
   const revocations = new Revocations();
-  const verifier: Verifier = { headers: [], verify };
+  const verifier: Verifier = { headers: [], verify, stop() {} };
   const tenantAuth = new TenantAuth({
     verifier,
     config: DEV_AUTH,

@@ -6,6 +6,7 @@ import { HttpVerifier } from "../../src/admission/http.ts";
 import type { Bearer, Verdict } from "../../src/admission/verifier.ts";
 import { isSigned } from "../../src/signing.ts";
 import { accepted } from "../config/loading.ts";
+import { type Answer, settled } from "./answers.ts";
 import { NOW_S } from "./keys.ts";
 
 const KEY = "a-secret-of-the-backend-and-of-nobody-else";
@@ -22,6 +23,7 @@ function place(http: object = {}) {
   const logged: string[] = [];
   const note = (message: string) => void logged.push(message);
   const questions: Question[] = [];
+  const closed = { times: 0 };
   const section = { url: "https://backend.example/auth", secret: KEY, ...http };
   const text = `version: 1\ntenants: [{ id: acme, auth: ${
     JSON.stringify({ mode: "http", http: section })
@@ -32,18 +34,14 @@ function place(http: object = {}) {
     now: () => clock.ms,
     unixMs,
     log: { debug: note, info: note, warn: note, error: note },
-    fetch: (url, init) => {
-      assert.equal(url, "https://backend.example/auth");
-      assert.deepEqual([init.method, init.redirect], ["POST", "manual"]);
-      return new Promise((resolve, reject) => {
-        const answer = (response: Response | Error) =>
-          response instanceof Error ? reject(response) : resolve(response);
-        questions.push({
-          body: init.body as string,
-          headers: init.headers as Record<string, string>,
-          answer,
-        });
-      });
+    client: {
+      get: () => assert.fail("a question is a POST"),
+      post: ({ body, headers, timeoutMs }) => {
+        const { promise, resolve } = Promise.withResolvers<Answer>();
+        questions.push({ body, headers, answer: resolve });
+        return settled(promise, timeoutMs);
+      },
+      close: () => void (closed.times++),
     },
   });
   const ask = async (ticket: string | null, more: Partial<Bearer> = {}): Promise<Verdict> =>
@@ -59,7 +57,7 @@ function place(http: object = {}) {
     questions.at(-1)!.answer(response);
     return await brief(verdict);
   };
-  return { clock, unixMs, verifier, questions, logged, ask, brief, told };
+  return { clock, unixMs, closed, verifier, questions, logged, ask, brief, told };
 }
 
 const tick = () => new Promise((resolve) => setTimeout(resolve, 1));
@@ -133,7 +131,6 @@ test("An answer that was not agreed on lets nobody in, and is nobody's fault but
     new Response('{"user":"ann"'),
     new Response(""),
     new Response(new Uint8Array([0x7b, 0xff, 0x7d])),
-    json({ user: "ann", claims: { junk: "x".repeat(70_000) } }),
     new Error("connection reset"),
   ];
   for (const answer of answers) assert.equal(await place().told("t", answer), "unavailable");
@@ -243,6 +240,12 @@ test("A trial that gets no turn leaves the breaker able to try again", async () 
   }
   clock.ms += 40_000;
   assert.equal(await told("at last", json({ user: "ann" })), "user ann");
+});
+
+test("Whoever is replaced lets go of its connections", () => {
+  const { verifier, closed } = place();
+  verifier.stop();
+  assert.equal(closed.times, 1);
 });
 
 test("No ticket stays in memory, and none is logged", async () => {

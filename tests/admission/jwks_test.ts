@@ -5,18 +5,18 @@ import { JwtVerifier } from "../../src/admission/jwt.ts";
 import type { Bearer } from "../../src/admission/verifier.ts";
 import { Turns } from "../../src/turns.ts";
 import { accepted } from "../config/loading.ts";
+import { type Answer, settled } from "./answers.ts";
 import { NOW_S, type Pair, pairFor, SECRET, ticket } from "./keys.ts";
 
 const jwk = (pair: Pair, more: object = {}) => ({ ...pair.publicKey.export({ format: "jwk" }), ...more });
 const [A, B, C] = [pairFor("ES256"), pairFor("ES256"), pairFor("ES256")];
 
-type Answer = Response | Error | "hang";
 const keys = (...keys: object[]) => new Response(JSON.stringify({ keys }));
 
 /** A verifier whose provider answers as the test says, at a time that the test says. */
 function place(jwt: object = {}, answer: () => Answer = () => keys(jwk(A, { kid: "a" }))) {
   const clock = { ms: 1000 };
-  const provider = { answer, fetches: 0 };
+  const provider = { answer, fetches: 0, closed: 0 };
   const logged: string[] = [];
   const note = (message: string) => void logged.push(message);
   const section = { algorithms: ["ES256"], jwks_url: "https://login.example/keys", ...jwt };
@@ -30,13 +30,13 @@ function place(jwt: object = {}, answer: () => Answer = () => keys(jwk(A, { kid:
     now: () => clock.ms,
     log: { debug: note, info: note, warn: note, error: note },
     tenant: "acme",
-    fetch: (url, init) => {
-      assert.equal(url, "https://login.example/keys");
-      assert.equal(init.redirect, "manual");
-      provider.fetches++;
-      const told = provider.answer();
-      if (told === "hang") return new Promise(() => {});
-      return told instanceof Error ? Promise.reject(told) : Promise.resolve(told);
+    client: {
+      get: ({ timeoutMs }) => {
+        provider.fetches++;
+        return settled(provider.answer(), timeoutMs);
+      },
+      post: () => assert.fail("keys are fetched by GET"),
+      close: () => void (provider.closed++),
     },
   });
   const verifier = new JwtVerifier({ config, jwks, turns: new Turns(1), unixMs: () => NOW_S * 1000 });
@@ -122,7 +122,6 @@ test("An outage locks nobody out: the last set holds until it is too old", async
     () => new Response("{}"),
     () => new Response('{"keys":"a"}'),
     () => keys(...Array.from({ length: 101 }, () => jwk(B))),
-    () => new Response(JSON.stringify({ keys: [jwk(B)], junk: "x".repeat(300_000) })),
     () => new Response(new Uint8Array([0xff, 0xfe])),
   ];
   for (const outage of outages) {
@@ -178,4 +177,10 @@ test("A set cannot bring secrets, weak keys or keys for something else", async (
   assert.equal(await brief(await of(A, "enc")), "bad_ticket");
   assert.equal(await brief(await of(B, "alg")), "bad_ticket");
   assert.equal(await brief(await of(C, "junk")), "bad_ticket");
+});
+
+test("Whoever is replaced lets go of the connection to its provider", () => {
+  const { verifier, provider } = place();
+  verifier.stop();
+  assert.equal(provider.closed, 1);
 });

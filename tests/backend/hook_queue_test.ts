@@ -117,6 +117,21 @@ test("A refused event becomes a dead letter with a gap in its place, and comes b
   assert.deepEqual([queue.drop([2]), queue.drop(null), queue.stats.deadLetters], [1, 1, 0]);
 });
 
+test("Dead letters are read in pages bounded by number and bytes", () => {
+  const { queue } = open();
+  for (const name of ["a", "b", "c", "d"]) queue.append(event(name), 1000);
+  for (const found of queue.read(0, ALL)) queue.setAside(found, "status 422", 2000);
+  const page = (after: number, letters: number, bytes: number) => {
+    const found = queue.deadLetters(after, { letters, bytes });
+    return [found.letters.map(({ seq }) => seq), found.more];
+  };
+  assert.deepEqual(page(0, 2, 1000), [[1, 2], true]);
+  assert.deepEqual(page(2, 2, 1000), [[3, 4], false]);
+  assert.deepEqual(page(0, 4, 65), [[1, 2, 3], true]);
+  assert.deepEqual(page(1, 4, 1), [[2], true], "one, however large");
+  assert.deepEqual(page(4, 4, 1000), [[], false]);
+});
+
 test("A dead letter that is tried again while its gap is on its way is not taken for that", () => {
   const { queue } = open();
   for (const name of ["a", "b", "c"]) queue.append(event(name), 1000);
@@ -131,21 +146,6 @@ test("A dead letter that is tried again while its gap is on its way is not taken
   queue.remove(underWay);
   assert.deepEqual(queue.read(0, ALL).map(told), ["b"]);
   assert.equal(queue.stats.events, 1);
-});
-
-test("Dead letters are read in pages bounded by number and bytes", () => {
-  const { queue } = open();
-  for (const name of ["a", "b", "c", "d"]) queue.append(event(name), 1000);
-  for (const found of queue.read(0, ALL)) queue.setAside(found, "status 422", 2000);
-  const page = (after: number, letters: number, bytes: number) => {
-    const found = queue.deadLetters(after, { letters, bytes });
-    return [found.letters.map(({ seq }) => seq), found.more];
-  };
-  assert.deepEqual(page(0, 2, 1000), [[1, 2], true]);
-  assert.deepEqual(page(2, 2, 1000), [[3, 4], false]);
-  assert.deepEqual(page(0, 4, 65), [[1, 2, 3], true]);
-  assert.deepEqual(page(1, 4, 1), [[2], true], "one, however large");
-  assert.deepEqual(page(4, 4, 1000), [[], false]);
 });
 
 test("After a rollback all is as it was at the last commit", () => {

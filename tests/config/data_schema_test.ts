@@ -1,11 +1,11 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type DataSchema, SchemaCompiler } from "../../src/config/data_schema.ts";
+import { type DataSchema, loadSchema, SchemaCompiler } from "../../src/config/data_schema.ts";
 
 function compiled(schema: object | boolean): DataSchema {
-  const result = new SchemaCompiler(false).compile(JSON.stringify(schema));
+  const result = new SchemaCompiler().compile(JSON.stringify(schema));
   if (typeof result === "string") assert.fail(result);
-  return result;
+  return loadSchema(result.code);
 }
 
 test("A schema says what is wrong with data and where, and nothing about what is right", () => {
@@ -67,6 +67,20 @@ test("Patterns match as in JavaScript, and those that explode there take time by
   );
 });
 
+test("Each pattern is its own, in one schema and among many", () => {
+  const both = compiled({ properties: { a: { pattern: "^x" }, b: { pattern: "^y" } } });
+  assert.equal(both.fault({ a: "x1", b: "y1" }), null);
+  assert.equal(both.fault({ a: "x1", b: "x1" }), 'data/b must match pattern "^y"');
+  assert.equal(both.fault({ a: "y1", b: "y1" }), 'data/a must match pattern "^x"');
+  const compiler = new SchemaCompiler();
+  const [x, y] = ["^x", "^y"].map((pattern) => {
+    const result = compiler.compile(JSON.stringify({ pattern }));
+    return loadSchema((result as { code: string }).code);
+  });
+  assert.deepEqual([x!.fault("x"), y!.fault("y")], [null, null]);
+  assert.ok(x!.fault("y") !== null && y!.fault("x") !== null);
+});
+
 test("Data that is nested deeper than one can follow is refused, and the answer is never long", () => {
   const tree = compiled({ $ref: "#/$defs/t", $defs: { t: { type: "array", items: { $ref: "#/$defs/t" } } } });
   let deep: unknown[] = [];
@@ -78,10 +92,30 @@ test("Data that is nested deeper than one can follow is refused, and the answer 
 });
 
 test("One compiler serves many schemas, and none sees another's names", () => {
-  const compiler = new SchemaCompiler(true);
-  const schema = (type: string) => compiler.compile(JSON.stringify({ $id: "https://example.com/s", type }));
+  const compiler = new SchemaCompiler();
+  const schema = (type: string) => {
+    const result = compiler.compile(JSON.stringify({ $id: "https://example.com/s", type }));
+    if (typeof result === "string") assert.fail(result);
+    return loadSchema(result.code);
+  };
   const [text, number] = [schema("string"), schema("number")];
-  if (typeof text === "string" || typeof number === "string") assert.fail(`${text} ${number}`);
   assert.deepEqual([text.fault("a"), text.fault(1), number.fault(1)], [null, "data must be string", null]);
   assert.equal(typeof compiler.compile('{"$ref":"https://example.com/s"}'), "string");
+});
+
+test("Everything that a validator's code asks for is there", () => {
+  const schema = compiled({
+    type: "array",
+    uniqueItems: true,
+    maxItems: 5,
+    items: { anyOf: [{ const: { a: [1] } }, { enum: [{ b: 1 }, "x"] }, { type: "string", minLength: 2 }] },
+    unevaluatedItems: false,
+  });
+  assert.equal(schema.fault([{ a: [1] }, { b: 1 }, "x", "😀!"]), null);
+  assert.equal(
+    schema.fault(["xx", "xx"]),
+    "data must NOT have duplicate items (items ## 0 and 1 are identical)",
+  );
+  assert.notEqual(schema.fault(["😀"]), null, "one character, though two units");
+  assert.notEqual(schema.fault([{ a: [2] }]), null);
 });

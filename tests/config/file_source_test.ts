@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { loadSchema } from "../../src/config/data_schema.ts";
 import { FileSource } from "../../src/config/file_source.ts";
 import { readConfig } from "../../src/config/load.ts";
 
@@ -18,48 +19,76 @@ const tenants = (count: number, more: (n: number) => string) =>
     Array.from({ length: count }, (_, n) => `  - id: tenant-${n}\n    ${more(n)}\n`).join("")
   }`;
 
-async function started(text: string): Promise<FileSource> {
+async function started(text: string, thread: "kept" | "each"): Promise<FileSource> {
   writeFileSync(file, text);
   const loaded = await readConfig(file, { env: {}, dev: true });
   assert.ok(loaded.ok);
-  return new FileSource({ file, dev: true, config: loaded.config, files: loaded.files });
+  const source = new FileSource({ file, dev: true, config: loaded.config, files: loaded.files, thread });
+  source.start();
+  return source;
 }
 
-test("What has not changed comes back as the same objects, what has as new ones, in the order of the file", async () => {
-  const source = await started(tenants(60, () => "suspended: false"));
-  const first = await source.load();
-  assert.ok(first.ok);
-  const second = await source.load();
-  assert.ok(second.ok);
-  second.config.tenants.forEach((tenant, n) => assert.equal(tenant, first.config.tenants[n]));
-  // More than one portion of them.
-  writeFileSync(file, tenants(70, (n) => `suspended: ${n % 2 === 0}`));
-  const third = await source.load();
-  assert.ok(third.ok);
-  const direct = await readConfig(file, { env: {}, dev: true });
-  assert.ok(direct.ok);
-  assert.deepEqual(third.config, direct.config);
-  assert.deepEqual(third.warnings, direct.warnings);
-  third.config.tenants.slice(0, 60).forEach((tenant, n) => {
-    assert.equal(tenant === first.config.tenants[n], n % 2 === 1);
-  });
-});
+for (const thread of ["each", "kept"] as const) {
+  const way = thread === "kept" ? "One thread" : "A thread each";
 
-test("A file that is not good is refused with the same words, and what was good stays known", async () => {
-  const source = await started(tenants(2, () => "suspended: false"));
-  const before = await source.load();
-  writeFileSync(file, "version: 1\ntenants: [{ id: acme, suspended: perhaps }]\n");
-  const direct = await readConfig(file, { env: {}, dev: true });
-  assert.ok(!direct.ok);
-  assert.deepEqual(await source.load(), { ok: false, failures: direct.failures, files: [] });
-  writeFileSync(file, tenants(2, () => "suspended: false"));
-  const after = await source.load();
-  assert.ok(before.ok && after.ok);
-  assert.equal(after.config.tenants[1], before.config.tenants[1]);
-});
+  test(`${way}: what has not changed comes back as the same objects, what has as new ones, in the order of the file`, async () => {
+    const source = await started(tenants(60, () => "suspended: false"), thread);
+    const first = await source.load();
+    assert.ok(first.ok);
+    const second = await source.load();
+    assert.ok(second.ok);
+    second.config.tenants.forEach((tenant, n) => assert.equal(tenant, first.config.tenants[n]));
+    // More than one portion of them.
+    writeFileSync(file, tenants(70, (n) => `suspended: ${n % 2 === 0}`));
+    const third = await source.load();
+    assert.ok(third.ok);
+    const direct = await readConfig(file, { env: {}, dev: true });
+    assert.ok(direct.ok);
+    assert.deepEqual(third.config, direct.config);
+    assert.deepEqual(third.warnings, direct.warnings);
+    third.config.tenants.slice(0, 60).forEach((tenant, n) => {
+      assert.equal(tenant === first.config.tenants[n], n % 2 === 1);
+    });
+    source.stop();
+  });
+
+  test(`${way}: a file that is not good is refused with the same words, and what was good stays known`, async () => {
+    const source = await started(tenants(2, () => "suspended: false"), thread);
+    const before = await source.load();
+    writeFileSync(file, "version: 1\ntenants: [{ id: acme, suspended: perhaps }]\n");
+    const direct = await readConfig(file, { env: {}, dev: true });
+    assert.ok(!direct.ok);
+    assert.deepEqual(await source.load(), { ok: false, failures: direct.failures, files: [] });
+    writeFileSync(file, tenants(2, () => "suspended: false"));
+    const after = await source.load();
+    assert.ok(before.ok && after.ok);
+    assert.equal(after.config.tenants[1], before.config.tenants[1]);
+    source.stop();
+  });
+
+  test(`${way}: the code of schemas comes with the tenants that have changed, each once`, async () => {
+    const text = (maxLength: number) => JSON.stringify({ type: "string", maxLength });
+    const rule = (id: string, maxLength: number) =>
+      `{ id: ${id}, match: { service: "chat:send" }, schema_text: '${text(maxLength)}' }`;
+    const fileWith = (last: number) =>
+      tenants(60, (n) => `policy: { rules: [${rule("a", 7)}, ${rule("b", n === 59 ? last : n)}] }`);
+    const source = await started(fileWith(59), thread);
+    writeFileSync(file, fileWith(100));
+    const one = await source.load();
+    assert.ok(one.ok);
+    assert.deepEqual([...one.schemas.keys()], [text(7), text(100)]);
+    const schema = loadSchema(one.schemas.get(text(7))!);
+    assert.deepEqual([schema.fault("1234567"), schema.fault("12345678") === null], [null, false]);
+    writeFileSync(file, fileWith(100).replaceAll("id: a,", "id: c,"));
+    const all = await source.load();
+    assert.ok(all.ok);
+    assert.equal(all.schemas.size, 60);
+    source.stop();
+  });
+}
 
 test("The files that a configuration names are known, whether they can be read or not", async () => {
-  const source = await started(tenants(1, () => "suspended: false"));
+  const source = await started(tenants(1, () => "suspended: false"), "each");
   assert.deepEqual(source.files, [file]);
   writeFileSync(
     file,

@@ -1,8 +1,13 @@
 // Short ways for the tests of this folder to load a text.
 
 import { strict as assert } from "node:assert";
-import { type ConfigIssue, formatIssue, loadConfig, type LoadOptions } from "../../src/config/load.ts";
-import type { Config } from "../../src/config/schema.ts";
+import {
+  type ConfigIssue,
+  formatIssue,
+  loadConfig,
+  type LoadOptions,
+  type LoadResult,
+} from "../../src/config/load.ts";
 
 /** What a test may vary. */
 export interface Circumstances {
@@ -30,7 +35,7 @@ export function loadOptions(text: string, circumstances: Circumstances = {}): Lo
 export function accepted(
   text: string,
   circumstances: Circumstances = {},
-): { config: Config; warnings: readonly ConfigIssue[] } {
+): Extract<LoadResult, { ok: true }> {
   const result = loadConfig(loadOptions(text, circumstances));
   if (!result.ok) assert.fail(result.failures.map((issue) => formatIssue("gateway.yaml", issue)).join("\n"));
   return result;

@@ -53,6 +53,7 @@ const gateway = await sharedGateway({
     { id: "http", auth: http(), policy: { ext_allowlist: ["room:*"] } },
     { id: "cookie", auth: http({ headers: ["cookie", "user-agent"] }) },
     { id: "cached", auth: http({ cache_ttl_ms: 60_000 }) },
+    { id: "hung", auth: http({ url: `${backend.origin}/hung`, max_concurrent: 512, timeout_ms: 30_000 }) },
     { id: "narrow", auth: http({ max_concurrent: 1, max_queued: 1, timeout_ms: 2000 }) },
   ],
 }, { dev: false, mayComplain: true });
@@ -89,7 +90,7 @@ test("keys are fetched when needed, followed when they rotate, and kept through 
   const rotated = await signed(B, "b");
   await until("the rotated keys", async () => await status("jwks", rotated) === 101 ? true : null);
 
-  for (const fails of ["reset", "silent", "head"] as const) {
+  for (const fails of ["reset", "silent", "head", "midway", "huge", "garbage"] as const) {
     await backend.set("/jwks", { fails });
     const since = Date.now();
     do assert.equal(await status("jwks", good), 101, fails); while (Date.now() - since < 1300);
@@ -229,6 +230,9 @@ test("a backend that fails, hangs or lies lets nobody in, and is nobody's fault 
     { fails: "reset" },
     { fails: "head" },
     { fails: "silent" },
+    { fails: "midway" },
+    { fails: "huge" },
+    { fails: "garbage" },
   ] as const;
   for (const fault of faults) {
     await backend.set("/auth", fault);
@@ -263,6 +267,26 @@ test("a backend that is down is left alone, and found again when it is back", as
   assert.ok((await backend.asked()).length <= 2);
   await healed("http");
   assert.ok(gateway.lines.some(({ message }) => message === "auth backend is left alone for a while"));
+});
+
+test("one tenant's backend that hangs holds up no other's", async () => {
+  await backend.set("/hung", { fails: "silent" });
+  await healed("http");
+  await backend.asked();
+  // More than a runtime's own fetch has under way in a whole process (256 on Bun).
+  const hanging = await Promise.all(Array.from({ length: 300 }, async (_, i) => {
+    const client = await RawClient.connect(gateway.port);
+    // Nobody awaits an answer.
+    client.upgrade("/v1/ws?tenant=hung", { authorization: `Bearer t${i}` }).catch(() => {});
+    return client;
+  }));
+  let asked = 0;
+  await until("all questions", async () => (asked += (await backend.asked()).length) === 300 ? true : null);
+  await backend.set("/jwks", { body: { keys: [jwk(A, "a")] } });
+  assert.equal(await status("http", "t"), 101);
+  const good = await signed(A, "a");
+  await until("the keys", async () => await status("jwks", good) === 101 ? true : null);
+  for (const client of hanging) client.destroy();
 });
 
 test("check-token asks the backend", async () => {

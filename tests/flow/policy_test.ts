@@ -55,8 +55,14 @@ const gateway = await sharedGateway({
       rules: [
         {
           id: "steps",
-          match: { service: "notes:send" },
+          match: { service: "notes:send", room: "a" },
           then: ["observe", "reject", "drop", { mute_ms: 300 }, { close: 4507 }],
+          window_ms: 60_000,
+        },
+        {
+          id: "again",
+          match: { service: "notes:send", room: "again" },
+          then: [{ close: 4507 }, { close: 4507 }, { ban_ms: 60_000 }],
           window_ms: 60_000,
         },
         { id: "out", match: { service: "2:9" }, then: [{ ban_ms: 60_000 }] },
@@ -67,7 +73,13 @@ const gateway = await sharedGateway({
     tenant("bytes", { quotas: { session: { bytes_per_second: 1, bytes_burst: 500 } } }),
     tenant("fair", { quotas: { tenant: { messages_per_second: 1, burst: 40 } } }),
     tenant("outbound", {
-      quotas: { tenant: { outbound_bytes_per_second: 1, outbound_bytes_burst: 1000 } },
+      quotas: { tenant: { outbound_bytes_per_second: 1, outbound_bytes_burst: 10_000 } },
+    }),
+    tenant("replies", {
+      quotas: { tenant: { outbound_bytes_per_second: 1, outbound_bytes_burst: 10_000 } },
+    }),
+    tenant("presence", {
+      quotas: { tenant: { outbound_bytes_per_second: 1, outbound_bytes_burst: 10_000 } },
     }),
     tenant("flood", { quotas: { session: { messages_per_second: 100, burst: 100 } } }),
   ],
@@ -191,6 +203,17 @@ test("a ladder is climbed step by step, and a mute is over when it was said to b
   assert.deepEqual([line["tenant"], line["action"], line["service"]], ["ladder", "observe", "notes:send"]);
 });
 
+test("a user that is closed and comes back goes on with the ladder, another user does not", async () => {
+  const offend = async (user: string) => {
+    const client = await open("ladder", { user });
+    client.send({ svc: "notes", type: "send", room: "again" });
+    assert.equal((await client.nextError("NOT_ALLOWED")).data.rule_id, "again");
+    return client;
+  };
+  for (const user of ["mal", "mal", "bystander"]) await (await offend(user)).ended(4507, "policy violation");
+  await (await offend("mal")).ended(4504, "banned");
+});
+
 test("a ban ends all of a user's sessions, and keeps the user out at the door, in this tenant only", async () => {
   const [phone, laptop] = [await open("ladder", { user: "eve" }), await open("ladder", { user: "eve" })];
   await phone.join("a");
@@ -277,12 +300,35 @@ test("what goes out to a room's members is held to the outbound quota", async ()
   const members = await Promise.all([1, 2, 3, 4].map(() => open("outbound")));
   for (const member of members) await member.join("a");
   for (const member of members) await member.settled();
-  members[0]!.send(chat("a", { msg: "x".repeat(300) }));
+  members[0]!.send(chat("a", { msg: "x".repeat(3000) }));
   for (const member of members) await member.next("chat.msg");
   members[1]!.send(chat("a"));
   const { data } = await members[1]!.nextError("RATE_LIMITED");
   assert.equal(data.rule_id, "quota.outbound");
   for (const member of members) await member.close();
+});
+
+test("replies and events are held to the outbound quota as well", async () => {
+  const talker = await open("replies");
+  for (let i = 0; i < 3; i++) talker.send({ svc: "sys", type: "ping", data: "x".repeat(3900) });
+  for (let i = 0; i < 3; i++) await talker.next("sys.pong");
+  talker.send(chat("a"));
+  assert.equal((await talker.nextError("RATE_LIMITED")).data.rule_id, "quota.outbound");
+  await talker.close();
+
+  const watcher = await open("presence");
+  watcher.send({ svc: "room", type: "join", room: "a", data: { presence: true } });
+  await watcher.next("sys.joined");
+  const guest = await open("presence");
+  let told = 0;
+  for (let refused = ""; refused === ""; told++) {
+    assert.ok(told < 100, "an event has more than a hundred bytes");
+    [refused = ""] = (await say(guest, { svc: "room", type: told % 2 === 0 ? "join" : "leave", room: "a" }))
+      .filter((text) => text.startsWith("RATE_LIMITED"));
+  }
+  assert.ok(told > 5);
+  await guest.close();
+  await watcher.close();
 });
 
 test("whoever floods is told to rest, is not read meanwhile, and is closed with 4005 when it goes on", async () => {

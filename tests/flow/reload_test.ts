@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { SignJWT } from "jose";
 import { RawClient } from "../raw_client.ts";
 import { Client, hot, KINDS, type Message, target } from "./client.ts";
-import { Folder, GatewayProcess, until, wsprism } from "./gateway_process.ts";
+import { Folder, GatewayProcess, TARGET, until, wsprism } from "./gateway_process.ts";
 import type { Metrics } from "./metrics_text.ts";
 
 const RATES = { rate_limit_rps: 1_000_000, rate_limit_burst: 1_000_000 };
@@ -334,6 +334,16 @@ test("with --watch a key file that is replaced counts for who comes next, and li
   await old.hearsNothing();
   assert.ok(!gateway.logText.includes("BEGIN PUBLIC"));
   await gateway.stop();
+});
+
+test("wsprism check --diff knows what only Deno's own server cannot change", async () => {
+  using folder = new Folder();
+  const text = (idleMs: number) =>
+    `version: 1\ngateway: { transport: native, idle_timeout_ms: ${idleMs} }\ntenants: [{ id: acme }]\n`;
+  const [old, next] = [folder.write("old.yaml", text(60_000)), folder.write("new.yaml", text(70_000))];
+  const { stdout } = await wsprism(["check", "--dev", "--diff", old, next], { folder: folder.path });
+  const restart = TARGET.startsWith("deno") ? " (needs a restart)" : "";
+  assert.equal(stdout, `the gateway\n  gateway.idle_timeout_ms: 60000 → 70000${restart}\n`);
 });
 
 test("wsprism check --diff tells what a reload would change, and no secret", async () => {

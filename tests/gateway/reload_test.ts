@@ -237,6 +237,7 @@ test("New tenants are served at once, and those that are gone are unknown", asyn
   await settle();
   assert.deepEqual(await house.metric('ws_sessions_active{tenant="acme"'), []);
   assert.equal(house.clock.tasks, 1, "nothing of it goes on");
+  assert.equal(house.gateway.webhooks.tenants, 2, "nor is it remembered");
 });
 
 test("A tenant that is suspended ends its sessions one after the other and refuses new ones, until it is not", async () => {
@@ -349,6 +350,17 @@ test("What needs a restart is told each time and changes nothing, while the rest
   assert.equal(house.logged.filter(({ message }) => message.includes("wait for a restart")).length, 2);
 });
 
+test("Where the transport watches for silence by itself, another idle timeout waits for a restart", async () => {
+  for (const pings of [true, false]) {
+    const house = await new House({ pings }).start();
+    for (let i = 0; i < 2; i++) {
+      const { diff } = await applied(house.reload({ gateway: "idle_timeout_ms: 70000" }));
+      const changes = diff.changes.map(({ key, restart }) => [key, restart]);
+      assert.deepEqual(changes, pings && i === 1 ? [] : [["gateway.idle_timeout_ms", !pings]]);
+    }
+  }
+});
+
 test("The metrics tell what became of reloads and which configuration is in use, and move with it", async () => {
   const house = await new House().start();
   const hash = async () => (await house.metric("config_info"))[0];
@@ -414,6 +426,48 @@ test("A gateway that drains is reloaded no more, not even by what was under way"
   client.gone(1001);
   house.clock.advance(100);
   await drained;
+});
+
+test("A plan that is not put in place leaves nothing behind of the tenants that it would have brought", async () => {
+  const house = await new House({ gateway: "drain_grace_ms: 0" }).start();
+  const fresh = Array.from({ length: 50 }, (_, n) => `  - id: fresh-${n}\n`).join("");
+  const text = `${houseText({})}${fresh}`;
+  const loaded = loadConfig(loadOptions(text));
+  assert.ok(loaded.ok);
+  // The drain begins when the first of them is planned.
+  const tenants = loaded.config.tenants.map((tenant) => ({ ...tenant }));
+  let drained: Promise<void> = Promise.resolve();
+  Object.defineProperty(tenants[10]!, "id", {
+    get: () => {
+      drained = house.gateway.drain();
+      return "fresh-10";
+    },
+  });
+  house.next = () => Promise.resolve({ ...loaded, config: { ...loaded.config, tenants } });
+  assert.equal((await house.gateway.reload("admin")).outcome, "refused");
+  assert.equal(house.gateway.webhooks.tenants, 2);
+  assert.equal(house.clock.tasks, 1);
+  assert.deepEqual(await house.metric('ws_sessions_active{tenant="fresh'), []);
+  house.clock.advance(100);
+  await drained;
+});
+
+test("A tenant whose last session goes between its plan and its place is served anew", async () => {
+  const house = await new House({ gateway: "drain_grace_ms: 0" }).start();
+  const client = house.connect("ann");
+  await applied(
+    house.reloadText("version: 1\ngateway: { drain_grace_ms: 0 }\ntenants:\n  - id: other\n"),
+  );
+  const back = loadConfig(loadOptions(houseText({ gateway: "drain_grace_ms: 0" })));
+  // It is gone between the plan and its place.
+  house.next = () => Promise.resolve(back);
+  const reload = house.gateway.reload("admin");
+  client.gone(4509);
+  await settle();
+  await applied(reload);
+  assert.equal(house.gateway.webhooks.tenants, 2);
+  house.connect("bob").join("hall");
+  assert.deepEqual(house.census(), { sessions: 1, users: 1, rooms: 1, roomUsers: 1, timers: 1 });
 });
 
 test("A source that breaks its word refuses the reload, and the next one works", async () => {

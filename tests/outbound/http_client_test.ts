@@ -65,6 +65,23 @@ async function eventually(done: () => boolean): Promise<void> {
   }
 }
 
+test("A GET has no body and no length, and shares the connections", async () => {
+  let connections = 0;
+  const server = http((request, response, body) => {
+    const { method, url, headers } = request;
+    const { "x-key": key, "x-more": more, "content-length": length = null } = headers;
+    response.end(JSON.stringify([method, url, key, more, length, body]));
+  });
+  server.on("connection", () => connections++);
+  await against(server, async (client) => {
+    const get = { headers: { "x-more": "m" }, timeoutMs: 5000, repeatable: true };
+    assert.equal(told(await client.get(get)), '200 ["GET","/hook?a=1","k","m",null,""]');
+    assert.ok((await post(client)).ok);
+    assert.ok((await client.get(get)).ok);
+    assert.equal(connections, 1);
+  });
+});
+
 test("A request is what was asked for, and connections are kept and used again", async () => {
   let connections = 0;
   const server = http((request, response, body) => {

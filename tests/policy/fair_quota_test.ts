@@ -95,6 +95,77 @@ test("Greedy and modest senders get what max-min gives them, and nothing is left
   assert.ok(contended > 100, String(contended));
 });
 
+/** So many senders of a kind. */
+const crowd = (count: number, perSecond: number, units = 1): Sender[] =>
+  new Array(count).fill({ perSecond, units });
+
+test("In a crowd far larger than the burst, floods get what max-min gives them, no more and no less", () => {
+  const cases: { capacity: number; burst: number; senders: Sender[]; seconds: number }[] = [
+    { capacity: 1000, burst: 2000, senders: [...crowd(3000, 0.5), ...crowd(1, 1000)], seconds: 60 },
+    { capacity: 1000, burst: 200, senders: [...crowd(3000, 0.5), ...crowd(10, 200)], seconds: 60 },
+    { capacity: 1000, burst: 2000, senders: [...crowd(10_000, 0.2), ...crowd(1, 1000)], seconds: 100 },
+    { capacity: 10_000, burst: 20_000, senders: [...crowd(30_000, 0.5), ...crowd(3, 1000)], seconds: 20 },
+    {
+      capacity: 1000,
+      burst: 2000,
+      senders: [...crowd(500, 1), ...crowd(50, 20), ...crowd(5, 300)],
+      seconds: 20,
+    },
+    {
+      capacity: 1_000_000,
+      burst: 2_000_000,
+      senders: [...crowd(2000, 1, 100), ...crowd(200, 5, 2000), ...crowd(1, 500, 8000)],
+      seconds: 30,
+    },
+  ];
+  for (const { capacity, burst, senders, seconds } of cases) {
+    const quota = new FairQuota(capacity, burst);
+    const { got, tried } = simulate(quota, senders, { seconds, random: seeded(1), warmup: 10 });
+    const fair = maxMin(tried.map((units) => units / seconds), capacity).map((share) => share * seconds);
+    const all = got.reduce((a, b) => a + b, 0), wanted = tried.reduce((a, b) => a + b, 0);
+    const passed = all / Math.min(wanted, capacity * seconds);
+    assert.ok(passed > 0.99 && passed < 1.01, `${passed} of what there is`);
+    const text = (who: number) => `${senders.length} senders: ${who} got ${got[who]} of ${fair[who]} units`;
+    senders.forEach(({ units }, who) => {
+      // Few messages each: one or two more or less is chance.
+      const slack = 0.1 * fair[who]! + 3 * units;
+      assert.ok(Math.abs(got[who]! - fair[who]!) <= slack || senders.length > 10_000, text(who));
+    });
+    const flood = senders.length - 1;
+    assert.ok(
+      Math.abs(got[flood]! - fair[flood]!) <= 0.2 * fair[flood]! + 2 * senders[flood]!.units,
+      text(flood),
+    );
+  }
+});
+
+test("Who comes rarely finds something left beside a flood", () => {
+  const senders = [...crowd(1, 0.1), ...crowd(1, 5000)];
+  const quota = new FairQuota(1000, 2000);
+  const { got, tried } = simulate(quota, senders, { seconds: 100, random: seeded(5), warmup: 20 });
+  assert.ok(tried[0]! >= 8);
+  assert.equal(got[0], tried[0]);
+  assert.ok(got[1]! > 99_000, "and what it leaves is the flood's");
+});
+
+test("What one took while there was enough is not held against it for long once there is not", () => {
+  const quota = new FairQuota(1000, 2000), early = new Share();
+  const others = Array.from({ length: 2000 }, () => new Share());
+  let now = 1000;
+  // With one other there, but quiet.
+  quota.waitMs(others[0]!, now, 1);
+  while (quota.waitMs(early, now, 1) === 0) quota.take(early, now, 1);
+  let passed = 0;
+  for (let i = 0; i < 20_000; i++) {
+    now += 0.5;
+    const share = i % 2 === 0 ? early : others[(i >> 1) % others.length]!;
+    if (quota.waitMs(share, now, 1) > 0) continue;
+    quota.take(share, now, 1);
+    if (share === early && i > 4000) passed++;
+  }
+  assert.ok(passed > 3, `${passed} in 8 s`);
+});
+
 test("Shares are of units, not of messages: who sends large ones sends fewer", () => {
   const quota = new FairQuota(10_000, 20_000);
   const senders = [{ perSecond: 200, units: 1000 }, { perSecond: 2000, units: 100 }];

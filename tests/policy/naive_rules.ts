@@ -70,8 +70,10 @@ export class NaiveRules {
     const own = `${rule.id} of ${this.#nameOf(from)}`;
     if ((this.#mutes.get(own) ?? 0) > now) return "mute";
     if (!this.#isViolated(rule, at)) return null;
-    const before = (this.#violations.get(own) ?? []).filter((time) => time > now - rule.window_ms);
-    this.#violations.set(own, [...before, now]);
+    const ends = rule.then.some((step) => typeof step === "object" && ("close" in step || "ban_ms" in step));
+    const whose = ends || rule.rate?.per === "user" ? `${rule.id} of user ${from.user}` : own;
+    const before = (this.#violations.get(whose) ?? []).filter((time) => time > now - rule.window_ms);
+    this.#violations.set(whose, [...before, now]);
     const step = rule.then[Math.min(before.length, rule.then.length - 1)]!;
     if (typeof step === "string") return step;
     if ("mute_ms" in step) {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { SchemaCompiler } from "../../src/config/data_schema.ts";
 import { ruleSchema } from "../../src/config/policy_schema.ts";
+import { UserViolations } from "../../src/policy/ladder.ts";
 import { Standing } from "../../src/policy/matter.ts";
 import { alone, TenantPolicy } from "../../src/policy/policy.ts";
 import { accepted, oneTenant } from "../config/loading.ts";
@@ -13,7 +14,8 @@ const OPEN =
   'ext_allowlist: ["a:*", "b:*", "1:*"], hot_allowlist: ["1:*", "2:*"], hot_requires_active_room: false';
 const OPEN_TENANT = accepted(oneTenant(`policy: { ${OPEN} }`)).config.tenants[0]!;
 /** Not to be made thousands of times. */
-const SCHEMAS = new SchemaCompiler(false);
+const TEXT = '{"type":"string"}';
+const SCHEMAS = new Map([[TEXT, (new SchemaCompiler().compile(TEXT) as { code: string }).code]]);
 
 const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
 const rateOf = fc.record({
@@ -125,15 +127,15 @@ function briefs(policy: TenantPolicy, ann: Speaking, times: readonly number[]): 
 
 test("The nth violation within the window takes the nth step, the last one repeats, and quiet starts anew", () => {
   const p = policyOf(
-    `${OPEN}, rules: [{ id: no, window_ms: 1000, then: [observe, reject, drop, { close: 4507 }] }]`,
+    `${OPEN}, rules: [{ id: no, window_ms: 1000, then: [observe, reject, drop, { mute_ms: 1 }] }]`,
   );
   assert.deepEqual(briefs(p, new Speaking(), [0, 100, 200, 300, 400, 999]), [
     "pass",
     "reject",
     "drop",
-    "close",
-    "close",
-    "close",
+    "mute",
+    "mute",
+    "mute",
   ]);
   const ann = new Speaking();
   assert.deepEqual(briefs(p, ann, [0, 999, 1000, 1999, 5000]), [
@@ -228,4 +230,41 @@ test("A session that comes to other rules keeps what it owes to those of the sam
   assert.deepEqual(briefs(other, ann, [1000]), ["pass"]);
   assert.equal(ann.standing.ofRule("r"), undefined, "forgotten");
   assert.equal(new Standing().ofRule("r"), undefined);
+});
+
+test("A ladder that ends sessions is the user's: another connection goes on where the last one was", () => {
+  const rules = [
+    '{ id: out, match: { service: "a:*" }, then: [reject, { close: 4507 }, { ban_ms: 1000 }] }',
+    '{ id: own, match: { service: "b:x" }, then: [reject, drop] }',
+    '{ id: pace, match: { service: "b:y" }, rate: { per: user, messages_per_second: 1, burst: 1 }, then: [reject, drop] }',
+  ];
+  const p = policyOf(`${OPEN}, rules: [${rules.join(", ")}]`);
+  const action = (from: Speaking, ext: string, now: number) => say(p, from, { ext }, now)?.action ?? "pass";
+  assert.equal(action(new Speaking("ann"), "a:x", 1000), "reject");
+  assert.equal(action(new Speaking("ann"), "a:x", 2000), "close");
+  assert.equal(action(new Speaking("bob"), "a:x", 2000), "reject", "another user's is another one");
+  assert.equal(action(new Speaking("ann"), "a:x", 3000), "ban");
+  // At the edges of the window.
+  assert.equal(action(new Speaking("bob"), "a:x", 11_999), "close");
+  assert.equal(action(new Speaking("bob"), "a:x", 21_999), "reject");
+  const [one, other] = [new Speaking("cy"), new Speaking("cy")];
+  assert.deepEqual([action(one!, "b:x", 1000), action(one!, "b:x", 1000), action(other!, "b:x", 1000)], [
+    "reject",
+    "drop",
+    "reject",
+  ]);
+  assert.equal(action(new Speaking("dee"), "b:y", 1000), "pass");
+  assert.deepEqual([1, 2].map(() => action(new Speaking("dee"), "b:y", 1000)), ["reject", "drop"]);
+});
+
+test("Users' ladders are forgotten when their window is over, and bounded in number", () => {
+  const violations = new UserViolations(1000);
+  for (let i = 0; i < 5000; i++) violations.of(`user ${i}`, -1000).push(i);
+  assert.ok(violations.size <= 1000 && violations.size > 990, String(violations.size));
+  for (let i = 0; i < 2000; i++) violations.of(`later ${i}`, 10_000).push(10_001);
+  assert.ok(violations.size <= 1000);
+  assert.deepEqual(violations.of("later 1999", 10_000), [10_001]);
+  const few = new UserViolations();
+  for (let i = 0; i < 5000; i++) few.of(`user ${i}`, i * 100 - 1000).push(i * 100);
+  assert.ok(few.size < 30, String(few.size));
 });

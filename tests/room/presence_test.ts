@@ -18,6 +18,7 @@ function place() {
       sid: "",
       session: "",
       traceId: `trace of ${user}`,
+      receive: () => assert.fail("nothing is for the whole room"),
       deliver: (frame) => void heard.push({ to: user, frame }),
     };
     const membership = rooms.join("r", subscriber);

@@ -28,7 +28,8 @@ function listener(user: string): Listener {
     session: "",
     traceId: `trace of ${user}`,
     heard,
-    deliver: (frame) => void heard.push(frame),
+    receive: (frame) => void heard.push(frame),
+    deliver: () => assert.fail("nothing is for one alone"),
   };
 }
 
@@ -234,11 +235,11 @@ test("A subscriber that ends inside a delivery spoils it for nobody else", () =>
     const memberships: Membership[] = [];
     const heard = new Array<number>(5).fill(0);
     for (let i = 0; i < 5; i++) {
-      const deliver = () => {
+      const receive = () => {
         heard[i]!++;
         if (i === ending) rooms.leave(memberships[i]!);
       };
-      memberships.push(joined(rooms, "r", { ...listener(`u${i}`), deliver }));
+      memberships.push(joined(rooms, "r", { ...listener(`u${i}`), receive }));
     }
     assert.equal(memberships[0]!.room.publish(frame(), null), true);
     assert.deepEqual(heard, [1, 1, 1, 1, 1], `the one at ${ending} ended`);
@@ -251,11 +252,11 @@ test("All subscribers may end inside one delivery", () => {
   const memberships: Membership[] = [];
   let heard = 0;
   for (let i = 0; i < 6; i++) {
-    const deliver = () => {
+    const receive = () => {
       heard++;
       rooms.leave(memberships[i]!);
     };
-    memberships.push(joined(rooms, "r", { ...listener("u"), deliver }));
+    memberships.push(joined(rooms, "r", { ...listener("u"), receive }));
   }
   memberships[0]!.room.publish(frame(), null);
   assert.equal(heard, 6);

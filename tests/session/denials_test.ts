@@ -284,17 +284,54 @@ test("However many sessions are denied, a tenant's log stays readable", async ()
   assert.equal(lines.length, 100);
 });
 
-test("What a room's messages come to for all its members counts towards the tenant's outbound quota", async () => {
+test("What all sessions are sent counts towards the tenant's outbound quota, a room's messages for all its members", async () => {
   const h = await house(
-    "quotas: { tenant: { outbound_bytes_per_second: 1000, outbound_bytes_burst: 1000 } }",
+    "quotas: { tenant: { outbound_bytes_per_second: 10000, outbound_bytes_burst: 10000 } }",
   );
   const members = ["ann", "bob", "cy", "dee"].map((user) => h.connect(user));
   for (const member of members) member.join("a");
-  const text = { msg: "x".repeat(400) };
-  assert.equal(chat(members[0]!, text).length, 1, "some 450 bytes for each of four");
+  const text = { msg: "x".repeat(3000) };
+  assert.equal(chat(members[0]!, text).length, 1, "some 3,000 bytes for each of four");
   const [told] = errors(chat(members[1]!, text));
   assert.match(told ?? "", /^RATE_LIMITED quota\.outbound \d{3}$/);
   h.clock.advance(Number(told!.split(" ")[2]));
   members[1]!.link.read();
   assert.deepEqual(errors(chat(members[1]!, text)), []);
+});
+
+test("Replies, events, errors and what administrators send count towards the outbound quota too", async () => {
+  const quota = "quotas: { tenant: { outbound_bytes_per_second: 1, outbound_bytes_burst: 10000 } }";
+  const ways: Readonly<Record<string, (h: House, ann: Client, time: number) => void>> = {
+    replies: (_, ann) => ann.ask("sys", "ping", { data: "x".repeat(3900) }),
+    events: (h, _, time) => void h.connect(`bob ${time}`).ask("room", "join", { room: "a" }),
+    errors: (_, ann) => ann.ask("nobody", "hears"),
+    "what is sent": (h) => {
+      h.gateway.actions("acme").perform({
+        action: "send",
+        to: { user: "ann" },
+        type: "t",
+        data: "x".repeat(999),
+      }, {
+        svc: "backend",
+        session: null,
+      });
+    },
+  };
+  for (const [way, send] of Object.entries(ways)) {
+    const h = await house(quota);
+    const ann = h.connect("ann");
+    ann.ask("room", "join", { room: "a", data: { presence: true } });
+    // Told once a second.
+    const refused = () => {
+      h.clock.advance(1000);
+      return errors(ann.ask("room", "leave", { room: "b" })).some((text) => text.includes("outbound"));
+    };
+    assert.equal(refused(), false, way);
+    let times = 0;
+    while (!refused()) {
+      send(h, ann, times);
+      assert.ok(++times < 100, `${way} cost nothing`);
+    }
+    assert.ok(times > 1, way);
+  }
 });

@@ -219,8 +219,8 @@ export class House {
   next: () => Promise<LoadResult>;
 
   constructor(options: HouseOptions = {}) {
-    const { config, warnings } = accepted(houseText(options));
-    this.next = () => Promise.resolve({ ok: true, config, warnings });
+    const { config, warnings, schemas } = accepted(houseText(options));
+    this.next = () => Promise.resolve({ ok: true, config, warnings, schemas });
     const note = (level: string) => (message: string, fields: LogFields = {}) =>
       void this.logged.push({ level, message, fields });
     const log: Log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") };
@@ -230,6 +230,7 @@ export class House {
     for (const [name, handle] of Object.entries(options.services ?? {})) services.set(name, { handle });
     this.gateway = new Gateway({
       config,
+      schemas,
       source: { load: () => this.next() },
       dev: options.dev ?? true,
       policyDryRun: options.policyDryRun ?? false,
