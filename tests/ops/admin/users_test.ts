@@ -63,6 +63,15 @@ test("A banned user's sessions end, and no new one begins until the ban is over 
   assert.deepEqual((await house.get("/v1/tenants/acme/bans")).body.bans, []);
 });
 
+test("A ban that is over by the time it is answered was one all the same", async () => {
+  const house = await open();
+  const { client } = house.enterAs("ann");
+  // Ending a session takes its time.
+  client.link.close = () => house.clock.advance(5);
+  const { status, body, text } = await house.ask("POST", `${USERS}/ann/ban`, { body: { for_ms: 1 } });
+  assert.deepEqual([status, body.disconnected], [200, 1], text);
+});
+
 test("A ban without a time is for good, and lists of bans are paged", async () => {
   const house = await open();
   for (const user of ["c", "a", "b"]) await house.ask("POST", `${USERS}/${user}/ban`);
