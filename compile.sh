@@ -22,7 +22,7 @@ if [ ! -d node_modules ]; then
 fi
 
 version=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' deno.json | head -n 1)
-commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+commit=${WSPRISM_COMMIT:-$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)} # told where git is not
 if [ "$commit" != unknown ] && [ -n "$(git status --porcelain --untracked-files=no 2>/dev/null)" ]; then
   commit="$commit+changes"
 fi

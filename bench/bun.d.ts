@@ -19,7 +19,7 @@ interface BunServer<Data> {
 interface BunServeOptions<Data> {
   hostname: string;
   port: number;
-  fetch(request: Request, server: BunServer<Data>): Response | undefined;
+  fetch(request: Request, server: BunServer<Data>): Response | Promise<Response> | undefined;
   websocket: {
     idleTimeout?: number;
     perMessageDeflate?: boolean;

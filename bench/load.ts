@@ -5,7 +5,7 @@
 
 import { Burst, clientFrame, OPCODE } from "./frames.ts";
 import { Latency } from "./latency.ts";
-import type { Load, LoadResult, Slow } from "./load_spec.ts";
+import type { Load, LoadResult, MessageShape, Slow } from "./load_spec.ts";
 import { busySeconds, cpuSeconds, kernelBytes, residentBytes } from "./proc.ts";
 import { microsSince, Session, type Tally } from "./session.ts";
 import { SlowSocket } from "./slow_socket.ts";
@@ -79,7 +79,7 @@ class Generator {
       const slow = number >= load.sessions - (load.slow?.count ?? 0);
       this.#wires.push({
         session: new Session(number, this.#tally, { watch, echo: publisher && echo, slow }),
-        burst: new Burst(load.message, { sender: number, copies }),
+        burst: new Burst(messageOf(load, number), { sender: number, copies }),
         publisher,
         slow,
         socket: null,
@@ -384,6 +384,12 @@ class Generator {
     const taken = wire.socket?.write(bytes) ?? 0;
     if (taken >= 0 && taken < bytes.length) wire.waiting = bytes.slice(taken);
   }
+}
+
+/** What a session sends: to its own group, where the message names that. */
+function messageOf({ message, groups }: Load, number: number): MessageShape {
+  if (message.kind !== "text") return message;
+  return { ...message, template: message.template.replaceAll("%g", `${number % groups}`) };
 }
 
 function pause(seconds: number): Promise<void> {

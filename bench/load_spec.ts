@@ -1,7 +1,7 @@
 // What run.ts tells the load generator and what it hears back. One generator process does one `Load` and
 // prints one `LoadResult`; both travel as JSON.
 
-/** One measurement: who connects, what is sent, for how long. In `path` and `init`, `%d` is the session's number and `%g` its group. */
+/** One measurement: who connects, what is sent, for how long. In `path` and `init`, `%d` is the session's number and `%g` its group, as in a text message. */
 export interface Load {
   readonly port: number;
   /** The server's process, whose CPU time and memory are read from /proc. */

@@ -13,7 +13,7 @@ import { parse, stringify } from "yaml";
 import type { Load } from "./load_spec.ts";
 import { residentBytes } from "./proc.ts";
 
-const HELP = `deno task bench's flags, and bench/reload.ts [options]
+const HELP = `deno run -A bench/reload.ts [options]
   --runtime bun|deno   what the gateway runs on (bun)
   --rounds N           reloads of each kind (5)
   --json FILE          where the numbers go (dist/reload.json)

@@ -10,7 +10,6 @@ import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry, SPREAD_MS } from "./admission/retry.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./backend/webhooks.ts";
-import { parseListen } from "./config/addresses.ts";
 import type { Certificate } from "./config/certificate.ts";
 import type { SchemaCodes } from "./config/data_schema.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
@@ -39,11 +38,12 @@ import type { House } from "./session/tenant.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
-import type { Transport, TransportOptions } from "./transport/port.ts";
+import type { Transport } from "./transport/port.ts";
 import { Turns } from "./turns.ts";
 
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
+export { adminTransportOptions, transportOptions } from "./gateway/transport_options.ts";
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -120,7 +120,7 @@ export class Gateway {
       clock,
       dev: options.dev,
       services: options.services,
-      webhooks: this.#keeping.webhooks,
+      keeping: this.#keeping,
       // One CPU is the event loop's.
       signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
       policy: { gateway: this.#quotas, dryRun: options.policyDryRun },
@@ -159,6 +159,7 @@ export class Gateway {
     this.#admin = adminTransport === null ? null : new AdminListener({
       transport: adminTransport,
       tenants: this.#tenants,
+      webhooks: this.#keeping.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
@@ -176,7 +177,7 @@ export class Gateway {
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
-    await this.#keeping.start();
+    await this.#keeping.start(this.#tenants);
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();
@@ -343,7 +344,7 @@ export class Gateway {
       reload: this.#reloader.metrics,
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
-        ...this.#keeping.webhooks.metrics,
+        ...this.#keeping.metrics,
       ],
     });
   }
@@ -358,34 +359,6 @@ export class Gateway {
       wsPath: WS_PATH,
     });
   }
-}
-
-/** What a transport has to be created with for this configuration. */
-export function transportOptions(config: Config, certificate: Certificate | null): TransportOptions {
-  // The schema has checked it.
-  const { hostname, port } = parseListen(config.gateway.listen)!;
-  return {
-    hostname,
-    port,
-    maxMessageBytes: Math.max(...config.tenants.map((tenant) => tenant.limits.max_frame_bytes)),
-    idleTimeoutMs: config.gateway.idle_timeout_ms,
-    maxHeaderBytes: config.gateway.max_header_bytes,
-    headerTimeoutMs: config.gateway.header_timeout_ms,
-    tls: certificate,
-  };
-}
-
-/** What the admin API's transport has to be created with; null where there is none. */
-export function adminTransportOptions({ admin, gateway }: Config): TransportOptions | null {
-  if (admin === undefined) return null;
-  return {
-    ...parseListen(admin.listen)!,
-    maxMessageBytes: 1, // no WebSocket is served there
-    idleTimeoutMs: gateway.idle_timeout_ms,
-    maxHeaderBytes: gateway.max_header_bytes,
-    headerTimeoutMs: gateway.header_timeout_ms,
-    tls: null,
-  };
 }
 
 function mannersOf(gateway: GatewayConfig): Manners {

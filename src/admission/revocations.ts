@@ -8,23 +8,33 @@ export type Revoked =
   | { readonly jti: string }
   | { readonly user: string; readonly issuedBeforeMs: number };
 
+/** Told of what is revoked, with all that was revoked of it before. */
+export type RevocationNote = (revoked: Revoked, untilMs: number) => void;
+
 interface UserEntry {
   readonly issuedBeforeMs: number;
   readonly untilMs: number;
 }
 
-/** Ids and users remembered, each. */
-const REMEMBERED_MAX = 100_000;
+/** Ids, and users, that are remembered, unless it is said. */
+export const REVOKED_MAX = 100_000;
 
 export class Revocations {
   readonly #max: number;
+  readonly #note: RevocationNote;
   /** When each may be forgotten. */
   readonly #tickets = new Map<string, number>();
   readonly #users = new Map<string, UserEntry>();
 
   /** @param max how many ids, and how many users, are remembered at most */
-  constructor(max = REMEMBERED_MAX) {
+  constructor(max = REVOKED_MAX, note: RevocationNote = () => {}) {
     this.#max = max;
+    this.#note = note;
+  }
+
+  /** Ids and users remembered now. */
+  get size(): number {
+    return this.#tickets.size + this.#users.size;
   }
 
   /**
@@ -33,18 +43,27 @@ export class Revocations {
    */
   revoke(revoked: Revoked, untilMs: number, nowMs: number): boolean {
     if ("jti" in revoked) {
-      if (!this.#hasRoom(this.#tickets, revoked.jti, (until) => until <= nowMs)) return false;
-      this.#tickets.set(revoked.jti, Math.max(untilMs, this.#tickets.get(revoked.jti) ?? 0));
+      const { jti } = revoked;
+      if (!this.#hasRoom(this.#tickets, jti, (until) => until <= nowMs)) return false;
+      const until = Math.max(untilMs, this.#tickets.get(jti) ?? 0);
+      this.#tickets.set(jti, until);
+      this.#note({ jti }, until);
       return true;
     }
-    const { user, issuedBeforeMs } = revoked;
+    const { user } = revoked;
     if (!this.#hasRoom(this.#users, user, (entry) => entry.untilMs <= nowMs)) return false;
     const before = this.#users.get(user);
-    this.#users.set(user, {
-      issuedBeforeMs: Math.max(issuedBeforeMs, before?.issuedBeforeMs ?? 0),
-      untilMs: Math.max(untilMs, before?.untilMs ?? 0),
-    });
+    const issuedBeforeMs = Math.max(revoked.issuedBeforeMs, before?.issuedBeforeMs ?? 0);
+    const until = Math.max(untilMs, before?.untilMs ?? 0);
+    this.#users.set(user, { issuedBeforeMs, untilMs: until });
+    this.#note({ user, issuedBeforeMs }, until);
     return true;
+  }
+
+  /** Takes up what was revoked before a restart. Nobody is told. */
+  restore(revoked: Revoked, untilMs: number): void {
+    if ("jti" in revoked) this.#tickets.set(revoked.jti, untilMs);
+    else this.#users.set(revoked.user, { issuedBeforeMs: revoked.issuedBeforeMs, untilMs });
   }
 
   /** Whether a ticket is revoked. One that does not say when it was issued was issued before any moment. */

@@ -37,6 +37,13 @@ export interface DeadLetter {
   readonly json: string;
 }
 
+/** Some of the dead letters, oldest first. */
+export interface DeadLetters {
+  readonly letters: readonly DeadLetter[];
+  /** Whether there are more behind these. */
+  readonly more: boolean;
+}
+
 /** What a queue holds, and has given up since it was opened. */
 export interface QueueStats {
   readonly events: number;
@@ -133,13 +140,13 @@ export class HookQueue {
 
   /** The backend has these. */
   remove(events: readonly Queued[]): void {
-    for (const { seq } of events) this.#delete(seq);
+    for (const { seq, lost } of events) this.#delete(seq, lost);
     this.#findOldest();
   }
 
   /** The backend refuses this one: it becomes a dead letter, with a gap in its place. */
   setAside(event: Queued, reason: string, atMs: number): void {
-    this.#delete(event.seq);
+    this.#delete(event.seq, event.lost);
     // Who does not take the word that something is missing has been told.
     if (event.lost === 0) {
       this.#db.run(
@@ -166,18 +173,28 @@ export class HookQueue {
     return true;
   }
 
-  /** Dead letters behind `after`, oldest first. */
-  deadLetters(after: number, limit: number): DeadLetter[] {
-    const rows = this.#db.all(
-      "SELECT * FROM dead_letters WHERE hook = ? AND seq > ? ORDER BY seq LIMIT ?",
-      ...[this.#hook, after, limit],
+  /** The first dead letters behind `after`; the first one however large it is. */
+  deadLetters(after: number, max: { readonly letters: number; readonly bytes: number }): DeadLetters {
+    const behind = "FROM dead_letters WHERE hook = ? AND seq > ?";
+    // Their sizes first: texts that are not wanted are not read.
+    const sizes = this.#db.all(
+      `SELECT seq, bytes ${behind} ORDER BY seq LIMIT ?`,
+      ...[this.#hook, after, max.letters + 1],
     );
-    return rows.map(({ seq, at_ms, reason, body }) => ({
+    let count = 0, bytes = 0;
+    for (const size of sizes.slice(0, max.letters)) {
+      bytes += Number(size["bytes"]);
+      if (count > 0 && bytes > max.bytes) break;
+      count++;
+    }
+    const rows = this.#db.all(`SELECT * ${behind} ORDER BY seq LIMIT ?`, ...[this.#hook, after, count]);
+    const letters = rows.map(({ seq, at_ms, reason, body }) => ({
       seq: Number(seq),
       atMs: Number(at_ms),
       reason: String(reason),
       json: withSeq(String(body), Number(seq)),
     }));
+    return { letters, more: sizes.length > count };
   }
 
   /**
@@ -191,9 +208,8 @@ export class HookQueue {
       const row = this.#db.get("SELECT * FROM dead_letters WHERE hook = ? AND seq = ?", this.#hook, seq);
       if (row === undefined) continue;
       // Its gap may not have been told yet; then it need not be.
-      if (this.#db.get("SELECT seq FROM events WHERE hook = ? AND seq = ?", this.#hook, seq)) {
-        this.#delete(seq);
-      }
+      const gap = this.#db.get("SELECT lost FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
+      if (gap !== undefined) this.#delete(seq, Number(gap["lost"]));
       const { bytes, body } = row;
       // Its age counts from now, for it has waited for this.
       this.#insert({ seq, atMs: nowMs, json: String(body), bytes: Number(bytes), lost: 0 }, null);
@@ -240,9 +256,10 @@ export class HookQueue {
     this.#lost[reason] += lost;
   }
 
-  #delete(seq: number): void {
-    const row = this.#db.get("SELECT bytes FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
-    if (row === undefined) return;
+  /** @param lost of the event that is meant: a dead letter may have been put where its gap was, which was on its way */
+  #delete(seq: number, lost: number): void {
+    const row = this.#db.get("SELECT bytes, lost FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
+    if (row === undefined || Number(row["lost"]) !== lost) return;
     this.#db.run("DELETE FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
     this.#events--;
     this.#bytes -= Number(row["bytes"]);

@@ -25,11 +25,13 @@ export class KvStore {
   }
 
   list(table: string, { prefix, after, limit }: Range): Entry[] {
-    // Keys with the prefix are a range; U+10FFFF sorts behind all that can follow it.
+    // Keys with the prefix are a range; U+10FFFF sorts behind all that can follow it. SQLite seeks by one lower bound only,
+    // and a `+` keeps it from the other: a page behind a key is not to walk over all that come before.
+    const from = after === "" ? "key >= ? AND +key > ?" : "+key >= ? AND key > ?";
     const rows = this.#db.all(
-      "SELECT key, value, expires_ms FROM kv WHERE tab = ? AND key >= ? AND key <= ? AND key > ? " +
+      `SELECT key, value, expires_ms FROM kv WHERE tab = ? AND ${from} AND key <= ? ` +
         "AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY key LIMIT ?",
-      ...[table, prefix, `${prefix}\u{10ffff}`, after, this.#unixMs(), limit],
+      ...[table, prefix, after, `${prefix}\u{10ffff}`, this.#unixMs(), limit],
     );
     return rows.map(entry);
   }

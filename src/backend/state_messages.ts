@@ -3,7 +3,7 @@
 
 import type { LogFields } from "../log.ts";
 import type { Entry, Range } from "../state.ts";
-import type { DeadLetter, QueueLimits, QueueStats } from "./hook_queue.ts";
+import type { DeadLetters, QueueLimits, QueueStats } from "./hook_queue.ts";
 import type { SenderSpec, SenderStats } from "./hook_sender.ts";
 
 /** A webhook as its thread needs it. */
@@ -34,9 +34,15 @@ export interface Jobs {
   lost: { job: Readonly<Record<never, never>>; result: readonly OpenSession[] };
   /** All webhooks from now on; their numbers, in order. */
   configure: { job: { readonly hooks: readonly HookSpec[] }; result: readonly number[] };
+  /** What is known of webhooks now, by number; null for one that is none. */
+  hookStats: { job: { readonly hooks: readonly number[] }; result: readonly (HookStats | null)[] };
   deadLetters: {
-    job: { readonly hook: number; readonly after: number; readonly limit: number };
-    result: readonly DeadLetter[];
+    job: {
+      readonly hook: number;
+      readonly after: number;
+      readonly max: { readonly letters: number; readonly bytes: number };
+    };
+    result: DeadLetters;
   };
   /** `seqs` null for all; how many. */
   retryDead: { job: { readonly hook: number; readonly seqs: readonly number[] | null }; result: number };

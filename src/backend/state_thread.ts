@@ -126,7 +126,13 @@ export class StateThread {
         info: String(info),
       })),
     configure: ({ hooks }) => this.#configure(hooks),
-    deadLetters: ({ hook, after, limit }) => this.#hooks.get(hook)?.queue.deadLetters(after, limit) ?? [],
+    hookStats: ({ hooks }) =>
+      hooks.map((id) => {
+        const hook = this.#hooks.get(id);
+        return hook === undefined ? null : statsOf(hook);
+      }),
+    deadLetters: ({ hook, after, max }) =>
+      this.#hooks.get(hook)?.queue.deadLetters(after, max) ?? { letters: [], more: false },
     retryDead: ({ hook, seqs }) => this.#hooks.get(hook)?.queue.retry(seqs, this.#options.unixMs()) ?? 0,
     dropDead: ({ hook, seqs }) => this.#hooks.get(hook)?.queue.drop(seqs) ?? 0,
     get: ({ table, key }) => this.#kv.get(table, key),
@@ -219,11 +225,12 @@ export class StateThread {
     this.#stats ??= setTimeout(() => {
       this.#stats = null;
       const configured = [...this.#hooks].filter(([, { spec }]) => spec !== null);
-      const hooks = configured.map(([id, { queue, sender }]): [number, HookStats] => [
-        id,
-        { ...queue.stats, ...sender.stats },
-      ]);
+      const hooks = configured.map(([id, hook]): [number, HookStats] => [id, statsOf(hook)]);
       this.#options.tell({ kind: "stats", hooks });
     }, STATS_MS);
   }
+}
+
+function statsOf({ queue, sender }: Hook): HookStats {
+  return { ...queue.stats, ...sender.stats };
 }

@@ -3,10 +3,11 @@
 import type { MetricSource, Sample } from "../metrics.ts";
 import type { HookStats } from "./state_messages.ts";
 
-/** A webhook as a scrape reads it. */
+/** A webhook, and what is known of it. */
 export interface HookView {
   readonly tenant: string;
   readonly webhook: string;
+  readonly url: string;
   readonly stats: HookStats | null;
 }
 

@@ -6,10 +6,10 @@ import type { Log } from "../log.ts";
 import type { MetricSource } from "../metrics.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { signingKeys } from "../signing.ts";
-import type { DeadLetter } from "./hook_queue.ts";
-import type { HookSpec, HookStats } from "./state_messages.ts";
+import type { DeadLetters } from "./hook_queue.ts";
+import type { HookSpec } from "./state_messages.ts";
 import type { StateStore } from "./state_store.ts";
-import { webhookMetrics } from "./webhook_metrics.ts";
+import { type HookView, webhookMetrics } from "./webhook_metrics.ts";
 
 /** Whom an event is about. */
 export interface Subject {
@@ -178,8 +178,8 @@ export class Webhooks {
     await store.committed();
   }
 
-  /** What is known of each webhook; null for one that has just come. */
-  list(): { tenant: string; webhook: string; url: string; stats: HookStats | null }[] {
+  /** What was known of each webhook a moment ago; null for one that has just come. */
+  list(): HookView[] {
     return [...this.#wishes].map(([hook, { tenant, config }]) => ({
       tenant,
       webhook: config.id,
@@ -188,12 +188,29 @@ export class Webhooks {
     }));
   }
 
-  /** Events that a webhook's backend refuses, oldest first; null where there is no such webhook. */
+  /** What is known of a tenant's webhooks now. */
+  async look(tenant: string): Promise<HookView[]> {
+    const own = [...this.#wishes].filter(([, one]) => one.tenant === tenant);
+    if (own.length === 0) return [];
+    const hooks = own.map(([hook]) => hook);
+    const stats = await this.#options.store().ask({ name: "hookStats", hooks });
+    return own.map(([, { config }], i) => ({
+      tenant,
+      webhook: config.id,
+      url: config.url,
+      stats: stats[i] ?? null,
+    }));
+  }
+
+  /**
+   * Events that a webhook's backend refuses, oldest first; null where there is no such webhook.
+   * @param range so many at most, and with one exception no more bytes than that
+   */
   async deadLetters(
     tenant: string,
     webhook: string,
-    range: { readonly after: number; readonly limit: number },
-  ): Promise<readonly DeadLetter[] | null> {
+    range: { readonly after: number; readonly max: { readonly letters: number; readonly bytes: number } },
+  ): Promise<DeadLetters | null> {
     const hook = this.#find(tenant, webhook);
     return hook === null ? null : await this.#options.store().ask({ name: "deadLetters", hook, ...range });
   }

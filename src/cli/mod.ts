@@ -10,6 +10,7 @@ import { schemaCommand } from "./schema.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
 import { type Build, versionCommand } from "./version.ts";
+import { webhooksCommand } from "./webhooks.ts";
 
 /** Runs a command line. @returns the exit code, see `EXIT` */
 export async function run(argv: readonly string[], build: Build): Promise<number> {
@@ -29,10 +30,13 @@ export async function run(argv: readonly string[], build: Build): Promise<number
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
+  program.addCommand(webhooksCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(versionCommand(build, done));
-  for (const command of program.commands) {
-    command.exitOverride().showHelpAfterError(`(wsprism ${command.name()} --help shows how)`);
+  for (const command of program.commands.flatMap((verb) => [verb, ...verb.commands])) {
+    const { parent } = command;
+    const name = parent === program ? command.name() : `${parent!.name()} ${command.name()}`;
+    command.exitOverride().showHelpAfterError(`(wsprism ${name} --help shows how)`);
   }
   program.showHelpAfterError("(wsprism --help shows how)");
   try {

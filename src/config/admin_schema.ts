@@ -36,7 +36,7 @@ const key = z.strictObject({
   permissions: z.array(z.enum(ADMIN_PERMISSIONS).meta({ description: "A permission." })).min(1).meta({
     description:
       "`read`: look. `publish`: send, and move sessions between rooms. `disconnect`: end sessions. " +
-      "`reload`: change what the gateway serves.",
+      "`reload`: change what the gateway serves, and send dead letters again or drop them.",
     wish: `a list of ${ADMIN_PERMISSIONS.map((one) => JSON.stringify(one)).join(", ")}`,
   }),
   rps: rate(1000, "Requests per second; above it they are refused with 429."),

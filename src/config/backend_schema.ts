@@ -124,8 +124,8 @@ export const webhookSchema = z.strictObject({
 /** `gateway.state_dir`. */
 export const stateDirSchema = z.string().min(1).max(4096).optional().meta({
   description:
-    "Folder for what survives a restart: webhooks' events, bans, revocations, what extensions keep. A relative " +
-    "path starts at this file. One gateway at a time.",
+    "Folder for what survives a restart: webhooks' events, bans, revocations, suspensions, what extensions keep. A " +
+    "relative path starts at this file. One gateway at a time.",
   wish: "a path",
 });
 

@@ -7,7 +7,7 @@ import type { Exporter } from "../metrics/exporter.ts";
 import { adminApi } from "../ops/admin/api.ts";
 import { Doorman } from "../ops/admin/doorman.ts";
 import { EventFeed } from "../ops/admin/event_feed.ts";
-import type { AdminApp, AdminHouse } from "../ops/admin/house.ts";
+import type { AdminApp, AdminHouse, AdminWebhooks } from "../ops/admin/house.ts";
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
 import type { Transport } from "../transport/port.ts";
@@ -19,6 +19,7 @@ import type { Tenants } from "./tenants.ts";
 export interface AdminListenerOptions {
   readonly transport: Transport;
   readonly tenants: Tenants;
+  readonly webhooks: AdminWebhooks;
   /** The configuration in use; it has `admin`. */
   readonly config: () => Config;
   readonly reload: () => Promise<ReloadResult>;
@@ -49,7 +50,7 @@ export class AdminListener {
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenants, draining, exporter, log, clock, build } = options;
+    const { transport, tenants, webhooks, draining, exporter, log, clock, build } = options;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#house = {
       config: options.config,
@@ -63,6 +64,7 @@ export class AdminListener {
       tenants: () => served(tenants),
       tenant: (id) => tenants.gates.has(id) ? tenants.get(id) : undefined,
       draining,
+      webhooks,
       metrics: {
         contentType: exporter.contentType,
         render: (tenant) => tenant === null ? exporter.render() : exporter.renderTenant(tenant),

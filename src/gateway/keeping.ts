@@ -1,24 +1,36 @@
-// What the gateway keeps beyond its own life, and the webhooks, whose events are kept there: opened before the door is,
-// closed after everybody has left.
+// What the gateway keeps beyond its own life: the webhooks' events, and what has been decided about tenants. Opened before
+// the door is, closed after everybody has left.
 
 import { inlineChannel, workerChannel } from "../backend/state_channel.ts";
 import { StateStore } from "../backend/state_store.ts";
 import { Webhooks } from "../backend/webhooks.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
+import type { MetricSource } from "../metrics.ts";
 import type { State } from "../state.ts";
 import type { Clock } from "./clock.ts";
+import { TenantRecord } from "./tenant_record.ts";
 
 export interface KeepingOptions {
   readonly config: Config;
   readonly log: Log;
-  readonly clock: Pick<Clock, "unixMs" | "newId">;
+  readonly clock: Pick<Clock, "unixMs" | "newId" | "wait">;
+}
+
+/** A tenant that is served, as far as this is concerned. */
+export interface Kept {
+  readonly id: string;
+  readonly config: TenantConfig;
+  /** Takes up what is kept of it. */
+  recall(): Promise<void>;
 }
 
 export class Keeping {
   readonly webhooks: Webhooks;
   readonly #options: KeepingOptions;
   #store: StateStore | null = null;
+  /** By tenant; those of tenants that have left too, as long as something in them is known here only. */
+  readonly #records = new Map<string, TenantRecord>();
   #following: Promise<void> = Promise.resolve();
 
   /** Has no effects. */
@@ -39,21 +51,52 @@ export class Keeping {
     return this.#open();
   }
 
+  get metrics(): MetricSource[] {
+    return [...this.webhooks.metrics, {
+      name: "state_write_failures_total",
+      help: "Writes to the state that failed; what could be tried again is.",
+      type: "counter",
+      read: () => [{ labels: {}, value: this.#store?.failures ?? 0 }],
+    }];
+  }
+
   /**
-   * Opens what the configuration names, and tells of what was left open.
-   * @throws in one line, when the state cannot be opened
+   * What has been decided about a tenant: one that has left and comes back finds it as it was. Has no effects: a record
+   * that is not held can be dropped.
    */
-  async start(): Promise<void> {
+  record(tenant: string): TenantRecord {
+    const { config, log, clock } = this.#options;
+    const state = config.gateway.state_dir === undefined ? null : () => this.#open();
+    return this.#records.get(tenant) ?? new TenantRecord({ tenant, state, log, wait: clock.wait });
+  }
+
+  /** A tenant with this record is served. */
+  hold(tenant: string, record: TenantRecord): void {
+    this.#records.set(tenant, record);
+  }
+
+  /** A tenant has left. */
+  left(tenant: string): void {
+    if (this.#records.get(tenant)?.isDispensable) this.#records.delete(tenant);
+    this.webhooks.forget(tenant);
+  }
+
+  /**
+   * Opens what the configuration names, takes up what is kept there, and tells of what was left open.
+   * @throws in one line, when the state cannot be opened or read
+   */
+  async start(tenants: Iterable<Kept>): Promise<void> {
     const { config } = this.#options;
     const { state_dir: folder } = config.gateway;
     if (folder === undefined && config.tenants.every(({ webhooks }) => webhooks.length === 0)) return;
     await this.#open().ready;
+    await Promise.all([...tenants].map((tenant) => tenant.recall()));
     await this.webhooks.configure(config.tenants);
     await this.webhooks.tellLost();
   }
 
   /** Goes by another configuration of the webhooks, soon; those of tenants that leave stay until these have gone. */
-  follow(tenants: Iterable<{ readonly id: string; readonly config: TenantConfig }>): void {
+  follow(tenants: Iterable<Kept>): void {
     const listed = [...tenants].map(({ id, config: { webhooks } }) => ({ id, webhooks }));
     this.#following = this.#following.then(() => this.webhooks.configure(listed)).catch((cause: unknown) => {
       const error = cause instanceof Error ? cause.message : String(cause);
@@ -63,6 +106,7 @@ export class Keeping {
 
   /** Writes what is still to be written. */
   async stop(): Promise<void> {
+    await Promise.all([...this.#records.values()].map((record) => record.stop()));
     await this.#store?.close();
   }
 

@@ -4,12 +4,11 @@
 import type { Gate } from "../admission/admission.ts";
 import { type Lobby, lobbyFor } from "../admission/lobby.ts";
 import { OriginRule } from "../admission/origin.ts";
-import { Revocations, type Revoked } from "../admission/revocations.ts";
+import type { Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
-import type { Webhooks } from "../backend/webhooks.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
@@ -30,7 +29,9 @@ import { type House, Tenant } from "../session/tenant.ts";
 import type { Terms } from "../session/terms.ts";
 import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
+import type { Keeping } from "./keeping.ts";
 import { Parting } from "./parting.ts";
+import type { TenantRecord } from "./tenant_record.ts";
 import { TenantServices } from "./tenant_services.ts";
 import { type Teller, TenantWatch } from "./tenant_watch.ts";
 
@@ -52,7 +53,7 @@ export interface Surroundings {
     /** Whether everything is decided and nothing is denied. */
     readonly dryRun: boolean;
   };
-  readonly webhooks: Webhooks;
+  readonly keeping: Keeping;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -80,9 +81,7 @@ export class Tenancy implements TenantView {
   readonly gate: Gate;
   readonly #surroundings: Surroundings;
   readonly #policyState = new PolicyState();
-  readonly #revocations = new Revocations();
-  /** By an administrator, whatever its configuration says. */
-  #suspended = false;
+  readonly #record: TenantRecord;
   #parts: Parts;
   /** It is in the configuration no more. */
   #leaving = false;
@@ -94,7 +93,8 @@ export class Tenancy implements TenantView {
   constructor(loaded: TenantLoaded, gateway: GatewayConfig, surroundings: Surroundings) {
     this.#surroundings = surroundings;
     const { config } = loaded;
-    const { house, fanout } = surroundings;
+    const { house, fanout, keeping } = surroundings;
+    this.#record = keeping.record(config.id);
     const rooms = new Rooms(config.limits, fanout);
     rooms.watch(presence);
     const metrics = new TenantMetrics(LANE_NAMES);
@@ -106,13 +106,24 @@ export class Tenancy implements TenantView {
       rooms,
       registry: new Registry<Resident>(sessionLimits(config), house.totals),
       metrics,
-      bans: this.#policyState.bans,
+      bans: this.#record.bans,
       outbox: outboxLimits(config, gateway),
       house,
     });
     const { auth, origins } = parts;
     this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
-    if (config.suspended) this.tenant.registry.closed = SUSPENDED;
+    if (this.suspended) this.tenant.registry.closed = SUSPENDED;
+  }
+
+  /** Takes up what is kept of it. To be called before anybody is let in. @throws when that cannot be read */
+  async recall(): Promise<void> {
+    await this.#record.load();
+    void this.#openOrClose(0);
+  }
+
+  /** Whether all that was decided about it outlives the gateway, as far as anything does, once that is known. */
+  async kept(): Promise<boolean> {
+    return await this.#record.written();
   }
 
   get id(): string {
@@ -150,8 +161,9 @@ export class Tenancy implements TenantView {
 
   /** It is served from now on. */
   begin(): void {
-    const { webhooks, house } = this.#surroundings;
-    this.#unwatch = this.watch(webhooks.of(this.id));
+    const { keeping, house } = this.#surroundings;
+    keeping.hold(this.id, this.#record);
+    this.#unwatch = this.watch(keeping.webhooks.of(this.id));
     this.#parts.terms.policy.begin(house.now());
   }
 
@@ -194,7 +206,7 @@ export class Tenancy implements TenantView {
     if (ended === null || !await ended) return;
     this.stop();
     this.#unwatch();
-    this.#surroundings.webhooks.forget(this.id);
+    this.#surroundings.keeping.left(this.id);
     gone();
   }
 
@@ -216,18 +228,18 @@ export class Tenancy implements TenantView {
   }
 
   get suspended(): boolean {
-    return this.#suspended || this.config.suspended;
+    return this.#record.suspended || this.config.suspended;
   }
 
   /** Its sessions end over this time, and nobody is let in until it is resumed. */
   suspend(overMs: number): void {
-    this.#suspended = true;
+    this.#record.suspended = true;
     void this.#openOrClose(overMs);
   }
 
   /** Takes an administrator's suspension back. @returns whether it is served now: its configuration may suspend it too */
   resume(): boolean {
-    this.#suspended = false;
+    this.#record.suspended = false;
     void this.#openOrClose(0);
     return !this.config.suspended;
   }
@@ -239,10 +251,10 @@ export class Tenancy implements TenantView {
    */
   revoke(revoked: Revoked, untilMs: number): number | null {
     const nowMs = this.#surroundings.clock.unixMs();
-    if (!this.#revocations.revoke(revoked, untilMs, nowMs)) return null;
+    if (!this.#record.revocations.revoke(revoked, untilMs, nowMs)) return null;
     const { registry } = this.tenant;
     const holders = "jti" in revoked ? registry.ofTicket(revoked.jti) : registry.ofUser(revoked.user);
-    const ending = holders.filter((session) => this.#revocations.has(session, nowMs));
+    const ending = holders.filter((session) => this.#record.revocations.has(session, nowMs));
     for (const session of ending) session.endRefused(REVOKED, { seq: null });
     return ending.length;
   }
@@ -283,7 +295,7 @@ export class Tenancy implements TenantView {
       verifier,
       config: authConfig,
       metrics,
-      revocations: this.#revocations,
+      revocations: this.#record.revocations,
       unixMs: clock.unixMs,
       charge,
     });

@@ -79,6 +79,7 @@ export class Tenants implements Iterable<Tenancy> {
       }
       await slices.rest();
     }
+    await Promise.all(opening.map((tenancy) => tenancy.recall()));
     const removed = [...closing.keys()];
     return {
       diff: { changes, added, removed },

@@ -1,6 +1,8 @@
 // Users of one tenant who are kept out for a time. Times are Unix time in milliseconds, so that a list of them means the
 // same to another process.
 
+import { OrderedIndex } from "../ordered_index.ts";
+
 /** One user's ban. */
 export interface Ban {
   readonly user: string;
@@ -10,14 +12,27 @@ export interface Ban {
   readonly by: string;
 }
 
+/** Told of what changes: null for a user who is banned no more, but not of a ban that is over. */
+export type BanNote = (user: string, ban: Ban | null) => void;
+
+/** How many are remembered, unless it is said. */
+export const BANS_MAX = 100_000;
+
+/** Those that are over are looked for this often at most: when it is full of others, a ban is not to cost a look at all. */
+const LOOK_MS = 1000;
+
 export class Bans {
   readonly #max: number;
+  readonly #note: BanNote;
   /** By user, the oldest first. */
   readonly #bans = new Map<string, Ban>();
+  readonly #inOrder = new OrderedIndex<Ban>();
+  #nextLookMs = 0;
 
   /** @param max how many are remembered at most; the oldest is forgotten for one more */
-  constructor(max = 100_000) {
+  constructor(max = BANS_MAX, note: BanNote = () => {}) {
     this.#max = max;
+    this.#note = note;
   }
 
   get size(): number {
@@ -28,15 +43,24 @@ export class Bans {
   ban(ban: Ban, nowMs: number): void {
     const before = this.find(ban.user, nowMs);
     if (before !== null && before.untilMs >= ban.untilMs) return;
-    this.#bans.delete(ban.user);
-    if (this.#bans.size >= this.#max) this.#forgetPast(nowMs);
-    if (this.#bans.size >= this.#max) this.#bans.delete(this.#bans.keys().next().value!);
-    this.#bans.set(ban.user, ban);
+    this.#forget(ban.user);
+    if (this.#bans.size >= this.#max && nowMs >= this.#nextLookMs) this.#forgetPast(nowMs);
+    if (this.#bans.size >= this.#max) this.unban(this.#bans.keys().next().value!);
+    this.#keep(ban);
+    this.#note(ban.user, ban);
   }
 
   /** @returns whether the user was banned */
   unban(user: string): boolean {
-    return this.#bans.delete(user);
+    if (!this.#forget(user)) return false;
+    this.#note(user, null);
+    return true;
+  }
+
+  /** Takes up bans of before a restart; those that end first count as the oldest. Nobody is told. */
+  restore(bans: readonly Ban[]): void {
+    const latest = bans.toSorted((a, b) => a.untilMs - b.untilMs).slice(-this.#max);
+    for (const ban of latest) this.#keep(ban);
   }
 
   /** The ban that keeps a user out now, or null. */
@@ -44,17 +68,36 @@ export class Bans {
     const ban = this.#bans.get(user);
     if (ban === undefined) return null;
     if (ban.untilMs > nowMs) return ban;
-    this.#bans.delete(user);
+    this.#forget(user);
     return null;
   }
 
-  /** All bans that hold now. */
-  list(nowMs: number): Ban[] {
-    this.#forgetPast(nowMs);
-    return [...this.#bans.values()];
+  /** The bans that hold now of users whose names come behind this one, null for all, in the order of these. */
+  *behind(user: string | null, nowMs: number): Generator<Ban> {
+    const past: string[] = [];
+    try {
+      for (const ban of this.#inOrder.behind(user)) {
+        if (ban.untilMs > nowMs) yield ban;
+        else past.push(ban.user);
+      }
+    } finally {
+      // Each is in the way once.
+      for (const one of past) this.#forget(one);
+    }
   }
 
   #forgetPast(nowMs: number): void {
-    for (const [user, { untilMs }] of this.#bans) if (untilMs <= nowMs) this.#bans.delete(user);
+    this.#nextLookMs = nowMs + LOOK_MS;
+    for (const [user, { untilMs }] of this.#bans) if (untilMs <= nowMs) this.#forget(user);
+  }
+
+  #keep(ban: Ban): void {
+    this.#bans.set(ban.user, ban);
+    this.#inOrder.set(ban.user, ban);
+  }
+
+  #forget(user: string): boolean {
+    this.#inOrder.delete(user);
+    return this.#bans.delete(user);
   }
 }

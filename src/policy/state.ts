@@ -1,7 +1,6 @@
-// What policy keeps of a tenant and what outlives a change of its configuration: buckets that are not full, bans, and what
-// rules know by their ids.
+// What policy keeps of a tenant and what outlives a change of its configuration: buckets that are not full, and what rules
+// know by their ids.
 
-import { Bans } from "./bans.ts";
 import { Buckets } from "./buckets.ts";
 import { type FairQuota, Share } from "./fair_quota.ts";
 import { Standing } from "./matter.ts";
@@ -13,7 +12,6 @@ import { type Rule, RuleState } from "./rule.ts";
 export type QuotaName = "messages" | "bytes" | "outbound";
 
 export class PolicyState {
-  readonly bans = new Bans();
   /** The quota of each user. */
   readonly users = { messages: new Buckets(), bytes: new Buckets() };
   /** The tenant's part in what all tenants share. */

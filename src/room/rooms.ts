@@ -2,6 +2,7 @@
 // two questions are asked: sessions receive messages, users are limited. All of it runs
 // synchronously, so a limit is never overshot; a room without members does not exist.
 
+import { OrderedIndex } from "../ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Fanout, Receiver } from "./fanout.ts";
@@ -177,6 +178,7 @@ export class Rooms {
   /** What all of these rooms were given; whoever delivers to a subscriber alone adds to it. */
   readonly delivered: Delivered = { bytes: 0 };
   readonly #rooms = new Map<string, Room>();
+  readonly #inOrder = new OrderedIndex<Room>();
   /** Distinct rooms of each user. */
   readonly #roomsOfUser = new Map<string, number>();
   readonly #watchers: RoomWatcher[] = [];
@@ -203,9 +205,9 @@ export class Rooms {
     return this.#roomsOfUser.size;
   }
 
-  /** All rooms. While iterating, rooms MAY go. */
-  all(): Iterable<Room> {
-    return this.#rooms.values();
+  /** Those whose names come behind this one, null for all, in the order of these. While iterating, none may come or go. */
+  behind(name: string | null): Iterable<Room> {
+    return this.#inOrder.behind(name);
   }
 
   find(name: string): Room | undefined {
@@ -229,7 +231,10 @@ export class Rooms {
     const refused = this.#refuses(known, user);
     if (refused !== null) return refused;
     const room = known ?? new Room(name, this.#fanout, { delivered: this.delivered });
-    if (known === undefined) this.#rooms.set(name, room);
+    if (known === undefined) {
+      this.#rooms.set(name, room);
+      this.#inOrder.set(name, room);
+    }
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
@@ -248,6 +253,7 @@ export class Rooms {
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
     this.#rooms.delete(room.name);
+    this.#inOrder.delete(room.name);
     this.#fanout.forget(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
   }

@@ -1,6 +1,7 @@
 // A tenant's open sessions, by id, by user, by ticket and by address, and the rule on how many of them a user may have.
 // A session is in all indices or in none.
 
+import { OrderedIndex } from "../ordered_index.ts";
 import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
 
 /** What the registry needs to know of a session. */
@@ -64,6 +65,7 @@ export class Registry<S extends Registered> {
   #limits: SessionLimits;
   readonly #totals: Totals;
   readonly #byId = new Map<string, S>();
+  readonly #inOrder = new OrderedIndex<S>();
   /** A user's sessions, oldest first. */
   readonly #byUser = new Map<string, S[]>();
   readonly #byAddress = new Map<string, number>();
@@ -119,6 +121,11 @@ export class Registry<S extends Registered> {
     return this.#byId.values();
   }
 
+  /** Those whose ids come behind this one, null for all, in the order of these. While iterating, nobody may come or go. */
+  behind(session: string | null): Iterable<S> {
+    return this.#inOrder.behind(session);
+  }
+
   /** Why no further session from this address would be taken, or null. Asked before the user is known. */
   capacityRefusal(addressGroup: string): Refusal | null {
     return this.#refusal(addressGroup, []);
@@ -143,6 +150,7 @@ export class Registry<S extends Registered> {
     replaced?.kick("replaced", CLOSE.replaced);
     for (const other of exceeding) other.kick("max_sessions_exceeded", CLOSE.kicked);
     this.#byId.set(session.session, session);
+    this.#inOrder.set(session.session, session);
     const sessions = this.#byUser.get(session.user);
     if (sessions === undefined) this.#byUser.set(session.user, [session]);
     else sessions.push(session);
@@ -167,6 +175,7 @@ export class Registry<S extends Registered> {
   /** Forgets a session that was admitted; does nothing for any other. */
   remove(session: S): void {
     if (!this.#byId.delete(session.session)) return;
+    this.#inOrder.delete(session.session);
     this.#totals.sessions--;
     this.#untag(session);
     const sessions = this.#byUser.get(session.user)!;

@@ -45,3 +45,21 @@ test("When it is full it forgets what has expired, and otherwise refuses, as for
   assert.ok(revocations.revoke({ jti: "c" }, 30, 10));
   assert.deepEqual(["a", "b", "c"].map((id) => revocations.has(of("x", id, 0), 10)), [false, true, true]);
 });
+
+test("What is revoked is told of with what was revoked before, what is refused is not, and it can be restored", () => {
+  const told: unknown[] = [];
+  const revocations = new Revocations(1, (revoked, untilMs) => void told.push([revoked, untilMs]));
+  revocations.revoke({ jti: "t" }, 100, 0);
+  revocations.revoke({ jti: "t" }, 50, 0);
+  revocations.revoke({ jti: "u" }, 50, 0);
+  revocations.revoke({ user: "ann", issuedBeforeMs: 50 }, 100, 0);
+  revocations.revoke({ user: "ann", issuedBeforeMs: 20 }, 300, 0);
+  const ann = { user: "ann", issuedBeforeMs: 50 };
+  assert.deepEqual(told, [[{ jti: "t" }, 100], [{ jti: "t" }, 100], [ann, 100], [ann, 300]]);
+  const again = new Revocations(1, () => assert.fail("told"));
+  again.restore({ jti: "t" }, 100);
+  again.restore(ann, 300);
+  assert.equal(again.size, 2);
+  assert.ok(again.has({ user: "x", ticketId: "t", issuedAtMs: 0 }, 99));
+  assert.ok(again.has({ user: "ann", ticketId: null, issuedAtMs: 49 }, 299));
+});

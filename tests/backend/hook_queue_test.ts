@@ -7,7 +7,7 @@ import { HookQueue, type Queued, type QueueLimits } from "../../src/backend/hook
 import { StateDb } from "../../src/backend/state_db.ts";
 
 const ROOMY: QueueLimits = { maxBytes: 1_000_000, maxAgeMs: 1_000_000, maxDeadLetters: 100 };
-const ALL = { events: 1000, bytes: Number.POSITIVE_INFINITY };
+const ALL = { events: 1000, letters: 1000, bytes: Number.POSITIVE_INFINITY };
 
 function open(limits: Partial<QueueLimits> = {}) {
   const db = new StateDb(null);
@@ -97,10 +97,11 @@ test("A refused event becomes a dead letter with a gap in its place, and comes b
     "c",
     "d",
   ]);
-  const letters = queue.deadLetters(0, 10);
+  const { letters, more } = queue.deadLetters(0, ALL);
   assert.deepEqual(letters.map(({ seq, atMs, reason, json }) => [seq, atMs, reason, JSON.parse(json)]), [
     [2, 1000, "status 422", { seq: 2, id: "b" }],
   ]);
+  assert.equal(more, false);
   assert.deepEqual([queue.retry([9], 3000), queue.retry(null, 3000), queue.stats.deadLetters], [0, 1, 0]);
   assert.deepEqual(
     queue.read(0, ALL).map(told),
@@ -108,12 +109,43 @@ test("A refused event becomes a dead letter with a gap in its place, and comes b
     "the gap has not been told, and need not be",
   );
   for (const name of ["a", "b", "c"]) aside(name);
-  assert.deepEqual(queue.deadLetters(0, 10).map(({ seq }) => seq), [2, 3], "the oldest leaves");
-  assert.deepEqual(queue.deadLetters(2, 10).map(({ seq }) => seq), [3]);
+  assert.deepEqual(queue.deadLetters(0, ALL).letters.map(({ seq }) => seq), [2, 3], "the oldest leaves");
+  assert.deepEqual(queue.deadLetters(2, ALL).letters.map(({ seq }) => seq), [3]);
   const gap = queue.read(0, ALL)[0]!;
   queue.setAside(gap, "status 422", 2000);
   assert.equal(queue.stats.deadLetters, 2, "a gap that is refused is gone");
   assert.deepEqual([queue.drop([2]), queue.drop(null), queue.stats.deadLetters], [1, 1, 0]);
+});
+
+test("Dead letters are read in pages bounded by number and bytes", () => {
+  const { queue } = open();
+  for (const name of ["a", "b", "c", "d"]) queue.append(event(name), 1000);
+  for (const found of queue.read(0, ALL)) queue.setAside(found, "status 422", 2000);
+  const page = (after: number, letters: number, bytes: number) => {
+    const found = queue.deadLetters(after, { letters, bytes });
+    return [found.letters.map(({ seq }) => seq), found.more];
+  };
+  assert.deepEqual(page(0, 2, 1000), [[1, 2], true]);
+  assert.deepEqual(page(2, 2, 1000), [[3, 4], false]);
+  assert.deepEqual(page(0, 4, 65), [[1, 2, 3], true]);
+  assert.deepEqual(page(1, 4, 1), [[2], true], "one, however large");
+  assert.deepEqual(page(4, 4, 1000), [[], false]);
+});
+
+test("A dead letter that is tried again while its gap is on its way is not taken for that", () => {
+  const { queue } = open();
+  for (const name of ["a", "b", "c"]) queue.append(event(name), 1000);
+  const [a, b] = queue.read(0, ALL);
+  queue.remove([a!]);
+  queue.setAside(b!, "status 422", 1000);
+  const underWay = queue.read(0, ALL);
+  assert.deepEqual(underWay.map(({ lost }) => lost), [1, 0]);
+  queue.hold(underWay.at(-1)!.seq);
+  assert.equal(queue.retry(null, 2000), 1);
+  queue.hold(0);
+  queue.remove(underWay);
+  assert.deepEqual(queue.read(0, ALL).map(told), ["b"]);
+  assert.equal(queue.stats.events, 1);
 });
 
 test("After a rollback all is as it was at the last commit", () => {

@@ -190,10 +190,13 @@ test("A batch that is refused is halved until the event is found that is not tak
       ["f"],
       ["gap", "g", "h"],
     ]);
-    assert.deepEqual(here.queue.deadLetters(0, 9).map(({ seq, reason }) => [seq, reason]), [[
-      6,
-      "status 422",
-    ]]);
+    assert.deepEqual(
+      here.queue.deadLetters(0, { letters: 9, bytes: 9999 }).letters.map(({ seq, reason }) => [seq, reason]),
+      [[
+        6,
+        "status 422",
+      ]],
+    );
     assert.deepEqual(here.warned, ["webhook event is set aside"]);
     assert.equal(here.queue.retry(null, here.nowMs), 1);
     here.sender.notice();

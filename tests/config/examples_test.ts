@@ -19,10 +19,11 @@ test("There are the three examples, and each is among the files tested below", (
 
 /** What the examples take from the environment. */
 const env = Object.fromEntries(
-  ["GAME", "CHAT"].map((name) => [`WSPRISM_${name}_SECRET`, "0123456789-abcdefghijklmnopqrstuv"]),
+  ["WSPRISM_GAME_SECRET", "WSPRISM_CHAT_SECRET", "WSPRISM_SECRET", "WSPRISM_ADMIN_SECRET"]
+    .map((name) => [name, "0123456789-abcdefghijklmnopqrstuv"]),
 );
 
-for (const path of examples) {
+for (const path of [...examples, "config/examples/backend/wsprism.yaml"]) {
   test(`${path} loads from disk without --dev, with no warning`, async () => {
     const result = await readConfig(fileURLToPath(new URL(path, root)), { env, dev: false });
     assert.ok(result.ok, JSON.stringify(result));

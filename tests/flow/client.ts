@@ -76,6 +76,9 @@ export function target(options: ClientOptions = {}): string {
   return `/v1/ws?${query}`;
 }
 
+/** Where clients knock: a gateway, or a proxy in front of one. */
+export type Door = Pick<GatewayProcess, "origin" | "ca">;
+
 /** A connected client. */
 export class Client {
   /** The content of `sys.authed`, once it has come. */
@@ -89,14 +92,14 @@ export class Client {
   #wake: (() => void) | null = null;
 
   /** Connects and waits for `sys.authed`. */
-  static async open(gateway: GatewayProcess, options: ClientOptions = {}): Promise<Client> {
+  static async open(gateway: Door, options: ClientOptions = {}): Promise<Client> {
     const client = await Client.connect(gateway, options);
     client.authed = (await client.next("sys.authed")).data;
     return client;
   }
 
   /** Connects; what comes first is the caller's to read. */
-  static async connect(gateway: GatewayProcess, options: ClientOptions = {}): Promise<Client> {
+  static async connect(gateway: Door, options: ClientOptions = {}): Promise<Client> {
     const url = `${gateway.origin.replace("http", "ws")}${target(options)}`;
     const { kind = "ws", cbor = false, headers = {} } = options;
     const protocols = [...(options.offer ?? (cbor ? [CBOR] : []))];

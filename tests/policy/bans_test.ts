@@ -25,16 +25,34 @@ test("Of two bans the longer one counts, whichever came first", () => {
 test("Bans can be listed and lifted", () => {
   const bans = new Bans();
   for (const [user, until] of [["ann", 100], ["bob", 200]] as const) bans.ban(ban(user, until), 0);
-  assert.deepEqual(bans.list(150), [ban("bob", 200)]);
+  assert.deepEqual([...bans.behind(null, 150)], [ban("bob", 200)]);
   assert.deepEqual([bans.unban("bob"), bans.unban("bob")], [true, false]);
-  assert.deepEqual(bans.list(150), []);
+  assert.deepEqual([...bans.behind(null, 150)], []);
 });
 
 test("Their number is bounded: those that are over go first, then the oldest", () => {
   const bans = new Bans(3);
   for (const [user, until] of [["a", 1000], ["b", 10], ["c", 1000]] as const) bans.ban(ban(user, until), 0);
   bans.ban(ban("d", 1000), 20);
-  assert.deepEqual(bans.list(20).map(({ user }) => user), ["a", "c", "d"]);
+  assert.deepEqual([...bans.behind(null, 20)].map(({ user }) => user), ["a", "c", "d"]);
   bans.ban(ban("e", 1000), 20);
-  assert.deepEqual(bans.list(20).map(({ user }) => user), ["c", "d", "e"]);
+  assert.deepEqual([...bans.behind(null, 20)].map(({ user }) => user), ["c", "d", "e"]);
+});
+
+test("What changes is told of, a ban that is forgotten among it, and nothing else", () => {
+  const told: [string, number | null][] = [];
+  const bans = new Bans(2, (user, ban) => void told.push([user, ban?.untilMs ?? null]));
+  for (const [user, until] of [["a", 100], ["b", 200], ["a", 50], ["c", 300]] as const) {
+    bans.ban(ban(user, until), 0);
+  }
+  bans.unban("b");
+  bans.unban("b");
+  bans.find("c", 300);
+  assert.deepEqual(told, [["a", 100], ["b", 200], ["a", null], ["c", 300], ["b", null]]);
+});
+
+test("What is restored is bounded too, is told to nobody, and goes in the order of its end", () => {
+  const bans = new Bans(2, () => assert.fail("told"));
+  bans.restore([ban("late", 300), ban("soon", 100), ban("next", 200)]);
+  assert.deepEqual([...bans.behind(null, 0)].map(({ user }) => user), ["late", "next"]);
 });

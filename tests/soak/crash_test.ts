@@ -1,13 +1,15 @@
 // The gateway is killed at random moments, again and again, while sessions come and go and the backend fails now and
-// then: nothing that was promised may be lost. `WSPRISM_SOAK_ROUNDS` says how often, `WSPRISM_SOAK_SEED` with what chance.
+// then, and administrators decide about users and tenants: nothing that was promised may be lost. `WSPRISM_SOAK_ROUNDS` says how often, `WSPRISM_SOAK_SEED` with what chance.
 
 import assert from "node:assert/strict";
 import process from "node:process";
 import { after, test } from "node:test";
+import { Admin } from "../flow/admin_client.ts";
 import { Backend } from "../flow/backend_process.ts";
 import { Client } from "../flow/client.ts";
-import { Folder, GatewayProcess } from "../flow/gateway_process.ts";
+import { Folder, GatewayProcess, until } from "../flow/gateway_process.ts";
 import { distinct, type Event, KEY, Receiver } from "../flow/webhook_receiver.ts";
+import { ADMIN, Decisions } from "./decisions.ts";
 
 const ROUNDS = Number(process.env["WSPRISM_SOAK_ROUNDS"] ?? 300);
 const SEED = Number(process.env["WSPRISM_SOAK_SEED"] ?? Date.now() % 1_000_000);
@@ -32,7 +34,8 @@ after(() => folder[Symbol.dispose]());
 
 const config = {
   gateway: { state_dir: `${folder.path}/state`, drain_grace_ms: 0 },
-  tenants: [{
+  admin: ADMIN,
+  tenants: [{ id: "other" }, {
     id: "acme",
     policy: { ext_allowlist: ["room:*", "chat:*"] },
     webhooks: [{
@@ -70,6 +73,7 @@ test(`nothing promised is lost in ${ROUNDS} crashes (seed ${SEED})`, async () =>
   const random = chance(SEED);
   const receiver = new Receiver(backend, "/hook");
   const greeted = new Set<string>();
+  const decisions = new Decisions(random);
   await backend.set("/hook", {});
   for (let round = 0; round < ROUNDS; round++) {
     const mood = random();
@@ -78,25 +82,26 @@ test(`nothing promised is lost in ${ROUNDS} crashes (seed ${SEED})`, async () =>
       mood < 0.6 ? {} : mood < 0.8 ? { status: 503 } : { fails: mood < 0.9 ? "reset" : "silent" },
     );
     await using gateway = await GatewayProcess.start(config, { keeps: folder.path, mayComplain: true });
+    await decisions.check(gateway);
+    const deciding = decisions.go(gateway);
     const lives = Array.from({ length: 8 }, async () => {
       await pause(random() * 60);
       await live(gateway, random, (session) => greeted.add(session));
     });
     await pause(random() * 150);
     await gateway.crash();
-    await Promise.all(lives);
+    await Promise.all([deciding, ...lives]);
     await receiver.look();
   }
   await backend.set("/hook", {});
   {
     await using gateway = await GatewayProcess.start(config, { keeps: folder.path });
-    await gateway.metricsUntil(
-      "the queue to be empty",
-      (metrics) =>
-        metrics.sum("wsprism_webhook_delivered_total") > 0 &&
-        metrics.sum("wsprism_webhook_queue_events") === 0,
-      60_000,
-    );
+    await decisions.checkAll(gateway);
+    const admin = await Admin.of(gateway, "root");
+    await until("the queue to be empty", async () => {
+      const { webhooks: [hook] } = await admin.good("GET", "/v1/tenants/acme/webhooks");
+      return hook.delivered > 0 && hook.events === 0 ? true : null;
+    }, 60_000);
     await gateway.stop();
   }
   await receiver.look();
@@ -117,7 +122,7 @@ test(`nothing promised is lost in ${ROUNDS} crashes (seed ${SEED})`, async () =>
   const lost = events.filter(({ data }) => data?.reason === "node_lost").length;
   const sent = receiver.events.length - events.length;
   const line = `${ROUNDS} crashes: ${greeted.size} sessions greeted, ${events.length} events, ` +
-    `${lost} lost with the gateway, ${sent} sent again\n`;
+    `${lost} lost with the gateway, ${sent} sent again, ${decisions.answered} decisions, ${decisions.checked} looks at them\n`;
   process.stdout.write(line);
 });
 

@@ -3,7 +3,7 @@
 
 import { z } from "@hono/zod-openapi";
 import type { Context, TypedResponse } from "hono";
-import type { ErrorCode, Refusal } from "../../protocol/codes.ts";
+import { type ErrorCode, type Refusal, refusal } from "../../protocol/codes.ts";
 import type { AdminEnv } from "./house.ts";
 
 type FaultStatus = 400 | 401 | 403 | 404 | 409 | 413 | 429 | 500 | 503;
@@ -33,6 +33,12 @@ const Fault = z.strictObject({
 }).openapi("Fault");
 
 type Faulty = Response & TypedResponse<z.infer<typeof Fault>, FaultStatus, "json">;
+
+/** What was asked for is done, and holds as long as the process; it could not be written for longer. */
+export const NOT_KEPT = refusal(
+  "UNAVAILABLE",
+  "done, but not written: the state cannot be written now, so that a restart may undo it; the gateway tries again",
+);
 
 /** Answers with what is wrong. */
 export function refuse(c: Context<AdminEnv>, { code, msg }: Pick<Refusal, "code" | "msg">): Faulty {

@@ -10,12 +10,14 @@ import type { AdminApp, AdminEnv, AdminHouse } from "./house.ts";
 import type { EventFeed } from "./event_feed.ts";
 import { eventRoutes } from "./event_routes.ts";
 import { gatewayRoutes } from "./gateway_routes.ts";
+import { Methods } from "./methods.ts";
 import type { Published } from "./published.ts";
 import { publishRoutes } from "./publish_routes.ts";
 import { roomRoutes } from "./room_routes.ts";
 import { sessionRoutes } from "./session_routes.ts";
 import { tenantRoutes } from "./tenant_routes.ts";
 import { userRoutes } from "./user_routes.ts";
+import { webhookRoutes } from "./webhook_routes.ts";
 
 /** The name of the only way to be let in. */
 const BEARER = "key";
@@ -42,7 +44,12 @@ export function adminApi(parts: AdminParts): AdminApp {
     },
   });
   const { log, version } = house;
-  app.notFound((c) => refuse(c, { code: "NOT_FOUND", msg: "no such route" }));
+  app.notFound((c) => {
+    const takes = methods.of(c.req.path);
+    if (takes.length === 0) return refuse(c, { code: "NOT_FOUND", msg: "no such route" });
+    const allow = takes.join(", ");
+    return c.json({ code: "NOT_FOUND", msg: `this route takes ${allow}` }, 405, { allow });
+  });
   app.onError((error, c) => {
     if (error instanceof HTTPException) {
       // Of a body that cannot be read as what it should be.
@@ -66,8 +73,10 @@ export function adminApi(parts: AdminParts): AdminApp {
   sessionRoutes(app, parts);
   roomRoutes(app, parts);
   userRoutes(app, parts);
+  webhookRoutes(app, parts);
   gatewayRoutes(app, parts);
   eventRoutes(app, parts);
+  const methods = new Methods(app);
   return app;
 }
 

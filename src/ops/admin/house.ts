@@ -50,6 +50,50 @@ export interface AdminTenant {
     revoked: { readonly jti: string } | { readonly user: string; readonly issuedBeforeMs: number },
     untilMs: number,
   ): number | null;
+  /** Whether bans, revocations and suspension, as they are now, outlive the gateway, once that is known; true where none do. */
+  kept(): Promise<boolean>;
+}
+
+/** A webhook, and what is known of it; null for nothing yet. */
+export interface AdminWebhook {
+  readonly webhook: string;
+  readonly url: string;
+  readonly stats: {
+    readonly events: number;
+    readonly bytes: number;
+    /** Unix time in milliseconds; null for an empty queue. */
+    readonly oldestMs: number | null;
+    readonly deadLetters: number;
+    readonly delivered: number;
+    /** Events given up, by reason. */
+    readonly lost: Readonly<Record<string, number>>;
+    /** Requests, by outcome. */
+    readonly batches: Readonly<Record<string, number>>;
+  } | null;
+}
+
+/** An event that a webhook's backend refuses. */
+export interface AdminDeadLetter {
+  readonly seq: number;
+  readonly atMs: number;
+  readonly reason: string;
+  /** The event, as JSON. */
+  readonly json: string;
+}
+
+/** The webhooks of all tenants. Null where there is no such one; rejects where the state cannot be used. */
+export interface AdminWebhooks {
+  look(tenant: string): Promise<readonly AdminWebhook[]>;
+  /** Those behind `after`, oldest first: so many at most, and no more bytes than that, unless it is one. */
+  deadLetters(
+    tenant: string,
+    webhook: string,
+    range: { readonly after: number; readonly max: { readonly letters: number; readonly bytes: number } },
+  ): Promise<{ readonly letters: readonly AdminDeadLetter[]; readonly more: boolean } | null>;
+  /** Sends these again; null for all. @returns how many */
+  retry(tenant: string, webhook: string, seqs: readonly number[] | null): Promise<number | null>;
+  /** Forgets these; null for all. @returns how many */
+  drop(tenant: string, webhook: string, seqs: readonly number[] | null): Promise<number | null>;
 }
 
 /** What came of a reload. */
@@ -81,6 +125,7 @@ export interface AdminHouse {
   readonly tenants: () => Iterable<AdminTenant>;
   readonly tenant: (id: string) => AdminTenant | undefined;
   readonly draining: () => boolean;
+  readonly webhooks: AdminWebhooks;
   readonly metrics: {
     readonly contentType: string;
     /** Those of one tenant, or all. */

@@ -1,13 +1,8 @@
 // Pages of lists that change while they are read: the items with the smallest keys above the last one seen. Whatever is
 // there all the time is seen exactly once, and nothing has to be kept between two pages.
 
-export interface PageOptions<T, K> {
-  /** Unique among the items. */
-  readonly keyOf: (item: T) => K;
-  /** Null from the start. */
-  readonly after: K | null;
-  readonly limit: number;
-}
+import type { AdminHouse } from "./house.ts";
+import { inSlices } from "./slices.ts";
 
 export interface Page<T, K> {
   readonly items: readonly T[];
@@ -15,27 +10,41 @@ export interface Page<T, K> {
   readonly next: K | null;
 }
 
-/** One page. Looks once at each item, and holds twice the page at most. */
-export function page<T, K extends string | number>(
-  items: Iterable<T>,
-  { keyOf, after, limit }: PageOptions<T, K>,
-): Page<T, K> {
+export interface PageOptions<T, K> {
+  /** Unique among the items. */
+  readonly keyOf: (item: T) => K;
+  readonly limit: number;
+}
+
+/** The first page of items in the order of their keys. Looks at no more of them than it shows, and one. */
+export function pageOf<T, K>(items: Iterable<T>, { keyOf, limit }: PageOptions<T, K>): Page<T, K> {
+  const found: T[] = [];
+  for (const item of items) {
+    if (found.length === limit) return { items: found, next: keyOf(found[limit - 1]!) };
+    found.push(item);
+  }
+  return { items: found, next: null };
+}
+
+/** A page of items in any order. Looks once at each of them, in slices, and holds twice the page at most. */
+export async function pageAmong<T, K extends string | number>(
+  items: readonly T[],
+  { keyOf, after, limit }: PageOptions<T, K> & { /** Null from the start. */ readonly after: K | null },
+  house: Pick<AdminHouse, "now" | "turn">,
+): Promise<Page<T, K>> {
   // One more tells whether there is another page.
   const wanted = limit + 1;
   let found: { readonly item: T; readonly key: K }[] = [];
   let below: K | null = null;
-  for (const item of items) {
+  await inSlices(items, (item) => {
     const key = keyOf(item);
-    if (after !== null && key <= after || below !== null && key >= below) continue;
+    if (after !== null && key <= after || below !== null && key >= below) return;
     found.push({ item, key });
-    if (found.length < 2 * wanted) continue;
+    if (found.length < 2 * wanted) return;
     found = smallest(found, wanted);
     below = found[wanted - 1]!.key;
-  }
-  found = smallest(found, wanted);
-  const more = found.length > limit;
-  if (more) found.length = limit;
-  return { items: found.map(({ item }) => item), next: more ? found[limit - 1]!.key : null };
+  }, house);
+  return pageOf(smallest(found, wanted).map(({ item }) => item), { keyOf, limit });
 }
 
 function smallest<F extends { readonly key: string | number }>(found: F[], count: number): F[] {

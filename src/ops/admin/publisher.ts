@@ -51,7 +51,10 @@ const HotMessage = z.strictObject({
   hot: z.strictObject({
     svc_id: Octet,
     opcode: Octet,
-    payload: z.base64().default("").openapi({ description: "Base64; without the header." }),
+    payload: z.base64().default("").openapi({
+      description: "Base64; without the header.",
+      pattern: "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+    }),
     lane: z.enum(["lossy", "latest"]).optional().openapi({
       description:
         "How it waits for slow clients. Default: as the tenant's hot service of this `svc_id` has it, or `lossy`.",

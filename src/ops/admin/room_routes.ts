@@ -6,7 +6,7 @@ import type { Actor } from "../../service/action.ts";
 import type { AdminParts } from "./api.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./house.ts";
-import { page } from "./page.ts";
+import { pageAmong, pageOf } from "./page.ts";
 import { NO_SUCH_SESSION } from "./session_routes.ts";
 import { inSlices } from "./slices.ts";
 import { Next, PageQuery, RoomName, RoomParams, SessionId, TenantParams, UserName } from "./words.ts";
@@ -45,8 +45,8 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
     }),
     (c) => {
       const { limit, cursor = null } = c.req.valid("query");
-      const rooms = c.var.seat.tenant.rooms.all();
-      const { items, next } = page(rooms, { keyOf: ({ name }) => name, after: cursor, limit });
+      const rooms = c.var.seat.tenant.rooms.behind(cursor);
+      const { items, next } = pageOf(rooms, { keyOf: ({ name }) => name, limit });
       const shown = items.map(({ name, members, userCount }) => (
         { room: name, members: members.length, users: userCount }
       ));
@@ -63,16 +63,22 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       middleware: doorman.permit("read"),
       request: {
         params: RoomParams,
-        query: PageQuery.extend({ cursor: z.coerce.number().int().min(0).optional() }),
+        query: PageQuery.extend({
+          cursor: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+        }),
       },
       responses: answers("A page.", z.strictObject({ members: z.array(Member), next: Next })),
     }),
-    (c) => {
+    async (c) => {
       const { rooms } = c.var.seat.tenant;
-      const { limit, cursor = null } = c.req.valid("query");
+      const { limit, cursor: after = null } = c.req.valid("query");
       const room = rooms.find(c.req.valid("param").room);
       if (room === undefined) return refuse(c, NO_SUCH_ROOM);
-      const { items, next } = page(room.members, { keyOf: ({ id }) => id, after: cursor, limit });
+      const { items, next } = await pageAmong(
+        [...room.members],
+        { keyOf: ({ id }) => id, after, limit },
+        house,
+      );
       const members = items.map(({ subscriber: { session, user }, member }) => ({ session, user, member }));
       return c.json({ members, next: next === null ? null : String(next) }, 200);
     },

@@ -6,7 +6,7 @@ import type { Resident } from "../../session/resident.ts";
 import type { AdminParts } from "./api.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./house.ts";
-import { page } from "./page.ts";
+import { type Page, pageAmong, pageOf } from "./page.ts";
 import {
   Milliseconds,
   Next,
@@ -77,17 +77,22 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       },
       responses: answers("A page.", z.strictObject({ sessions: z.array(SessionSummary), next: Next })),
     }),
-    (c) => {
+    async (c) => {
       const { registry, rooms } = c.var.seat.tenant;
-      const { user, room, limit, cursor = null } = c.req.valid("query");
-      const found = user !== undefined
-        ? registry.ofUser(user).filter(({ memberships }) => room === undefined || memberships.has(room))
-        : room === undefined
-        ? registry.all()
-        : (rooms.find(room)?.members ?? []).flatMap((member) =>
-          registry.find(member.subscriber.session) ?? []
+      const { user, room, limit, cursor: after = null } = c.req.valid("query");
+      const keyOf = ({ session }: { readonly session: string }) => session;
+      let found: Page<Resident, string>;
+      if (user !== undefined) {
+        const own = registry.ofUser(user).filter(({ memberships }) =>
+          room === undefined || memberships.has(room)
         );
-      const { items, next } = page(found, { keyOf: ({ session }) => session, after: cursor, limit });
+        found = await pageAmong(own, { keyOf, after, limit }, house);
+      } else if (room !== undefined) {
+        const members = (rooms.find(room)?.members ?? []).map(({ subscriber }) => subscriber);
+        const { items, next } = await pageAmong(members, { keyOf, after, limit }, house);
+        found = { items: items.flatMap(({ session }) => registry.find(session) ?? []), next };
+      } else found = pageOf(registry.behind(after), { keyOf, limit });
+      const { items, next } = found;
       return c.json({ sessions: items.map(summaryOf), next }, 200);
     },
   );

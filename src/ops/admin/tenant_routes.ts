@@ -4,7 +4,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { refusal } from "../../protocol/codes.ts";
 import { LANE_NAMES } from "../../protocol/frame.ts";
 import type { AdminParts } from "./api.ts";
-import { answers, refuse, textAnswers } from "./answers.ts";
+import { answers, NOT_KEPT, refuse, textAnswers } from "./answers.ts";
 import type { AdminApp, AdminTenant } from "./house.ts";
 import { Name, TenantParams } from "./words.ts";
 
@@ -81,9 +81,10 @@ export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): voi
       request: { params: TenantParams },
       responses: answers("Suspended.", TenantSummary),
     }),
-    (c) => {
+    async (c) => {
       const { seat } = c.var;
       seat.suspend(house.config().gateway.drain_grace_ms);
+      if (!await seat.kept()) return refuse(c, NOT_KEPT);
       return c.json(summaryOf(seat), 200);
     },
   );
@@ -98,9 +99,11 @@ export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): voi
       request: { params: TenantParams },
       responses: answers("Served.", TenantSummary),
     }),
-    (c) => {
+    async (c) => {
       const { seat } = c.var;
-      return seat.resume() ? c.json(summaryOf(seat), 200) : refuse(c, BY_CONFIGURATION);
+      const isServed = seat.resume();
+      if (!await seat.kept()) return refuse(c, NOT_KEPT);
+      return isServed ? c.json(summaryOf(seat), 200) : refuse(c, BY_CONFIGURATION);
     },
   );
 }

@@ -2,10 +2,10 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import { CLOSE, refusal } from "../../protocol/codes.ts";
-import { answers, jsonBody, optionalBody, refuse } from "./answers.ts";
+import { answers, jsonBody, NOT_KEPT, optionalBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./api.ts";
 import type { AdminApp } from "./house.ts";
-import { page } from "./page.ts";
+import { pageOf } from "./page.ts";
 import { Disconnected, NO_REASON } from "./session_routes.ts";
 import { inSlices } from "./slices.ts";
 import { Milliseconds, Next, PageQuery, Reason, TenantParams, UserName, UserParams } from "./words.ts";
@@ -84,13 +84,14 @@ export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       },
       responses: answers("Banned.", Banned),
     }),
-    (c) => {
+    async (c) => {
       const { tenant } = c.var.seat;
       const { user } = c.req.valid("param");
       const { for_ms: ms = BAN_MS_MAX } = c.req.valid("json");
       const disconnected = tenant.registry.ofUser(user).length;
       tenant.ban(user, ms, BY);
       const { untilMs, by } = tenant.bans.find(user, house.unixMs())!;
+      if (!await c.var.seat.kept()) return refuse(c, NOT_KEPT);
       return c.json({ user, until_ms: Math.round(untilMs), by, disconnected }, 200);
     },
   );
@@ -105,10 +106,12 @@ export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       request: { params: UserParams },
       responses: answers("Banned no more.", z.strictObject({ unbanned: z.literal(1) })),
     }),
-    (c) => {
-      const { bans } = c.var.seat.tenant;
+    async (c) => {
+      const { seat } = c.var;
+      const { bans } = seat.tenant;
       const { user } = c.req.valid("param");
       const wasBanned = bans.find(user, house.unixMs()) !== null && bans.unban(user);
+      if (!await seat.kept()) return refuse(c, NOT_KEPT);
       return wasBanned ? c.json({ unbanned: 1 as const }, 200) : refuse(c, NOT_BANNED);
     },
   );
@@ -125,8 +128,8 @@ export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
     }),
     (c) => {
       const { limit, cursor = null } = c.req.valid("query");
-      const bans = c.var.seat.tenant.bans.list(house.unixMs());
-      const { items, next } = page(bans, { keyOf: ({ user }) => user, after: cursor, limit });
+      const bans = c.var.seat.tenant.bans.behind(cursor, house.unixMs());
+      const { items, next } = pageOf(bans, { keyOf: ({ user }) => user, limit });
       const shown = items.map(({ user, untilMs, by }) => ({ user, until_ms: Math.round(untilMs), by }));
       return c.json({ bans: shown, next }, 200);
     },
@@ -142,13 +145,15 @@ export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       request: { params: TenantParams, body: jsonBody(Revocation) },
       responses: answers("Revoked.", Disconnected),
     }),
-    (c) => {
+    async (c) => {
+      const { seat } = c.var;
       const body = c.req.valid("json");
       const revoked = "jti" in body
         ? { jti: body.jti }
         : { user: body.user, issuedBeforeMs: body.issued_before_ms ?? house.unixMs() };
-      const disconnected = c.var.seat.revoke(revoked, body.expires_at_ms ?? Number.POSITIVE_INFINITY);
-      return disconnected === null ? refuse(c, FULL) : c.json({ disconnected }, 200);
+      const disconnected = seat.revoke(revoked, body.expires_at_ms ?? Number.POSITIVE_INFINITY);
+      if (disconnected === null) return refuse(c, FULL);
+      return await seat.kept() ? c.json({ disconnected }, 200) : refuse(c, NOT_KEPT);
     },
   );
 }

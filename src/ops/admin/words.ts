@@ -10,16 +10,20 @@ const TEXT_CHARS_MAX = 128;
 /** A name as tenants, services and message types have it. */
 export const Name = z.string().regex(NAME_PATTERN, `must be ${NAME_RULE}`);
 const text = () => z.string().min(1).max(TEXT_CHARS_MAX);
-export const RoomName = z.string().min(1).max(ROOM_BYTES_MAX).refine(
-  isRoomName,
-  `must be 1..${ROOM_BYTES_MAX} bytes of printable UTF-8`,
-);
+const ROOM_RULE = `must be 1..${ROOM_BYTES_MAX} bytes of printable UTF-8`;
+/** What a document can say of `isRoomName`, which goes by bytes and knows surrogates too. */
+// deno-lint-ignore no-control-regex -- they are what it is about
+const ROOM_PATTERN = /^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$/;
+export const RoomName = z.string().min(1).max(ROOM_BYTES_MAX).regex(ROOM_PATTERN, ROOM_RULE)
+  .refine(isRoomName, ROOM_RULE);
 export const UserName = text();
 export const SessionId = text().openapi({ description: "The gateway's name for a session." });
 /** Why a session ends, as its client is told. */
 export const Reason = text().openapi({ description: "As the client is told in `sys.kicked`." });
 /** Unix time. */
-export const Milliseconds = z.int().min(0).openapi({ description: "Unix time in milliseconds." });
+export const Milliseconds = z.int().min(0).max(Number.MAX_SAFE_INTEGER).openapi({
+  description: "Unix time in milliseconds.",
+});
 
 export const TenantParams = z.object({ tenant: Name });
 export const RoomParams = TenantParams.extend({ room: RoomName });

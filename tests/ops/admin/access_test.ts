@@ -3,8 +3,9 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { OPEN_POLICY } from "../../session/house.ts";
 import { type AdminHouse, type Asking, type KeyId, type KEYS, open } from "./admin_house.ts";
-import { documentOf, GOOD_BODIES, operationsOf } from "./document.ts";
+import { documentOf, GOOD_BODIES, operationsOf, WEBHOOKS } from "./document.ts";
 
 type Permission = typeof KEYS["root"]["permissions"][number];
 
@@ -35,6 +36,10 @@ const ROUTES: Readonly<Record<string, Need>> = {
   "POST /v1/tenants/{tenant}/tickets/revoke": inTenant("disconnect"),
   "POST /v1/tenants/{tenant}/suspend": inTenant("reload"),
   "POST /v1/tenants/{tenant}/resume": inTenant("reload"),
+  "GET /v1/tenants/{tenant}/webhooks": inTenant("read"),
+  "GET /v1/tenants/{tenant}/webhooks/{webhook}/dead-letters": inTenant("read"),
+  "POST /v1/tenants/{tenant}/webhooks/{webhook}/dead-letters/retry": inTenant("reload"),
+  "POST /v1/tenants/{tenant}/webhooks/{webhook}/dead-letters/drop": inTenant("reload"),
   "GET /v1/tenants/{tenant}/rooms": inTenant("read"),
   "DELETE /v1/tenants/{tenant}/rooms/{room}": inTenant("publish"),
   "GET /v1/tenants/{tenant}/rooms/{room}/members": inTenant("read"),
@@ -58,12 +63,14 @@ interface Setting {
 async function asked({ house, session }: Setting, name: string, asking: Asking, tenant = "acme") {
   const [method, path] = name.split(" ") as [string, string];
   const filled = path.replace("{tenant}", tenant).replace("{session}", session).replace("{room}", "lobby")
-    .replace("{user}", "nobody");
+    .replace("{user}", "nobody").replace("{webhook}", "audit");
   return await house.ask(method, filled, { body: GOOD_BODIES[name], ...asking });
 }
 
-async function setting(): Promise<Setting> {
-  const house = await open();
+async function setting(route = ""): Promise<Setting> {
+  // Only where they are asked for: webhooks come with a thread.
+  const tenant = [OPEN_POLICY, ...(route.includes("{webhook}") ? [WEBHOOKS] : [])];
+  const house = await open({ tenant });
   const { client, session } = house.enterAs("ann");
   client.join("lobby");
   await house.ask("POST", "/v1/tenants/acme/users/nobody/ban");
@@ -82,13 +89,15 @@ test("Every route of the document is in the table, and no other", async () => {
 for (const [name, need] of Object.entries(ROUTES)) {
   test(`${name} lets in who may use it`, async () => {
     const key = need === null ? null : need.in === "tenant" ? ONLY[need.permission] : "root";
-    const { status, text } = await asked(await setting(), name, { key });
+    const at = await setting(name);
+    const { status, text } = await asked(at, name, { key });
     assert.equal(status, 200, text);
+    await at.house.gateway.stop();
   });
   if (need === null) continue;
 
   test(`${name} turns away who has no key, or not this permission, or not this tenant`, async () => {
-    const at = await setting();
+    const at = await setting(name);
     const before = JSON.stringify(at.house.census());
     const none = await asked(at, name, { key: null });
     assert.deepEqual([none.status, none.body.code], [401, "AUTH_FAILED"]);
@@ -110,17 +119,13 @@ for (const [name, need] of Object.entries(ROUTES)) {
       assert.deepEqual([gone.status, gone.body.msg], [404, "no such tenant"]);
     }
     assert.equal(JSON.stringify(at.house.census()), before, "and nothing has happened");
+    await at.house.gateway.stop();
   });
 }
 
 test("What is no route is a JSON 404 for who has a key, and nothing for who has none", async () => {
   const { house } = await setting();
-  for (
-    const [method, path] of [["GET", "/"], ["GET", "/v1"], ["PATCH", "/v1/tenants"], [
-      "POST",
-      "/healthz",
-    ]] as const
-  ) {
+  for (const [method, path] of [["GET", "/"], ["GET", "/v1"], ["PATCH", "/v1/tenant"]] as const) {
     const { status, body } = await house.ask(method, path);
     assert.deepEqual([status, body.code], [404, "NOT_FOUND"], path);
     assert.equal((await house.ask(method, path, { key: null, address: path })).status, 401, path);
@@ -179,4 +184,25 @@ test("Each write is a line in the log: who, what, from where, and what came of i
       status: 400,
     }],
   ]);
+});
+
+test("A route asked by a method that it does not take says which it takes", async () => {
+  const house = await open();
+  const expected: Readonly<Record<string, string>> = {
+    "POST /healthz": "GET, HEAD",
+    "OPTIONS /v1/tenants/acme/stats": "GET, HEAD",
+    "PATCH /v1/tenants/acme/users/a%2Fb/ban": "POST, DELETE",
+    "GET /v1/tenants/acme/rooms/lobby": "DELETE",
+  };
+  for (const [name, allow] of Object.entries(expected)) {
+    const [method, path] = name.split(" ") as [string, string];
+    const { status, headers, body } = await house.ask(method, path);
+    assert.deepEqual([status, headers.get("allow"), body], [405, allow, {
+      code: "NOT_FOUND",
+      msg: `this route takes ${allow}`,
+    }]);
+  }
+  for (const path of ["/v1/tenants/acme", "/v1/tenants/acme/rooms/a/b", "/v1"]) {
+    assert.equal((await house.ask("GET", path)).status, 404, path);
+  }
 });

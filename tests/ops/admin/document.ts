@@ -50,4 +50,10 @@ export function operationsOf(document: Record<string, unknown>): readonly Operat
 export const GOOD_BODIES: Readonly<Record<string, unknown>> = {
   "POST /v1/tenants/{tenant}/publish": { to: { all: true }, svc: "a", type: "t" },
   "POST /v1/tenants/{tenant}/tickets/revoke": { jti: "t-1" },
+  "POST /v1/tenants/{tenant}/webhooks/{webhook}/dead-letters/retry": { seqs: [1] },
+  "POST /v1/tenants/{tenant}/webhooks/{webhook}/dead-letters/drop": { all: true },
 };
+
+/** A webhook of a tenant whose backend is not there, as YAML in one line. */
+export const WEBHOOKS =
+  'webhooks: [{ id: audit, durable: false, url: "http://127.0.0.1:1/hook", events: [policy.denied] }]';

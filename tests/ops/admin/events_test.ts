@@ -9,7 +9,8 @@ import { AdminKey } from "../../../src/ops/admin/keys.ts";
 import { LANE_NAMES } from "../../../src/protocol/frame.ts";
 import { accepted } from "../../config/loading.ts";
 import { Clock, houseText, OPEN_POLICY, settle } from "../../session/house.ts";
-import { ADMIN, type AdminHouse, type Events, open } from "./admin_house.ts";
+import { ADMIN, type AdminHouse, open } from "./admin_house.ts";
+import type { Events } from "./event_reader.ts";
 
 async function watching(
   house: AdminHouse,

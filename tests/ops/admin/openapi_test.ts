@@ -6,7 +6,7 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import fc from "fast-check";
 import * as z from "zod";
 import { type AdminHouse, open } from "./admin_house.ts";
-import { documentOf, GOOD_BODIES, type Operation, operationsOf } from "./document.ts";
+import { documentOf, GOOD_BODIES, type Operation, operationsOf, WEBHOOKS } from "./document.ts";
 import { fitting, type Schema, spoilt } from "./schema_arbitrary.ts";
 
 /** Requests of each route, and with each kind of body. */
@@ -102,14 +102,16 @@ async function populate(house: AdminHouse): Promise<Real> {
     for (const room of ["lobby", "a/b"]) client.join(room);
     return session;
   });
-  return { tenant: ["acme", "other"], session, room: ["lobby", "a/b"], user: ["eve", "ann", "bob"] };
+  const user = ["eve", "ann", "bob"];
+  return { tenant: ["acme", "other"], session, room: ["lobby", "a/b"], user, webhook: ["audit"] };
 }
 
 test("Whatever is asked, the answer is one of those in the document, and nothing fails inside", async () => {
   const tenant = ['policy: { ext_allowlist: ["room:*"], sessions: { max_sessions_per_user: 1000 } }'];
   for (const operation of operationsOf(await documentOf(await open()))) {
     // Its own house for each: some routes leave nobody in it.
-    const house = await open({ tenant });
+    const webhooks = operation.path.includes("webhooks") ? [WEBHOOKS] : [];
+    const house = await open({ tenant: [...tenant, ...webhooks] });
     const real = await populate(house);
     const ask = async ({ path, body }: Asked) => {
       const { status, headers, body: answer } = await house.ask(operation.method, path, { body });
@@ -124,5 +126,6 @@ test("Whatever is asked, the answer is one of those in the document, and nothing
       { numRuns: RUNS },
     );
     assert.deepEqual(house.logged.filter(({ level }) => level === "error"), []);
+    await house.gateway.stop();
   }
 });
