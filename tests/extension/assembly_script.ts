@@ -10,7 +10,11 @@ const ENTRY = "entry.ts";
 
 /** Compiles a file of tests/extension/wasm. @throws with the compiler's words */
 export async function buildWasm(name: string): Promise<Uint8Array> {
-  const source = readFileSync(join(ROOT, "tests/extension/wasm", name), "utf8");
+  return await compileWasm(readFileSync(join(ROOT, "tests/extension/wasm", name), "utf8"));
+}
+
+/** Compiles a module. @throws with the compiler's words */
+export async function compileWasm(source: string): Promise<Uint8Array> {
   let wasm: Uint8Array | null = null;
   const { error, stderr } = await main(
     [ENTRY, "--outFile", "out.wasm", "--optimize", "--use", "abort=entry/abort"],
@@ -22,7 +26,7 @@ export async function buildWasm(name: string): Promise<Uint8Array> {
       listFiles: () => [],
     },
   );
-  if (error !== null || wasm === null) throw new Error(`Cannot compile ${name}: ${stderr.toString()}`);
+  if (error !== null || wasm === null) throw new Error(`Cannot compile: ${stderr.toString()}`);
   return wasm;
 }
 

@@ -1,8 +1,10 @@
 // `wsprism types` and `wsprism run-extension`: what they print, and the codes that they end with.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { compileWasm } from "../extension/assembly_script.ts";
 import { type Ended, Folder, ROOT, wsprism } from "./gateway_process.ts";
 
 const HELLO = `
@@ -168,7 +170,40 @@ test("Wrong usage ends with 2, and says how", async () => {
   }
 });
 
-test("The example of the documentation runs", async () => {
+/** The code blocks of docs/extensions.md in a language. */
+function blocks(language: string): string[] {
+  const text = readFileSync(join(ROOT, "docs/extensions.md"), "utf8");
+  return [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].filter(([, name]) => name === language)
+    .map(([, , code]) => code!);
+}
+
+test("The first extension of the documentation answers as it says", async () => {
+  using folder = new Folder();
+  folder.write("wsprism.yaml", blocks("yaml").find((code) => code.startsWith("# wsprism.yaml"))!);
+  folder.write("hello.ts", blocks("ts").find((code) => code.startsWith("// hello.ts"))!);
+  const flags = ["--message", "-", "--config", "wsprism.yaml", "--tenant", "acme", "--user", "ann"];
+  const stdin = '{"svc":"hello","type":"greet","seq":1}';
+  const { code, stdout, stderr } = await wsprism(["run-extension", "hello.ts", ...flags], {
+    folder: folder.path,
+    stdin,
+  });
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /^reply +{"hello":"ann","times":1}$/m);
+});
+
+test("The documentation's module in AssemblyScript compiles and answers", async () => {
+  using folder = new Folder();
+  const source = blocks("ts").find((code) => code.includes("@extism/as-pdk"))!;
+  folder.write("score.wasm", await compileWasm(source));
+  const { code, stdout } = await wsprism(["run-extension", "score.wasm", "--message", "-"], {
+    folder: folder.path,
+    stdin: '{"svc":"score","type":"x","data":[1]}',
+  });
+  assert.equal(code, 0);
+  assert.match(stdout, /^reply +{"message":{"svc":"score","type":"x",.*"data":\[1\]}/m);
+});
+
+test("A worked example runs as it stands", async () => {
   using folder = new Folder();
   const file = join(ROOT, "config/extensions/match.ts");
   const { code, stdout, stderr } = await wsprism(

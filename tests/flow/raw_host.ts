@@ -36,7 +36,7 @@ function commandOf(start?: string): readonly string[] | undefined {
   if (TARGET === "executable") {
     return [start ?? process.env["WSPRISM_EXECUTABLE"] ?? `${ROOT}dist/wsprism`];
   }
-  if (TARGET === "deno") {
+  if (TARGET.startsWith("deno")) {
     const read = `--allow-read=${ROOT}src,${ROOT}tests/extension`;
     const flags = ["run", "--no-prompt", "--no-remote", "--quiet", "--unstable-worker-options", read];
     return [process.versions["deno"] === undefined ? "deno" : process.execPath, ...flags, entry];

@@ -86,7 +86,7 @@ for (const name of readdirSync(`${ROOT}tests/extension/walls`).sort()) {
 }
 
 test("Without the walls the same attempts succeed, so that the tests above can fail", async () => {
-  const { default: files } = await import("./walls/files.js");
+  const { default: files } = await import("../extension/walls/files.js");
   const { createRequire } = await import("node:module");
   const unwalled = { builtin: createRequire(import.meta.url), load: (url: string) => import(url), process };
   Object.assign(globalThis, { unwalled });
