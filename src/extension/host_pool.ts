@@ -32,8 +32,11 @@ export interface Place {
   readonly slot: number;
 }
 
-/** What a host has before it runs anything, and what may stay of each worker that has ended, in MiB. */
-const BASE_MB = 64;
+/**
+ * What a host may have besides its extensions' own, and what may stay of each worker that has ended, in MiB. A host takes
+ * 55 MiB before it runs anything, and up to 150 MiB with a script that holds nothing and is called as fast as it can be.
+ */
+const BASE_MB = 128;
 const REMAINS_MB = 16;
 /** Looks for which a host without workers is kept. */
 const EMPTY_LOOKS = 50;

@@ -17,6 +17,8 @@ export interface HostProcess {
   onStderr(take: (line: string) => void): void;
   /** It has ended, for whatever reason; the last that is heard of it. @param tell is told how, in a few words */
   onExit(tell: (why: string) => void): void;
+  /** Ends its stdin, and with that, soon, itself. */
+  closeInput(): void;
   /** Ends it at once (SIGKILL). Does nothing when it has ended. */
   kill(): void;
 }

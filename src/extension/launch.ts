@@ -43,6 +43,9 @@ export function launchHost({ confinement, command = ownCommand() }: LaunchOption
 const ENVIRONMENT: Record<string, string> = {
   BUN_FEATURE_FLAG_DISABLE_ASYNC_TRANSPILER: "1",
   BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
+  // A worker's garbage is collected as if the machine were small: by itself the engine lets a busy worker of 10 MB grow to 90
+  // where there is room, and the host would be taken for a bomb.
+  BUN_JSC_forceRAMSize: "67108864",
 };
 
 function isFromSource(runtime: "bun" | "deno"): boolean {
@@ -119,6 +122,10 @@ class ChildHost implements HostProcess {
   onExit(tell: (why: string) => void): void {
     this.#child.once("error", (error) => tell(`it cannot be started: ${error.message}`));
     this.#child.once("exit", (code, signal) => tell(signal === null ? `it ended with ${code}` : `${signal}`));
+  }
+
+  closeInput(): void {
+    this.#child.stdin!.end();
   }
 
   kill(): void {

@@ -39,15 +39,16 @@ export class Bans {
     return this.#bans.size;
   }
 
-  /** Keeps a user out; a ban that lasts longer stays as it is. */
-  ban(ban: Ban, nowMs: number): void {
+  /** Keeps a user out; a ban that lasts longer stays as it is. @returns the one that holds */
+  ban(ban: Ban, nowMs: number): Ban {
     const before = this.find(ban.user, nowMs);
-    if (before !== null && before.untilMs >= ban.untilMs) return;
+    if (before !== null && before.untilMs >= ban.untilMs) return before;
     this.#forget(ban.user);
     if (this.#bans.size >= this.#max && nowMs >= this.#nextLookMs) this.#forgetPast(nowMs);
     if (this.#bans.size >= this.#max) this.unban(this.#bans.keys().next().value!);
     this.#keep(ban);
     this.#note(ban.user, ban);
+    return ban;
   }
 
   /** @returns whether the user was banned */

@@ -3,7 +3,7 @@
 
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
-import type { Bans } from "../policy/bans.ts";
+import type { Ban, Bans } from "../policy/bans.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { Actions } from "../service/action.ts";
@@ -65,11 +65,12 @@ export class Tenant {
     this.intake = new Intake({ tenant: this, metrics: options.metrics, log, now, unixMs });
   }
 
-  /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
-  ban(user: string, ms: number, by: string): void {
+  /** Ends all sessions of a user, who is not let in again for so many milliseconds. @returns the ban that holds */
+  ban(user: string, ms: number, by: string): Ban {
     const nowMs = this.house.unixMs();
-    this.bans.ban({ user, untilMs: nowMs + ms, by }, nowMs);
+    const ban = this.bans.ban({ user, untilMs: nowMs + ms, by }, nowMs);
     for (const session of [...this.registry.ofUser(user)]) session.kick("banned", CLOSE.banned);
+    return ban;
   }
 }
 

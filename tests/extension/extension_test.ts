@@ -194,21 +194,21 @@ test("A host that is too large is ended: the largest is to blame; where nobody i
   const stage = new Stage(TWO);
   await stage.ready();
   const a = stage.at("a").slot, b = stage.at("b").slot;
-  stage.host.report(192, { slot: a }, { slot: b });
-  assert.equal(stage.host.killed, false, "64 each, and 64");
-  stage.host.report(193, { slot: a, heapMb: 70 }, { slot: b, heapMb: 20 });
+  stage.host.report(256, { slot: a }, { slot: b });
+  assert.equal(stage.host.killed, false, "64 each, and 128");
+  stage.host.report(257, { slot: a, heapMb: 70 }, { slot: b, heapMb: 20 });
   assert.deepEqual(stage.lines("extension host ended").map(({ cause, guilty }) => [cause, guilty]), [[
     "memory",
     ["a"],
   ]]);
   await stage.ready();
-  stage.host.report(193, { slot: stage.at("a").slot }, { slot: stage.at("b").slot });
+  stage.host.report(257, { slot: stage.at("a").slot }, { slot: stage.at("b").slot });
   assert.deepEqual(stage.lines("extension host ended")[1]!["suspects"], ["a", "b"]);
   const before = stage.hosts.length;
   await stage.ready();
   assert.equal(stage.hosts.length, before, "both were started within the same turn");
   assert.notEqual(stage.at("a").host, stage.at("b").host);
-  stage.at("b").host.report(129, { slot: stage.at("b").slot });
+  stage.at("b").host.report(193, { slot: stage.at("b").slot });
   assert.deepEqual(stage.lines("extension host ended")[2]!["guilty"], ["b"], "there is nobody else in it");
   assert.equal(stage.at("a").host.killed, false);
 });

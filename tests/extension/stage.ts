@@ -67,6 +67,8 @@ export class FakeHost implements HostProcess {
   onExit(tell: (why: string) => void): void {
     this.#exit = tell;
   }
+  closeInput(): void {}
+
   kill(): void {
     this.killed = true;
   }

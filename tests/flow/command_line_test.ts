@@ -105,7 +105,14 @@ test("schema prints a strict JSON Schema", async () => {
   assert.deepEqual([code, stderr], [0, ""]);
   const schema = JSON.parse(stdout);
   assert.equal(schema.$schema, "https://json-schema.org/draft/2020-12/schema");
-  assert.deepEqual(Object.keys(schema.properties), ["version", "gateway", "admin", "metrics", "tenants"]);
+  assert.deepEqual(Object.keys(schema.properties), [
+    "version",
+    "gateway",
+    "admin",
+    "extensions",
+    "metrics",
+    "tenants",
+  ]);
   assert.deepEqual(schema.required.toSorted(), ["tenants", "version"]);
   let objects = 0;
   const walk = (node: unknown): void => {

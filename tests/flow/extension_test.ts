@@ -111,7 +111,10 @@ test("A hook that takes too long is TIMEOUT, and the next message of the session
   ann.close();
 });
 
-for (const attack of ["spin", "jobs", "grow"]) {
+/** What ends each of them; jobs without end wait for one another, and fill the memory too. */
+const CAUSES = { spin: ["cpu"], jobs: ["cpu", "memory"], grow: ["memory"] };
+
+for (const attack of ["spin", "jobs", "grow"] as const) {
   test(`An extension that would never end (${attack}) is ended; its neighbours are back, and other tenants do not notice`, async () => {
     const tenant = attack === "grow" ? "umbrella" : "acme";
     const [ann, bob, eve] = [
@@ -137,7 +140,7 @@ for (const attack of ["spin", "jobs", "grow"]) {
       assert.equal((await eve.next("chat.msg")).data.msg, String(chats++));
     }
     const line = await ended;
-    assert.equal(line["cause"], attack === "grow" ? "memory" : "cpu", JSON.stringify(line));
+    assert.ok(CAUSES[attack].includes(String(line["cause"])), JSON.stringify(line));
     assert.equal(said(await answerTo(ann, (seq) => seq === 1)), "UNAVAILABLE");
     // A neighbour's call may have been given up before.
     assert.match(String(said(await answerTo(bob, (seq) => seq === 1))), /^(UNAVAILABLE|TIMEOUT)$/);

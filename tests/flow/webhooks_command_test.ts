@@ -112,12 +112,12 @@ test("who may not is told so, and so is who asks for what is not there", async (
     [`drop ${all} --seq 1`, ROOT, 2, /^Say which/],
     ["retry --tenant acme --all", ROOT, 2, /--webhook/],
   ] as const;
-  await Promise.all(cases.map(async ([args, key, code, message]) => {
+  for (const [args, key, code, message] of cases) {
     const ended = await webhooks(args, key);
     assert.deepEqual([ended.code, ended.stdout], [code, ""], args);
     assert.match(ended.stderr, message, args);
     assert.ok(!ended.stderr.includes("secret-0123"), args);
-  }));
+  }
 });
 
 test("a key is found in the configuration, and so is the address where it stands there", async () => {

@@ -15,8 +15,8 @@ test("A ban holds until its end, and not a moment longer", () => {
 
 test("Of two bans the longer one counts, whichever came first", () => {
   const bans = new Bans();
-  bans.ban(ban("ann", 100), 0);
-  bans.ban(ban("ann", 50), 0);
+  assert.equal(bans.ban(ban("ann", 100), 0).untilMs, 100);
+  assert.equal(bans.ban(ban("ann", 50), 0).untilMs, 100, "and whoever bans is told so");
   assert.equal(bans.find("ann", 60)?.untilMs, 100);
   bans.ban(ban("ann", 200), 60);
   assert.equal(bans.find("ann", 150)?.untilMs, 200);

@@ -89,8 +89,7 @@ export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       const { user } = c.req.valid("param");
       const { for_ms: ms = BAN_MS_MAX } = c.req.valid("json");
       const disconnected = tenant.registry.ofUser(user).length;
-      tenant.ban(user, ms, BY);
-      const { untilMs, by } = tenant.bans.find(user, house.unixMs())!;
+      const { untilMs, by } = tenant.ban(user, ms, BY);
       if (!await c.var.seat.kept()) return refuse(c, NOT_KEPT);
       return c.json({ user, until_ms: Math.round(untilMs), by, disconnected }, 200);
     },

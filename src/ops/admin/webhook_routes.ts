@@ -30,7 +30,9 @@ const Webhook = z.strictObject({
   batches: z.record(z.string(), Count).openapi({ description: "Requests by outcome, since the start." }),
 }).openapi("Webhook");
 
-const Seq = z.int().min(1).openapi({ description: "Its number in the webhook's sequence." });
+const Seq = z.int().min(1).max(Number.MAX_SAFE_INTEGER).openapi({
+  description: "Its number in the webhook's sequence.",
+});
 const DeadLetter = z.strictObject({
   seq: Seq,
   time_ms: Milliseconds,
@@ -86,7 +88,9 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       middleware: doorman.permit("read"),
       request: {
         params: WebhookParams,
-        query: PageQuery.extend({ cursor: z.coerce.number().int().min(0).optional() }),
+        query: PageQuery.extend({
+          cursor: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+        }),
       },
       responses: answers(
         "A page, which may be shorter than asked for.",

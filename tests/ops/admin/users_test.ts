@@ -21,6 +21,20 @@ test("Ending a user ends all of the user's sessions and no other", async () => {
   assert.deepEqual((await house.ask("POST", path)).body, { disconnected: 0 });
 });
 
+test("A ban that is over before its sessions have ended is told like any other", async () => {
+  const house = await open();
+  const { link } = house.enterAs("ann").client;
+  const close = link.close.bind(link);
+  link.close = (code, reason) => {
+    house.clock.advance(5);
+    close(code, reason);
+  };
+  const now = house.clock.unixMs();
+  const { status, body } = await house.ask("POST", `${USERS}/ann/ban`, { body: { for_ms: 1 } });
+  assert.deepEqual([status, body.until_ms, body.disconnected], [200, now + 1, 1]);
+  assert.ok(house.clock.unixMs() > body.until_ms);
+});
+
 test("A banned user's sessions end, and no new one begins until the ban is over or taken back", async () => {
   const house = await open();
   const ann = house.enterAs("ann");
@@ -47,6 +61,15 @@ test("A banned user's sessions end, and no new one begins until the ban is over 
   house.clock.advance(1000);
   assert.ok("accept" in knock());
   assert.deepEqual((await house.get("/v1/tenants/acme/bans")).body.bans, []);
+});
+
+test("A ban that is over by the time it is answered was one all the same", async () => {
+  const house = await open();
+  const { client } = house.enterAs("ann");
+  // Ending a session takes its time.
+  client.link.close = () => house.clock.advance(5);
+  const { status, body, text } = await house.ask("POST", `${USERS}/ann/ban`, { body: { for_ms: 1 } });
+  assert.deepEqual([status, body.disconnected], [200, 1], text);
 });
 
 test("A ban without a time is for good, and lists of bans are paged", async () => {

@@ -1,0 +1,82 @@
+// An extension host as a process: what it inherits, and when it ends. Caches are a runtime's own, of code that it has
+// loaded.
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import process from "node:process";
+import { test } from "node:test";
+import { RawHost } from "./raw_host.ts";
+
+async function started(): Promise<RawHost> {
+  const host = new RawHost();
+  const word = await host.next("hello", "unsafe");
+  assert.equal(word?.kind, "hello", JSON.stringify(word) + host.stderr.join("\n"));
+  return host;
+}
+
+test("A host has no file of its parent's but its three pipes, and nothing of its environment", async () => {
+  if (process.platform !== "linux") return assert.ok(true);
+  const host = await started();
+  try {
+    const folder = `/proc/${host.process.pid}/fd`;
+    const open = readdirSync(folder).flatMap((fd) => {
+      try {
+        return [readlinkSync(`${folder}/${fd}`)];
+      } catch {
+        return []; // closed by now
+      }
+    });
+    const files = open.filter((name) =>
+      name.startsWith("/") && !/^\/(proc\/\d+\/status|dev\/u?random)$/.test(name)
+    );
+    assert.deepEqual(
+      files.filter((name) =>
+        !/dev\/null$|\/(wsprism|bun\.exe|deno)$|\/deno\/[a-z0-9_]+_cache_v\d/.test(name)
+      ),
+      [],
+      open.join(" "),
+    );
+    assert.ok(open.filter((name) => name.startsWith("socket:") || name.startsWith("pipe:")).length >= 3);
+    const names = readFileSync(`/proc/${host.process.pid}/environ`, "utf8").split("\0").filter((line) =>
+      line !== ""
+    )
+      .map((line) => line.split("=")[0]!);
+    assert.deepEqual(names.filter((name) => !name.startsWith("BUN_")), []);
+  } finally {
+    await host.stop();
+  }
+});
+
+test("A host ends when its stdin does, even while a worker spins", async () => {
+  const host = await started();
+  const slot = host.script("hostile/spin_loop.js");
+  await host.next("ready");
+  host.call(slot, 1, {});
+  host.process.closeInput();
+  assert.equal(await host.next("result"), null);
+  assert.equal(host.ended, "it ended with 0");
+});
+
+test("A host that is told nonsense ends", async () => {
+  const host = await started();
+  host.process.write(Uint8Array.of(255, 255, 255, 255, 0, 0, 0, 0));
+  assert.equal(await host.next("gone"), null);
+  assert.equal(host.ended, "it ended with 0");
+});
+
+test("A worker is ended on request, and its neighbour goes on", async () => {
+  const host = await started();
+  try {
+    const first = host.script("hostile/honest.js");
+    await host.next("ready");
+    const second = host.script("hostile/honest.js");
+    await host.next("ready");
+    host.end(first);
+    assert.equal((await host.next("gone"))?.slot, 0);
+    const answer = await host.asked(second, {});
+    assert.ok(answer?.kind === "result" && answer.value === "honest");
+    assert.equal(answer.slot, second);
+  } finally {
+    await host.stop();
+  }
+});
