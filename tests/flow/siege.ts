@@ -165,7 +165,7 @@ function configFor(file: string): object {
           svc: "attack",
           worker: `./${file}`,
           permissions: { kv: true, publish: ["*"], users: true, net: ["public.example:443"] },
-          limits: { timeout_ms: 3000 },
+          limits: { timeout_ms: 8000 },
           options: { mode: "x" },
         }],
       },
