@@ -47,7 +47,8 @@ const limits = z.strictObject({
     10,
     60_000,
     100,
-    "Time without yielding, in milliseconds; after it the worker is ended and started again.",
+    "Time without yielding, in milliseconds, not counting what the host had to wait for a CPU; after it the " +
+      "host is ended and started again.",
   ),
   memory_mb: whole(16, 16_384, 64, "Memory in MiB that it adds to what its host may have."),
   max_pending: whole(

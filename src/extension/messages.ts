@@ -90,7 +90,7 @@ export const REPORT_MS = 20;
 
 export interface WorkerReport {
   readonly slot: number;
-  /** For how long its present turn has been going on; 0 while it idles. */
+  /** For how long its present turn has been going on while the host ran (see run_clock.ts); 0 while it idles. */
   readonly busyMs: number;
   /** Bytes of its heap, as far as the runtime tells them; 0 where it does not. */
   readonly heapBytes: number;

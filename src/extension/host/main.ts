@@ -8,6 +8,7 @@ import { ChunkReader, writeChunk } from "../chunks.ts";
 import { confine, isEnough, missingWalls } from "../confine.ts";
 import type { Confinement } from "../host_process.ts";
 import { HOST_SLOT, type HostOrder, type HostWord, REPORT_MS } from "../messages.ts";
+import { RunClock, type RunTimes } from "./run_clock.ts";
 import { type Entries, Slot } from "./slot.ts";
 
 /** How often the workers' turns are looked at, in milliseconds. */
@@ -57,6 +58,7 @@ class Host {
   readonly #reader = new ChunkReader(ORDER_BYTES_MAX);
   readonly #rss: () => number;
   readonly #entries: Entries;
+  readonly #clock = new RunClock(runTimes);
   #sinceReport = 0;
 
   constructor(rss: () => number, entries: Entries) {
@@ -113,16 +115,22 @@ class Host {
   }
 
   #look(): void {
-    const now = performance.now();
+    const ranMs = this.#clock.now();
     const workers = [...this.#slots].map(([slot, worker]) => ({
       slot,
-      busyMs: Math.round(worker.busyMs(now)),
+      busyMs: Math.round(worker.busyMs(ranMs)),
       heapBytes: worker.heapBytes,
     }));
+    const now = performance.now();
     if (now - this.#sinceReport < REPORT_MS) return;
     this.#sinceReport = now;
     void said([{ kind: "report", rssBytes: this.#rss(), workers }]);
   }
+}
+
+function runTimes(): RunTimes {
+  const { user, system } = process.cpuUsage();
+  return { wallMs: performance.now(), cpuMs: (user + system) / 1000 };
 }
 
 function write(chunk: Uint8Array): void {
