@@ -4,9 +4,9 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { ChunkReader, writeChunk } from "../../src/extension/chunks.ts";
-import type { Confinement, HostProcess } from "../../src/extension/host_process.ts";
-import { launchHost } from "../../src/extension/launch.ts";
+import { ChunkReader, writeChunk } from "../../../src/extension/chunks.ts";
+import type { Confinement, HostProcess } from "../../../src/extension/host_process.ts";
+import { launchHost } from "../../../src/extension/launch.ts";
 import {
   CHUNK_BYTES_MAX,
   HOST_SLOT,
@@ -16,10 +16,10 @@ import {
   type WorkerOrder,
   type WorkerSpec,
   type WorkerWord,
-} from "../../src/extension/messages.ts";
-import { prepareScript } from "../../src/extension/source.ts";
+} from "../../../src/extension/messages.ts";
+import { prepareScript } from "../../../src/extension/source.ts";
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 export const TARGET: string = process.env["WSPRISM_TARGET"] ?? (process.versions["deno"] ? "deno" : "bun");
 

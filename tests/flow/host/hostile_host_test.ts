@@ -7,10 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { prepareScript } from "../../src/extension/source.ts";
+import { prepareScript } from "../../../src/extension/source.ts";
 import { RawHost } from "./raw_host.ts";
 
-const FOLDER = fileURLToPath(new URL("../extension/hostile/", import.meta.url));
+const FOLDER = fileURLToPath(new URL("../../extension/hostile/", import.meta.url));
 const MEBIBYTE = 1_048_576;
 /** What a host with one extension of 64 MiB may have, and what it may be over it when it is ended. */
 const RSS_BYTES = 192 * MEBIBYTE;

@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
-import { capMemory } from "../../src/extension/wasm_module.ts";
-import { buildWasm } from "../extension/assembly_script.ts";
+import { capMemory } from "../../../src/extension/wasm_module.ts";
+import { buildWasm } from "../../extension/assembly_script.ts";
 import { RawHost } from "./raw_host.ts";
 
 async function started(memoryMb = 4): Promise<{ host: RawHost; slot: number }> {

@@ -13,7 +13,7 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { RawHost, TARGET } from "./raw_host.ts";
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const MEBIBYTE = 1_048_576;
 const RSS_BYTES = 192 * MEBIBYTE;
 const SECRET = "a text that nobody may read";
@@ -86,7 +86,7 @@ for (const name of readdirSync(`${ROOT}tests/extension/walls`).sort()) {
 }
 
 test("Without the walls the same attempts succeed, so that the tests above can fail", async () => {
-  const { default: files } = await import("../extension/walls/files.js");
+  const { default: files } = await import("../../extension/walls/files.js");
   const { createRequire } = await import("node:module");
   const unwalled = { builtin: createRequire(import.meta.url), load: (url: string) => import(url), process };
   Object.assign(globalThis, { unwalled });
