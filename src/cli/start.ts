@@ -104,6 +104,8 @@ async function start(options: StartOptions, build: Build): Promise<number> {
     await gateway.start();
     hangups.listen(() => void gateway.reload("signal"));
   } catch (error) {
+    watch.stop();
+    source.stop();
     process.stderr.write(`Cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failed;
   }
