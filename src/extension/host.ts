@@ -61,8 +61,9 @@ const HELLO_LOOKS = 15_000 / LOOK_MS;
 const STALLED_LOOKS = 3000 / LOOK_MS;
 /** Characters that may wait for it to read. */
 const WAITING_CHARS_MAX = 67_108_864;
-/** What it may say within a second, in bytes. */
+/** What it may say within a second, in bytes, and further for each message that it was sent: a busy one has much to answer. */
 const SAID_BYTES_MAX = 33_554_432;
+const ANSWER_BYTES_MAX = 512;
 const SECOND_LOOKS = 1000 / LOOK_MS;
 /** Time without yielding that loading code may take, in milliseconds, where `cpu_ms` is less. */
 const START_CPU_MS = 1000;
@@ -90,6 +91,8 @@ export class Host {
   #silentLooks = 0;
   #blockedLooks = 0;
   #saidBytes = 0;
+  /** Messages that it was sent in this second. */
+  #sent = 0;
   #lines = 0;
   #looks = 0;
   #report: Extract<HostWord, { readonly kind: "report" }> | null = null;
@@ -154,6 +157,7 @@ export class Host {
     const messages = this.#waiting.get(slot);
     if (messages === undefined) this.#waiting.set(slot, [message]);
     else messages.push(message);
+    this.#sent++;
     this.#waitingChars += message.length;
     if (this.#waitingChars > WAITING_CHARS_MAX) {
       return this.#kill("stalled", "too much waits for it to be read", null);
@@ -176,6 +180,7 @@ export class Host {
     if (this.#over) return;
     if (++this.#looks % SECOND_LOOKS === 0) {
       this.#saidBytes = 0;
+      this.#sent = 0;
       this.#lines = 0;
     }
     const limit = this.#greeted ? SILENT_LOOKS : HELLO_LOOKS;
@@ -224,7 +229,9 @@ export class Host {
       else this.#workerSaid(slot, body);
       if (this.#over) return;
     }
-    if (this.#saidBytes > SAID_BYTES_MAX) this.#kill("flood", "it says more than anybody reads", null);
+    if (this.#saidBytes > SAID_BYTES_MAX + this.#sent * ANSWER_BYTES_MAX) {
+      this.#kill("flood", "it says more than anybody reads", null);
+    }
   }
 
   #workerSaid(slot: number, body: Uint8Array): void {

@@ -329,6 +329,22 @@ test("A host that talks without end is ended", async () => {
   assert.deepEqual([...stage.runner.pool.ends].map(({ labels }) => labels["cause"]), ["flood"]);
 });
 
+test("A host that says as much because it is asked so often is not", async () => {
+  const stage = new Stage(ONE);
+  await stage.ready();
+  const { slot } = stage.at("a");
+  let bytes = 0;
+  while (bytes < 2 ** 26) {
+    const answers = Array.from({ length: 1000 }, () => stage.ask("a"));
+    await stage.turn();
+    const results = stage.host.calls(slot).map(({ id }) => ({ kind: "result", id, value: "x".repeat(800) }));
+    stage.host.worker(slot, ...results);
+    bytes += 1000 * 800;
+    await Promise.all(answers);
+  }
+  assert.equal(stage.host.killed, false);
+});
+
 test("Log lines have a rate, and what is above it is counted; far above it, the worker is ended", async () => {
   const stage = new Stage("services: [{ svc: a, worker: a.ts, limits: { max_log_lines_per_second: 3 } }]");
   await stage.ready();

@@ -5,13 +5,11 @@ import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import { refusal } from "../../protocol/codes.ts";
 import { describeFault, refuse } from "./answers.ts";
-import type { Doorman } from "./doorman.ts";
 import type { AdminApp, AdminEnv, AdminHouse } from "./house.ts";
-import type { EventFeed } from "./event_feed.ts";
 import { eventRoutes } from "./event_routes.ts";
 import { gatewayRoutes } from "./gateway_routes.ts";
 import { Methods } from "./methods.ts";
-import type { Published } from "./published.ts";
+import type { AdminParts } from "./parts.ts";
 import { publishRoutes } from "./publish_routes.ts";
 import { roomRoutes } from "./room_routes.ts";
 import { sessionRoutes } from "./session_routes.ts";
@@ -23,16 +21,6 @@ import { webhookRoutes } from "./webhook_routes.ts";
 const BEARER = "key";
 
 const NOT_JSON = refusal("BAD_REQUEST", "the body must be JSON, with content-type: application/json");
-
-/** What the routes are made of. */
-export interface AdminParts {
-  readonly house: AdminHouse;
-  readonly doorman: Doorman;
-  readonly published: Published;
-  readonly feed: EventFeed;
-  /** Where the metrics of all tenants are served; null for nowhere. */
-  readonly metricsPath: string | null;
-}
 
 /** The admin API of a gateway. */
 export function adminApi(parts: AdminParts): AdminApp {

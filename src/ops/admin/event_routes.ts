@@ -3,7 +3,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { refusal } from "../../protocol/codes.ts";
 import { refuse, textAnswers } from "./answers.ts";
-import type { AdminParts } from "./api.ts";
+import type { AdminParts } from "./parts.ts";
 import { FEED_TYPES, type FeedType } from "./event_feed.ts";
 import type { AdminApp } from "./house.ts";
 import { Name } from "./words.ts";

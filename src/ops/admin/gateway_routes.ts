@@ -5,7 +5,7 @@ import type { Change } from "../../config/diff.ts";
 import { CONFIG_SHAPE, withoutSecrets } from "../../config/fingerprint.ts";
 import { describeIssue } from "../../config/issue.ts";
 import { answers, textAnswers } from "./answers.ts";
-import type { AdminParts } from "./api.ts";
+import type { AdminParts } from "./parts.ts";
 import type { AdminApp } from "./house.ts";
 
 const Lines = z.array(z.string());

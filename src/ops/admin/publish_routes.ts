@@ -3,7 +3,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Refusal } from "../../protocol/codes.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
-import type { AdminParts } from "./api.ts";
+import type { AdminParts } from "./parts.ts";
 import type { AdminApp } from "./house.ts";
 import { type Handed, Message } from "./publisher.ts";
 import { TenantParams } from "./words.ts";

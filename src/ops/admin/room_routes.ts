@@ -3,7 +3,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { refusal } from "../../protocol/codes.ts";
 import type { Actor } from "../../service/action.ts";
-import type { AdminParts } from "./api.ts";
+import type { AdminParts } from "./parts.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./house.ts";
 import { pageAmong, pageOf } from "./page.ts";

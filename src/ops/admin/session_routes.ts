@@ -3,7 +3,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { CLOSE, refusal } from "../../protocol/codes.ts";
 import type { Resident } from "../../session/resident.ts";
-import type { AdminParts } from "./api.ts";
+import type { AdminParts } from "./parts.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./house.ts";
 import { type Page, pageAmong, pageOf } from "./page.ts";

@@ -3,7 +3,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { refusal } from "../../protocol/codes.ts";
 import { LANE_NAMES } from "../../protocol/frame.ts";
-import type { AdminParts } from "./api.ts";
+import type { AdminParts } from "./parts.ts";
 import { answers, NOT_KEPT, refuse, textAnswers } from "./answers.ts";
 import type { AdminApp, AdminTenant } from "./house.ts";
 import { Name, TenantParams } from "./words.ts";

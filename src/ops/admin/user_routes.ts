@@ -3,7 +3,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { CLOSE, refusal } from "../../protocol/codes.ts";
 import { answers, jsonBody, NOT_KEPT, optionalBody, refuse } from "./answers.ts";
-import type { AdminParts } from "./api.ts";
+import type { AdminParts } from "./parts.ts";
 import type { AdminApp } from "./house.ts";
 import { pageOf } from "./page.ts";
 import { Disconnected, NO_REASON } from "./session_routes.ts";

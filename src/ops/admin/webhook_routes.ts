@@ -5,7 +5,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { refusal } from "../../protocol/codes.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
-import type { AdminParts } from "./api.ts";
+import type { AdminParts } from "./parts.ts";
 import type { AdminApp, AdminEnv, AdminWebhook } from "./house.ts";
 import { Milliseconds, Name, Next, PageQuery, TenantParams } from "./words.ts";
 

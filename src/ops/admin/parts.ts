@@ -1,0 +1,16 @@
+// What the routes of the admin API are made of.
+
+import type { Doorman } from "./doorman.ts";
+import type { EventFeed } from "./event_feed.ts";
+import type { AdminHouse } from "./house.ts";
+import type { Published } from "./published.ts";
+
+/** What each group of routes takes its own from. */
+export interface AdminParts {
+  readonly house: AdminHouse;
+  readonly doorman: Doorman;
+  readonly published: Published;
+  readonly feed: EventFeed;
+  /** Where the metrics of all tenants are served; null for nowhere. */
+  readonly metricsPath: string | null;
+}
