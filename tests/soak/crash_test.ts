@@ -1,5 +1,6 @@
 // The gateway is killed at random moments, again and again, while sessions come and go and the backend fails now and
-// then, and administrators decide about users and tenants: nothing that was promised may be lost. `WSPRISM_SOAK_ROUNDS` says how often, `WSPRISM_SOAK_SEED` with what chance.
+// then, and administrators decide about users and tenants: nothing that was promised may be lost. `WSPRISM_SOAK_ROUNDS`
+// says how often, `WSPRISM_SOAK_SEED` with what chance.
 
 import assert from "node:assert/strict";
 import process from "node:process";

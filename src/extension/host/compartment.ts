@@ -64,8 +64,7 @@ export function stackReader(paths: readonly string[]): (error: unknown) => strin
 
 /** @returns the default export of a script @throws what its modules throw */
 export function evaluate(script: Script, powers: Readonly<Record<string, unknown>>): unknown {
-  const { globalThis: scope, evaluate } = newCompartment(powers);
-  void scope;
+  const run = newCompartment(powers);
   const modules = new Map(script.modules.map((module) => [module.path, module]));
   const loaded = new Map<string, object>();
   const load = (path: string): object => {
@@ -82,17 +81,15 @@ export function evaluate(script: Script, powers: Readonly<Record<string, unknown
       if (target === undefined) throw new TypeError("require is for static imports");
       return load(target);
     };
-    const run = evaluate(`(function (exports, require) {"use strict";${code}\n})\n//# sourceURL=${path}`);
-    Reflect.apply(run as ModuleFunction, undefined, [exports, harden(require)]);
+    const made = run(`(function (exports, require) {"use strict";${code}\n})\n//# sourceURL=${path}`);
+    Reflect.apply(made as ModuleFunction, undefined, [exports, harden(require)]);
     return exports;
   };
   return Reflect.get(load(script.entry), "default");
 }
 
-function newCompartment(powers: Readonly<Record<string, unknown>>): {
-  readonly globalThis: object;
-  readonly evaluate: (code: string) => unknown;
-} {
+/** @returns what runs code in a compartment of its own */
+function newCompartment(powers: Readonly<Record<string, unknown>>): (code: string) => unknown {
   const compartment = new Compartment({
     __options__: true,
     globals: harden({ ...scriptGlobals(), ...powers, ExtensionError }),
@@ -109,5 +106,5 @@ function newCompartment(powers: Readonly<Record<string, unknown>>): {
     if (!Reflect.deleteProperty(scope, key)) throw new Error(`the compartment keeps ${key}`);
   }
   const options: EvaluateOptions = { __evadeHtmlCommentTest__: true, __evadeImportExpressionTest__: true };
-  return { globalThis: scope, evaluate: (code) => compartment.evaluate(code, options as never) };
+  return (code) => compartment.evaluate(code, options as never);
 }

@@ -1,4 +1,4 @@
-// An endless loop that says it has yielded, with the compartment gone.
+// An endless loop, with the compartment gone.
 // expect: killed
 
 export default {
