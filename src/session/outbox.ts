@@ -70,6 +70,8 @@ export class Outbox {
   #gaps: Gaps | null = null;
   /** Waiting for the flusher. */
   #dirty = false;
+  /** Written to since the last flush, in the handler of a message. */
+  #wroteEarly = false;
   /** The socket is above the watermark, until it drains. */
   #blocked = false;
   #overflowed = false;
@@ -137,12 +139,30 @@ export class Outbox {
       this.#giveUp("full");
       return END_COST;
     }
+    if (this.#wroteEarly) {
+      this.#wroteEarly = false;
+      const buffered = this.#link.bufferedBytes();
+      if (buffered > this.#limits.watermarkBytes) this.#block(buffered);
+    }
     if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
     if (this.#blocked || this.#closed) return 1;
     if (this.bytes > 0 && !this.#dirty) this.#markDirty();
     // What this very flush found too old is told of at the next look.
     if (this.#gaps?.waits) this.#flusher.watch(this);
     return 1;
+  }
+
+  /**
+   * Writes at once what its own client's message has brought, when that has been handled: a client that hears itself
+   * early sends on early, and on Bun it costs no system call of its own, for the runtime corks a message's handler.
+   * There the socket's buffer cannot be looked at, so that a look is due at the turn's end, when this is flushed again.
+   */
+  flushSpeaker(): void {
+    if (!this.#dirty || this.#blocked || this.#overflowed || this.#closed || this.#gaps !== null) return;
+    // What may still be replaced by something newer in this turn waits for its end.
+    if (this.#latest !== null && this.#latest.size > 0) return;
+    this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    this.#wroteEarly = true;
   }
 
   /** The socket has taken all it was given. */

@@ -145,13 +145,15 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   text(message: string): void {
-    if (this.#state === "open") this.#tenant.intake.text(this, message, this.#heard());
-    else this.#keep(message);
+    if (this.#state !== "open") return this.#keep(message);
+    this.#tenant.intake.text(this, message, this.#heard());
+    this.#outbox!.flushSpeaker();
   }
 
   binary(message: Uint8Array): void {
-    if (this.#state === "open") this.#tenant.intake.binary(this, message, this.#heard());
-    else this.#keep(message);
+    if (this.#state !== "open") return this.#keep(message);
+    this.#tenant.intake.binary(this, message, this.#heard());
+    this.#outbox!.flushSpeaker();
   }
 
   pong(): void {
