@@ -8,8 +8,10 @@ import type { DropReason, TenantMetrics } from "../metrics.ts";
 import { type Frame, LANE, type Lane, type LossLane } from "../protocol/frame.ts";
 import type { Link } from "../transport/port.ts";
 import type { Flusher } from "./flusher.ts";
-import { type Gap, Gaps } from "./gaps.ts";
+import { Gaps } from "./gaps.ts";
 import { LaneQueue, LatestQueue } from "./lane_queue.ts";
+import type { OutboxLimits } from "./outbox_limits.ts";
+import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
 
 /** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
 export const WRITE_BYTES_MAX = 65_536;
@@ -18,34 +20,6 @@ const TURN_BYTES_MAX = 262_144;
 
 /** What ending a session costs, in writes: a crowd that is too slow at once ends over several turns. */
 const END_COST = 32;
-
-/** A tenant's bounds per session, and how its sockets are fed. */
-export interface OutboxLimits {
-  /** Of the reliable lane, what waits in the socket's buffer included; of the control lane as well. */
-  readonly reliableBytes: number;
-  readonly reliableMessages: number;
-  readonly latestBytes: number;
-  /** Older frames are not sent any more, in milliseconds; 0: any age. */
-  readonly latestAgeMs: number;
-  readonly lossyBytes: number;
-  readonly lossyAgeMs: number;
-  readonly lossyDropsOldest: boolean;
-  /** How long a socket may take nothing while reliable frames wait. */
-  readonly sendTimeoutMs: number;
-  /** Bytes in the socket's buffer above which it is fed no more. */
-  readonly watermarkBytes: number;
-}
-
-/** Why reliable frames cannot be delivered. */
-export type SlowCause = "full" | "stalled" | "shed";
-
-/** The session behind an outbox. Nothing of it is called inside `push`. */
-export interface OutboxOwner {
-  /** Reliable frames cannot be delivered: the session must end, inside the call. */
-  tooSlow(cause: SlowCause): void;
-  /** Tells the client of dropped frames by pushing a control frame. */
-  tellGap(gap: Gap): void;
-}
 
 export interface OutboxOptions {
   readonly link: Link;
@@ -406,7 +380,7 @@ export class Outbox {
         stale++;
         continue;
       }
-      const next = queue.frames[queue.head]!;
+      const next = queue.oldest();
       if (count > 0 && bytes + next.bytes > WRITE_BYTES_MAX) break;
       batch[count++] = queue.shift();
       bytes += next.bytes;

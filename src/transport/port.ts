@@ -127,7 +127,9 @@ export interface TransportLimits {
   /** False: `renewTls` throws, and a new certificate needs a restart. */
   readonly renewsTls: boolean;
   /** Options that the runtime does not take, with the value that holds instead; Infinity where nothing bounds it. */
-  readonly fixed: Readonly<Partial<Record<"maxHeaderBytes" | "headerTimeoutMs" | "socketUnsentBytes", number>>>;
+  readonly fixed: Readonly<
+    Partial<Record<"maxHeaderBytes" | "headerTimeoutMs" | "socketUnsentBytes", number>>
+  >;
 }
 
 /** A WebSocket server. Construction has no effects; `start` binds, `stop` ends everything. */

@@ -85,7 +85,8 @@ export class SocketCalls {
     for (const entry of readdirSync(descriptors)) {
       const fd = Number(entry);
       if (!this.#listens(fd, port)) continue;
-      const taken = this.#libc["setsockopt"]!(fd, IPPROTO_TCP, tcpNotSentLowat, Int32Array.of(bytes), 4) === 0;
+      const taken =
+        this.#libc["setsockopt"]!(fd, IPPROTO_TCP, tcpNotSentLowat, Int32Array.of(bytes), 4) === 0;
       bounded ||= taken;
     }
     return bounded;
@@ -94,7 +95,9 @@ export class SocketCalls {
   #listens(fd: number, port: number): boolean {
     const { solSocket, soAcceptConn } = this.#system;
     const listens = new Int32Array(1);
-    if (this.#libc["getsockopt"]!(fd, solSocket, soAcceptConn, listens, Uint32Array.of(4)) !== 0) return false;
+    if (this.#libc["getsockopt"]!(fd, solSocket, soAcceptConn, listens, Uint32Array.of(4)) !== 0) {
+      return false;
+    }
     if (listens[0] === 0) return false;
     const address = new Uint8Array(ADDRESS_BYTES);
     if (this.#libc["getsockname"]!(fd, address, Uint32Array.of(ADDRESS_BYTES)) !== 0) return false;
