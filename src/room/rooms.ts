@@ -57,7 +57,7 @@ export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in 
 const MEMBER_MAX = 0xffff_ffff;
 
 /** Members of a room that want presence events. Their messages stand in the room's line. */
-class Observers implements Audience {
+export class Observers implements Audience {
   readonly line: Line;
   readonly members: Membership[] = [];
   version = 0;
@@ -132,7 +132,7 @@ export class Room implements Audience, Line {
   }
 
   /** Members that want presence events; null before anybody did. */
-  get observers(): Audience & { readonly members: readonly Membership[] } | null {
+  get observers(): Observers | null {
     return this.#observers;
   }
 

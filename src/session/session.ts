@@ -222,7 +222,8 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
   }
 
   end(code: CloseCode, farewell: Frame | null): void {
-    this.#end(code, farewell, true);
+    // Before its greeting it is told nothing.
+    this.#end(code, this.#state === "open" ? farewell : null, true);
   }
 
   onTimer(now: number): number {
@@ -320,17 +321,16 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
   }
 
   #refused(refused: Refusal): void {
-    this.end(refused.close ?? CLOSE.policyViolation, sysRefused(this.traceId, refused, { seq: null }));
+    const farewell = sysRefused(this.traceId, refused, { seq: null });
+    this.#end(refused.close ?? CLOSE.policyViolation, farewell, true);
   }
 
   /** Every end of ours. @param reliable whether what waits on the reliable lane goes out before the close */
   #end(code: CloseCode, farewell: Frame | null, reliable: boolean): void {
     if (this.#state === "ended") return;
     const connection = this.#connection;
-    if (farewell !== null) {
-      if (this.#state === "open") this.deliver(farewell);
-      else connection?.send(farewell);
-    }
+    if (this.#state !== "open" && farewell !== null) connection?.send(farewell);
+    else if (farewell !== null) this.deliver(farewell);
     // Out of every index now, not when the peer answers: its place is free for the next one.
     this.#leave(code.code, code.name);
     connection?.close(code, reliable);

@@ -1,7 +1,12 @@
 // Short ways for the tests of this folder to a policy, and to sessions that speak under it.
 
 import type { Denial } from "../../src/policy/denial.ts";
-import { type PolicyInput, newPolicyInput, SessionPolicyState, type PolicySubject } from "../../src/policy/input.ts";
+import {
+  newPolicyInput,
+  type PolicyInput,
+  type PolicySubject,
+  SessionPolicyState,
+} from "../../src/policy/input.ts";
 import { alone, type PolicyOptions, TenantPolicy } from "../../src/policy/policy.ts";
 import { accepted, type Circumstances, oneTenant } from "../config/loading.ts";
 

@@ -31,7 +31,7 @@ export class RealHouse {
       afterTurn: (task) => void this.#tasks.push(task),
       now: () => this.now,
       prepare: () => false,
-      maxHeldBytes,
+      maxHeldBytes: () => maxHeldBytes,
     });
   }
 
@@ -71,7 +71,12 @@ export class RealBox implements OutboxOwner {
       close() {},
       terminate() {},
     };
-    this.outbox = new Outbox({ link, flusher: house.flusher, limits, owner: this, metrics: this.metrics });
+    this.outbox = new Outbox({
+      link,
+      flusher: house.flusher,
+      tenant: { settings: { outbox: limits }, metrics: this.metrics },
+      owner: this,
+    });
   }
 
   push({ name, lane, bytes, key }: ModelFrame): void {
