@@ -9,7 +9,8 @@ import type { TenantMetrics } from "../metrics.ts";
 import type { Link, LinkHandler } from "../transport/port.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import type { Gap } from "./gaps.ts";
-import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
+import { Outbox } from "./outbox.ts";
+import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
 import type { TenantSettings } from "./settings.ts";
 import { type Timed, Timer } from "./timer_wheel.ts";
 
@@ -89,10 +90,12 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
 
   text(message: string): void {
     this.#user.text(message, this.#heard());
+    this.#outbox?.flushSpeaker();
   }
 
   binary(message: Uint8Array): void {
     this.#user.binary(message, this.#heard());
+    this.#outbox?.flushSpeaker();
   }
 
   pong(): void {

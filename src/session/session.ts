@@ -25,7 +25,7 @@ import {
 } from "./grant.ts";
 import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./greeting.ts";
 import { InboundState } from "./inbound_state.ts";
-import type { SlowCause } from "./outbox.ts";
+import type { SlowCause } from "./outbox_owner.ts";
 import { NO_MEMBERSHIPS, SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
 import type { Tenant } from "./tenant.ts";

@@ -5,7 +5,7 @@ import type { TenantPolicy } from "../policy/policy.ts";
 import type { RoomLimits } from "../room/rooms.ts";
 import type { AnyDispatcher } from "../service/dispatcher.ts";
 import type { Authenticator } from "./grant.ts";
-import type { OutboxLimits } from "./outbox.ts";
+import type { OutboxLimits } from "./outbox_limits.ts";
 import type { SessionLimits } from "./registry.ts";
 
 /** What holds for a tenant's sessions and rooms, made from its configuration. */
