@@ -1,6 +1,7 @@
 // What happens to a message that arrived: read, judged by policy, handed to a service, answered. One handler
 // serves all sessions of a tenant; what it keeps of each is an `InboundState`.
 
+import { errorTrace } from "../error_text.ts";
 import { Buffer } from "node:buffer";
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
@@ -183,7 +184,7 @@ export class MessageHandler {
   }
 
   #failed(from: InboundState, svc: string, cause: unknown): Refusal {
-    const error = cause instanceof Error ? cause.stack ?? cause.message : String(cause);
+    const error = errorTrace(cause);
     const { tenant, user, session, traceId } = from.session;
     this.#options.log.error("service failed", { tenant, user, session, trace_id: traceId, svc, error });
     return INTERNAL;
