@@ -113,18 +113,19 @@ export class SessionPolicyState {
   throttledUntil = Number.NEGATIVE_INFINITY;
   ignored = 0;
   /** Its part in each quota that it shares; they change with the configuration. */
-  #shares: { readonly of: FairQuota; readonly share: Share }[] = [];
+  #shares: { readonly of: FairQuota; readonly share: Share }[] | null = null;
   /** By the rule's id. */
   #rules: Map<string, SessionRuleState> | null = null;
   #notices: Map<string, Notice> | null = null;
 
   /** Its part in a quota. */
   share(of: FairQuota): Share {
-    for (const entry of this.#shares) if (entry.of === of) return entry.share;
+    const shares = this.#shares ??= [];
+    for (const entry of shares) if (entry.of === of) return entry.share;
     // Of quotas that are in force there are three at most: messages, bytes, outbound bytes.
-    if (this.#shares.length >= 3) this.#shares = this.#shares.slice(1);
+    if (shares.length >= 3) shares.shift();
     const share = new Share();
-    this.#shares.push({ of, share });
+    shares.push({ of, share });
     return share;
   }
 

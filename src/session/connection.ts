@@ -12,7 +12,7 @@ import type { Gap } from "./gaps.ts";
 import { Outbox } from "./outbox.ts";
 import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
 import type { TenantSettings } from "./settings.ts";
-import { type Timed, Timer } from "./timer_wheel.ts";
+import { Timer } from "./timer_wheel.ts";
 
 /** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
 const CLOSE_TIMEOUT_MS = 5000;
@@ -40,7 +40,7 @@ export interface ConnectionDeps {
   readonly settings: TenantSettings;
 }
 
-export class Connection implements LinkHandler, OutboxOwner, Timed {
+export class Connection extends Timer implements LinkHandler, OutboxOwner {
   /** Ext envelopes travel as CBOR. */
   readonly cbor: boolean;
   readonly #deps: ConnectionDeps;
@@ -49,13 +49,13 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
   #link: Link | null = null;
   /** Made for the first frame; given back when the connection is idle. */
   #outbox: Outbox | null = null;
-  readonly #timer = new Timer(this);
   #heardAt = 0;
   #pingedAt = 0;
   /** Until when nothing is read; 0: it is. */
   #pausedUntil = 0;
 
   constructor(deps: ConnectionDeps, user: ConnectionUser, cbor: boolean) {
+    super();
     this.#deps = deps;
     this.#user = user;
     this.cbor = cbor;
@@ -80,12 +80,12 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     if (this.#state !== "authenticating") return;
     this.#state = "attached";
     const { gateway } = this.#deps;
-    gateway.wheel.schedule(this.#timer, this.#nextDeadline(gateway.now()));
+    gateway.wheel.schedule(this, this.#nextDeadline(gateway.now()));
   }
 
   /** Before `attached`: calls `timedOut` so many milliseconds later. */
   expectWithin(ms: number): void {
-    this.#deps.gateway.wheel.schedule(this.#timer, ms);
+    this.#deps.gateway.wheel.schedule(this, ms);
   }
 
   text(message: string): void {
@@ -112,7 +112,7 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     this.#outbox?.discard();
     this.#outbox = null;
     const { gateway } = this.#deps;
-    gateway.wheel.cancel(this.#timer);
+    gateway.wheel.cancel(this);
     gateway.totals.links--;
     this.#link = null;
     this.#user.lost(code, reason);
@@ -131,7 +131,7 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     if (isPaused || this.#state !== "attached") return;
     this.#link?.pause();
     const { gateway } = this.#deps;
-    gateway.wheel.schedule(this.#timer, this.#nextDeadline(gateway.now()));
+    gateway.wheel.schedule(this, this.#nextDeadline(gateway.now()));
   }
 
   /** Starts the closing handshake. @param reliable whether what waits on the reliable lane goes out before it */
@@ -141,7 +141,7 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     const { gateway, metrics } = this.#deps;
     metrics.closes.add({ name: code.name });
     const floods = code === CLOSE.rateLimited;
-    gateway.wheel.schedule(this.#timer, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
+    gateway.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
     // Either of these may bring the link's close at once, and with it the end of all this.
     this.#outbox?.finish(reliable);
     if (this.#pausedUntil > 0 && !floods) this.#link?.resume();
@@ -159,7 +159,7 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     this.send(sysGap(this.#user.traceId, gap));
   }
 
-  onTimer(now: number): number {
+  override onTimer(now: number): number {
     if (this.#state === "closing") {
       this.#link?.terminate();
       // Where it does not help at once (native Deno), it is tried again.

@@ -86,7 +86,7 @@ export class Denials {
   ignored(from: InboundState, lane: "ext" | "hot"): void {
     const { metrics } = this.#options;
     metrics.ignored[lane]++;
-    const state = from.policyState;
+    const state = from;
     const until = state.throttledUntil + from.session.policy.messageMs;
     this.#throttle(from, Math.min(until, state.throttledAt + THROTTLE_MS_MAX));
     if (++state.ignored <= IGNORED_MAX) return;
@@ -100,7 +100,7 @@ export class Denials {
   }
 
   #throttle(from: InboundState, until: number): void {
-    from.throttledUntil = from.policyState.throttledUntil = until;
+    from.throttledUntil = until;
     from.session.throttle(until);
   }
 

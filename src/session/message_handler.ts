@@ -91,7 +91,7 @@ export class MessageHandler {
     const { metrics } = this.#options;
     metrics.in.ext.add(1, bytes);
     if (now < from.throttledUntil) return this.#denials.ignored(from, "ext");
-    const state = from.policyState;
+    const state = from;
     const early = from.session.policy.size(bytes) ?? from.session.policy.arrive(state, bytes, now);
     if (early !== null) {
       // Only a message whose sender is told of it needs to be read, for its seq; a large one is not.
@@ -224,7 +224,7 @@ export class MessageHandler {
     const bytes = frame.length;
     metrics.in.hot.add(1, bytes);
     if (now < from.throttledUntil) return this.#denials.ignored(from, "hot");
-    const state = from.policyState;
+    const state = from;
     const early = policy.size(bytes) ?? policy.arrive(state, bytes, now);
     if (early !== null) {
       const seq = () => early.ruleId === CHECK.size || checkHot(frame) !== null ? null : hotSeq(frame);
