@@ -100,6 +100,15 @@ export interface Notice {
   unwatched: number;
 }
 
+/** How a session was throttled last. */
+export interface Throttling {
+  /** Times in a row. */
+  times: number;
+  since: number;
+  /** Messages that came all the same. */
+  ignored: number;
+}
+
 /** What policy keeps of one session; made at its first message. */
 export class SessionPolicyState {
   /** Buckets (see rate.ts) of its own messages and bytes, and of refusals that it is told or may cause. */
@@ -107,11 +116,10 @@ export class SessionPolicyState {
   bytesFullAt = 0;
   toldFullAt = 0;
   excessFullAt = 0;
-  /** Times in a row that it was throttled, start and end of the last one, and messages in it (see session/denials.ts). */
-  throttles = 0;
-  throttledAt = Number.NEGATIVE_INFINITY;
+  /** Until when its messages are not looked at (see session/denials.ts). */
   throttledUntil = Number.NEGATIVE_INFINITY;
-  ignored = 0;
+  /** Null until it was throttled once. */
+  throttling: Throttling | null = null;
   /** Its part in each quota that it shares; they change with the configuration. */
   #shares: { readonly of: FairQuota; readonly share: Share }[] | null = null;
   /** By the rule's id. */

@@ -18,6 +18,9 @@ import { Timer } from "./timer_wheel.ts";
 const CLOSE_TIMEOUT_MS = 5000;
 const FLOOD_CLOSE_TIMEOUT_MS = 1000;
 
+/** When a new connection is looked at for the first time: one that is idle then gives back what it was greeted with. */
+const SETTLED_MS = 1000;
+
 /** Whom a connection serves. None of it MUST throw. */
 export interface ConnectionUser {
   readonly traceId: string;
@@ -80,7 +83,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     if (this.#state !== "authenticating") return;
     this.#state = "attached";
     const { gateway } = this.#deps;
-    gateway.wheel.schedule(this, this.#nextDeadline(gateway.now()));
+    gateway.wheel.schedule(this, Math.min(SETTLED_MS, this.#nextDeadline(gateway.now())));
   }
 
   /** Before `attached`: calls `timedOut` so many milliseconds later. */
@@ -175,9 +178,9 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
       this.#pausedUntil = 0;
       this.#link!.resume();
     }
+    if (this.#outbox?.isIdle) this.#outbox = null;
     if (now - this.#pingedAt >= pingIntervalMs) {
       this.#pingedAt = now;
-      if (this.#outbox?.isIdle) this.#outbox = null;
       this.#link!.ping();
       if (this.#link === null) return 0; // the ping found the socket dead
     }
