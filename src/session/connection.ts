@@ -123,8 +123,8 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
 
   /** Queues a frame; nothing after the close. */
   send(frame: Frame): void {
-    if (this.#link === null || this.#state === "closing") return;
-    (this.#outbox ??= this.#newOutbox(this.#link)).push(this.cbor ? cborForm(frame) : frame);
+    const outbox = this.#outbox ?? this.#newOutbox();
+    outbox?.push(this.cbor ? cborForm(frame) : frame);
   }
 
   /** Reads nothing more until this time, as far as the transport can. */
@@ -187,8 +187,10 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     return this.#nextDeadline(now);
   }
 
-  #newOutbox(link: Link): Outbox {
-    return new Outbox({ link, flusher: this.#deps.gateway.flusher, tenant: this.#deps, owner: this });
+  #newOutbox(): Outbox | null {
+    if (this.#link === null || this.#state === "closing") return null;
+    const { gateway: { flusher } } = this.#deps;
+    return this.#outbox = new Outbox({ link: this.#link, flusher, tenant: this.#deps, owner: this });
   }
 
   #heard(): number {
