@@ -26,6 +26,7 @@ import { type Plan, Tenants } from "./gateway/tenants.ts";
 import type { Log } from "./log.ts";
 import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
+import { Inflow } from "./outbound/inflow.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -136,6 +137,7 @@ export class Gateway {
         state: () => this.#keeping.state,
         env: (name) => options.env[name],
         settings: this.#extensionSettings,
+        inflow: new Inflow(clock.now),
         ...clock,
         log,
       },

@@ -2,6 +2,7 @@
 // senders beside them, whose changes are committed with the next batch or soon.
 
 import type { LogFields } from "../log.ts";
+import { Inflow, type Share } from "../outbound/inflow.ts";
 import { HookQueue } from "./hook_queue.ts";
 import { type After, HookSender } from "./hook_sender.ts";
 import { KvStore } from "./kv_store.ts";
@@ -50,6 +51,9 @@ export class StateThread {
   readonly #kv: KvStore;
   /** By number. */
   readonly #hooks = new Map<number, Hook>();
+  readonly #inflow = new Inflow(() => performance.now());
+  /** By tenant; as many as have had webhooks. */
+  readonly #shares = new Map<string, Share>();
   readonly #sweep: ReturnType<typeof setInterval>;
   #commit: ReturnType<typeof setTimeout> | null = null;
   #stats: ReturnType<typeof setTimeout> | null = null;
@@ -173,9 +177,25 @@ export class StateThread {
       this.#options.tell({ kind: "warning", message, fields });
     const changed = () => this.#changed();
     const broken = (cause: unknown) => this.#broken(cause);
-    const sender = new HookSender({ spec, queue, unixMs, random, after, changed, warn, broken });
+    const sender = new HookSender({
+      spec,
+      queue,
+      share: this.#share(spec.tenant),
+      unixMs,
+      random,
+      after,
+      changed,
+      warn,
+      broken,
+    });
     const ended = Promise.resolve(former?.ended).then(() => sender.run());
     return { spec: JSON.stringify(spec), queue, sender, ended };
+  }
+
+  #share(tenant: string): Share {
+    let share = this.#shares.get(tenant);
+    if (share === undefined) this.#shares.set(tenant, share = this.#inflow.share());
+    return share;
   }
 
   #sweepNow(): void {

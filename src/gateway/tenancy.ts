@@ -318,6 +318,7 @@ export class Tenancy implements TenantView {
       every: clock.every,
       http: {
         tenant: config.id,
+        share: this.extensions.runner.share,
         // The tenant itself comes later, and there are no sessions before.
         actions: { perform: (action, by) => this.tenant.actions.perform(action, by) },
         log,
@@ -355,7 +356,15 @@ export class Tenancy implements TenantView {
     if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
       return { verifier: former.verifier, auth };
     }
-    const verifier = verifierFor({ tenant: id, config: auth, signatureTurns, now, unixMs, log });
+    const verifier = verifierFor({
+      tenant: id,
+      config: auth,
+      signatureTurns,
+      share: this.extensions.runner.share,
+      now,
+      unixMs,
+      log,
+    });
     return { verifier, auth };
   }
 
