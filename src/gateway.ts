@@ -183,6 +183,7 @@ export class Gateway {
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
+      degraded: () => this.#isDegraded,
       exporter: this.#exporter,
       log,
       clock,
@@ -197,7 +198,12 @@ export class Gateway {
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
-    await this.#keeping.start(this.#tenants);
+    try {
+      await this.#keeping.start(this.#tenants);
+    } catch (cause) {
+      await this.#keeping.stop();
+      throw cause;
+    }
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();
@@ -373,11 +379,16 @@ export class Gateway {
     });
   }
 
+  /** Whether something of it is down that a tenant relies on; it serves all the same. */
+  get #isDegraded(): boolean {
+    return this.#tenants.isDegraded || this.#keeping.isDegraded;
+  }
+
   #buildOps(): Hono {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
-      degraded: () => this.#tenants.isDegraded,
+      degraded: () => this.#isDegraded,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
       metrics: () => this.#exporter.render(),

@@ -140,7 +140,7 @@ export class HookSender {
     const [first] = events;
     if (first === undefined) return await this.#pause(null);
     const isFull = this.#failures > 0 || this.#suspects > 0 || queue.stats.events >= spec.maxEvents;
-    const left = isFull ? 0 : Math.min(spec.maxWaitMs, first.atMs + spec.maxWaitMs - unixMs());
+    const left = isFull ? 0 : spec.maxWaitMs - queue.waitedMs(first);
     if (left > 0) await this.#pause(left);
     else await this.#send(events);
   }

@@ -37,6 +37,8 @@ const RESTART_KEYS = [
   "max_header_bytes",
   "header_timeout_ms",
   "state_dir",
+  "state_max_bytes",
+  "state_tenant_max_bytes",
 ] as const;
 
 /** Such keys besides, where the transport itself watches for silence: Deno's own server is told once. */

@@ -46,6 +46,11 @@ export class Keeping {
     });
   }
 
+  /** Whether something that is to be kept cannot be written. */
+  get isDegraded(): boolean {
+    return this.#store !== null && this.#store.failing !== null;
+  }
+
   /** For whoever has something to keep. */
   get state(): State {
     return this.#open();
@@ -53,6 +58,11 @@ export class Keeping {
 
   get metrics(): MetricSource[] {
     return [...this.webhooks.metrics, {
+      name: "state_degraded",
+      help: "1 while something that is to be kept cannot be written, else 0.",
+      type: "gauge",
+      read: () => [{ labels: {}, value: this.isDegraded ? 1 : 0 }],
+    }, {
       name: "state_write_failures_total",
       help: "Writes to the state that failed; what could be tried again is.",
       type: "counter",
@@ -113,14 +123,16 @@ export class Keeping {
   #open(): StateStore {
     if (this.#store !== null) return this.#store;
     const { config, log } = this.#options;
-    const { state_dir: folder } = config.gateway;
+    const { state_dir: folder, state_max_bytes, state_tenant_max_bytes } = config.gateway;
+    const bounds = { maxBytes: state_max_bytes, tenantMaxBytes: state_tenant_max_bytes };
     const busy = folder !== undefined ||
       config.tenants.some(({ webhooks, services, plugins }) =>
         webhooks.length > 0 || [...services, ...plugins].some(({ permissions }) => permissions?.kv)
       );
     // A state in memory that neither webhooks nor extensions write to is hardly used: it does without a thread.
     return this.#store = new StateStore({
-      open: busy ? (listener) => workerChannel(folder ?? null, listener) : inlineChannel,
+      open: (listener) =>
+        busy ? workerChannel({ folder: folder ?? null, bounds }, listener) : inlineChannel(bounds, listener),
       log,
     });
   }

@@ -6,7 +6,7 @@
 // a second, µs of CPU a request, and memory at its most in MB:
 //
 //                            plain            1 MiB in one-byte chunks   1,000-byte extensions   100 Continue without end
-//   this, Bun / Deno         114 k,  9 / 72 k, 14    80 / 78              76 / 77                 75 / 76, refused
+//   this, Bun / Deno         102 k,  9 / 54 k, 14    56 / 59              56 / 55                 44 / 49, all refused
 //   node:http, Bun / Deno    50 k, 21 / 31 k, 35     574 / 1,615          485 / 626               168 / 442, 3 s at 100 %
 //   undici 7.16, Bun only    51 k, 20                876                  2,067                   61, refused
 //

@@ -36,7 +36,13 @@ class Place {
     const db = new StateDb(null);
     db.run("INSERT INTO hooks (id, tenant, name, last_seq) VALUES (1, 'acme', 'audit', 0)");
     const limits = { maxBytes: 1_000_000, maxAgeMs: 1_000_000_000, maxDeadLetters: 100 };
-    this.queue = new HookQueue(db, { id: 1, tenant: "acme" }, limits);
+    this.queue = new HookQueue(db, {
+      id: 1,
+      tenant: "acme",
+      time: () => this.nowMs,
+      admits: () => true,
+      kept: () => {},
+    }, limits);
     this.sender = new HookSender({
       share: new Inflow(() => performance.now()).share(),
       spec: {

@@ -22,21 +22,27 @@ function newFolder(): string {
   return folder;
 }
 
+const AMPLE = { maxBytes: 1e9, tenantMaxBytes: 1e9 };
 const logged: string[] = [];
 const note = (message: string) => void logged.push(message);
 const log: Log = { debug: note, info: note, warn: note, error: note };
 
 /** How a state may be opened; a folder is reopened in between. */
 const WAYS: Readonly<Record<string, () => { open(): StateStore; lasts: boolean }>> = {
-  "in memory": () => ({ open: () => new StateStore({ open: inlineChannel, log }), lasts: false }),
+  "in memory": () => ({
+    open: () => new StateStore({ open: (listener) => inlineChannel(AMPLE, listener), log }),
+    lasts: false,
+  }),
   "in memory, on a thread": () => ({
-    open: () => new StateStore({ open: (listener) => workerChannel(null, listener), log }),
+    open: () =>
+      new StateStore({ open: (listener) => workerChannel({ folder: null, bounds: AMPLE }, listener), log }),
     lasts: false,
   }),
   "on disk": () => {
     const folder = newFolder();
     return {
-      open: () => new StateStore({ open: (listener) => workerChannel(folder, listener), log }),
+      open: () =>
+        new StateStore({ open: (listener) => workerChannel({ folder, bounds: AMPLE }, listener), log }),
       lasts: true,
     };
   },
@@ -111,7 +117,7 @@ test("Whatever is done to a table, it is as a map with a bound is", async () => 
     fc.record({ op: fc.constant("get" as const), key }),
     fc.record({ op: fc.constant("increment" as const), key, by: fc.integer({ min: -9, max: 9 }) }),
   );
-  const store = new StateStore({ open: inlineChannel, log });
+  const store = new StateStore({ open: (listener) => inlineChannel(AMPLE, listener), log });
   let run = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(op, { maxLength: 30 }), async (ops) => {
@@ -149,7 +155,8 @@ test("Whatever is done to a table, it is as a map with a bound is", async () => 
 
 test("A state in use, one of a later version, and one that is no database are each refused in one line", async () => {
   const folder = newFolder();
-  const open = (where: string) => new StateStore({ open: (listener) => workerChannel(where, listener), log });
+  const open = (where: string) =>
+    new StateStore({ open: (listener) => workerChannel({ folder: where, bounds: AMPLE }, listener), log });
   const first = open(folder);
   await first.ready;
   const second = open(folder);
@@ -171,12 +178,15 @@ test("A state in use, one of a later version, and one that is no database are ea
   const db = new DatabaseSync(join(later, "wsprism.db"));
   db.exec("PRAGMA user_version = 99");
   db.close();
-  await assert.rejects(open(later).ready, /: it was written by a newer version \(99, this one knows 1\)$/);
+  await assert.rejects(open(later).ready, /: it was written by a newer version \(99, this one knows 2\)$/);
 });
 
 test("What is told comes before what is asked after it, and one write serves many", async () => {
   const folder = newFolder();
-  const store = new StateStore({ open: (listener) => workerChannel(folder, listener), log });
+  const store = new StateStore({
+    open: (listener) => workerChannel({ folder, bounds: AMPLE }, listener),
+    log,
+  });
   await store.ready;
   for (let i = 0; i < 1000; i++) {
     store.tell({ name: "opened", tenant: "acme", session: `s${i}`, info: "{}" });
@@ -186,7 +196,10 @@ test("What is told comes before what is asked after it, and one write serves man
   assert.equal((await store.ask({ name: "lost" })).length, 500);
   store.tell({ name: "closed", tenant: "acme", session: "s1" });
   await store.close();
-  const again = new StateStore({ open: (listener) => workerChannel(folder, listener), log });
+  const again = new StateStore({
+    open: (listener) => workerChannel({ folder, bounds: AMPLE }, listener),
+    log,
+  });
   assert.equal((await again.ask({ name: "lost" })).length, 499, "what was told last is written at the close");
   await again.close();
 });

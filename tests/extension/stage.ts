@@ -139,7 +139,10 @@ export class Stage {
   greets = true;
   readonly runner: Runner;
   readonly #tasks: (() => void)[] = [];
-  readonly #state = new StateStore({ open: inlineChannel, log: SILENT });
+  readonly #state = new StateStore({
+    open: (listener) => inlineChannel({ maxBytes: 1e9, tenantMaxBytes: 1e9 }, listener),
+    log: SILENT,
+  });
   set!: ExtensionSet;
 
   /** @param tenant keys of the tenant as YAML, each in one line */
