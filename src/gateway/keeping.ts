@@ -2,6 +2,7 @@
 // the door is, closed after everybody has left.
 
 import { inlineChannel, workerChannel } from "../backend/state_channel.ts";
+import { SteadyUnix } from "../backend/steady_unix.ts";
 import { StateStore } from "../backend/state_store.ts";
 import { Webhooks } from "../backend/webhooks.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";
@@ -14,7 +15,7 @@ import { TenantRecord } from "./tenant_record.ts";
 export interface KeepingOptions {
   readonly config: Config;
   readonly log: Log;
-  readonly clock: Pick<Clock, "unixMs" | "newId" | "wait">;
+  readonly clock: Pick<Clock, "now" | "unixMs" | "newId" | "wait">;
 }
 
 /** A tenant that is served, as far as this is concerned. */
@@ -28,6 +29,8 @@ export interface Kept {
 export class Keeping {
   readonly webhooks: Webhooks;
   readonly #options: KeepingOptions;
+  /** So that a clock that is set ahead ends no ban. */
+  readonly #steady: SteadyUnix;
   #store: StateStore | null = null;
   /** By tenant; those of tenants that have left too, as long as something in them is known here only. */
   readonly #records = new Map<string, TenantRecord>();
@@ -37,6 +40,7 @@ export class Keeping {
   constructor(options: KeepingOptions) {
     this.#options = options;
     const { config, log, clock } = options;
+    this.#steady = new SteadyUnix(clock.unixMs, clock.now);
     this.webhooks = new Webhooks({
       store: () => this.#open(),
       durable: config.gateway.state_dir !== undefined,
@@ -77,7 +81,13 @@ export class Keeping {
   record(tenant: string): TenantRecord {
     const { config, log, clock } = this.#options;
     const state = config.gateway.state_dir === undefined ? null : () => this.#open();
-    return this.#records.get(tenant) ?? new TenantRecord({ tenant, state, log, wait: clock.wait });
+    return this.#records.get(tenant) ?? new TenantRecord({
+      tenant,
+      state,
+      log,
+      wait: clock.wait,
+      aheadMs: () => this.#steady.aheadMs,
+    });
   }
 
   /** A tenant with this record is served. */

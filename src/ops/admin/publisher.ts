@@ -84,11 +84,20 @@ export function publish({ tenant, config }: AdminTenant, message: Message): Hand
     let deliveries = 0;
     const busy: string[] = [];
     const names = new Set(to.rooms);
+    let isChecked = false;
     for (const name of names) {
+      const room = rooms.find(name);
+      if (room === undefined) {
+        // The same for each: one tells whether the message can be one at all.
+        if (!isChecked) {
+          const frame = frameOf(message, config, longest(names));
+          if ("ok" in frame) return frame;
+          isChecked = true;
+        }
+        continue;
+      }
       const frame = frameOf(message, config, name);
       if ("ok" in frame) return frame;
-      const room = rooms.find(name);
-      if (room === undefined) continue;
       // Counted before: a delivery may end the member that it goes to.
       const count = room.members.length - (except?.membership(name) === undefined ? 0 : 1);
       if (room.publish(frame, except ?? null)) deliveries += count;
@@ -113,6 +122,12 @@ function deliver(sessions: Iterable<Resident>, frame: Frame, except: Resident | 
     deliveries++;
   }
   return deliveries === 0 ? NOTHING : { ok: true, deliveries, busy: [] };
+}
+
+function longest(names: Iterable<string>): string {
+  let found = "";
+  for (const name of names) if (Buffer.byteLength(name) > Buffer.byteLength(found)) found = name;
+  return found;
 }
 
 /** @param room the one that an ext message names, null for none */
