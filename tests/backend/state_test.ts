@@ -1,14 +1,14 @@
 // The tables of the state: in memory, on a thread, and on disk, where they are there again after a restart.
 
 import { strict as assert } from "node:assert";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { inlineChannel, workerChannel } from "../../src/backend/state_channel.ts";
+import { inlineChannel, type StateListener, workerChannel } from "../../src/backend/state_channel.ts";
 import { StateStore } from "../../src/backend/state_store.ts";
 import type { Log } from "../../src/log.ts";
 import type { Table } from "../../src/state.ts";
@@ -202,4 +202,121 @@ test("What is told comes before what is asked after it, and one write serves man
   });
   assert.equal((await again.ask({ name: "lost" })).length, 499, "what was told last is written at the close");
   await again.close();
+});
+
+/** A state that was in use: its folder, closed. */
+async function used(): Promise<string> {
+  const folder = newFolder();
+  const store = new StateStore({
+    open: (listener) => workerChannel({ folder, bounds: AMPLE }, listener),
+    log,
+  });
+  await store.table("bans:acme", BIG).put(row('"ann"', '{"by":"admin"}'));
+  for (let i = 0; i < 200; i++) await store.table("t", BIG).put(row(`k${i}`, "v".repeat(200)));
+  await store.close();
+  return folder;
+}
+
+const DAMAGES: Readonly<Record<string, { do(folder: string): void; why: RegExp }>> = {
+  "a table that is gone": {
+    do: (folder) => sql(folder, "DROP TABLE kv"),
+    why: /it is damaged: its table "kv" is not as it should be$/,
+  },
+  "a table with other columns": {
+    do: (folder) => sql(folder, "DROP TABLE events; CREATE TABLE events (x)"),
+    why: /it is damaged: its table "events" is not as it should be$/,
+  },
+  "pages that were overwritten": {
+    do: (folder) => {
+      const path = join(folder, "wsprism.db");
+      const bytes = readFileSync(path);
+      writeFileSync(path, bytes.fill(0xaa, 4096));
+    },
+    why: /damaged|malformed/,
+  },
+  "a file that is empty now": {
+    do: (folder) => writeFileSync(join(folder, "wsprism.db"), ""),
+    why: /wsprism.db is missing or empty, and wsprism.id beside it says that there was one/,
+  },
+  "a file that is gone": {
+    do: (folder) => rmSync(join(folder, "wsprism.db")),
+    why: /wsprism.db is missing or empty, and wsprism.id beside it says that there was one/,
+  },
+  "an empty database in its place": {
+    do: (folder) => {
+      rmSync(join(folder, "wsprism.db"));
+      sql(folder, "PRAGMA journal_mode = WAL; VACUUM");
+    },
+    why: /wsprism.db is missing or empty/,
+  },
+  "another gateway's database": {
+    do: (folder) => writeFileSync(join(folder, "wsprism.id"), "0123456789abcdef\n"),
+    why: /it is another gateway's: delete wsprism.id there/,
+  },
+  "another program's database": {
+    do: (folder) => {
+      rmSync(join(folder, "wsprism.db"));
+      rmSync(join(folder, "wsprism.id"));
+      sql(folder, "CREATE TABLE cookies (x)");
+    },
+    why: /wsprism.db is another program's database$/,
+  },
+  "another program's database of the same version": {
+    do: (folder) => sql(folder, "PRAGMA application_id = 7"),
+    why: /wsprism.db is another program's database$/,
+  },
+  "a time that is none": {
+    do: (folder) => sql(folder, "UPDATE meta SET value = '{}' WHERE key = 'time'"),
+    why: /it is damaged: its time is \{\}$/,
+  },
+};
+
+function sql(folder: string, text: string): void {
+  const db = new DatabaseSync(join(folder, "wsprism.db"));
+  db.exec(text);
+  db.close();
+}
+
+for (const [name, damage] of Object.entries(DAMAGES)) {
+  test(`A state with ${name} is refused in one line`, async () => {
+    const folder = await used();
+    damage.do(folder);
+    const open = (listener: StateListener) => workerChannel({ folder, bounds: AMPLE }, listener);
+    const store = new StateStore({ open, log });
+    await assert.rejects(store.ready, damage.why);
+    await assert.rejects(store.ready, /^Error: Cannot open the state in "[^\n]*$/);
+    await store.close();
+  });
+}
+
+test("A state without its marker gets it again, and one of the first version is taken over", async () => {
+  const folder = await used();
+  const id = readFileSync(join(folder, "wsprism.id"), "utf8");
+  rmSync(join(folder, "wsprism.id"));
+  sql(
+    folder,
+    "DROP TABLE meta; ALTER TABLE events DROP COLUMN since_ms; PRAGMA application_id = 0; PRAGMA user_version = 1",
+  );
+  const open = (listener: StateListener) => workerChannel({ folder, bounds: AMPLE }, listener);
+  const store = new StateStore({ open, log });
+  assert.equal((await store.table("bans:acme", BIG).get('"ann"'))?.value, '{"by":"admin"}');
+  await store.close();
+  assert.match(readFileSync(join(folder, "wsprism.id"), "utf8"), /^[0-9a-f]{16}\n$/);
+  assert.notEqual(readFileSync(join(folder, "wsprism.id"), "utf8"), id);
+});
+
+test("A tenant's extensions keep no more together than the tenant may, and others' keep theirs", async () => {
+  const bounds = { maxBytes: 5000, tenantMaxBytes: 1000 };
+  const store = new StateStore({ open: (listener) => inlineChannel(bounds, listener), log });
+  const [a, b] = ["extension acme service a", "extension acme plugin b"].map((name) =>
+    store.table(name, BIG)
+  );
+  const other = store.table("extension other service a", BIG), bans = store.table("bans:acme", BIG);
+  assert.equal(await a!.put(row("k", "x".repeat(600))), true);
+  assert.equal(await b!.put(row("k", "x".repeat(600))), false);
+  assert.equal(await other.put(row("k", "x".repeat(600))), true);
+  assert.equal(await bans.put(row("k", "x".repeat(6000))), true, "what must be kept is");
+  await a!.delete("k");
+  assert.equal(await b!.put(row("k", "x".repeat(600))), true);
+  await store.close();
 });
