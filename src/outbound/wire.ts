@@ -1,17 +1,5 @@
 // Kept connections to one place, for HTTP/1.1 straight on the socket. No redirects, no proxies, no compression: what a
 // request says is its caller's.
-//
-// Why no ready-made client: none holds against a server that is hostile, on both runtimes. Measured on Bun 1.4.5 and Deno
-// 2.9.6, two cores, 32 POSTs under way to a server in a process of its own, and then 8 answers of each attack, as requests
-// a second, µs of CPU a request, and memory at its most in MB:
-//
-//                            plain            1 MiB in one-byte chunks   1,000-byte extensions   100 Continue without end
-//   this, Bun / Deno         102 k,  9 / 54 k, 14    56 / 59              56 / 55                 44 / 49, all refused
-//   node:http, Bun / Deno    50 k, 21 / 31 k, 35     574 / 1,615          485 / 626               168 / 442, 3 s at 100 %
-//   undici 7.16, Bun only    51 k, 20                876                  2,067                   61, refused
-//
-// Neither of them pauses for others or counts chunks, and Bun puts a stub in the place of undici unless it is named by its
-// file. Bun's fetch has 256 requests under way in the whole process, so that four hanging servers would hold up all others.
 
 import type { Buffer } from "node:buffer";
 import { connect as connectPlain, type Socket } from "node:net";
@@ -98,6 +86,21 @@ interface Exchange {
   begun: boolean;
 }
 
+/**
+ * Kept connections to one place.
+ *
+ * Why no ready-made client: none holds against a server that is hostile, on both runtimes. Measured on Bun 1.4.5 and Deno
+ * 2.9.6, two cores, 32 POSTs under way to a server in a process of its own, and then 8 answers of each attack, as requests
+ * a second, µs of CPU a request, and memory at its most in MB:
+ *
+ *                            plain            1 MiB in one-byte chunks   1,000-byte extensions   100 Continue without end
+ *   this, Bun / Deno         102 k,  9 / 54 k, 14    56 / 59              56 / 55                 44 / 49, all refused
+ *   node:http, Bun / Deno    50 k, 21 / 31 k, 35     574 / 1,615          485 / 626               168 / 442, 3 s at 100 %
+ *   undici 7.16, Bun only    51 k, 20                876                  2,067                   61, refused
+ *
+ * Neither of them pauses for others or counts chunks, and Bun puts a stub in the place of undici unless it is named by its
+ * file. Bun's fetch has 256 requests under way in the whole process, so that four hanging servers would hold up all others.
+ */
 export class Wire {
   readonly #place: Place;
   readonly #bounds: AnswerBounds;
