@@ -92,6 +92,7 @@ export class Gateway {
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
+  readonly #degraded = () => this.#tenants.isDegraded || this.#keeping.isDegraded;
   readonly #certificate: CertificateKeeper | null;
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
@@ -183,7 +184,7 @@ export class Gateway {
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
-      degraded: () => this.#isDegraded,
+      degraded: this.#degraded,
       exporter: this.#exporter,
       log,
       clock,
@@ -198,12 +199,7 @@ export class Gateway {
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
-    try {
-      await this.#keeping.start(this.#tenants);
-    } catch (cause) {
-      await this.#keeping.stop();
-      throw cause;
-    }
+    await this.#keeping.start(this.#tenants);
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();
@@ -379,16 +375,11 @@ export class Gateway {
     });
   }
 
-  /** Whether something of it is down that a tenant relies on; it serves all the same. */
-  get #isDegraded(): boolean {
-    return this.#tenants.isDegraded || this.#keeping.isDegraded;
-  }
-
   #buildOps(): Hono {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
-      degraded: () => this.#isDegraded,
+      degraded: this.#degraded,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
       metrics: () => this.#exporter.render(),

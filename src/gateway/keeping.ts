@@ -109,10 +109,16 @@ export class Keeping {
     const { config } = this.#options;
     const { state_dir: folder } = config.gateway;
     if (folder === undefined && config.tenants.every(({ webhooks }) => webhooks.length === 0)) return;
-    await this.#open().ready;
-    await Promise.all([...tenants].map((tenant) => tenant.recall()));
-    await this.webhooks.configure(config.tenants);
-    await this.webhooks.tellLost();
+    try {
+      await this.#open().ready;
+      await Promise.all([...tenants].map((tenant) => tenant.recall()));
+      await this.webhooks.configure(config.tenants);
+      await this.webhooks.tellLost();
+    } catch (cause) {
+      // Its thread would keep the process alive.
+      await this.stop();
+      throw cause;
+    }
   }
 
   /** Goes by another configuration of the webhooks, soon; those of tenants that leave stay until these have gone. */

@@ -4,7 +4,6 @@
 export class UnreadableResponse extends Error {}
 
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-// deno-lint-ignore no-control-regex -- they are what it is about
 const UNFIT_VALUE = /[\r\n\0]/;
 const TAB = 9, SPACE = 32;
 
