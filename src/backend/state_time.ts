@@ -19,6 +19,7 @@ export interface Clocks {
 
 /** A boot of the machine. */
 export interface Boot {
+  /** "" where nobody says. */
   readonly id: string;
   readonly upMs: number;
 }
@@ -71,7 +72,10 @@ export class StateTime {
 
 /** How long nobody counted. */
 function awayMs(saved: Saved, boot: Boot | null, unixMs: number): number {
-  if (boot !== null && saved.boot?.id === boot.id) return Math.max(0, boot.upMs - saved.boot.upMs);
+  // Without ids it may be another boot; then it was longer, and what waits is kept longer.
+  if (boot !== null && saved.boot?.id === boot.id && boot.upMs >= saved.boot.upMs) {
+    return boot.upMs - saved.boot.upMs;
+  }
   return Math.min(UNKNOWN_MS_MAX, Math.max(0, unixMs - saved.unixMs));
 }
 
@@ -83,11 +87,19 @@ function read(text: string | null): Saved | null {
   return saved;
 }
 
-/** Linux says which boot it is; elsewhere, and where Deno may not read it, nobody does. */
 function boot(): Boot | null {
   try {
-    return { id: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(), upMs: uptime() * 1000 };
+    return { id: bootId(), upMs: uptime() * 1000 };
   } catch {
-    return null;
+    return null; // Deno without --allow-sys=osUptime
+  }
+}
+
+/** Linux says which boot it is; elsewhere, and on Deno, which keeps /proc for itself, nobody does. */
+function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return "";
   }
 }

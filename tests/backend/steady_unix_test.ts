@@ -72,5 +72,9 @@ test("After a boot, and where nobody says, the clock is believed for an hour at 
   assert.equal(restarted(before, { unixMs: 1e12 + 1000, nowMs: 0, boot: another }), 1000);
   assert.equal(restarted(before, { unixMs: 1e12 + 2 * DAY_MS, nowMs: 0, boot: another }), 3_600_000);
   assert.equal(restarted(before, { unixMs: 0, nowMs: 0, boot: another }), 0);
+  assert.equal(restarted(before, { unixMs: 1e12 + 1000, nowMs: 0, boot: { id: "a", upMs: 100 } }), 1000);
+  const nameless = { ...before, boot: { id: "", upMs: 5000 } };
+  assert.equal(restarted(nameless, { unixMs: 0, nowMs: 0, boot: { id: "", upMs: 9000 } }), 4000);
+  assert.equal(restarted(nameless, { unixMs: 1e12 + 1000, nowMs: 0, boot: { id: "", upMs: 90 } }), 1000);
   assert.equal(restarted({ ...before, boot: null }, { unixMs: 1e12 + 1000, nowMs: 0, boot: null }), 1000);
 });
