@@ -245,7 +245,7 @@ const DAMAGES: Readonly<Record<string, { do(folder: string): void; why: RegExp }
   "an empty database in its place": {
     do: (folder) => {
       rmSync(join(folder, "wsprism.db"));
-      sql(folder, "PRAGMA journal_mode = WAL; VACUUM");
+      sql(folder, "CREATE TABLE x (y); DROP TABLE x");
     },
     why: /wsprism.db is missing or empty/,
   },
