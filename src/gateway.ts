@@ -27,6 +27,7 @@ import { type Plan, Tenants } from "./gateway/tenants.ts";
 import type { Log } from "./log.ts";
 import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
+import { Inflow } from "./outbound/inflow.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -94,6 +95,7 @@ export class Gateway {
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
+  readonly #degraded = () => this.#tenants.isDegraded || this.#persistence.isDegraded;
   readonly #certificate: CertificateKeeper | null;
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
@@ -139,6 +141,7 @@ export class Gateway {
         state: () => this.#persistence.state,
         env: (name) => options.env[name],
         settings: this.#extensionSettings,
+        inflow: new Inflow(clock.now),
         ...clock,
         log,
       },
@@ -184,6 +187,7 @@ export class Gateway {
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
+      degraded: this.#degraded,
       exporter: this.#exporter,
       log,
       clock,
@@ -374,7 +378,7 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
-      degraded: () => this.#tenants.isDegraded,
+      degraded: this.#degraded,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
       metrics: () => this.#exporter.render(),

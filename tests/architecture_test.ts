@@ -75,6 +75,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   "ops": ["protocol", "config", "session", "room", "service", "policy", "secret_index", "log"],
   "gateway": [
+    "outbound",
     "extension/messages",
     "transport/port",
     "metrics",
@@ -95,6 +96,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "ops",
   ],
   "cli": [
+    "outbound",
     "gateway",
     "config",
     "policy",

@@ -24,6 +24,7 @@ export interface AdminListenerOptions {
   readonly config: () => Config;
   readonly reload: () => Promise<ReloadResult>;
   readonly draining: () => boolean;
+  readonly degraded: () => boolean;
   readonly exporter: Exporter;
   readonly log: Log;
   readonly clock: Clock;
@@ -50,7 +51,7 @@ export class AdminListener {
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenants, webhooks, draining, exporter, log, clock, build } = options;
+    const { transport, tenants, webhooks, draining, degraded, exporter, log, clock, build } = options;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#house = {
       config: options.config,
@@ -64,6 +65,7 @@ export class AdminListener {
       tenants: () => served(tenants),
       tenant: (id) => tenants.entries.has(id) ? tenants.get(id) : undefined,
       draining,
+      degraded,
       webhooks,
       metrics: {
         contentType: exporter.contentType,

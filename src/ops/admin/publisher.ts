@@ -74,7 +74,10 @@ export interface Handed {
 }
 
 /** Publishes now. A room, user or session that is not there is no fault: nothing is delivered to it. */
-export function publish({ tenant: { targets }, config }: AdminTenant, message: Message): Handed | Refusal {
+export function publish(
+  { tenant: { targets, rooms }, config }: AdminTenant,
+  message: Message,
+): Handed | Refusal {
   const { to, except = null } = message;
   if ("rooms" in to) return toRooms(new Set(to.rooms));
   const frame = frameOf(message, config, null);
@@ -89,7 +92,17 @@ export function publish({ tenant: { targets }, config }: AdminTenant, message: M
   function toRooms(names: ReadonlySet<string>): Handed | Refusal {
     let deliveries = 0;
     const busy: string[] = [];
+    let isChecked = false;
     for (const name of names) {
+      if (rooms.find(name) === undefined) {
+        // The same for each: one tells whether the message can be one at all.
+        if (!isChecked) {
+          const frame = frameOf(message, config, longest(names));
+          if ("ok" in frame) return frame;
+          isChecked = true;
+        }
+        continue;
+      }
       const frame = frameOf(message, config, name);
       if ("ok" in frame) return frame;
       const served = targets.room(name, frame, except);
@@ -98,6 +111,12 @@ export function publish({ tenant: { targets }, config }: AdminTenant, message: M
     }
     return busy.length === names.size ? ROOM_BUSY : { ok: true, deliveries, busy };
   }
+}
+
+function longest(names: Iterable<string>): string {
+  let found = "";
+  for (const name of names) if (Buffer.byteLength(name) > Buffer.byteLength(found)) found = name;
+  return found;
 }
 
 /** @param room the one that an ext message names, null for none */

@@ -8,7 +8,7 @@ import { refusal } from "../../protocol/codes.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
 import type { AdminApp, AdminEnv, AdminWebhook } from "./house.ts";
-import { Milliseconds, Name, Next, PageQuery, TenantParams } from "./words.ts";
+import { countQuery, Milliseconds, Name, Next, PageQuery, TenantParams } from "./words.ts";
 
 /** Dead letters that are named in one request. */
 const SEQS_MAX = 1000;
@@ -90,7 +90,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       request: {
         params: WebhookParams,
         query: PageQuery.extend({
-          cursor: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+          cursor: countQuery(0, Number.MAX_SAFE_INTEGER).optional(),
         }),
       },
       responses: answers(
