@@ -356,7 +356,7 @@ export class RawClient {
 }
 
 /** The status that a handshake is answered with, whatever is in it; 0 when the connection ends without an answer. */
-export async function statusOf(port: number, head: string): Promise<number> {
+export async function statusOf(port: number | Peer, head: string): Promise<number> {
   const client = await RawClient.connect(port);
   client.send(head);
   try {

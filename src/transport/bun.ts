@@ -23,6 +23,7 @@ import type {
   TransportOptions,
   WireFrame,
 } from "./port.ts";
+import { checkHead, NO_SUCH_PATH, pathOf } from "./request_head.ts";
 import { type SocketCalls, socketCalls } from "./unsent_bytes.ts";
 
 // The part of Bun's types that this file uses (https://bun.com/reference/bun/serve); `bun-types` would clash with Deno's.
@@ -48,8 +49,15 @@ interface BunServer {
   reload(handlers: BunHandlers): void;
 }
 
+/** The raw path's segments, decoded, for a route that names each. */
+type Segments = Readonly<Record<string, string>>;
+
+type BunAnswer = (request: Request, server: BunServer) => Promise<Response | undefined>;
+
 interface BunHandlers {
-  fetch(request: Request, server: BunServer): Promise<Response | undefined>;
+  /** Bun matches routes with the path as it was sent; to `fetch` goes what matches none. */
+  routes: Readonly<Record<string, BunAnswer>>;
+  fetch: BunAnswer;
   error(error: unknown): Response;
   websocket: {
     maxPayloadLength: number;
@@ -182,8 +190,38 @@ function sendCorked(socket: BunSocket): void {
 
 /** Path and query of a request; Bun's `url` is absolute unless the Host header was unusable. */
 function targetOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
+  if (!url.startsWith("http://") && !url.startsWith("https://")) return url;
+  const start = url.indexOf("/", 8);
   return start < 0 ? "/" : url.slice(start);
+}
+
+/** Paths of up to so many segments are known to Bun's router; no route of the gateway has more. */
+const SEGMENTS_MAX = 12;
+const PATTERNS: readonly string[] = Array.from(
+  { length: SEGMENTS_MAX },
+  (_, i) => Array.from({ length: i + 1 }, (_, j) => `/:${String.fromCharCode(97 + j)}`).join(""),
+);
+
+/**
+ * Whether `url` has another path than the one that was sent: Bun shows no request line, only what a URL parser makes of
+ * it. Its router works on the path as sent, so that each segment can be compared.
+ * @param sent null where the router knew no such path: it has an empty segment, or too many
+ */
+function isRewritten(target: string, sent: Segments | null): boolean {
+  const seen = pathOf(target).split("/").slice(1);
+  if (sent === null) return seen.length <= SEGMENTS_MAX && seen.every((segment) => segment !== "");
+  const segments = Object.values(sent);
+  return segments.length !== seen.length || segments.some((segment, i) => !isSame(segment, seen[i]!));
+}
+
+function isSame(sent: string, seen: string): boolean {
+  // What stands in the place of bytes that are no UTF-8 cannot be compared, and is in no route's name.
+  if (sent === seen || sent.includes("\ufffd")) return true;
+  try {
+    return decodeURIComponent(seen) === sent;
+  } catch {
+    return false;
+  }
 }
 
 /** What Bun has told a peer whose frames were broken; to the close callback it says 1006 and a description. */
@@ -249,8 +287,11 @@ class BunTransport implements Transport {
 
   #handlers(): BunHandlers {
     const door = this.#door!;
+    const known: BunAnswer = (request, server) =>
+      this.#answer(door, request, { server, sent: (request as Request & { params: Segments }).params });
     return {
-      fetch: (request, server) => this.#answer(door, request, server),
+      routes: Object.fromEntries(PATTERNS.map((pattern) => [pattern, known])),
+      fetch: (request, server) => this.#answer(door, request, { server, sent: null }),
       error: () => refusalResponse(BROKEN),
       websocket: {
         maxPayloadLength: this.#maxMessageBytes,
@@ -318,14 +359,27 @@ class BunTransport implements Transport {
     await Promise.all(stopped);
   }
 
-  async #answer(door: Door, request: Request, server: BunServer): Promise<Response | undefined> {
-    const sent = request.headers;
-    const header: HeaderReader = (name) => sent.get(name);
+  async #answer(
+    door: Door,
+    request: Request,
+    { server, sent }: { server: BunServer; sent: Segments | null },
+  ): Promise<Response | undefined> {
+    const { headers: fields, method, url } = request;
+    const header: HeaderReader = (name) => fields.get(name);
     const remoteAddress = plainAddress(server.requestIP(request)?.address);
-    if (!asksUpgrade(header)) return door.request(request, remoteAddress);
-    const malformed = checkHandshake(request.method, header);
+    const target = targetOf(url);
+    const upgrades = asksUpgrade(header);
+    // Bun tells no version; HTTP/1.1 without Host never comes here.
+    const refused = checkHead({ method, target, host: header("host"), version: null, upgrades }) ??
+      (isRewritten(target, sent) ? NO_SUCH_PATH : null);
+    if (refused !== null) return refusalResponse(refused);
+    if (!upgrades) {
+      const whole = url === target ? new Request(`http://localhost${target}`, request) : request;
+      return door.request(whole, remoteAddress);
+    }
+    const malformed = checkHandshake(method, header);
     if (malformed !== null) return refusalResponse(malformed);
-    const verdict = await door.upgrade({ target: targetOf(request.url), remoteAddress, header });
+    const verdict = await door.upgrade({ target, remoteAddress, header });
     if ("refuse" in verdict) return refusalResponse(verdict.refuse);
     // Without this header Bun echoes the first subprotocol offered, which can be the ticket; an empty one sends none.
     const headers = { "Sec-WebSocket-Protocol": verdict.protocol ?? "" };

@@ -11,6 +11,7 @@ import {
   plainAddress,
   refusalResponse,
 } from "./handshake.ts";
+import { checkHead, pathAndQuery } from "./request_head.ts";
 import type {
   Door,
   Link,
@@ -165,12 +166,18 @@ class DenoTransport implements Transport {
   }
 
   async #answer(door: Door, request: Request, remoteAddress: string): Promise<Response> {
-    if (!asksUpgrade((name) => request.headers.get(name))) return door.request(request, remoteAddress);
+    const { method, url } = request;
+    const upgrades = asksUpgrade((name) => request.headers.get(name));
+    const target = pathAndQuery(url) ?? url;
+    // Deno tells no version: where HTTP/1.1 lacks its Host, that is taken for HTTP/1.0.
+    const head = { method, target, host: request.headers.get("host"), version: null, upgrades };
+    const refused = checkHead(head);
+    if (refused !== null) return refusalResponse(refused);
+    if (!upgrades) return door.request(request, remoteAddress);
     const headers = new Headers(request.headers); // a copy, for the original cannot be read once the peer has left
     const header: HeaderReader = (name) => headers.get(name);
-    const malformed = checkHandshake(request.method, header);
+    const malformed = checkHandshake(method, header);
     if (malformed !== null) return refusalResponse(malformed);
-    const target = request.url.slice(request.url.indexOf("/", request.url.indexOf("://") + 3));
     const verdict = await door.upgrade({ target, remoteAddress, header });
     if ("refuse" in verdict) return refusalResponse(verdict.refuse);
     const { idleTimeoutMs } = this.#options;

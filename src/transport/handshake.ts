@@ -18,7 +18,7 @@ function refusal(status: number, msg: string, headers: Record<string, string> = 
 }
 
 const WRONG_METHOD = refusal(405, "a WebSocket handshake is a GET request", { allow: "GET" });
-const NOT_WEBSOCKET = refusal(400, 'the Upgrade header must be "websocket"');
+const NOT_WEBSOCKET = refusal(400, 'the Upgrade header must be "websocket" alone');
 const WRONG_VERSION = refusal(426, "Sec-WebSocket-Version must be 13", { "sec-websocket-version": "13" });
 const BAD_KEY = refusal(400, "Sec-WebSocket-Key must be 16 bytes in base64");
 const BAD_PROTOCOL = refusal(400, "Sec-WebSocket-Protocol must be a list of tokens, each once");
@@ -40,9 +40,12 @@ function isListOfDifferentTokens(value: string): boolean {
   return new Set(tokens).size === tokens.length;
 }
 
-/** Whether a request asks to change protocol; an Upgrade header that Connection does not name is ignored (RFC 9110, 7.8). */
+/**
+ * Whether a request asks for a WebSocket. Offers of other protocols (h2c, TLS/1.0) are ignored, and so is an Upgrade
+ * header that Connection does not name (RFC 9110, 7.8).
+ */
 export function asksUpgrade(header: HeaderReader): boolean {
-  return header("upgrade") !== null && listsToken(header("connection"), "upgrade");
+  return listsToken(header("upgrade"), "websocket") && listsToken(header("connection"), "upgrade");
 }
 
 /** Checks an upgrade request's form, and returns the refusal it deserves or null. */

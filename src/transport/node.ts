@@ -14,6 +14,7 @@ import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { WebSocketServer } from "ws";
 import {
+  asksUpgrade,
   BROKEN,
   cannotListen,
   checkHandshake,
@@ -22,6 +23,7 @@ import {
   plainAddress,
   refusalHeaders,
 } from "./handshake.ts";
+import { checkHead, pathAndQuery } from "./request_head.ts";
 import { Joiner, LinkSocket, NodeLink } from "./node_link.ts";
 import type { Door, TlsPair, Transport, TransportLimits, TransportOptions, UpgradeAnswer } from "./port.ts";
 
@@ -65,6 +67,12 @@ function refuse(socket: Socket, refusal: HttpRefusal): void {
   farewell(socket, `${head}\r\n${refusal.body}`);
 }
 
+/** Refuses in the request's turn: what was asked before on this connection is answered before. */
+function answer(outgoing: ServerResponse, refusal: HttpRefusal): void {
+  outgoing.writeHead(refusal.status, Object.fromEntries(refusalHeaders(refusal)));
+  outgoing.end(refusal.body);
+}
+
 const TOO_MANY_HEADERS: HttpRefusal = {
   status: 431,
   headers: {},
@@ -73,6 +81,26 @@ const TOO_MANY_HEADERS: HttpRefusal = {
 
 function hasTooManyHeaders(request: IncomingMessage): boolean {
   return request.rawHeaders.length > HEADERS_MAX * 2; // names and values
+}
+
+/** A header by its name; of several Host headers `node:http` shows one, and `hostOf` all. */
+function headersOf(request: IncomingMessage): HeaderReader {
+  return (name) => {
+    const value = request.headers[name];
+    return value === undefined ? null : Array.isArray(value) ? value.join(", ") : value;
+  };
+}
+
+function hostOf({ rawHeaders }: IncomingMessage): string | null {
+  const values = rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]!.toLowerCase() === "host");
+  return values.length === 0 ? null : values.join(", ");
+}
+
+/** Why a request is not looked at any further, or null. */
+function refusalOf(request: IncomingMessage, upgrades: boolean): HttpRefusal | null {
+  if (hasTooManyHeaders(request)) return TOO_MANY_HEADERS;
+  const { method = "", url: target = "", httpVersion: version } = request;
+  return checkHead({ method, target, host: hostOf(request), version, upgrades });
 }
 
 // What `node:http` could not read as a request.
@@ -120,6 +148,9 @@ class NodeTransport implements Transport {
       requestTimeout: Math.max(60_000, headerTimeoutMs),
       keepAliveTimeout: 10_000,
       connectionsCheckingInterval: Math.min(2_000, headerTimeoutMs / 4),
+      // Without it every offer of another protocol would end here as an upgrade, its body unread.
+      shouldUpgradeCallback: (request: IncomingMessage) => asksUpgrade(headersOf(request)),
+      requireHostHeader: false, // `checkHead` says so, with a body
     };
     const server = tls === null
       ? createServer(bounds)
@@ -127,19 +158,24 @@ class NodeTransport implements Transport {
     const listener = getRequestListener(
       (request, { incoming }) =>
         door.request(request, plainAddress((incoming as IncomingMessage).socket.remoteAddress)),
-      { overrideGlobalObjects: false },
+      { overrideGlobalObjects: false, hostname: "localhost" },
     );
     server.on("connection", (socket: Socket) => this.#follow(socket));
     server.on("clientError", (error: Error, socket: Duplex) => onClientError(error, socket as Socket));
     server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
       this.#waiting.delete(nameOf(incoming.socket));
-      if (hasTooManyHeaders(incoming)) refuse(incoming.socket, TOO_MANY_HEADERS);
-      else void listener(incoming, outgoing);
+      const refused = refusalOf(incoming, false);
+      if (refused !== null) return answer(outgoing, refused);
+      incoming.url = pathAndQuery(incoming.url!)!; // whoever sends an absolute URL means its path
+      // The listener takes a colon without a port for a broken Host.
+      if (incoming.headers.host?.endsWith(":")) incoming.headers.host = incoming.headers.host.slice(0, -1);
+      void listener(incoming, outgoing);
     });
     server.on("upgrade", async (request: IncomingMessage, stream: Duplex, head: Buffer) => {
       const socket = stream as Socket; // the type is a Duplex for those who bring their own
       this.#waiting.delete(nameOf(socket));
-      if (hasTooManyHeaders(request)) return refuse(socket, TOO_MANY_HEADERS);
+      const refused = refusalOf(request, true);
+      if (refused !== null) return refuse(socket, refused);
       const remoteAddress = plainAddress(socket.remoteAddress);
       const verdict = await verdictOn(door, request, remoteAddress);
       if ("refuse" in verdict) return refuse(socket, verdict.refuse);
@@ -151,6 +187,9 @@ class NodeTransport implements Transport {
         socket.once("close", () => this.#links.delete(link));
         link.open();
       });
+    });
+    server.on("connect", (request: IncomingMessage, stream: Duplex) => {
+      refuse(stream as Socket, refusalOf(request, false) ?? BROKEN);
     });
     return new Promise((resolve, reject) => {
       // After the start it is a connection that could not be accepted, and nobody's to mend here.
@@ -227,14 +266,11 @@ async function verdictOn(
   request: IncomingMessage,
   remoteAddress: string,
 ): Promise<UpgradeAnswer> {
-  const header: HeaderReader = (name) => {
-    const value = request.headers[name];
-    return value === undefined ? null : Array.isArray(value) ? value.join(", ") : value;
-  };
+  const header = headersOf(request);
   const malformed = checkHandshake(request.method ?? "", header);
   if (malformed !== null) return { refuse: malformed };
   try {
-    return await door.upgrade({ target: request.url ?? "/", remoteAddress, header });
+    return await door.upgrade({ target: pathAndQuery(request.url ?? "/")!, remoteAddress, header });
   } catch {
     return { refuse: BROKEN };
   }

@@ -17,7 +17,8 @@ import type {
 } from "../../src/transport/port.ts";
 import { makePair } from "../certificates.ts";
 import { strictly } from "../uncaught.ts";
-import { closePayload, frame, handshake, OP, type Peer, RawClient, within } from "../raw_client.ts";
+import { closePayload, frame, handshake, OP, type Peer, RawClient, statusOf, within } from "../raw_client.ts";
+import { expected, PLAIN, UPGRADES } from "../raw_requests.ts";
 
 const MAX_MESSAGE_BYTES = 100_000;
 const MAX_HEADER_BYTES = 8_192;
@@ -351,7 +352,6 @@ export function contract(
       [handshake("/", { "sec-websocket-key": null }), 400],
       [handshake("/", { "sec-websocket-version": null }), 426],
       [handshake("/", { "sec-websocket-version": "8" }), 426],
-      [handshake("/", { upgrade: "h2c" }), 400],
       [handshake("/", { "sec-websocket-protocol": "a b" }), 400],
       [handshake("/", { "sec-websocket-protocol": "a,,b" }), 400],
       [handshake("/", { "sec-websocket-protocol": "a, b, a" }), 400],
@@ -378,6 +378,21 @@ export function contract(
     assert.equal(house.requests.length, 0);
     client.destroy();
   });
+
+  for (const row of [...PLAIN, ...UPGRADES]) {
+    it(`${row.what} is answered with ${expected(row, name)}`, async (house) => {
+      house.request = async (request) => {
+        await request.arrayBuffer();
+        const { pathname } = new URL(request.url);
+        return new Response("", { status: pathname === "/healthz" ? 200 : 404 });
+      };
+      const status = await statusOf(house.peer, row.bytes);
+      assert.equal(status, expected(row, name));
+      const served = house.recorders.length;
+      assert.equal(served, status === 101 ? 1 : 0);
+      await house.alive();
+    });
+  }
 
   it("a handshake may arrive byte by byte, with lists and any case in its headers", async (house) => {
     const client = await RawClient.connect(house.peer);

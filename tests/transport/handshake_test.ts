@@ -23,7 +23,8 @@ test("an address is written without IPv4 mapping and zone", () => {
 test("an upgrade needs both its headers, in any case and in lists", () => {
   const asks = (headers: Record<string, string>) => asksUpgrade((name) => headers[name] ?? null);
   assert.equal(asks({ upgrade: "websocket", connection: "Upgrade" }), true);
-  assert.equal(asks({ upgrade: "h2c", connection: "HTTP2-Settings , upgrade" }), true);
+  assert.equal(asks({ upgrade: "WebSocket", connection: "keep-alive , upgrade" }), true);
+  assert.equal(asks({ upgrade: "h2c", connection: "HTTP2-Settings , upgrade" }), false);
   assert.equal(asks({ upgrade: "websocket" }), false);
   assert.equal(asks({ upgrade: "websocket", connection: "upgraded" }), false);
   assert.equal(asks({ connection: "upgrade" }), false);

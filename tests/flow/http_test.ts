@@ -1,0 +1,63 @@
+// Plain HTTP and handshakes as the world sends them, on both listeners of a gateway, with and without TLS.
+
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { makePair } from "../certificates.ts";
+import { type Peer, statusOf } from "../raw_client.ts";
+import { type Adapter, expected, PLAIN, type RawRequest, UPGRADES } from "../raw_requests.ts";
+import { GatewayProcess, TARGET } from "./gateway_process.ts";
+
+const BASE = {
+  tenants: [{ id: "acme", policy: {} }],
+  admin: {
+    listen: "127.0.0.1:0",
+    keys: [{ id: "ops", secret: "ops-secret-ops-secret-ops-secret-", tenants: ["*"], permissions: ["read"] }],
+  },
+};
+const PUBLIC: Adapter = TARGET === "deno" ? "node" : TARGET === "deno-native" ? "deno" : "bun";
+// The admin API is served by the runtime's default whatever the public listener is.
+const ADMIN: Adapter = TARGET === "bun" || TARGET === "executable" ? "bun" : "node";
+
+const pair = makePair("http");
+const plain = await GatewayProcess.start(BASE);
+const secure = await GatewayProcess.start(
+  { ...BASE, gateway: { tls: { cert_file: "cert.pem", key_file: "key.pem" } } },
+  { files: { "cert.pem": pair.cert, "key.pem": pair.key }, ca: pair.cert },
+);
+after(() => Promise.all([plain.kill(), secure.kill()]));
+const adminPort = (await plain.logged("admin listening"))["port"] as number;
+
+async function answers(
+  peer: Peer,
+  rows: readonly RawRequest[],
+  status: (row: RawRequest) => number,
+): Promise<void> {
+  const wrong: string[] = [];
+  for (const row of rows) {
+    const got = await statusOf(peer, row.bytes);
+    if (got !== status(row)) wrong.push(`${row.what}: ${got}, not ${status(row)}`);
+  }
+  assert.deepEqual(wrong, []);
+}
+
+for (const [name, gateway] of [["plain", plain], ["TLS", secure]] as const) {
+  test(`the public listener answers each request as it deserves, ${name}`, async () => {
+    await answers(gateway.peer, [...PLAIN, ...UPGRADES], (row) => expected(row, PUBLIC));
+  });
+}
+
+test("the admin listener answers each request as it deserves, and serves no WebSocket", async () => {
+  const status = (row: RawRequest) => {
+    const given = expected(row, ADMIN);
+    // What is no route is asked for a key first.
+    const path = /^[A-Z]+ (\S+)/.exec(row.bytes)![1]!;
+    if (given === 404 && !/\.|%2e|\\/i.test(path)) return 401;
+    return given === 101 ? 404 : given;
+  };
+  await answers({ port: adminPort }, [...PLAIN, ...UPGRADES], status);
+});
+
+test("at the end both gateways stop with exit code 0", async () => {
+  await plain.stop();
+  await secure.stop();
+});
