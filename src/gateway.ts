@@ -17,6 +17,7 @@ import type { ConfigSource } from "./config/file_source.ts";
 import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { LaunchHost } from "./extension/host_process.ts";
 import type { Config, GatewayConfig } from "./config/schema.ts";
+import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
 import { Keeping } from "./gateway/keeping.ts";
@@ -27,7 +28,7 @@ import type { Log } from "./log.ts";
 import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { opsRoutes } from "./ops/http.ts";
-import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
+import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
 import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
@@ -40,6 +41,7 @@ import type { House } from "./session/tenant.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
+import { descriptorLimit } from "./transport/descriptors.ts";
 import type { Transport } from "./transport/port.ts";
 import { Turns } from "./turns.ts";
 
@@ -94,6 +96,7 @@ export class Gateway {
   readonly #certificate: CertificateKeeper | null;
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
+  readonly #acceptance: Acceptance;
   readonly #admin: AdminListener | null;
   #ops: Hono;
   #stopTicking: (() => void) | null = null;
@@ -172,6 +175,9 @@ export class Gateway {
       log,
       clock,
     });
+    this.#acceptance = new Acceptance(log);
+    this.#acceptance.add("public");
+    if (options.adminTransport !== null) this.#acceptance.add("admin");
     this.#exporter = this.#buildExporter();
     const { adminTransport } = options;
     this.#admin = adminTransport === null ? null : new AdminListener({
@@ -181,6 +187,7 @@ export class Gateway {
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
+      acceptance: this.#acceptance,
       exporter: this.#exporter,
       log,
       clock,
@@ -222,12 +229,15 @@ export class Gateway {
             return failed(cause);
           }
         },
+        accepting: (works, why) => this.#acceptance.tell("public", works, why),
       });
       const limits = describeLimits(transport.limits);
       if (limits !== null) log.warn(limits, { transport: transport.name });
       for (const fixed of describeFixed(config, transport.limits.fixed)) {
         log.warn(fixed, { transport: transport.name });
       }
+      const descriptors = describeDescriptors(config, descriptorLimit());
+      if (descriptors !== null) log.warn(descriptors);
       this.#certificate?.start();
       this.#tenants.start();
       log.info("listening", { ...address, transport: transport.name, ...build });
@@ -366,6 +376,7 @@ export class Gateway {
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
         ...this.#keeping.metrics,
+        ...this.#acceptance.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });
@@ -375,6 +386,7 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
+      accepting: () => this.#acceptance.works,
       degraded: () => this.#tenants.isDegraded,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,

@@ -11,6 +11,7 @@ import type { AdminApp, AdminHouse, AdminWebhooks } from "../ops/admin/house.ts"
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
 import type { Transport } from "../transport/port.ts";
+import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
 import type { ReloadResult } from "./reloader.ts";
 import type { Tenancy } from "./tenancy.ts";
@@ -24,6 +25,7 @@ export interface AdminListenerOptions {
   readonly config: () => Config;
   readonly reload: () => Promise<ReloadResult>;
   readonly draining: () => boolean;
+  readonly acceptance: Acceptance;
   readonly exporter: Exporter;
   readonly log: Log;
   readonly clock: Clock;
@@ -64,6 +66,7 @@ export class AdminListener {
       tenants: () => served(tenants),
       tenant: (id) => tenants.gates.has(id) ? tenants.get(id) : undefined,
       draining,
+      accepting: () => options.acceptance.works,
       webhooks,
       metrics: {
         contentType: exporter.contentType,
@@ -80,10 +83,11 @@ export class AdminListener {
 
   /** @throws when the address cannot be bound, see `Transport.start` */
   async start(): Promise<void> {
-    const { transport, log } = this.#options;
+    const { transport, log, acceptance } = this.#options;
     const address = await transport.start({
       request: (request, remoteAddress) => this.#api.fetch(request, { address: remoteAddress }),
       upgrade: () => NO_WEBSOCKET,
+      accepting: (works, why) => acceptance.tell("admin", works, why),
     });
     log.info("admin listening", { ...address });
   }

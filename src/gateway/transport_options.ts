@@ -3,6 +3,7 @@
 import { parseListen } from "../config/addresses.ts";
 import type { Certificate } from "../config/certificate.ts";
 import type { Config } from "../config/schema.ts";
+import { SPARES } from "../transport/descriptors.ts";
 import type { TransportOptions } from "../transport/port.ts";
 
 /** What a transport has to be created with for this configuration. */
@@ -17,6 +18,7 @@ export function transportOptions(config: Config, certificate: Certificate | null
     maxHeaderBytes: config.gateway.max_header_bytes,
     headerTimeoutMs: config.gateway.header_timeout_ms,
     socketUnsentBytes: config.gateway.socket_unsent_bytes,
+    spareDescriptors: 0,
     tls: certificate,
   };
 }
@@ -31,6 +33,7 @@ export function adminTransportOptions({ admin, gateway }: Config): TransportOpti
     maxHeaderBytes: gateway.max_header_bytes,
     headerTimeoutMs: gateway.header_timeout_ms,
     socketUnsentBytes: 0, // no lanes there
+    spareDescriptors: SPARES, // so that somebody can ask what is wrong
     tls: null,
   };
 }

@@ -5,6 +5,8 @@ import { Hono } from "hono";
 export interface OpsOptions {
   /** Whether the gateway drains, and so is not ready. */
   readonly draining: () => boolean;
+  /** Whether every listener accepts connections. */
+  readonly accepting: () => boolean;
   /** Whether something of it is down that a tenant relies on; it serves all the same. */
   readonly degraded: () => boolean;
   /** Where metrics are served, null for nowhere. */
@@ -21,6 +23,7 @@ export function opsRoutes(options: OpsOptions): Hono {
   app.get("/healthz", (c) => c.text("ok"));
   app.get("/readyz", (c) => {
     if (options.draining()) return c.text("draining", 503);
+    if (!options.accepting()) return c.text("not accepting connections", 503);
     return c.text(options.degraded() ? "degraded" : "ready");
   });
   app.all(options.wsPath, (c) => {

@@ -65,3 +65,23 @@ export function describeLimits(abilities: Abilities): string | null {
     ? null
     : `this transport lacks ${lacks.join(", ")}: keep it off the open internet`;
 }
+
+/** Descriptors that are no connections: files, pipes, listeners, calls to backends. */
+const DESCRIPTORS_BESIDE = 64;
+/** Above it nobody is surprised. */
+const DESCRIPTORS_MANY = 65_536;
+
+/** How the limit of file descriptors stands to the connections that are allowed, where that is worth a warning. */
+export function describeDescriptors({ gateway }: Config, limit: number | null): string | null {
+  if (limit === null) return null;
+  const { max_connections: max } = gateway;
+  const room = Math.max(0, limit - DESCRIPTORS_BESIDE);
+  if (max === 0) {
+    if (limit >= DESCRIPTORS_MANY) return null;
+    return `gateway.max_connections is 0 and this process may open ${limit} files, so that about ${room} connections ` +
+      `are the bound, and whoever comes then is refused without a word: raise "ulimit -n" (LimitNOFILE), or set it`;
+  }
+  if (max <= room) return null;
+  return `gateway.max_connections is ${max}, but this process may open ${limit} files, which are about ${room} ` +
+    `connections: raise "ulimit -n" (LimitNOFILE) to ${max + DESCRIPTORS_BESIDE} or more`;
+}

@@ -23,6 +23,7 @@ import type {
   TransportOptions,
   WireFrame,
 } from "./port.ts";
+import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, NO_SUCH_PATH, pathOf } from "./request_head.ts";
 import { type SocketCalls, socketCalls } from "./unsent_bytes.ts";
 
@@ -242,11 +243,19 @@ class BunTransport implements Transport {
   #tls: TlsPair | null;
   #maxMessageBytes: number;
   #socketCalls: SocketCalls | null = null;
+  readonly #watch: DescriptorWatch;
+  /** Where it listens, and listens again. */
+  #port = 0;
 
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#tls = options.tls;
     this.#maxMessageBytes = options.maxMessageBytes;
+    this.#watch = new DescriptorWatch({
+      pause: () => this.#leave(this.#server!),
+      resume: () => void (this.#server = this.#serve(this.#port, this.#tls)),
+      told: (works, why) => this.#door!.accepting(works, why),
+    }, options.spareDescriptors);
   }
 
   get limits(): TransportLimits {
@@ -260,8 +269,10 @@ class BunTransport implements Transport {
     this.#door = door;
     this.#socketCalls = await socketCalls();
     try {
-      this.#server = this.#serve(port, this.#tls);
-      return { hostname: this.#server.hostname, port: this.#server.port };
+      const server = this.#server = this.#serve(port, this.#tls);
+      this.#port = server.port;
+      this.#watch.start();
+      return { hostname: server.hostname, port: server.port };
     } catch (cause) {
       throw cannotListen(hostname, port, cause);
     }
@@ -322,18 +333,24 @@ class BunTransport implements Transport {
   // Bun ignores `reload({ tls })`. A server that is stopped keeps its links, and the port is free in the same turn, so
   // that its successor misses only who was connecting in that instant (one or two of eight that never stop trying).
   renewTls(tls: TlsPair): void {
-    const former = this.#server!;
-    const { port } = former; // a stopped server has none
-    const stopped = former.stop(false);
-    this.#former.add(former);
-    void stopped.then(() => this.#former.delete(former));
-    try {
-      this.#server = this.#serve(port, tls);
-    } catch (error) {
-      this.#server = this.#serve(port, this.#tls);
-      throw error;
+    if (this.#server !== null) {
+      this.#leave(this.#server);
+      try {
+        this.#server = this.#serve(this.#port, tls);
+      } catch (error) {
+        this.#server = this.#serve(this.#port, this.#tls);
+        throw error;
+      }
     }
     this.#tls = tls;
+  }
+
+  /** Ends a server's listening; its links live on. */
+  #leave(server: BunServer): void {
+    this.#server = null;
+    const stopped = server.stop(false);
+    this.#former.add(server);
+    void stopped.then(() => this.#former.delete(server));
   }
 
   // `reload` reaches open sockets too, and those of servers that listen no more (1.4.5).
@@ -348,10 +365,9 @@ class BunTransport implements Transport {
   }
 
   async stop(): Promise<void> {
-    const server = this.#server;
+    this.#watch.stop();
+    const servers = [...this.#former, ...(this.#server === null ? [] : [this.#server])];
     this.#server = null;
-    if (server === null) return;
-    const servers = [server, ...this.#former];
     const stopped = servers.map((each) => each.stop(false));
     for (const link of this.#links) link.terminate();
     // Idle HTTP connections; it would close links with 1001 and wait for stalled ones.

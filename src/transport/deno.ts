@@ -11,6 +11,7 @@ import {
   plainAddress,
   refusalResponse,
 } from "./handshake.ts";
+import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
 import type {
   Door,
@@ -137,7 +138,10 @@ class DenoTransport implements Transport {
   maxMessageBytes: number;
   readonly #options: TransportOptions;
   readonly #buffered = new Set<DenoLink>();
-  readonly #abort = new AbortController();
+  #abort = new AbortController();
+  readonly #watch: DescriptorWatch;
+  #door: Door | null = null;
+  #port = 0;
   #server: Deno.HttpServer<Deno.NetAddr> | null = null;
   #polling = false;
   #turns = 0;
@@ -145,24 +149,44 @@ class DenoTransport implements Transport {
   constructor(options: TransportOptions) {
     this.#options = options;
     this.maxMessageBytes = options.maxMessageBytes;
+    this.#watch = new DescriptorWatch({
+      // Both ways to end its listening end its links; it ends by itself when it cannot accept, and they live on.
+      pause: () => {},
+      resume: () => void this.#serve(this.#port),
+      told: (works, why) => this.#door!.accepting(works, why),
+    }, options.spareDescriptors);
   }
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
-    const { hostname, port, tls } = this.#options;
+    const { hostname, port } = this.#options;
+    this.#door = door;
     try {
-      const server = Deno.serve({
-        hostname,
-        port,
-        ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
-        signal: this.#abort.signal,
-        onListen: () => {},
-        onError: () => refusalResponse(BROKEN),
-      }, (request, info) => this.#answer(door, request, plainAddress(info.remoteAddr.hostname)));
-      this.#server = server;
-      return Promise.resolve({ hostname: server.addr.hostname, port: server.addr.port });
+      const { addr } = this.#serve(port);
+      this.#port = addr.port;
+      this.#watch.start();
+      return Promise.resolve({ hostname: addr.hostname, port: addr.port });
     } catch (cause) {
       return Promise.reject(cannotListen(hostname, port, cause));
     }
+  }
+
+  #serve(port: number): Deno.HttpServer<Deno.NetAddr> {
+    const { hostname, tls } = this.#options;
+    const door = this.#door!;
+    this.#abort = new AbortController();
+    const server = Deno.serve({
+      hostname,
+      port,
+      ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
+      signal: this.#abort.signal,
+      onListen: () => {},
+      onError: () => refusalResponse(BROKEN),
+    }, (request, info) => this.#answer(door, request, plainAddress(info.remoteAddr.hostname)));
+    this.#server = server;
+    server.finished.catch((cause: unknown) => {
+      if (this.#server === server) this.#watch.failed(cause instanceof Error ? cause.message : String(cause));
+    });
+    return server;
   }
 
   async #answer(door: Door, request: Request, remoteAddress: string): Promise<Response> {
@@ -220,9 +244,10 @@ class DenoTransport implements Transport {
   async stop(): Promise<void> {
     const server = this.#server;
     this.#server = null;
+    this.#watch.stop();
     for (const link of this.links) link.terminate();
     this.#abort.abort();
-    await server?.finished;
+    await server?.finished.catch(() => {}); // told when it failed
   }
 }
 

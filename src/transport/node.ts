@@ -9,7 +9,7 @@ import {
   STATUS_CODES,
 } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, connect, Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { WebSocketServer } from "ws";
@@ -23,6 +23,7 @@ import {
   plainAddress,
   refusalHeaders,
 } from "./handshake.ts";
+import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
 import { Joiner, LinkSocket, NodeLink } from "./node_link.ts";
 import type { Door, TlsPair, Transport, TransportLimits, TransportOptions, UpgradeAnswer } from "./port.ts";
@@ -41,6 +42,10 @@ const HEADERS_MAX = 198;
 
 /** Connections that have sent no whole request yet; one more, and the one that has waited longest is dropped. */
 const WAITING_MAX = 10_000;
+
+/** How often a listener on Deno looks whether it still accepts, and how long that may take on a busy machine. */
+const KNOCK_MS = 5_000;
+const KNOCK_WAIT_MS = 4_000;
 
 /** How long a peer may take to finish a close or to read a refusal before its socket is dropped. */
 const LINGER_MS = 8_000;
@@ -134,13 +139,22 @@ class NodeTransport implements Transport {
   readonly #selected = new WeakMap<IncomingMessage, string>();
   #server: Server | TlsServer | null = null;
   #turns = 0;
+  readonly #watch: DescriptorWatch;
+  #door: Door | null = null;
+  #address: AddressInfo | null = null;
+  #knocking: ReturnType<typeof setInterval> | null = null;
 
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#upgrades = webSockets(options.maxMessageBytes, this.#selected);
+    this.#watch = new DescriptorWatch({
+      pause: () => this.#leave(),
+      resume: () => this.#listen(this.#address!.port),
+      told: (works, why) => this.#door!.accepting(works, why),
+    }, options.spareDescriptors);
   }
 
-  start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+  async start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
     const { hostname, port, maxHeaderBytes, headerTimeoutMs, tls } = this.#options;
     const bounds = {
       maxHeaderSize: maxHeaderBytes,
@@ -191,15 +205,57 @@ class NodeTransport implements Transport {
     server.on("connect", (request: IncomingMessage, stream: Duplex) => {
       refuse(stream as Socket, refusalOf(request, false) ?? BROKEN);
     });
+    server.on("error", ignore); // who listens hears of it by itself
+    this.#server = server;
+    this.#door = door;
+    try {
+      await this.#listen(port);
+    } catch (cause) {
+      this.#server = null;
+      throw cannotListen(hostname, port, cause);
+    }
+    const bound = this.#address = server.address() as AddressInfo;
+    this.#watch.start();
+    if ("Deno" in globalThis) this.#knocking = setInterval(() => this.#knock(), KNOCK_MS);
+    return { hostname: bound.address, port: bound.port };
+  }
+
+  #listen(port: number): Promise<void> {
+    const server = this.#server!;
     return new Promise((resolve, reject) => {
-      // After the start it is a connection that could not be accepted, and nobody's to mend here.
-      server.on("error", (cause) => reject(cannotListen(hostname, port, cause)));
-      server.listen(port, hostname, () => {
-        this.#server = server;
-        const bound = server.address() as AddressInfo;
-        resolve({ hostname: bound.address, port: bound.port });
+      server.once("error", reject);
+      server.listen(port, this.#options.hostname, () => {
+        server.off("error", reject);
+        resolve();
       });
     });
+  }
+
+  /** Stops listening. Not `close` of `node:http`, which ends idle connections too. */
+  #leave(): void {
+    NetServer.prototype.close.call(this.#server!);
+  }
+
+  // Deno's listener hears nothing of a connection that it cannot accept, and never accepts again (2.9.6): a burst between
+  // two looks would end it unseen. So it connects to itself now and then.
+  #knock(): void {
+    if (this.#watch.isPaused) return;
+    const { address, port, family } = this.#address!;
+    const wild = address === "0.0.0.0" || address === "::";
+    const visitor = connect({ port, host: wild ? (family === "IPv6" ? "::1" : "127.0.0.1") : address });
+    const timer = setTimeout(() => {
+      visitor.destroy();
+      if (this.#watch.isPaused || this.#server === null) return;
+      this.#leave();
+      this.#watch.failed("connections are accepted no more");
+    }, KNOCK_WAIT_MS);
+    const done = () => {
+      clearTimeout(timer);
+      visitor.destroy();
+    };
+    // Whatever comes, somebody was there: 400, or with TLS an end. An error is a descriptor that lacks, which the watch sees.
+    for (const sign of ["data", "end", "close", "error"]) visitor.on(sign, done);
+    visitor.write("knock\r\n\r\n");
   }
 
   /** Follows every TCP connection to its end, and bounds those that have sent no request yet. */
@@ -238,6 +294,9 @@ class NodeTransport implements Transport {
     const server = this.#server;
     if (server === null) return;
     this.#server = null;
+    this.#watch.stop();
+    if (this.#knocking !== null) clearInterval(this.#knocking);
+    // It may have stopped listening already.
     const released = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const socket of this.#sockets) socket.destroy();
     await released;

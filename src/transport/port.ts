@@ -88,6 +88,12 @@ export interface Door {
    * never come (the peer left first); then nothing else comes either.
    */
   upgrade(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer>;
+  /**
+   * Told each time that connections cannot be accepted, which the transport mends by itself as soon as it can, and
+   * once when they are accepted again. MUST NOT throw.
+   * @param why "" when they are
+   */
+  accepting(works: boolean, why: string): void;
 }
 
 /** A certificate with its intermediates, and its private key without a passphrase; both PEM, and a pair. */
@@ -110,6 +116,8 @@ export interface TransportOptions {
   readonly headerTimeoutMs: number;
   /** Bytes that the kernel may keep unsent for each connection, about; 0: what the system says. */
   readonly socketUnsentBytes: number;
+  /** File descriptors to keep in reserve, so that it accepts for a while when others cannot. */
+  readonly spareDescriptors: number;
   /** Null serves plain HTTP. */
   readonly tls: TlsPair | null;
 }

@@ -172,6 +172,7 @@ export function contract(
     idleTimeoutMs: 60_000,
     maxHeaderBytes: MAX_HEADER_BYTES,
     headerTimeoutMs: 12_000,
+    spareDescriptors: 0,
     socketUnsentBytes: UNSENT_BYTES,
     tls,
   };
@@ -218,6 +219,7 @@ export function contract(
             house.requests.push(request);
             return house.upgrade(request);
           },
+          accepting: () => {},
         });
         const peer = tls === null ? { port: bound.port } : { port: bound.port, ca: tls.cert };
         Object.assign(house, { port: bound.port, peer });
@@ -1297,7 +1299,11 @@ export function contract(
     await assert.rejects(RawClient.connect(house.peer));
     const again = create({ ...options, port: house.port });
     assert.equal(
-      (await again.start({ request: () => new Response(), upgrade: () => house.accept() })).port,
+      (await again.start({
+        request: () => new Response(),
+        upgrade: () => house.accept(),
+        accepting: () => {},
+      })).port,
       house.port,
     );
     await again.stop();
@@ -1306,7 +1312,7 @@ export function contract(
   it("a port in use is told in one line that names the address", async (house) => {
     const second = create({ ...options, port: house.port });
     await assert.rejects(
-      second.start({ request: () => new Response(), upgrade: () => house.accept() }),
+      second.start({ request: () => new Response(), upgrade: () => house.accept(), accepting: () => {} }),
       (error: Error) => {
         assert.equal(error.message, `Cannot listen on 127.0.0.1:${house.port}: the address is in use`);
         return true;

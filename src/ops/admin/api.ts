@@ -69,7 +69,7 @@ export function adminApi(parts: AdminParts): AdminApp {
 }
 
 /** What anybody may ask who can reach the listener. */
-function openRoutes(app: AdminApp, { draining }: AdminHouse): void {
+function openRoutes(app: AdminApp, { draining, accepting }: AdminHouse): void {
   const text = (description: string) => ({
     description,
     content: { "text/plain": { schema: z.string() } },
@@ -92,8 +92,11 @@ function openRoutes(app: AdminApp, { draining }: AdminHouse): void {
       tags: ["gateway"],
       summary: "Whether it takes new connections",
       security: [],
-      responses: { 200: text("It does."), 503: text("It drains.") },
+      responses: { 200: text("It does."), 503: text("It drains, or connections cannot be accepted.") },
     }),
-    (c) => draining() ? c.text("draining", 503) : c.text("ready", 200),
+    (c) => {
+      if (draining()) return c.text("draining", 503);
+      return accepting() ? c.text("ready", 200) : c.text("not accepting connections", 503);
+    },
   );
 }

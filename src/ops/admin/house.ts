@@ -125,6 +125,8 @@ export interface AdminHouse {
   readonly tenants: () => Iterable<AdminTenant>;
   readonly tenant: (id: string) => AdminTenant | undefined;
   readonly draining: () => boolean;
+  /** Whether every listener accepts connections. */
+  readonly accepting: () => boolean;
   readonly webhooks: AdminWebhooks;
   readonly metrics: {
     readonly contentType: string;
