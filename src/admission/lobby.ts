@@ -19,7 +19,13 @@ import { isBad, TICKET_CHARS_MAX, type Unverified } from "./verifier.ts";
 const MESSAGE_CHARS_MAX = TICKET_CHARS_MAX + 1024;
 /** How long a peer may take to answer our close before its socket is dropped. */
 const CLOSE_TIMEOUT_MS = 5000;
+/** And one that floods, and is not read any more. */
+const FLOOD_CLOSE_TIMEOUT_MS = 1000;
 
+/** Pings, pongs and fragments before the ticket: a message of 17 KB in pieces of 1 KB, and some pings. */
+const FRAMES_MAX = 32;
+
+const FLOODING = refusal("RATE_LIMITED", "too many frames before the ticket", CLOSE.rateLimited);
 const FULL = refusal("RESOURCE_EXHAUSTED", "too many connections await their ticket", CLOSE.overloaded);
 const AUTH_FIRST = refusal("AUTH_FAILED", "the first message must be sys.auth", CLOSE.authFailed);
 const TOO_EARLY = refusal("AUTH_FAILED", "wait for sys.authed", CLOSE.authFailed);
@@ -122,6 +128,8 @@ export class Arrival implements LinkHandler, Timed {
   #link: Link | null = null;
   #session: Session | null = null;
   #failure: Unverified | null = null;
+  /** Frames that were no message. */
+  #frames = 0;
   timerSlot = -1;
   timerIndex = -1;
   timerDue = 0;
@@ -154,8 +162,18 @@ export class Arrival implements LinkHandler, Timed {
     else this.#unexpected();
   }
 
+  // Nobody has pinged it.
   pong(): void {
-    this.#session?.pong();
+    if (this.#session !== null) this.#session.pong();
+    else this.control(0);
+  }
+
+  control(bytes: number): void {
+    if (this.#session !== null) return this.#session.control(bytes);
+    if (++this.#frames <= FRAMES_MAX) return;
+    if (this.#state === "ending") return this.#link?.terminate();
+    this.#end(FLOODING.code, FLOODING.msg, CLOSE.rateLimited);
+    this.#link?.pause();
   }
 
   drain(): void {
@@ -248,6 +266,6 @@ export class Arrival implements LinkHandler, Timed {
     metrics.closes.add({ name: code.name });
     this.#link!.write([cbor ? cborForm(farewell) : farewell], 1);
     this.#link!.close(code.code, code.reason);
-    wheel.schedule(this, CLOSE_TIMEOUT_MS);
+    wheel.schedule(this, code === CLOSE.rateLimited ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
   }
 }

@@ -105,6 +105,8 @@ export class Standing {
   /** Buckets (see rate.ts) of its own messages and bytes, and of refusals that it is told or may cause. */
   messagesFullAt = 0;
   bytesFullAt = 0;
+  /** Of frames that are no messages, where messages have no quota. */
+  framesFullAt = 0;
   toldFullAt = 0;
   excessFullAt = 0;
   /** Rests in a row, the start and end of the last one, and messages that arrived in it (see session/denials.ts). */

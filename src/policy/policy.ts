@@ -39,6 +39,7 @@ const NARROWED_MAX = 256;
 const EXCESS_MIN = 100;
 /** What sessions are held to in this where no quota of messages holds them. */
 const ANY: Limit = { perSecond: 1000, burst: 1000 };
+const FRAMES = new Rate(ANY.perSecond, ANY.burst);
 
 /** What a policy is compiled from. */
 export interface PolicyOptions {
@@ -170,6 +171,16 @@ export class TenantPolicy {
       standing.bytesFullAt = ofBytes.take(standing.bytesFullAt, now, bytes);
     }
     if (messages !== null) standing.messagesFullAt = messages.take(standing.messagesFullAt, now);
+    return null;
+  }
+
+  /** Charges a frame that is no message as if it were one; bounded where messages are not, for nobody needs many. */
+  arriveFrame(standing: Standing, bytes: number, now: number): Denial | null {
+    const denial = this.arrive(standing, bytes, now);
+    if (denial !== null || this.#messages !== null) return denial;
+    const waitMs = FRAMES.waitMs(standing.framesFullAt, now);
+    if (waitMs > 0) return overQuota(CHECK.session, "session_rate", { unit: "messages", waitMs });
+    standing.framesFullAt = FRAMES.take(standing.framesFullAt, now);
     return null;
   }
 

@@ -57,6 +57,8 @@ const RESTS_MAX = 2;
 const RESTED_MS = 10_000;
 /** More of what was sent before the rest than any socket's buffer holds: this transport cannot stop reading. */
 const UNHEARD_MAX = 65_536;
+/** The same of frames that are no message: nobody has a use for so many, and each costs as much as a message. */
+export const FRAMES_UNHEARD_MAX = 1_000;
 /** Lines that one tenant's denials may put into the log. */
 const LOG_RATE = new Rate(50, 100);
 
@@ -96,13 +98,13 @@ export class Denials {
   }
 
   /** A message of a session that rests, which was on its way already: it prolongs the rest, at the least cost. */
-  unheard(from: Denied, lane: "ext" | "hot"): void {
+  unheard(from: Denied, lane: "ext" | "hot", max = UNHEARD_MAX): void {
     const { metrics } = this.#options;
     metrics.unheard[lane]++;
     const standing = from.standing!;
     const until = Math.min(standing.restsUntil + from.policy.messageMs, standing.restedAt + REST_MS_MAX);
     from.deafUntil = standing.restsUntil = until;
-    if (++standing.unheard <= UNHEARD_MAX) return;
+    if (++standing.unheard <= max) return;
     metrics.denied.add({ lane, decision: "close", reason: "flood" });
     from.endRefused({ ...FLOODING, ruleId: CHECK.session }, { seq: null });
   }

@@ -14,7 +14,7 @@ import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysError, sysPong } from "../protocol/sys.ts";
 import { type Answer, type Context, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
-import { Denials, type Denied, type DeniedMessage } from "./denials.ts";
+import { Denials, type Denied, type DeniedMessage, FRAMES_UNHEARD_MAX } from "./denials.ts";
 import { PendingCalls } from "./pending.ts";
 import type { Terms } from "./terms.ts";
 import type { SessionWatcher } from "./watcher.ts";
@@ -94,6 +94,15 @@ export class Intake {
   binary(from: Speaker, message: Uint8Array, now: number): void {
     if (from.cbor && looksLikeCborMap(message)) this.#ext(from, message, message.length, now);
     else this.#hot(from, message, now);
+  }
+
+  /** A frame that is no message costs its sender what one does. */
+  control(from: Speaker, bytes: number, now: number): void {
+    if (now < from.deafUntil) return this.#denials.unheard(from, "ext", FRAMES_UNHEARD_MAX);
+    const standing = from.standing ??= new Standing();
+    const denial = from.policy.arriveFrame(standing, bytes, now);
+    if (denial === null) return;
+    this.#denies(from, denial, { lane: "ext", standing, bytes, now, service: () => null, seq: () => null });
   }
 
   #ext(from: Speaker, message: string | Uint8Array, bytes: number, now: number): void {

@@ -39,6 +39,8 @@ import type { Timed } from "./timer_wheel.ts";
 /** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
 const CLOSE_TIMEOUT_MS = 5000;
 const FLOOD_CLOSE_TIMEOUT_MS = 1000;
+/** Frames of a peer that were on their way when it was told to go; one more, and it is not waited for. */
+const LATE_MAX = 100_000;
 
 export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
   readonly user: string;
@@ -70,6 +72,10 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   #early: EarlyMessages | null = null;
   #lastHeardAt = 0;
   #pingedAt = 0;
+  /** Pings without an answer. */
+  #pongsDue = 0;
+  /** What came after our close. */
+  #late = 0;
   /** When its right ends and when the client is told so; infinite for never and for not, or told already. */
   #expiresAt = Number.POSITIVE_INFINITY;
   #warnAt = Number.POSITIVE_INFINITY;
@@ -158,7 +164,16 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   pong(): void {
+    // Who answers pings that nobody sent pays for it.
+    if (this.#pongsDue > 0) this.#pongsDue--;
+    else this.control(0);
     this.#heard();
+  }
+
+  control(bytes: number): void {
+    if (this.#state === "open" || this.#state === "admitted") {
+      this.#tenant.intake.control(this, bytes, this.#tenant.house.now());
+    } else if (++this.#late > LATE_MAX) this.#link?.terminate();
   }
 
   drain(): void {
@@ -301,6 +316,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     }
     if (now - this.#pingedAt >= pingIntervalMs) {
       this.#pingedAt = now;
+      this.#pongsDue++;
       this.#link!.ping();
       if (!this.isOpen) return 0; // the ping found the socket dead
     }
@@ -317,7 +333,10 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   #keep(message: string | Uint8Array): void {
-    if (this.#state !== "admitted") return;
+    if (this.#state !== "admitted") {
+      if (++this.#late > LATE_MAX) this.#link?.terminate();
+      return;
+    }
     const early = this.#early ??= new EarlyMessages();
     if (!early.add(message)) this.endRefused(TOO_EARLY, { seq: null });
   }

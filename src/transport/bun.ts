@@ -24,6 +24,7 @@ import type {
   WireFrame,
 } from "./port.ts";
 import { DescriptorWatch } from "./descriptors.ts";
+import { FragmentMeter, type Metered } from "./fragment_meter.ts";
 import { checkHead, NO_SUCH_PATH, pathOf } from "./request_head.ts";
 import { type SocketCalls, socketCalls } from "./unsent_bytes.ts";
 
@@ -44,7 +45,7 @@ interface BunSocket {
 interface BunServer {
   readonly hostname: string;
   readonly port: number;
-  requestIP(request: Request): { readonly address: string } | null;
+  requestIP(request: Request): { readonly address: string; readonly port: number } | null;
   upgrade(request: Request, options: { data: BunLink; headers: Record<string, string> }): boolean;
   stop(closeActiveConnections: boolean): Promise<void>;
   reload(handlers: BunHandlers): void;
@@ -69,7 +70,7 @@ interface BunHandlers {
     perMessageDeflate: boolean;
     open(socket: BunSocket): void;
     message(socket: BunSocket, message: string | Uint8Array): void;
-    ping(socket: BunSocket): void;
+    ping(socket: BunSocket, data: Uint8Array): void;
     pong(socket: BunSocket): void;
     drain(socket: BunSocket): void;
     close(socket: BunSocket, code: number, reason: string): void;
@@ -95,6 +96,8 @@ const LIMITS: TransportLimits = {
   pings: true,
   terminates: true,
   pauses: true,
+  showsControl: true,
+  showsFragments: false,
   boundsFragments: true,
   renewsTls: true,
   fixed: { headerTimeoutMs: HEADER_TIMEOUT_MS },
@@ -103,7 +106,12 @@ const LIMITS: TransportLimits = {
 /** Bun answers every ping by itself, without a bound; a peer that reads none of the answers is dropped (as `ws` does). */
 const PONGS_WAITING_MAX = 60;
 
-class BunLink implements Link {
+/** More than the header of a frame and, with TLS, what a record adds to it. */
+const WIRE_OVERHEAD = { plain: 14, tls: 14 + 64 } as const;
+/** More than a handshake took, with what TLS adds: its head is bounded by `maxHeaderBytes`. */
+const TLS_HANDSHAKE_BYTES = 16_384;
+
+class BunLink implements Link, Metered {
   readonly remoteAddress: string;
   readonly handler: LinkHandler;
   #socket: BunSocket | null = null;
@@ -111,10 +119,24 @@ class BunLink implements Link {
   #frames: readonly WireFrame[] = [];
   #count = 0;
   #pongsWaiting = 0;
+  readonly peerAddress: string;
+  readonly peerPort: number;
+  countedBytes: number;
+  toldBytes = 0;
 
-  constructor(remoteAddress: string, handler: LinkHandler) {
-    this.remoteAddress = remoteAddress;
+  constructor(
+    handler: LinkHandler,
+    peer: { readonly address: string; readonly port: number; readonly handshakeBytes: number },
+  ) {
+    this.peerAddress = peer.address;
+    this.peerPort = peer.port;
+    this.countedBytes = peer.handshakeBytes;
+    this.remoteAddress = plainAddress(peer.address);
     this.handler = handler;
+  }
+
+  tell(fragments: number): void {
+    for (let i = 0; i < fragments && this.#socket !== null; i++) this.handler.control(0);
   }
 
   opened(socket: BunSocket): void {
@@ -127,7 +149,8 @@ class BunLink implements Link {
     this.handler.close(code, reason);
   }
 
-  pinged(socket: BunSocket): void {
+  pinged(socket: BunSocket, bytes: number): void {
+    this.handler.control(bytes);
     if (socket.getBufferedAmount() > 0 && ++this.#pongsWaiting > PONGS_WAITING_MAX) socket.terminate();
   }
 
@@ -244,6 +267,7 @@ class BunTransport implements Transport {
   #maxMessageBytes: number;
   #socketCalls: SocketCalls | null = null;
   readonly #watch: DescriptorWatch;
+  #meter: FragmentMeter | null = null;
   /** Where it listens, and listens again. */
   #port = 0;
 
@@ -272,6 +296,10 @@ class BunTransport implements Transport {
       const server = this.#server = this.#serve(port, this.#tls);
       this.#port = server.port;
       this.#watch.start();
+      if (this.#socketCalls !== null) {
+        this.#meter = new FragmentMeter(this.#socketCalls, this.#links, () => this.#maxMessageBytes);
+        this.#meter.start();
+      }
       return { hostname: server.hostname, port: server.port };
     } catch (cause) {
       throw cannotListen(hostname, port, cause);
@@ -298,6 +326,7 @@ class BunTransport implements Transport {
 
   #handlers(): BunHandlers {
     const door = this.#door!;
+    const overhead = this.#tls === null ? WIRE_OVERHEAD.plain : WIRE_OVERHEAD.tls;
     const known: BunAnswer = (request, server) =>
       this.#answer(door, request, { server, sent: (request as Request & { params: Segments }).params });
     return {
@@ -316,11 +345,23 @@ class BunTransport implements Transport {
           socket.data.opened(socket);
         },
         message: (socket, message) => {
-          if (typeof message === "string") socket.data.handler.text(message);
-          else socket.data.handler.binary(message);
+          const link = socket.data;
+          if (typeof message === "string") {
+            link.countedBytes += message.length * 3 + overhead; // of a character three bytes at most
+            link.handler.text(message);
+          } else {
+            link.countedBytes += message.length + overhead;
+            link.handler.binary(message);
+          }
         },
-        ping: (socket) => socket.data.pinged(socket),
-        pong: (socket) => socket.data.handler.pong(),
+        ping: (socket, data) => {
+          socket.data.countedBytes += data.length + overhead;
+          socket.data.pinged(socket, data.length);
+        },
+        pong: (socket) => {
+          socket.data.countedBytes += 125 + overhead;
+          socket.data.handler.pong();
+        },
         drain: (socket) => socket.data.drained(socket),
         close: (socket, code, reason) => {
           this.#links.delete(socket.data);
@@ -366,6 +407,7 @@ class BunTransport implements Transport {
 
   async stop(): Promise<void> {
     this.#watch.stop();
+    this.#meter?.stop();
     const servers = [...this.#former, ...(this.#server === null ? [] : [this.#server])];
     this.#server = null;
     const stopped = servers.map((each) => each.stop(false));
@@ -382,7 +424,8 @@ class BunTransport implements Transport {
   ): Promise<Response | undefined> {
     const { headers: fields, method, url } = request;
     const header: HeaderReader = (name) => fields.get(name);
-    const remoteAddress = plainAddress(server.requestIP(request)?.address);
+    const peer = server.requestIP(request) ?? { address: "", port: 0 };
+    const remoteAddress = plainAddress(peer.address);
     const target = targetOf(url);
     const upgrades = asksUpgrade(header);
     // Bun tells no version; HTTP/1.1 without Host never comes here.
@@ -399,7 +442,9 @@ class BunTransport implements Transport {
     if ("refuse" in verdict) return refusalResponse(verdict.refuse);
     // Without this header Bun echoes the first subprotocol offered, which can be the ticket; an empty one sends none.
     const headers = { "Sec-WebSocket-Protocol": verdict.protocol ?? "" };
-    const data = new BunLink(remoteAddress, verdict.accept);
+    const handshakeBytes = this.#options.maxHeaderBytes + (this.#tls === null ? 0 : TLS_HANDSHAKE_BYTES);
+    const { address, port } = peer;
+    const data = new BunLink(verdict.accept, { address, port, handshakeBytes });
     // False when the peer has left; nobody reads the answer then.
     return server.upgrade(request, { data, headers }) ? undefined : refusalResponse(BROKEN);
   }

@@ -28,6 +28,8 @@ const LIMITS: TransportLimits = {
   pings: false,
   terminates: false,
   pauses: false,
+  showsControl: false,
+  showsFragments: false,
   boundsFragments: false,
   // A second server can share the port only with --unstable-net, and both ways to end the first one end its links.
   renewsTls: false,

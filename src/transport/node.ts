@@ -32,6 +32,8 @@ const LIMITS: TransportLimits = {
   pings: true,
   terminates: true,
   pauses: true,
+  showsControl: true,
+  showsFragments: true,
   boundsFragments: true,
   renewsTls: true,
   fixed: { socketUnsentBytes: Infinity }, // Deno shows no descriptor

@@ -50,6 +50,12 @@ export interface LinkHandler {
   /** The bytes MAY be kept; they can be a view of a larger read buffer. */
   binary(message: Uint8Array): void;
   pong(): void;
+  /**
+   * A frame that is no message came: a ping, or a fragment of a message that is not whole yet, empty or not. Not called
+   * where `TransportLimits.showsControl` or `.showsFragments` is false, see there.
+   * @param bytes those of its payload that no message will count
+   */
+  control(bytes: number): void;
   /** Everything that waited in this process has been taken by the kernel. */
   drain(): void;
   /**
@@ -130,6 +136,10 @@ export interface TransportLimits {
   readonly terminates: boolean;
   /** False: `pause` does nothing. */
   readonly pauses: boolean;
+  /** False: pings and pongs are neither told nor bounded. */
+  readonly showsControl: boolean;
+  /** False: fragments are not told as they come; on Bun they are reckoned from the bytes that a socket has received. */
+  readonly showsFragments: boolean;
   /** False: the bound of a message holds per WebSocket frame only, not over all its fragments. */
   readonly boundsFragments: boolean;
   /** False: `renewTls` throws, and a new certificate needs a restart. */

@@ -39,6 +39,8 @@ class Recorder implements LinkHandler {
   /** What broke the contract's order; every test ends by seeing that there is nothing here. */
   readonly faults: string[] = [];
   readonly heard: Happening[] = [];
+  /** Frames that were no message. */
+  controls = 0;
   onText: (message: string) => void = () => {};
   readonly opened: Promise<Link>;
   readonly closed: Promise<{ code: number; reason: string }>;
@@ -69,6 +71,13 @@ class Recorder implements LinkHandler {
 
   pong(): void {
     this.#hear({ kind: "pong" });
+  }
+
+  control(): void {
+    if (this.opens === 0 || this.count("close") > 0) {
+      this.faults.push("a frame came before open or after close");
+    }
+    this.controls++;
   }
 
   drain(): void {
@@ -440,6 +449,21 @@ export function contract(
       client.destroy();
     }
     await house.alive();
+  });
+
+  it("pings and fragments of what is not whole yet are told, each once, where the runtime shows them", async (house) => {
+    const { client, recorder } = await house.pair();
+    client.sendFrame(OP.ping, "abc");
+    client.sendFrame(OP.text, "one", { fin: false });
+    client.sendFrame(OP.continuation, "", { fin: false });
+    client.sendFrame(OP.ping);
+    client.sendFrame(OP.continuation, "two");
+    assert.equal((await recorder.next("text")).text, "onetwo");
+    assert.equal(recorder.controls, (limits.showsControl ? 2 : 0) + (limits.showsFragments ? 2 : 0));
+    client.text("whole");
+    await recorder.next("text");
+    assert.equal(recorder.controls, (limits.showsControl ? 2 : 0) + (limits.showsFragments ? 2 : 0));
+    client.destroy();
   });
 
   // Hostile before the upgrade
