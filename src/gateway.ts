@@ -20,13 +20,16 @@ import type { Config, GatewayConfig } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
+import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { Keeping } from "./gateway/keeping.ts";
 import { Parting, poll } from "./gateway/parting.ts";
+import { publicDoor } from "./gateway/public_door.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
 import type { Log } from "./log.ts";
 import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
+import { FreshEnough } from "./ops/fresh_enough.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -41,7 +44,6 @@ import type { House } from "./session/tenant.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
-import { descriptorLimit } from "./transport/descriptors.ts";
 import type { Transport } from "./transport/port.ts";
 import { Turns } from "./turns.ts";
 
@@ -89,6 +91,9 @@ export class Gateway {
   readonly #extensionSettings: Config["extensions"];
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
+  readonly #requestLimiter: HandshakeLimiter;
+  /** What a scrape is answered. */
+  readonly #metrics: FreshEnough;
   readonly #quotas: GatewayQuotas;
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
@@ -123,6 +128,7 @@ export class Gateway {
       idleTimeoutMs: transport.limits.pings ? gateway.idle_timeout_ms : 0,
     };
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
+    this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
     this.#keeping = new Keeping({ config, log, clock });
@@ -150,6 +156,7 @@ export class Gateway {
     this.#admission = new Admission({
       gates: this.#tenants.gates,
       limiter: this.#limiter,
+      requestLimiter: this.#requestLimiter,
       delay: new Delay({
         wheel: this.#house.wheel,
         afterTurn: (task) => transport.afterTurn(task),
@@ -179,6 +186,7 @@ export class Gateway {
     this.#acceptance.add("public");
     if (options.adminTransport !== null) this.#acceptance.add("admin");
     this.#exporter = this.#buildExporter();
+    this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
     const { adminTransport } = options;
     this.#admin = adminTransport === null ? null : new AdminListener({
       transport: adminTransport,
@@ -188,6 +196,7 @@ export class Gateway {
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
       acceptance: this.#acceptance,
+      metrics: () => this.#metrics.get(),
       exporter: this.#exporter,
       log,
       clock,
@@ -214,23 +223,8 @@ export class Gateway {
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       await this.#admin?.start();
-      const address = await transport.start({
-        request: (request) => this.#ops.fetch(request),
-        upgrade: (request) => {
-          // The transport answers with a bare 500; why, only this log knows.
-          const failed = (cause: unknown) => {
-            log.error("handshake failed", { error: describeError(cause) });
-            throw cause;
-          };
-          try {
-            const answer = this.#admission.answer(request);
-            return answer instanceof Promise ? answer.catch(failed) : answer;
-          } catch (cause) {
-            return failed(cause);
-          }
-        },
-        accepting: (works, why) => this.#acceptance.tell("public", works, why),
-      });
+      const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
+      const address = await transport.start(publicDoor(door));
       const limits = describeLimits(transport.limits);
       if (limits !== null) log.warn(limits, { transport: transport.name });
       for (const fixed of describeFixed(config, transport.limits.fixed)) {
@@ -348,6 +342,7 @@ export class Gateway {
     this.#house.pingIntervalMs = gateway.ping_interval_ms;
     this.#house.idleTimeoutMs = transport.limits.pings ? gateway.idle_timeout_ms : 0;
     this.#limiter.configure(gateway.handshake_limit);
+    this.#requestLimiter.configure(gateway.handshake_limit);
     this.#quotas.adopt(gateway.quotas, this.#house.now());
     this.#admission.manners = mannersOf(gateway);
     if (gateway.tls !== undefined) this.#certificate?.follow(gateway.tls);
@@ -390,7 +385,7 @@ export class Gateway {
       degraded: () => this.#tenants.isDegraded,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
-      metrics: () => this.#exporter.render(),
+      metrics: () => this.#metrics.get(),
       wsPath: WS_PATH,
     });
   }
@@ -401,8 +396,4 @@ function mannersOf(gateway: GatewayConfig): Manners {
     addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
     drainRetryMs: Math.max(1000, gateway.drain_grace_ms),
   };
-}
-
-function describeError(cause: unknown): string {
-  return cause instanceof Error ? cause.stack ?? cause.message : String(cause);
 }

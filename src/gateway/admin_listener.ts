@@ -26,6 +26,8 @@ export interface AdminListenerOptions {
   readonly reload: () => Promise<ReloadResult>;
   readonly draining: () => boolean;
   readonly acceptance: Acceptance;
+  /** All metrics, as a scrape gets them. */
+  readonly metrics: () => Promise<string>;
   readonly exporter: Exporter;
   readonly log: Log;
   readonly clock: Clock;
@@ -70,7 +72,7 @@ export class AdminListener {
       webhooks,
       metrics: {
         contentType: exporter.contentType,
-        render: (tenant) => tenant === null ? exporter.render() : exporter.renderTenant(tenant),
+        render: (tenant) => tenant === null ? options.metrics() : exporter.renderTenant(tenant),
       },
       version: build["version"] ?? "",
     };

@@ -3,8 +3,10 @@
 import { parseListen } from "../config/addresses.ts";
 import type { Certificate } from "../config/certificate.ts";
 import type { Config } from "../config/schema.ts";
-import { SPARES } from "../transport/descriptors.ts";
 import type { TransportOptions } from "../transport/port.ts";
+
+/** Of the admin API. */
+const SPARE_DESCRIPTORS = 4;
 
 /** What a transport has to be created with for this configuration. */
 export function transportOptions(config: Config, certificate: Certificate | null): TransportOptions {
@@ -33,7 +35,7 @@ export function adminTransportOptions({ admin, gateway }: Config): TransportOpti
     maxHeaderBytes: gateway.max_header_bytes,
     headerTimeoutMs: gateway.header_timeout_ms,
     socketUnsentBytes: 0, // no lanes there
-    spareDescriptors: SPARES, // so that somebody can ask what is wrong
+    spareDescriptors: SPARE_DESCRIPTORS, // so that somebody can ask what is wrong
     tls: null,
   };
 }

@@ -39,3 +39,12 @@ export function opsRoutes(options: OpsOptions): Hono {
   app.onError((_error, c) => c.json({ code: "INTERNAL", msg: "the gateway failed on this request" }, 500));
   return app;
 }
+
+/** The answer to whoever asks too often. */
+export function tooManyRequests(waitMs: number): Response {
+  const retryAfterMs = Math.ceil(waitMs);
+  return Response.json(
+    { code: "RATE_LIMITED", msg: "too many requests", retry_after_ms: retryAfterMs },
+    { status: 429, headers: { "retry-after": String(Math.ceil(retryAfterMs / 1000)) } },
+  );
+}

@@ -23,71 +23,13 @@ import type {
   TransportOptions,
   WireFrame,
 } from "./port.ts";
+import type { BunAnswer, BunHandlers, BunRuntime, BunServer, BunSocket } from "./bun_types.ts";
+import { isRewritten, PATTERNS, type Segments, targetOf } from "./bun_paths.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { FragmentMeter, type Metered } from "./fragment_meter.ts";
-import { checkHead, NO_SUCH_PATH, pathOf } from "./request_head.ts";
+import { checkHead, NO_SUCH_PATH } from "./request_head.ts";
+import { RequestTurns } from "./request_turns.ts";
 import { type SocketCalls, socketCalls } from "./unsent_bytes.ts";
-
-// The part of Bun's types that this file uses (https://bun.com/reference/bun/serve); `bun-types` would clash with Deno's.
-interface BunSocket {
-  readonly data: BunLink;
-  readonly remoteAddress: string;
-  send(payload: string | Uint8Array): number;
-  cork(callback: (socket: BunSocket) => void): void;
-  getBufferedAmount(): number;
-  ping(): number;
-  pause(): void;
-  resume(): void;
-  close(code: number, reason: string): void;
-  terminate(): void;
-}
-
-interface BunServer {
-  readonly hostname: string;
-  readonly port: number;
-  requestIP(request: Request): { readonly address: string; readonly port: number } | null;
-  upgrade(request: Request, options: { data: BunLink; headers: Record<string, string> }): boolean;
-  stop(closeActiveConnections: boolean): Promise<void>;
-  reload(handlers: BunHandlers): void;
-}
-
-/** The raw path's segments, decoded, for a route that names each. */
-type Segments = Readonly<Record<string, string>>;
-
-type BunAnswer = (request: Request, server: BunServer) => Promise<Response | undefined>;
-
-interface BunHandlers {
-  /** Bun matches routes with the path as it was sent; to `fetch` goes what matches none. */
-  routes: Readonly<Record<string, BunAnswer>>;
-  fetch: BunAnswer;
-  error(error: unknown): Response;
-  websocket: {
-    maxPayloadLength: number;
-    backpressureLimit: number;
-    closeOnBackpressureLimit: boolean;
-    idleTimeout: number;
-    sendPings: boolean;
-    perMessageDeflate: boolean;
-    open(socket: BunSocket): void;
-    message(socket: BunSocket, message: string | Uint8Array): void;
-    ping(socket: BunSocket, data: Uint8Array): void;
-    pong(socket: BunSocket): void;
-    drain(socket: BunSocket): void;
-    close(socket: BunSocket, code: number, reason: string): void;
-  };
-}
-
-interface BunRuntime {
-  serve(
-    options: BunHandlers & {
-      hostname: string;
-      port: number;
-      development: false;
-      reusePort: false;
-      tls?: TlsPair;
-    },
-  ): BunServer;
-}
 
 /** Bun drops what has sent no whole head after this time, TLS handshake included, and has no option for it (1.4.5). */
 const HEADER_TIMEOUT_MS = 12_000;
@@ -108,10 +50,8 @@ const PONGS_WAITING_MAX = 60;
 
 /** More than the header of a frame and, with TLS, what a record adds to it. */
 const WIRE_OVERHEAD = { plain: 14, tls: 14 + 64 } as const;
-/** More than a handshake took, with what TLS adds: its head is bounded by `maxHeaderBytes`. */
-const TLS_HANDSHAKE_BYTES = 16_384;
 
-class BunLink implements Link, Metered {
+export class BunLink implements Link, Metered {
   readonly remoteAddress: string;
   readonly handler: LinkHandler;
   #socket: BunSocket | null = null;
@@ -121,16 +61,12 @@ class BunLink implements Link, Metered {
   #pongsWaiting = 0;
   readonly peerAddress: string;
   readonly peerPort: number;
-  countedBytes: number;
-  toldBytes = 0;
+  countedBytes = 0;
+  toldBytes = -1;
 
-  constructor(
-    handler: LinkHandler,
-    peer: { readonly address: string; readonly port: number; readonly handshakeBytes: number },
-  ) {
+  constructor(handler: LinkHandler, peer: { readonly address: string; readonly port: number }) {
     this.peerAddress = peer.address;
     this.peerPort = peer.port;
-    this.countedBytes = peer.handshakeBytes;
     this.remoteAddress = plainAddress(peer.address);
     this.handler = handler;
   }
@@ -212,42 +148,6 @@ function sendCorked(socket: BunSocket): void {
   socket.data.sendAll(socket);
 }
 
-/** Path and query of a request; Bun's `url` is absolute unless the Host header was unusable. */
-function targetOf(url: string): string {
-  if (!url.startsWith("http://") && !url.startsWith("https://")) return url;
-  const start = url.indexOf("/", 8);
-  return start < 0 ? "/" : url.slice(start);
-}
-
-/** Paths of up to so many segments are known to Bun's router; no route of the gateway has more. */
-const SEGMENTS_MAX = 12;
-const PATTERNS: readonly string[] = Array.from(
-  { length: SEGMENTS_MAX },
-  (_, i) => Array.from({ length: i + 1 }, (_, j) => `/:${String.fromCharCode(97 + j)}`).join(""),
-);
-
-/**
- * Whether `url` has another path than the one that was sent: Bun shows no request line, only what a URL parser makes of
- * it. Its router works on the path as sent, so that each segment can be compared.
- * @param sent null where the router knew no such path: it has an empty segment, or too many
- */
-function isRewritten(target: string, sent: Segments | null): boolean {
-  const seen = pathOf(target).split("/").slice(1);
-  if (sent === null) return seen.length <= SEGMENTS_MAX && seen.every((segment) => segment !== "");
-  const segments = Object.values(sent);
-  return segments.length !== seen.length || segments.some((segment, i) => !isSame(segment, seen[i]!));
-}
-
-function isSame(sent: string, seen: string): boolean {
-  // What stands in the place of bytes that are no UTF-8 cannot be compared, and is in no route's name.
-  if (sent === seen || sent.includes("\ufffd")) return true;
-  try {
-    return decodeURIComponent(seen) === sent;
-  } catch {
-    return false;
-  }
-}
-
 /** What Bun has told a peer whose frames were broken; to the close callback it says 1006 and a description. */
 function violationCode(description: string): number {
   if (description === "") return 1006;
@@ -267,6 +167,7 @@ class BunTransport implements Transport {
   #maxMessageBytes: number;
   #socketCalls: SocketCalls | null = null;
   readonly #watch: DescriptorWatch;
+  readonly #turns = new RequestTurns((task) => this.afterTurn(task));
   #meter: FragmentMeter | null = null;
   /** Where it listens, and listens again. */
   #port = 0;
@@ -433,6 +334,7 @@ class BunTransport implements Transport {
       (isRewritten(target, sent) ? NO_SUCH_PATH : null);
     if (refused !== null) return refusalResponse(refused);
     if (!upgrades) {
+      await this.#turns.enter();
       const whole = url === target ? new Request(`http://localhost${target}`, request) : request;
       return door.request(whole, remoteAddress);
     }
@@ -442,9 +344,7 @@ class BunTransport implements Transport {
     if ("refuse" in verdict) return refusalResponse(verdict.refuse);
     // Without this header Bun echoes the first subprotocol offered, which can be the ticket; an empty one sends none.
     const headers = { "Sec-WebSocket-Protocol": verdict.protocol ?? "" };
-    const handshakeBytes = this.#options.maxHeaderBytes + (this.#tls === null ? 0 : TLS_HANDSHAKE_BYTES);
-    const { address, port } = peer;
-    const data = new BunLink(verdict.accept, { address, port, handshakeBytes });
+    const data = new BunLink(verdict.accept, peer);
     // False when the peer has left; nobody reads the answer then.
     return server.upgrade(request, { data, headers }) ? undefined : refusalResponse(BROKEN);
   }

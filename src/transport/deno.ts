@@ -13,6 +13,7 @@ import {
 } from "./handshake.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
+import { RequestTurns } from "./request_turns.ts";
 import type {
   Door,
   Link,
@@ -142,6 +143,7 @@ class DenoTransport implements Transport {
   readonly #buffered = new Set<DenoLink>();
   #abort = new AbortController();
   readonly #watch: DescriptorWatch;
+  readonly #requests = new RequestTurns((task) => this.afterTurn(task));
   #door: Door | null = null;
   #port = 0;
   #server: Deno.HttpServer<Deno.NetAddr> | null = null;
@@ -199,7 +201,10 @@ class DenoTransport implements Transport {
     const head = { method, target, host: request.headers.get("host"), version: null, upgrades };
     const refused = checkHead(head);
     if (refused !== null) return refusalResponse(refused);
-    if (!upgrades) return door.request(request, remoteAddress);
+    if (!upgrades) {
+      await this.#requests.enter();
+      return door.request(request, remoteAddress);
+    }
     const headers = new Headers(request.headers); // a copy, for the original cannot be read once the peer has left
     const header: HeaderReader = (name) => headers.get(name);
     const malformed = checkHandshake(method, header);

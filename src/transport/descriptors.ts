@@ -3,16 +3,13 @@
 // file can still be opened, stops listening where none can (whoever connects is refused at once, and not left waiting),
 // and listens again as soon as some are free.
 
-import { closeSync, openSync, readFileSync } from "node:fs";
-import process from "node:process";
+import { closeSync, openSync } from "node:fs";
 
 const LOOK_MS = 250;
 /** Between attempts to listen again; the last one from then on. */
 const RETRY_MS = [250, 500, 1000, 2000] as const;
 /** So many must be free before a listener opens again: one would be taken at once. */
 const FREE_WANTED = 8;
-/** Kept open by a listener that must go on when others cannot, and given up then. */
-export const SPARES = 4;
 
 // Any file that may be read. Deno's permissions mostly leave out /dev/null, and hold the program's own source.
 const FILE = "Bun" in globalThis ? "/dev/null" : new URL(import.meta.url);
@@ -135,23 +132,5 @@ export class DescriptorWatch {
   #wait(ms: number): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#look(), ms);
-  }
-}
-
-/** How many descriptors this process may have open; null where that cannot be known, as on Deno without --allow-all. */
-export function descriptorLimit(): number | null {
-  try {
-    const limits = readFileSync("/proc/self/limits", "utf8");
-    const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
-    if (soft !== undefined) return Number(soft);
-  } catch {
-    // Not Linux, or not allowed.
-  }
-  try {
-    const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } };
-    const soft = report.userLimits?.open_files?.soft;
-    return typeof soft === "number" ? soft : null;
-  } catch {
-    return null;
   }
 }

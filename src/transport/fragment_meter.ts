@@ -19,9 +19,9 @@ const TOLD_MAX = 70_000;
 export interface Metered {
   readonly peerAddress: string;
   readonly peerPort: number;
-  /** At least as many bytes as its handshake, messages and control frames took on the wire. */
+  /** At least as many bytes as its messages and control frames took on the wire. */
   readonly countedBytes: number;
-  /** Fragments told already, in bytes. */
+  /** Bytes that were told as fragments, or came before the meter saw the link first; negative until then. */
   toldBytes: number;
   tell(fragments: number): void;
 }
@@ -73,6 +73,8 @@ export class FragmentMeter {
     for (const link of this.#links) {
       const bytes = received.get(keyOf(link));
       if (bytes === undefined) continue;
+      // Other requests may have come this way before the handshake.
+      if (link.toldBytes < 0) link.toldBytes = Math.max(0, bytes - link.countedBytes);
       const fragments = Math.floor((bytes - link.countedBytes - link.toldBytes - spare) / HEADER_BYTES);
       if (fragments <= 0) continue;
       link.toldBytes += fragments * HEADER_BYTES;

@@ -25,6 +25,7 @@ import {
 } from "./handshake.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
+import { RequestTurns } from "./request_turns.ts";
 import { Joiner, LinkSocket, NodeLink } from "./node_link.ts";
 import type { Door, TlsPair, Transport, TransportLimits, TransportOptions, UpgradeAnswer } from "./port.ts";
 
@@ -142,6 +143,7 @@ class NodeTransport implements Transport {
   #server: Server | TlsServer | null = null;
   #turns = 0;
   readonly #watch: DescriptorWatch;
+  readonly #requests = new RequestTurns((task) => this.afterTurn(task));
   #door: Door | null = null;
   #address: AddressInfo | null = null;
   #knocking: ReturnType<typeof setInterval> | null = null;
@@ -185,7 +187,9 @@ class NodeTransport implements Transport {
       incoming.url = pathAndQuery(incoming.url!)!; // whoever sends an absolute URL means its path
       // The listener takes a colon without a port for a broken Host.
       if (incoming.headers.host?.endsWith(":")) incoming.headers.host = incoming.headers.host.slice(0, -1);
-      void listener(incoming, outgoing);
+      const wait = this.#requests.enter();
+      if (wait === null) void listener(incoming, outgoing);
+      else void wait.then(() => listener(incoming, outgoing));
     });
     server.on("upgrade", async (request: IncomingMessage, stream: Duplex, head: Buffer) => {
       const socket = stream as Socket; // the type is a Duplex for those who bring their own
