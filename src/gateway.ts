@@ -26,6 +26,7 @@ import { Parting, poll } from "./gateway/parting.ts";
 import { publicDoor } from "./gateway/public_door.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
+import { messageBytesMax } from "./gateway/transport_options.ts";
 import type { Log } from "./log.ts";
 import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
@@ -352,7 +353,7 @@ export class Gateway {
     this.#tenants.adopt(plan, gateway);
     this.#keeping.follow(this.#tenants);
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
-      transport.boundMessages(this.#tenants.maxMessageBytes);
+      transport.boundMessages(messageBytesMax(this.#tenants.maxMessageBytes));
     }
   }
 

@@ -9,6 +9,7 @@ interface Abilities {
   readonly terminates: boolean;
   readonly pauses: boolean;
   readonly boundsFragments: boolean;
+  readonly showsControl: boolean;
   readonly renewsTls: boolean;
 }
 
@@ -53,12 +54,13 @@ export function describeFixed({ gateway }: Config, fixed: FixedLimits): string[]
 
 /** What a transport cannot do, or null. */
 export function describeLimits(abilities: Abilities): string | null {
-  const { pings, terminates, pauses, boundsFragments, renewsTls } = abilities;
+  const { pings, terminates, pauses, boundsFragments, showsControl, renewsTls } = abilities;
   const lacks = [
     pings ? null : "own pings",
     terminates ? null : "ending a stalled socket",
     pauses ? null : "pausing a flood",
     boundsFragments ? null : "a bound on fragmented messages",
+    showsControl ? null : "a bound on control frames",
     renewsTls ? null : "taking up a new certificate without a restart",
   ].filter((lack) => lack !== null);
   return lacks.length === 0
