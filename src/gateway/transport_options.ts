@@ -5,9 +5,6 @@ import type { Certificate } from "../config/certificate.ts";
 import type { Config } from "../config/schema.ts";
 import type { TransportOptions } from "../transport/port.ts";
 
-/** Of the admin API. */
-const SPARE_DESCRIPTORS = 4;
-
 /** What a transport has to be created with for this configuration. */
 export function transportOptions(config: Config, certificate: Certificate | null): TransportOptions {
   // The schema has checked it.
@@ -20,7 +17,7 @@ export function transportOptions(config: Config, certificate: Certificate | null
     maxHeaderBytes: config.gateway.max_header_bytes,
     headerTimeoutMs: config.gateway.header_timeout_ms,
     socketUnsentBytes: config.gateway.socket_unsent_bytes,
-    spareDescriptors: 0,
+    yields: true,
     tls: certificate,
   };
 }
@@ -35,7 +32,7 @@ export function adminTransportOptions({ admin, gateway }: Config): TransportOpti
     maxHeaderBytes: gateway.max_header_bytes,
     headerTimeoutMs: gateway.header_timeout_ms,
     socketUnsentBytes: 0, // no lanes there
-    spareDescriptors: SPARE_DESCRIPTORS, // so that somebody can ask what is wrong
+    yields: false, // so that somebody can ask what is wrong
     tls: null,
   };
 }

@@ -180,7 +180,7 @@ class BunTransport implements Transport {
       pause: () => this.#leave(this.#server!),
       resume: () => void (this.#server = this.#serve(this.#port, this.#tls)),
       told: (works, why) => this.#door!.accepting(works, why),
-    }, options.spareDescriptors);
+    }, options.yields);
   }
 
   get limits(): TransportLimits {

@@ -146,6 +146,8 @@ class DenoTransport implements Transport {
   readonly #requests = new RequestTurns((task) => this.afterTurn(task));
   #door: Door | null = null;
   #port = 0;
+  /** It could not accept a connection, and has ended. */
+  #ended = false;
   #server: Deno.HttpServer<Deno.NetAddr> | null = null;
   #polling = false;
   #turns = 0;
@@ -156,9 +158,9 @@ class DenoTransport implements Transport {
     this.#watch = new DescriptorWatch({
       // Both ways to end its listening end its links; it ends by itself when it cannot accept, and they live on.
       pause: () => {},
-      resume: () => void this.#serve(this.#port),
+      resume: () => void (this.#ended && this.#serve(this.#port)),
       told: (works, why) => this.#door!.accepting(works, why),
-    }, options.spareDescriptors);
+    }, options.yields);
   }
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
@@ -187,8 +189,11 @@ class DenoTransport implements Transport {
       onError: () => refusalResponse(BROKEN),
     }, (request, info) => this.#answer(door, request, plainAddress(info.remoteAddr.hostname)));
     this.#server = server;
+    this.#ended = false;
     server.finished.catch((cause: unknown) => {
-      if (this.#server === server) this.#watch.failed(cause instanceof Error ? cause.message : String(cause));
+      if (this.#server !== server) return;
+      this.#ended = true;
+      this.#watch.failed(cause instanceof Error ? cause.message : String(cause));
     });
     return server;
   }

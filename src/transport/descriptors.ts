@@ -8,8 +8,13 @@ import { closeSync, openSync } from "node:fs";
 const LOOK_MS = 250;
 /** Between attempts to listen again; the last one from then on. */
 const RETRY_MS = [250, 500, 1000, 2000] as const;
-/** So many must be free before a listener opens again: one would be taken at once. */
-const FREE_WANTED = 8;
+/** Kept open by each listener, and given up when no other is to be had. */
+const SPARES = 4;
+/** So many must be free before a listener that yields opens again, or spares are kept again: more than all spares. */
+const FREE_WANTED = 16;
+/** For one that does not yield, and for how many looks it goes on with none. */
+const FREE_NEEDED = 2;
+const PATIENCE = 8;
 
 // Any file that may be read. Deno's permissions mostly leave out /dev/null, and hold the program's own source.
 const FILE = "Bun" in globalThis ? "/dev/null" : new URL(import.meta.url);
@@ -46,16 +51,18 @@ function close(descriptors: readonly number[]): void {
 /** Watches over one listener. */
 export class DescriptorWatch {
   readonly #listening: Listening;
-  readonly #wanted: number;
+  readonly #yields: boolean;
+  /** Looks in a row that found nothing free. */
+  #empty = 0;
   #spares: number[] = [];
   #paused = false;
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
 
-  /** @param spares descriptors to keep for it, so that it accepts when others can no more */
-  constructor(listening: Listening, spares: number) {
+  /** @param yields stops listening at once, so that others can go on; else it goes on for as long as it can */
+  constructor(listening: Listening, yields: boolean) {
     this.#listening = listening;
-    this.#wanted = spares;
+    this.#yields = yields;
   }
 
   get isPaused(): boolean {
@@ -63,7 +70,7 @@ export class DescriptorWatch {
   }
 
   start(): void {
-    this.#spares = open(this.#wanted) ?? [];
+    this.#spares = open(SPARES) ?? [];
     this.#wait(LOOK_MS);
   }
 
@@ -88,25 +95,26 @@ export class DescriptorWatch {
   }
 
   #check(): void {
-    const missing = this.#wanted - this.#spares.length;
+    const missing = SPARES - this.#spares.length;
     const opened = open(missing > 0 ? FREE_WANTED : 1);
     if (opened === null) return;
     if (missing > 0 && opened.length === FREE_WANTED) this.#spares.push(...opened.splice(0, missing));
     const exhausted = opened.length === 0;
     close(opened);
+    this.#empty = exhausted ? this.#empty + 1 : 0;
     if (!exhausted) return;
-    if (this.#spares.length > 0) {
-      close(this.#spares);
-      this.#spares = [];
-      return;
-    }
+    close(this.#spares);
+    this.#spares = [];
+    if (!this.#yields && this.#empty < PATIENCE) return;
+    this.#empty = 0;
     this.#listening.pause();
     this.#fail("out of file descriptors");
   }
 
   async #retry(): Promise<void> {
-    const opened = open(FREE_WANTED);
-    const free = opened === null || opened.length === FREE_WANTED;
+    const wanted = this.#yields ? FREE_WANTED : FREE_NEEDED;
+    const opened = open(wanted);
+    const free = opened === null || opened.length === wanted;
     close(opened ?? []);
     if (!free) return this.#fail("out of file descriptors");
     try {

@@ -155,7 +155,7 @@ class NodeTransport implements Transport {
       pause: () => this.#leave(),
       resume: () => this.#listen(this.#address!.port),
       told: (works, why) => this.#door!.accepting(works, why),
-    }, options.spareDescriptors);
+    }, options.yields);
   }
 
   async start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {

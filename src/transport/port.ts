@@ -122,8 +122,8 @@ export interface TransportOptions {
   readonly headerTimeoutMs: number;
   /** Bytes that the kernel may keep unsent for each connection, about; 0: what the system says. */
   readonly socketUnsentBytes: number;
-  /** File descriptors to keep in reserve, so that it accepts for a while when others cannot. */
-  readonly spareDescriptors: number;
+  /** When file descriptors run out it stops listening, so that others go on; else it goes on for as long as it can. */
+  readonly yields: boolean;
   /** Null serves plain HTTP. */
   readonly tls: TlsPair | null;
 }

@@ -181,7 +181,7 @@ export function contract(
     idleTimeoutMs: 60_000,
     maxHeaderBytes: MAX_HEADER_BYTES,
     headerTimeoutMs: 12_000,
-    spareDescriptors: 0,
+    yields: true,
     socketUnsentBytes: UNSENT_BYTES,
     tls,
   };
