@@ -47,6 +47,8 @@ export interface TenantEntry {
 export interface AdmissionOptions {
   readonly entries: ReadonlyMap<string, TenantEntry>;
   readonly limiter: HandshakeLimiter;
+  /** For requests that are no handshake. */
+  readonly requestLimiter: HandshakeLimiter;
   readonly delay: Delay;
   readonly retry: Retry;
   readonly log: Log;
@@ -117,6 +119,18 @@ export class Admission {
     const { entries, retry } = this.#options;
     const { drainRetryMs } = this.#config;
     for (const { waits } of entries.values()) waits?.drain(() => retry.after(drainRetryMs, SPREAD_MS.all));
+  }
+
+  /**
+   * Whether a plain request may be answered: its bounds are those of handshakes, in buckets of their own, so that neither
+   * costs the other.
+   * @returns the milliseconds to wait, 0 for none
+   */
+  mayAsk(remoteAddress: string, header: UpgradeRequest["header"]): number {
+    const { requestLimiter, now } = this.#options;
+    const { addresses } = this.#config;
+    const addressGroup = addresses.group(addresses.find(remoteAddress, header));
+    return requestLimiter.take(addressGroup, now())?.waitMs ?? 0;
   }
 
   /** Answers a handshake: with a session for its link, or with a refusal. */

@@ -25,7 +25,9 @@ export class OriginRule {
     if (this.#any) return true;
     const page = parseOrigin(origin);
     if (page === undefined) return false;
-    if (this.#sameHost) return host !== null && hostOf(host, page.scheme) === page.host;
+    if (this.#sameHost) {
+      return host !== null && page.host !== "" && hostOf(host, page.scheme) === page.host;
+    }
     return this.#exact.has(page.origin) ||
       this.#below.some(({ scheme, suffix }) =>
         scheme === page.scheme && page.host.endsWith(suffix) && page.host.length > suffix.length

@@ -51,6 +51,8 @@ export interface StartOptions {
   readonly ca?: string;
   /** A folder for its state that outlives it. */
   readonly keeps?: string;
+  /** The most file descriptors that it may have. */
+  readonly descriptors?: number | undefined;
 }
 
 /** A command of wsPrism that has ended. */
@@ -101,14 +103,17 @@ function commandOf(...folders: readonly string[]): readonly string[] {
 
 function launch(
   args: readonly string[],
-  { folder, keeps, env = {}, stdin }: {
+  { folder, keeps, env = {}, stdin, descriptors }: {
     folder: string;
+    descriptors?: number | undefined;
     keeps?: string | undefined;
     env?: Readonly<Record<string, string>> | undefined;
     stdin?: string;
   },
 ): ChildProcess {
-  const [file, ...before] = commandOf(folder, ...(keeps === undefined ? [] : [keeps]));
+  const command = commandOf(folder, ...(keeps === undefined ? [] : [keeps]));
+  const limited = ["sh", "-c", `ulimit -n ${descriptors} && exec "$@"`, "sh"];
+  const [file, ...before] = descriptors === undefined ? command : [...limited, ...command];
   const inherited = Object.entries(process.env).filter(([name]) => !OURS.test(name));
   const child = spawn(file!, [...before, ...args], {
     cwd: folder,
@@ -214,7 +219,8 @@ export class GatewayProcess {
   }
 
   private constructor(config: string, options: StartOptions) {
-    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true, keeps } = options;
+    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true, keeps, descriptors } =
+      options;
     this.#folder = new Folder();
     this.ca = ca;
     for (const [name, text] of Object.entries(files)) this.#folder.write(name, text);
@@ -223,7 +229,7 @@ export class GatewayProcess {
     const transport = NATIVE_DENO && !args.includes("--transport") ? ["--transport", "native"] : [];
     this.#child = launch(
       ["start", "--config", file, ...(dev ? ["--dev"] : []), "--log-format", "json", ...transport, ...args],
-      { folder: this.#folder.path, keeps, env },
+      { folder: this.#folder.path, keeps, env, descriptors },
     );
     this.pid = this.#child.pid!;
     this.exited = new Promise((resolve) => {

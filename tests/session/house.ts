@@ -156,6 +156,8 @@ class FakeTransport implements Transport {
       pings,
       terminates: true,
       pauses: true,
+      showsControl: true,
+      showsFragments: true,
       boundsFragments: true,
       renewsTls: true,
       fixed: {},
