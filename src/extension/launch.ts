@@ -46,6 +46,10 @@ const ENVIRONMENT: Record<string, string> = {
   // A worker's garbage is collected as if the machine were small: by itself the engine lets a busy worker of 10 MB grow to 90
   // where there is room, and the host would be taken for a bomb.
   BUN_JSC_forceRAMSize: "67108864",
+  // Ways to load or to make code that no extension has: the engine does not know their syntax, or the object, then.
+  BUN_JSC_useImportDefer: "0",
+  BUN_JSC_useImportText: "0",
+  BUN_JSC_useShadowRealm: "0",
 };
 
 function isFromSource(runtime: "bun" | "deno"): boolean {
