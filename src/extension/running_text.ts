@@ -52,7 +52,10 @@ export function findImport(text: string): FoundImport | null {
   return { line: text.slice(0, index).split(/\r\n|[\n\r\u2028\u2029]/).length };
 }
 
-function blotted(text: string, places: readonly { readonly index: number; readonly length: number }[]): string {
+function blotted(
+  text: string,
+  places: readonly { readonly index: number; readonly length: number }[],
+): string {
   const parts: string[] = [];
   let at = 0;
   for (const { index, length } of places) {

@@ -128,7 +128,10 @@ function readModule(
   if (!asRun.ok) return refuse(asRun.fault) as never;
   const found = findImport(runningText(code, 0));
   if (found !== null) {
-    refuse({ ...found, msg: `import followed by "(" or "." is not allowed in code; a method of that name is "import"()` });
+    refuse({
+      ...found,
+      msg: `import followed by "(" or "." is not allowed in code; a method of that name is "import"()`,
+    });
   }
   const imports: Record<string, string> = {};
   const imported: string[] = [];
@@ -192,7 +195,9 @@ function fileWithin(
     if (error instanceof Refusal) throw error;
     return refuse("there is no such file that can be read") as never;
   }
-  if (UNREADABLE.test(relative(folder, real))) refuse("the file that it leads to has a name that cannot be shown");
+  if (UNREADABLE.test(relative(folder, real))) {
+    refuse("the file that it leads to has a name that cannot be shown");
+  }
   if (!isWithin(folder, real)) refuse("it is a link to something outside of the configuration file's folder");
   return real;
 }

@@ -57,7 +57,9 @@ export function stackReader(paths: readonly string[]): (error: unknown) => strin
   const stackOf = Reflect.get(globalThis, "getStackString") as (error: unknown) => string;
   return (error) =>
     stackOf(error).split("\n").filter((line) => OWN_PLACE.test(line))
-      .map((line) => `\n    ${line.trim().replace(OWN_PLACE, (label, index) => paths[index] ?? label)}`).join("");
+      .map((line) => `\n    ${line.trim().replace(OWN_PLACE, (label, index) => paths[index] ?? label)}`).join(
+        "",
+      );
 }
 
 /** @returns the default export of a script @throws what its modules throw */

@@ -35,7 +35,8 @@ const FACTORY = `
 /** @returns what evaluates code that has no names but the language's and those of `globals` */
 export function evaluatorIn(globals: object): (code: string) => unknown {
   const once: Record<string, unknown> = Object.create(null);
-  const evaluate = Reflect.apply(new HostFunction(FACTORY), { nothing: NOTHING, globals, once }, []) as () => unknown;
+  const evaluate = Reflect.apply(new HostFunction(FACTORY), { nothing: NOTHING, globals, once }, []) as () =>
+    unknown;
   return (code) => {
     Object.defineProperty(once, "eval", {
       get: () => {
