@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Confinement, HostProcess } from "./host_process.ts";
+import { type ProcessUsage, readUsage } from "./process_usage.ts";
 
 /** The verb that runs a host. */
 export const HOST_VERB = "extension-host";
@@ -126,6 +127,10 @@ class ChildHost implements HostProcess {
   onExit(tell: (why: string) => void): void {
     this.#child.once("error", (error) => tell(`it cannot be started: ${error.message}`));
     this.#child.once("exit", (code, signal) => tell(signal === null ? `it ended with ${code}` : `${signal}`));
+  }
+
+  usage(): ProcessUsage | null {
+    return readUsage(this.pid);
   }
 
   closeInput(): void {
