@@ -1,6 +1,7 @@
 // What the gateway keeps beyond its own life: the webhooks' events, and what has been decided about tenants. Opened before
 // the door is, closed after everybody has left.
 
+import { errorText } from "../error_text.ts";
 import { inlineChannel, workerChannel } from "../backend/state_channel.ts";
 import { StateStore } from "../backend/state_store.ts";
 import { Webhooks } from "../backend/webhooks.ts";
@@ -11,7 +12,7 @@ import type { State } from "../state.ts";
 import type { Clock } from "./clock.ts";
 import { TenantRecord } from "./tenant_record.ts";
 
-export interface KeepingOptions {
+export interface PersistenceOptions {
   readonly config: Config;
   readonly log: Log;
   readonly clock: Pick<Clock, "unixMs" | "newId" | "wait">;
@@ -25,16 +26,16 @@ export interface Kept {
   recall(): Promise<void>;
 }
 
-export class Keeping {
+export class Persistence {
   readonly webhooks: Webhooks;
-  readonly #options: KeepingOptions;
+  readonly #options: PersistenceOptions;
   #store: StateStore | null = null;
   /** By tenant; those of tenants that have left too, as long as something in them is known here only. */
   readonly #records = new Map<string, TenantRecord>();
-  #following: Promise<void> = Promise.resolve();
+  #applying: Promise<void> = Promise.resolve();
 
   /** Has no effects. */
-  constructor(options: KeepingOptions) {
+  constructor(options: PersistenceOptions) {
     this.#options = options;
     const { config, log, clock } = options;
     this.webhooks = new Webhooks({
@@ -96,10 +97,10 @@ export class Keeping {
   }
 
   /** Goes by another configuration of the webhooks, soon; those of tenants that leave stay until these have gone. */
-  follow(tenants: Iterable<Kept>): void {
+  apply(tenants: Iterable<Kept>): void {
     const listed = [...tenants].map(({ id, config: { webhooks } }) => ({ id, webhooks }));
-    this.#following = this.#following.then(() => this.webhooks.configure(listed)).catch((cause: unknown) => {
-      const error = cause instanceof Error ? cause.message : String(cause);
+    this.#applying = this.#applying.then(() => this.webhooks.configure(listed)).catch((cause: unknown) => {
+      const error = errorText(cause);
       this.#options.log.error("webhooks stay as they were", { error });
     });
   }
