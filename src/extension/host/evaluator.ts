@@ -4,19 +4,20 @@
 
 /** The runtime's own, as they were before lockdown. */
 const HostFunction = Function;
-const hostEval = globalThis.eval;
+const hostEval = eval;
 
 /**
  * The outermost scope: it has every name, so that none is looked for in the worker's own globals behind it. A `Proxy`, as
  * nothing else has every name.
  */
-const NOTHING: object = new Proxy(Object.freeze(Object.create(null) as object), {
+const EVERY_NAME: ProxyHandler<object> = {
   has: () => true,
   get: () => undefined,
   set: (_target, name) => {
     throw new ReferenceError(`${String(name)} is not defined`);
   },
-});
+};
+const NOTHING = Reflect.construct(Proxy, [Object.freeze(Object.create(null)), EVERY_NAME]) as object;
 
 /** The function within sees the engine's `eval` once, as the first name that it looks for, and with it evaluates its argument. */
 const FACTORY = `
