@@ -30,7 +30,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "extension/messages": [],
   "extension/module_check": [],
   "extension/wasm_module": [],
-  "extension/source": ["extension/messages", "extension/module_check", "extension/wasm_module"],
+  "extension/running_text": [],
+  "extension/source": [
+    "extension/messages",
+    "extension/module_check",
+    "extension/running_text",
+    "extension/wasm_module",
+  ],
   "config": ["protocol", "extension/messages", "extension/source"],
   "policy": ["config", "protocol", "ordered_index"],
   "cluster/bus": ["protocol"],
@@ -39,6 +45,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "service": ["protocol", "room"],
   "extension": [
     "extension/messages",
+    "extension/running_text",
     "protocol",
     "config",
     "service",

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Confinement, HostProcess } from "./host_process.ts";
+import { type ProcessUsage, readUsage } from "./process_usage.ts";
 
 /** The verb that runs a host. */
 export const HOST_VERB = "extension-host";
@@ -46,6 +47,10 @@ const ENVIRONMENT: Record<string, string> = {
   // A worker's garbage is collected as if the machine were small: by itself the engine lets a busy worker of 10 MB grow to 90
   // where there is room, and the host would be taken for a bomb.
   BUN_JSC_forceRAMSize: "67108864",
+  // Ways to load or to make code that no extension has: the engine does not know their syntax, or the object, then.
+  BUN_JSC_useImportDefer: "0",
+  BUN_JSC_useImportText: "0",
+  BUN_JSC_useShadowRealm: "0",
 };
 
 function isFromSource(runtime: "bun" | "deno"): boolean {
@@ -122,6 +127,10 @@ class ChildHost implements HostProcess {
   onExit(tell: (why: string) => void): void {
     this.#child.once("error", (error) => tell(`it cannot be started: ${error.message}`));
     this.#child.once("exit", (code, signal) => tell(signal === null ? `it ended with ${code}` : `${signal}`));
+  }
+
+  usage(): ProcessUsage | null {
+    return readUsage(this.pid);
   }
 
   closeInput(): void {
