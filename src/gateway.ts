@@ -24,7 +24,7 @@ import { Parting, poll } from "./gateway/parting.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
 import type { Log } from "./log.ts";
-import { Durations } from "./metrics.ts";
+import { Durations, type MetricSource } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
@@ -72,6 +72,8 @@ export interface GatewayOptions {
   readonly clock: Clock;
   /** Further ext services of every tenant, by name, for embedding. */
   readonly services: ReadonlyMap<string, ExtService>;
+  /** Further metrics: of what runs it. */
+  readonly metrics: readonly MetricSource[];
 }
 
 /** How long clients may take to answer the last close of a drain. */
@@ -366,6 +368,7 @@ export class Gateway {
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
         ...this.#keeping.metrics,
+        ...this.#options.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });
@@ -375,7 +378,7 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
-      degraded: () => this.#tenants.isDegraded,
+      degraded: () => this.#tenants.isDegraded || this.#keeping.isFailing,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
       metrics: () => this.#exporter.render(),

@@ -29,7 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "extension/module_check": [],
   "extension/wasm_module": [],
   "extension/source": ["extension/messages", "extension/module_check", "extension/wasm_module"],
-  "config": ["protocol", "extension/messages", "extension/source"],
+  "config": ["protocol", "extension/messages", "extension/source", "metrics", "log"],
   "policy": ["config", "protocol", "ordered_index"],
   "room": ["protocol", "ordered_index", "metrics", "log"],
   "service": ["protocol", "room"],
@@ -107,6 +107,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "ops",
     "transport/port",
     "transport",
+    "metrics",
     "log",
   ],
   "main": ["cli"],
@@ -119,6 +120,7 @@ const RUNTIME_FILES = [
   "transport/mod.ts", // Finds out which runtime this is, by names in quotes.
   "extension/launch.ts",
   "extension/confine.ts",
+  "cli/descriptor.ts",
 ];
 
 const LINES_MAX = 400;

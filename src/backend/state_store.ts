@@ -43,6 +43,8 @@ export class StateStore implements State {
   readonly hookStats = new Map<number, HookStats>();
   /** Writes that failed. */
   failures = 0;
+  /** The last write failed, or nothing is written any more. */
+  isFailing = false;
 
   /** Opens the state; `ready` tells how that went. */
   constructor({ open, log }: StateStoreOptions) {
@@ -169,6 +171,7 @@ export class StateStore implements State {
   #done(results: readonly unknown[], failed: string | null): void {
     const under = this.#under!;
     this.#under = null;
+    this.isFailing = failed !== null;
     if (failed === null) {
       under.forEach(({ settle }, i) => settle?.resolve(results[i]));
       // They have waited for the disk already.
@@ -193,6 +196,7 @@ export class StateStore implements State {
   #died(cause: string): void {
     if (this.#dead !== null) return;
     this.#dead = cause;
+    this.isFailing = true;
     this.#readyNow(`Cannot open the state: ${cause}`);
     this.#log.error("state has failed, and nothing is kept any more", { error: cause });
     for (const { settle } of [...this.#under ?? [], ...this.#waiting]) {

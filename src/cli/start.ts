@@ -1,6 +1,7 @@
 // `wsprism start`: runs the gateway until a signal ends it.
 
 import process from "node:process";
+import { isatty } from "node:tty";
 import { Command, Option } from "commander";
 
 import { loadCertificate } from "../config/certificate_files.ts";
@@ -9,13 +10,21 @@ import { FileWatch } from "../config/file_watch.ts";
 import { launchHost } from "../extension/launch.ts";
 import { adminTransportOptions, Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
+import type { MetricSource } from "../metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
 import { loadFile } from "./config_file.ts";
+import { say, writeLater } from "./descriptor.ts";
+import { environmentWarnings } from "./environment.ts";
 import { type Done, EXIT } from "./exit.ts";
+import { watchLaunchers } from "./launcher.ts";
+import { LineSink } from "./line_sink.ts";
+import type { ProcessSignals } from "./signals.ts";
 import { type Build, runtimeLabel } from "./version.ts";
 
 /** How long a stopped gateway's process may take to end by itself. */
 const LINGER_MS = 100;
+/** How long the last lines of the log may take. */
+const LAST_LINES_MS = 1000;
 
 interface StartOptions {
   readonly config?: string;
@@ -27,7 +36,14 @@ interface StartOptions {
   readonly transport?: TransportKind;
 }
 
-export function startCommand(build: Build, done: Done): Command {
+/** What a start is given beside its options. */
+export interface StartContext {
+  readonly build: Build;
+  /** Those that were taken over first of all, where the verb was the first word. */
+  readonly signals: () => ProcessSignals;
+}
+
+export function startCommand(context: StartContext, done: Done): Command {
   return new Command("start")
     .description(
       "run the gateway; SIGHUP reloads its configuration, SIGTERM or SIGINT drains it, a second one ends it at once",
@@ -47,25 +63,30 @@ export function startCommand(build: Build, done: Done): Command {
     .addOption(
       new Option("--transport <kind>", "overrides gateway.transport").choices(["auto", "native", "node"]),
     )
-    .action(async (options: StartOptions) => done(await start(options, build)));
+    .action(async (options: StartOptions) => done(await start(options, context)));
 }
 
-async function start(options: StartOptions, build: Build): Promise<number> {
+async function start(options: StartOptions, context: StartContext): Promise<number> {
+  const { build } = context, signals = context.signals();
   const loaded = await loadFile(options.config, options.dev);
   if (loaded === null) return EXIT.config;
   const { file, config, warnings, schemas, files } = loaded;
-  const format = options.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
-  const log = processLog(options.logLevel, format, (line) => process.stdout.write(line));
+  const { log, sink } = openLog(options);
+  void signals.ended.then((signal) => log.info("signal received", { signal }));
+  // Reading the file took its time; a signal that came meanwhile is handed over between two turns only.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  if (signals.isOver) return await leave(sink);
+  const runtime = runtimeLabel();
   for (const { path, message, line } of warnings) log.warn(`${path} ${message}`, { line: line ?? 0 });
-  // From now on: whoever reads "listening" may send a signal at once.
-  const signal = firstSignal(log);
-  const hangups = new Hangups();
+  const on = runtime.startsWith("bun") ? "bun" : "deno";
+  for (const warning of environmentWarnings(process.env, on)) log.warn(warning);
   const source = new FileSource({
     file,
     dev: options.dev,
     config,
     files,
-    thread: runtimeLabel().startsWith("bun") ? "each" : "kept",
+    thread: on === "bun" ? "each" : "kept",
+    log,
   });
   const watch = new FileWatch({
     files: () => source.files,
@@ -94,61 +115,62 @@ async function start(options: StartOptions, build: Build): Promise<number> {
       adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
       source,
-      build: { version, commit, runtime: runtimeLabel() },
+      build: { version, commit, runtime },
       clock: SYSTEM_CLOCK,
       services: new Map(),
+      metrics: [logMetric(sink), source.metric],
     });
     // What changes from now on is seen; what was told before is done after the start.
     if (options.watch) await watch.start();
     source.start();
     await gateway.start();
-    hangups.listen(() => void gateway.reload("signal"));
+    signals.onReload(() => void gateway.reload("signal"));
   } catch (error) {
     watch.stop();
     source.stop();
-    process.stderr.write(`Cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
+    await sink.close(LAST_LINES_MS);
+    say(2, `Cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failed;
   }
-  await signal;
+  const unwatch = watchLaunchers({
+    every: SYSTEM_CLOCK.every,
+    gone: () => signals.end("none: what started this process has ended"),
+  });
+  await signals.ended;
+  unwatch();
   watch.stop();
   await gateway.drain();
   await gateway.stop();
   source.stop();
-  // A native WebSocket that ended abruptly keeps Deno 2.9 alive for 30 s.
+  return await leave(sink);
+}
+
+/** The process's log, on stdout. */
+function openLog({ logLevel, logFormat }: StartOptions): { readonly log: Log; readonly sink: LineSink } {
+  const format = logFormat ?? (isatty(1) ? "pretty" : "json");
+  const sink: LineSink = new LineSink({
+    write: (bytes) => writeLater(1, bytes),
+    notice: (lines) =>
+      lineOf("warning", "lines of this log were dropped: they could not be written", { lines }),
+    later: (ms, task) => void setTimeout(task, ms).unref(),
+  });
+  const { log, lineOf } = processLog(logLevel, format, (line) => sink.write(line));
+  return { log, sink };
+}
+
+function logMetric(sink: LineSink): MetricSource {
+  return {
+    name: "log_lines_dropped_total",
+    help: "Lines of the log that could not be written, and were dropped.",
+    type: "counter",
+    read: () => [{ labels: {}, value: sink.dropped }],
+  };
+}
+
+/** The end of a process that has done what it was to do. */
+async function leave(sink: LineSink): Promise<number> {
+  await sink.close(LAST_LINES_MS);
+  // A native WebSocket that ended abruptly keeps Deno 2.9 alive for 30 s, and a write that waits for a reader for ever.
   setTimeout(() => process.exit(EXIT.done), LINGER_MS).unref();
   return EXIT.done;
-}
-
-/** SIGHUP, from the moment this is made: by itself it would end the process. */
-class Hangups {
-  #came = false;
-  #listener: (() => void) | null = null;
-
-  constructor() {
-    process.on("SIGHUP", () => {
-      this.#came = true;
-      this.#listener?.();
-    });
-  }
-
-  /** Calls it at each signal, and at once when one came already. */
-  listen(listener: () => void): void {
-    this.#listener = listener;
-    if (this.#came) listener();
-  }
-}
-
-/** Resolves at the first SIGTERM or SIGINT; the second ends the process. */
-function firstSignal(log: Log): Promise<void> {
-  return new Promise((resolve) => {
-    let seen = false;
-    const onSignal = (signal: string) => {
-      if (seen) process.exit(EXIT.failed);
-      seen = true;
-      log.info("signal received", { signal });
-      resolve();
-    };
-    process.on("SIGTERM", onSignal);
-    process.on("SIGINT", onSignal);
-  });
 }

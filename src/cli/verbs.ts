@@ -10,13 +10,21 @@ import { explainCommand } from "./explain.ts";
 import { typesCommand } from "./extension_types.ts";
 import { runExtensionCommand } from "./run_extension.ts";
 import { schemaCommand } from "./schema.ts";
+import { ProcessSignals } from "./signals.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
 import { type Build, versionCommand } from "./version.ts";
 import { webhooksCommand } from "./webhooks.ts";
 
+/** What is there before a verb is known. */
+export interface Surroundings {
+  readonly build: Build;
+  /** Null for verbs that leave them to the runtime. */
+  readonly signals: ProcessSignals | null;
+}
+
 /** Runs a verb. @returns the exit code, see `EXIT` */
-export async function runVerb(argv: readonly string[], build: Build): Promise<number> {
+export async function runVerb(argv: readonly string[], { build, signals }: Surroundings): Promise<number> {
   let code: number = EXIT.done;
   const done = (result: number) => {
     code = result;
@@ -28,7 +36,7 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
       "\nExit codes: 0 done, 1 failed at run time, 2 usage, 3 configuration refused, 4 denied.",
     )
     .exitOverride();
-  program.addCommand(startCommand(build, done));
+  program.addCommand(startCommand({ build, signals: () => signals ?? new ProcessSignals() }, done));
   program.addCommand(checkCommand(done));
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));

@@ -51,12 +51,22 @@ export class Keeping {
     return this.#open();
   }
 
+  /** Whether what should be kept cannot be at present. */
+  get isFailing(): boolean {
+    return this.#store?.isFailing ?? false;
+  }
+
   get metrics(): MetricSource[] {
     return [...this.webhooks.metrics, {
       name: "state_write_failures_total",
       help: "Writes to the state that failed; what could be tried again is.",
       type: "counter",
       read: () => [{ labels: {}, value: this.#store?.failures ?? 0 }],
+    }, {
+      name: "state_up",
+      help: "1 while what should be kept is; 0 from a write that failed to the next that did not, or without its thread.",
+      type: "gauge",
+      read: () => this.#store === null ? [] : [{ labels: {}, value: this.#store.isFailing ? 0 : 1 }],
     }];
   }
 

@@ -247,6 +247,7 @@ export class House {
       build: { version: "0" },
       clock: this.clock,
       services,
+      metrics: [],
     });
   }
 
