@@ -1,10 +1,10 @@
 // `wsprism check`: would this configuration start? And `wsprism check --diff`: what would a reload change?
 
-import process from "node:process";
 import { Command } from "commander";
 import { type ConfigDiff, diffConfigs, formatChange, IDLE_FIXED } from "../config/diff.ts";
 import { formatWarning } from "../config/load.ts";
 import { loadFile } from "./config_file.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { runtimeLabel } from "./version.ts";
 
@@ -43,10 +43,10 @@ async function check({ config: named, dev }: CheckOptions): Promise<number> {
   const loaded = await loadFile(named, dev);
   if (loaded === null) return EXIT.config;
   const { file, config, warnings } = loaded;
-  for (const warning of warnings) process.stdout.write(`${formatWarning(file, warning)}\n`);
+  for (const warning of warnings) writeNow(1, `${formatWarning(file, warning)}\n`);
   const tenants = config.tenants.length === 1 ? "1 tenant" : `${config.tenants.length} tenants`;
   const warned = warnings.length === 1 ? "1 warning" : `${warnings.length} warnings`;
-  process.stdout.write(`${file} is good: ${tenants}, ${warned}\n`);
+  writeNow(1, `${file} is good: ${tenants}, ${warned}\n`);
   return EXIT.done;
 }
 
@@ -56,7 +56,7 @@ async function diff(before: string, after: string, dev: boolean): Promise<number
   if (one === null || other === null) return EXIT.config;
   // As a gateway on this runtime would.
   const native = one.config.gateway.transport === "native" && runtimeLabel().startsWith("deno");
-  process.stdout.write(describeDiff(diffConfigs(one.config, other.config, native ? IDLE_FIXED : [])));
+  writeNow(1, describeDiff(diffConfigs(one.config, other.config, native ? IDLE_FIXED : [])));
   return EXIT.done;
 }
 

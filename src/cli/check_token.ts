@@ -9,6 +9,7 @@ import { TICKET_CHARS_MAX } from "../admission/verifier.ts";
 import { jwtVerifierFor, verifierFor, type VerifierOptions } from "../admission/verifiers.ts";
 import { SILENT } from "../log.ts";
 import { readNarrowing } from "../policy/narrowing.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
 
@@ -88,12 +89,12 @@ function judge(outcome: Outcome, claims: Readonly<Record<string, unknown>>, fail
   if (narrowing.limits !== null) say("limits", JSON.stringify(limits));
   if (narrowing.sid !== null) say("sid", narrowing.sid);
   if (Object.keys(outcome.claims).length > 0) say("claims", JSON.stringify(outcome.claims));
-  process.stdout.write("The ticket is good.\n");
+  writeNow(1, "The ticket is good.\n");
   return EXIT.done;
 }
 
 function refused(why: string): number {
-  process.stdout.write(`The ticket is refused: ${why}.\n`);
+  writeNow(1, `The ticket is refused: ${why}.\n`);
   return EXIT.failed;
 }
 
@@ -106,7 +107,7 @@ function expiry(ms: number): string {
 function say(name: string, value: string): void {
   // deno-lint-ignore no-control-regex -- they are what must not reach a terminal
   const plain = value.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "\ufffd");
-  process.stdout.write(`${name.padEnd(9)} ${plain}\n`);
+  writeNow(1, `${name.padEnd(9)} ${plain}\n`);
 }
 
 async function fromStdin(): Promise<string> {

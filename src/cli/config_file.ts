@@ -5,6 +5,7 @@ import process from "node:process";
 import { type ConfigIssue, formatIssue, readConfig } from "../config/load.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
 import type { Config } from "../config/schema.ts";
+import { writeNow } from "./descriptor.ts";
 
 /** Where a configuration is looked for when none is named, in this order. */
 const DEFAULT_FILES = ["./wsprism.yaml", "./config/wsprism.yaml"];
@@ -23,7 +24,7 @@ export async function loadFile(named: string | undefined, dev: boolean): Promise
   const file = named ?? DEFAULT_FILES.find((path) => existsSync(path));
   if (file === undefined) {
     const places = DEFAULT_FILES.join(" or ");
-    process.stderr.write(`No configuration: there is no ${places}; name a file with --config FILE\n`);
+    writeNow(2, `No configuration: there is no ${places}; name a file with --config FILE\n`);
     return null;
   }
   const result = await readConfig(file, { env: process.env, dev });
@@ -31,6 +32,6 @@ export async function loadFile(named: string | undefined, dev: boolean): Promise
     const { config, warnings, schemas, files } = result;
     return { file, config, warnings, schemas, files };
   }
-  for (const failure of result.failures) process.stderr.write(`${formatIssue(file, failure)}\n`);
+  for (const failure of result.failures) writeNow(2, `${formatIssue(file, failure)}\n`);
   return null;
 }

@@ -19,7 +19,7 @@ export function writeLater(descriptor: Descriptor, bytes: Uint8Array): Promise<n
 }
 
 /** Says something before the process ends, or nothing where nobody listens. Waits for a reader: for commands only. */
-export function say(descriptor: Descriptor, text: string): void {
+export function writeNow(descriptor: Descriptor, text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length;) {
     try {

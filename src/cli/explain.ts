@@ -12,6 +12,7 @@ import { alone, TenantPolicy } from "../policy/policy.ts";
 import { GatewayQuotas } from "../policy/quotas.ts";
 import { claimOption, readClaims } from "./claims.ts";
 import { loadFile } from "./config_file.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain } from "./tenant_auth.ts";
 
@@ -81,9 +82,7 @@ async function run(options: ExplainOptions): Promise<number> {
   };
   const explanation = explain(policy.narrowed(narrowing), question, { config: tenant, index });
   const lineOf = placesIn(readFileSync(file, "utf8"), process.env);
-  process.stdout.write(
-    options.json ? asJson(explanation, lineOf) : asText(explanation, { lineOf, tenant, lane }),
-  );
+  writeNow(1, options.json ? asJson(explanation, lineOf) : asText(explanation, { lineOf, tenant, lane }));
   return explanation.allowed ? EXIT.done : EXIT.denied;
 }
 

@@ -13,7 +13,7 @@ import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, p
 import type { MetricSource } from "../metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
 import { loadFile } from "./config_file.ts";
-import { say, writeLater } from "./descriptor.ts";
+import { writeLater, writeNow } from "./descriptor.ts";
 import { environmentWarnings } from "./environment.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { watchLaunchers } from "./launcher.ts";
@@ -68,11 +68,13 @@ export function startCommand(context: StartContext, done: Done): Command {
 
 async function start(options: StartOptions, context: StartContext): Promise<number> {
   const { build } = context, signals = context.signals();
-  const loaded = await loadFile(options.config, options.dev);
-  if (loaded === null) return EXIT.config;
-  const { file, config, warnings, schemas, files } = loaded;
   const { log, sink } = openLog(options);
   void signals.ended.then((signal) => log.info("signal received", { signal }));
+  // A file may be long in coming: from a pipe, or a disk that does not answer.
+  const loaded = await Promise.race([loadFile(options.config, options.dev), signals.ended]);
+  if (loaded === null) return EXIT.config;
+  if (typeof loaded === "string") return await leave(sink);
+  const { file, config, warnings, schemas, files } = loaded;
   // Reading the file took its time; a signal that came meanwhile is handed over between two turns only.
   await new Promise((resolve) => setTimeout(resolve, 0));
   if (signals.isOver) return await leave(sink);
@@ -129,7 +131,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
     watch.stop();
     source.stop();
     await sink.close(LAST_LINES_MS);
-    say(2, `Cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
+    writeNow(2, `Cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failed;
   }
   const unwatch = watchLaunchers({

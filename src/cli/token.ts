@@ -3,13 +3,13 @@
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import process from "node:process";
 import { Command } from "commander";
 import { importPKCS8, SignJWT } from "jose";
 import { isUserName } from "../admission/verifier.ts";
 import { kindFor, readPem, readSecret } from "../config/jwt_key.ts";
 import type { AuthConfig, JwtConfig, JwtKeyConfig } from "../config/schema.ts";
 import { claimOption, readClaims } from "./claims.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
 
@@ -77,7 +77,7 @@ async function token(options: TokenOptions): Promise<number> {
     jti: randomBytes(8).toString("hex"),
     ...claims,
   };
-  process.stdout.write(`${await sign(payload, key)}\n`);
+  writeNow(1, `${await sign(payload, key)}\n`);
   return EXIT.done;
 }
 

@@ -1,9 +1,9 @@
 // The verbs of the command line, each in a file of its own. A verb returns its exit code.
 
-import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
+import { writeNow } from "./descriptor.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
@@ -59,9 +59,7 @@ export async function runVerb(argv: readonly string[], { build, signals }: Surro
   } catch (error) {
     // Commander has printed what is wrong. Help that was asked for is no failure.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    process.stderr.write(
-      `wsprism: ${error instanceof Error ? error.stack ?? error.message : String(error)}\n`,
-    );
+    writeNow(2, `wsprism: ${error instanceof Error ? error.stack ?? error.message : String(error)}\n`);
     return EXIT.failed;
   }
 }

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { Command } from "commander";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 
 /** What was built. */
@@ -24,7 +25,8 @@ export function versionCommand(build: Build, done: Done): Command {
     .action((options: { json: boolean }) => {
       const { version, commit } = build;
       const runtime = runtimeLabel();
-      process.stdout.write(
+      writeNow(
+        1,
         options.json
           ? `${JSON.stringify({ version, commit, runtime })}\n`
           : `wsprism ${version} (commit ${commit}, ${runtime})\n`,

@@ -1,10 +1,10 @@
 // `wsprism webhooks`: what waits for webhooks' backends, and the events that these refuse: shown, sent again, dropped. By
 // the admin API of the running gateway.
 
-import process from "node:process";
 import { Command, InvalidArgumentError } from "commander";
 import type { AdminClient, Unanswered } from "../ops/client.ts";
 import { type AccessOptions, adminClient } from "./admin_access.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain } from "./tenant_auth.ts";
 
@@ -160,7 +160,7 @@ function failed({ kind, msg }: Unanswered): number {
 }
 
 function print(lines: readonly string[]): void {
-  if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
+  if (lines.length > 0) writeNow(1, `${lines.join("\n")}\n`);
 }
 
 /** As the admin API has them. */

@@ -77,7 +77,7 @@ function targetOf(text: string): Target {
 }
 
 /** The command line that runs `wsprism` on the target; Deno may read no more than the project and these folders. */
-function commandOf(...folders: readonly string[]): readonly string[] {
+export function commandOf(...folders: readonly string[]): readonly string[] {
   switch (TARGET) {
     case "bun":
       return [
