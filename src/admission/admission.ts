@@ -15,6 +15,7 @@ import type { Delay } from "./delay.ts";
 import type { HandshakeLimiter } from "./limiter.ts";
 import { Arrival, type Lobby } from "./lobby.ts";
 import type { OriginRule } from "./origin.ts";
+import { RefusalLog } from "./refusal_log.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
 import { findTicket } from "./ticket.ts";
@@ -99,10 +100,12 @@ export class Admission {
   /** A reload puts others in their place. */
   manners: Manners;
   readonly #options: AdmissionOptions;
+  readonly #refusals: RefusalLog;
   #draining = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.#refusals = new RefusalLog(options);
     this.manners = options.manners;
   }
 
@@ -156,6 +159,7 @@ export class Admission {
     }
     const origin = request.header("origin");
     if (origin !== null && !gate.origins.allows(origin, request.header("host"))) {
+      this.#refusals.origin(gate.tenant.id, origin);
       const msg = "pages of this origin may not connect";
       return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, visit);
     }
@@ -281,7 +285,7 @@ export class Admission {
     const metrics = gate?.tenant.metrics;
     (metrics?.handshakeRejections ?? this.strayRejections).add({ reason });
     metrics?.upgrades.add({ status: String(status) });
-    this.#options.log.debug("handshake refused", { status, code, reason, address });
+    this.#refusals.refused({ tenant: gate?.tenant.id ?? null, status, code, reason, address });
     const headers: Record<string, string> = { "content-type": "application/json" };
     if (status === 401) headers["www-authenticate"] = "Bearer";
     if (retryAfterMs !== undefined) {

@@ -5,9 +5,8 @@ import { Buffer } from "node:buffer";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { STATE_FILE, stateFolderFault } from "../config/state_folder.ts";
 
-/** Its name in `state_dir`. */
-const FILE = "wsprism.db";
 /** Of the tables below; a newer file is refused. */
 const SCHEMA_VERSION = 1;
 
@@ -55,12 +54,18 @@ export class StateDb {
   constructor(folder: string | null) {
     try {
       if (folder !== null) mkdirSync(folder, { recursive: true, mode: 0o700 });
-      this.#db = new DatabaseSync(folder === null ? ":memory:" : join(folder, FILE));
+      this.#db = new DatabaseSync(folder === null ? ":memory:" : join(folder, STATE_FILE));
       this.#prepare();
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
-      const locked = /locked|busy/i.test(why) ? "another gateway uses it" : why;
-      throw new Error(`Cannot open the state in "${folder ?? ":memory:"}": ${locked}`, { cause });
+      const locked = /locked|busy/i.test(why) ? "another gateway uses it" : null;
+      const fault = folder === null || locked !== null ? null : stateFolderFault(folder);
+      throw new Error(
+        `Cannot open the state in "${folder ?? ":memory:"}": ${
+          locked ?? (fault === null ? why : `it ${fault}`)
+        }`,
+        { cause },
+      );
     }
   }
 

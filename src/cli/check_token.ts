@@ -9,6 +9,7 @@ import { TICKET_CHARS_MAX } from "../admission/verifier.ts";
 import { jwtVerifierFor, verifierFor, type VerifierOptions } from "../admission/verifiers.ts";
 import { SILENT } from "../log.ts";
 import { readNarrowing } from "../policy/narrowing.ts";
+import { CONFIG_FLAGS, CONFIG_HELP } from "./config_file.ts";
 import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
@@ -34,7 +35,7 @@ export function checkTokenCommand(done: Done): Command {
       "the ticket; read from stdin when absent, which keeps it out of the shell's history",
     )
     .requiredOption("--tenant <id>", "the tenant")
-    .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
+    .option(CONFIG_FLAGS, CONFIG_HELP)
     .addHelpText("after", EXAMPLES)
     .action(async (ticket: string | undefined, options: CheckTokenOptions) =>
       done(await checkToken(ticket ?? await fromStdin(), options))

@@ -6,13 +6,14 @@ import { Command, Option } from "commander";
 
 import { loadCertificate } from "../config/certificate_files.ts";
 import { FileSource } from "../config/file_source.ts";
+import { STDIN } from "../config/load.ts";
 import { FileWatch } from "../config/file_watch.ts";
 import { launchHost } from "../extension/launch.ts";
 import { adminTransportOptions, Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import type { MetricSource } from "../metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
-import { loadFile } from "./config_file.ts";
+import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
 import { writeLater, writeNow } from "./descriptor.ts";
 import { environmentWarnings } from "./environment.ts";
 import { type Done, EXIT } from "./exit.ts";
@@ -25,6 +26,15 @@ import { type Build, runtimeLabel } from "./version.ts";
 const LINGER_MS = 100;
 /** How long the last lines of the log may take. */
 const LAST_LINES_MS = 1000;
+
+const EXAMPLES = `
+Examples:
+  wsprism start --config wsprism.yaml --dev                 try it out on this machine: accepts anybody
+  WSPRISM_LISTEN=0.0.0.0:8080 wsprism start --watch         serve, and take up what changes in the file
+  wsprism start --config wsprism.yaml --log-level debug     tell of every session too
+
+On a terminal SIGHUP, which it sends when it is closed, drains as SIGTERM does. Exit codes: 0 drained, 1 failed,
+2 usage, 3 configuration refused.`;
 
 interface StartOptions {
   readonly config?: string;
@@ -48,10 +58,15 @@ export function startCommand(context: StartContext, done: Done): Command {
     .description(
       "run the gateway; SIGHUP reloads its configuration, SIGTERM or SIGINT drains it, a second one ends it at once",
     )
-    .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
-    .option("--dev", "accept dev tickets from anyone: for development only", false)
+    .option(CONFIG_FLAGS, CONFIG_HELP)
+    .option(
+      "--dev",
+      "accept dev tickets from anybody, and pages of this machine; without an address of its own, listen on 127.0.0.1",
+      false,
+    )
     .option("--policy-dry-run", "decide and count all that policy says, but deny nothing", false)
     .option("--watch", "reload the configuration when it changes, or a file that it names", false)
+    .argument("[file]", "the configuration, as --config")
     .addOption(
       new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"),
     )
@@ -63,7 +78,15 @@ export function startCommand(context: StartContext, done: Done): Command {
     .addOption(
       new Option("--transport <kind>", "overrides gateway.transport").choices(["auto", "native", "node"]),
     )
-    .action(async (options: StartOptions) => done(await start(options, context)));
+    .addHelpText("after", EXAMPLES)
+    .action(async (file: string | undefined, options: StartOptions, command: Command) => {
+      if (file !== undefined && options.config !== undefined) {
+        command.error(`error: ${file} and --config ${options.config} both name the configuration`);
+      }
+      const config = options.config ?? file;
+      if (config === STDIN && options.watch) command.error("error: --watch cannot watch stdin; name a file");
+      done(await start({ ...options, ...(config === undefined ? {} : { config }) }, context));
+    });
 }
 
 async function start(options: StartOptions, context: StartContext): Promise<number> {
@@ -83,7 +106,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   const on = runtime.startsWith("bun") ? "bun" : "deno";
   for (const warning of environmentWarnings(process.env, on)) log.warn(warning);
   const source = new FileSource({
-    file,
+    file: options.config === STDIN ? STDIN : file,
     dev: options.dev,
     config,
     files,

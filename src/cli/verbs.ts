@@ -1,6 +1,6 @@
 // The verbs of the command line, each in a file of its own. A verb returns its exit code.
 
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Help, type Option } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
 import { writeNow } from "./descriptor.ts";
@@ -13,7 +13,7 @@ import { schemaCommand } from "./schema.ts";
 import { ProcessSignals } from "./signals.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
-import { type Build, versionCommand } from "./version.ts";
+import { type Build, versionCommand, versionLine } from "./version.ts";
 import { webhooksCommand } from "./webhooks.ts";
 
 /** What is there before a verb is known. */
@@ -22,6 +22,17 @@ export interface Surroundings {
   /** Null for verbs that leave them to the runtime. */
   readonly signals: ProcessSignals | null;
 }
+
+const OUTPUT = {
+  writeOut: (text: string) => writeNow(1, text),
+  writeErr: (text: string) => writeNow(2, text),
+};
+
+/** What is off unless it is given needs no word on that. */
+const HELP = {
+  optionDescription: (option: Option) =>
+    new Help().optionDescription(option).replace(/ \(default: false\)$/, ""),
+};
 
 /** Runs a verb. @returns the exit code, see `EXIT` */
 export async function runVerb(argv: readonly string[], { build, signals }: Surroundings): Promise<number> {
@@ -35,6 +46,9 @@ export async function runVerb(argv: readonly string[], { build, signals }: Surro
       "after",
       "\nExit codes: 0 done, 1 failed at run time, 2 usage, 3 configuration refused, 4 denied.",
     )
+    .version(versionLine(build), "-v, --version", "print version, commit and runtime")
+    .helpOption("-h, --help", "show this, or a verb's own help")
+    .configureOutput(OUTPUT)
     .exitOverride();
   program.addCommand(startCommand({ build, signals: () => signals ?? new ProcessSignals() }, done));
   program.addCommand(checkCommand(done));
@@ -50,7 +64,8 @@ export async function runVerb(argv: readonly string[], { build, signals }: Surro
   for (const command of program.commands.flatMap((verb) => [verb, ...verb.commands])) {
     const { parent } = command;
     const name = parent === program ? command.name() : `${parent!.name()} ${command.name()}`;
-    command.exitOverride().showHelpAfterError(`(wsprism ${name} --help shows how)`);
+    command.exitOverride().configureOutput(OUTPUT).configureHelp(HELP);
+    command.showHelpAfterError(`(wsprism ${name} --help shows how)`);
   }
   program.showHelpAfterError("(wsprism --help shows how)");
   try {

@@ -18,6 +18,11 @@ export function runtimeLabel(): string {
   return bun !== undefined ? `bun ${bun}` : deno !== undefined ? `deno ${deno}` : `node ${node}`;
 }
 
+/** What was built, in a line. */
+export function versionLine({ version, commit }: Build): string {
+  return `wsprism ${version} (commit ${commit}, ${runtimeLabel()})`;
+}
+
 export function versionCommand(build: Build, done: Done): Command {
   return new Command("version")
     .description("print version, commit and runtime")
@@ -27,9 +32,7 @@ export function versionCommand(build: Build, done: Done): Command {
       const runtime = runtimeLabel();
       writeNow(
         1,
-        options.json
-          ? `${JSON.stringify({ version, commit, runtime })}\n`
-          : `wsprism ${version} (commit ${commit}, ${runtime})\n`,
+        options.json ? `${JSON.stringify({ version, commit, runtime })}\n` : `${versionLine(build)}\n`,
       );
       done(EXIT.done);
     });

@@ -64,7 +64,8 @@ export class Keeping {
       read: () => [{ labels: {}, value: this.#store?.failures ?? 0 }],
     }, {
       name: "state_up",
-      help: "1 while what should be kept is; 0 from a write that failed to the next that did not, or without its thread.",
+      help:
+        "1 while what should be kept is; 0 from a write that failed to the next that did not, or without its thread.",
       type: "gauge",
       read: () => this.#store === null ? [] : [{ labels: {}, value: this.#store.isFailing ? 0 : 1 }],
     }];

@@ -343,7 +343,8 @@ export class Tenancy implements TenantView {
       maxPending: config.limits.max_pending_per_session,
     };
     const print = openFingerprint(config);
-    return { config, print, auth, verifier, origins: new OriginRule(config.origins), services, terms };
+    const origins = new OriginRule(config.origins, { thisMachine: this.#surroundings.dev });
+    return { config, print, auth, verifier, origins, services, terms };
   }
 
   /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */
