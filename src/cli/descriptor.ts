@@ -1,7 +1,8 @@
 // Writing to stdout and stderr past the runtime's own streams: these wait for a reader that has stalled (Deno), end the
 // process when nobody reads (both), or keep what cannot be written without a bound (Bun).
 
-import { write, writeSync } from "node:fs";
+import { write } from "node:fs";
+import process from "node:process";
 
 /** stdout or stderr. */
 export type Descriptor = 1 | 2;
@@ -18,16 +19,11 @@ export function writeLater(descriptor: Descriptor, bytes: Uint8Array): Promise<n
   );
 }
 
-/** Says something before the process ends, or nothing where nobody listens. Waits for a reader: for commands only. */
+/** Says something, or nothing where nobody listens. For commands, which may wait for a reader. */
 export function writeNow(descriptor: Descriptor, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length;) {
-    try {
-      at += writeSync(descriptor, bytes, at);
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) return;
-      // A reader that shares its pipe with a program which does not wait: a moment, then again.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-    }
+  try {
+    (descriptor === 1 ? process.stdout : process.stderr).write(text);
+  } catch {
+    // Deno throws what Bun tells its stream's listeners (see mod.ts); the exit code says the rest.
   }
 }

@@ -15,7 +15,9 @@ export async function run(argv: readonly string[], build: Build): Promise<number
   // Before anything else is even loaded: a supervisor may change its mind at once.
   const signals = argv[0] === "start" ? new ProcessSignals() : null;
   // A reader that has gone (`| head -1`) is no failure of ours. What waits for no reader writes past these streams.
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  for (const stream of [process.stdout, process.stderr]) {
+    if (stream.listenerCount("error") === 0) stream.on("error", () => {});
+  }
   const { runVerb } = await import("./verbs.ts");
   return await runVerb(argv, { build, signals });
 }

@@ -66,10 +66,9 @@ export class Variables {
         unset.push(name);
         this.#tries.set(name, 0);
         this.#values[name] = PLACEHOLDERS[0]!(name);
-      } else {
+      } else if (has(name)) {
         // Asked for when it is needed: Deno guards each variable, and the file's own message says which.
         Object.defineProperty(this.#values, name, { get: () => process.env[name], enumerable: true });
-        if (!has(name)) delete this.#values[name];
       }
     }
     this.env = this.#values;

@@ -24,7 +24,14 @@ async function started(text: string, thread: "kept" | "each"): Promise<FileSourc
   writeFileSync(file, text);
   const loaded = await readConfig(file, { env: {}, dev: true });
   assert.ok(loaded.ok);
-  const source = new FileSource({ file, dev: true, config: loaded.config, files: loaded.files, thread, log: SILENT });
+  const source = new FileSource({
+    file,
+    dev: true,
+    config: loaded.config,
+    files: loaded.files,
+    thread,
+    log: SILENT,
+  });
   source.start();
   return source;
 }

@@ -349,7 +349,10 @@ for (
 
 test("nothing that lies in the folder of its start configures the program, for no verb", async () => {
   using folder = new Folder();
-  folder.write(".env", "PORT=1\nWSPRISM_LISTEN=127.0.0.1:1\nWSPRISM_FROM_FILE=yes\nNODE_TLS_REJECT_UNAUTHORIZED=0\n");
+  folder.write(
+    ".env",
+    "PORT=1\nWSPRISM_LISTEN=127.0.0.1:1\nWSPRISM_FROM_FILE=yes\nNODE_TLS_REJECT_UNAUTHORIZED=0\n",
+  );
   folder.write(".env.local", "WSPRISM_FROM_FILE=local\n");
   folder.write(".env.production", "WSPRISM_FROM_FILE=production\n");
   folder.write("bunfig.toml", 'preload = ["./bad.ts"]\n[test]\npreload = ["./bad.ts"]\n');
