@@ -28,7 +28,7 @@ import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloade
 import { type Plan, Tenants } from "./gateway/tenants.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
 import type { Log } from "./log.ts";
-import { Durations } from "./metrics.ts";
+import { Durations, type MetricSource } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
 import { FreshEnough } from "./ops/fresh_enough.ts";
@@ -80,6 +80,8 @@ export interface GatewayOptions {
   readonly clock: Clock;
   /** Further ext services of every tenant, by name, for embedding. */
   readonly services: ReadonlyMap<string, ExtService>;
+  /** Further metrics: of what runs it. */
+  readonly metrics: readonly MetricSource[];
 }
 
 /** How long clients may take to answer the last close of a drain. */
@@ -375,6 +377,7 @@ export class Gateway {
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
         ...this.#persistence.metrics,
         ...this.#acceptance.metrics,
+        ...this.#options.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });

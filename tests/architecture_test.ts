@@ -37,7 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "extension/running_text",
     "extension/wasm_module",
   ],
-  "config": ["protocol", "extension/messages", "extension/source"],
+  "config": ["protocol", "extension/messages", "extension/source", "metrics", "log"],
   "policy": ["config", "protocol", "ordered_index"],
   "cluster/bus": ["protocol"],
   "cluster": ["cluster/bus", "protocol"],
@@ -114,6 +114,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "extension/source",
     "ops",
     "transport",
+    "metrics",
     "log",
   ],
 };
@@ -129,6 +130,7 @@ const RUNTIME_FILES = [
   "transport/mod.ts", // Finds out which runtime this is, by names in quotes.
   "extension/launch.ts",
   "extension/confine.ts",
+  "cli/descriptor.ts",
 ];
 
 const LINES_MAX = 400;

@@ -15,6 +15,7 @@ import type { AddressFinder } from "./address.ts";
 import type { Delay } from "./delay.ts";
 import type { HandshakeLimiter } from "./limiter.ts";
 import type { OriginRule } from "./origin.ts";
+import { RefusalLog } from "./refusal_log.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
 import { findTicket } from "./ticket.ts";
@@ -101,11 +102,13 @@ export class Admission {
   readonly strayRejections = new Counts();
   #config: HandshakeConfig;
   readonly #options: AdmissionOptions;
+  readonly #refusals: RefusalLog;
   #draining = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#config = options.config;
+    this.#refusals = new RefusalLog(options);
   }
 
   /** Another configuration holds for handshakes from now on. */
@@ -175,6 +178,7 @@ export class Admission {
     }
     const origin = request.header("origin");
     if (origin !== null && !entry.origins.allows(origin, request.header("host"))) {
+      this.#refusals.origin(entry.tenant.id, origin);
       const msg = "pages of this origin may not connect";
       return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, handshake);
     }
@@ -306,7 +310,7 @@ export class Admission {
     const metrics = entry?.tenant.metrics;
     (metrics?.handshakeRejections ?? this.strayRejections).add({ reason });
     metrics?.upgrades.add({ status: String(status) });
-    this.#options.log.debug("handshake refused", { status, code, reason, address });
+    this.#refusals.refused({ tenant: entry?.tenant.id ?? null, status, code, reason, address });
     const headers: Record<string, string> = { "content-type": "application/json" };
     if (status === 401) headers["www-authenticate"] = "Bearer";
     if (retryAfterMs !== undefined) {

@@ -10,6 +10,7 @@ import { type Hook, HOOKS, type SessionView } from "../extension/messages.ts";
 import { prepareScript, prepareWasm } from "../extension/source.ts";
 import { type TrialOptions, type TrialReport, tryExtension } from "../extension/trial.ts";
 import { claimOption, readClaims } from "./claims.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain } from "./tenant_auth.ts";
 import { type Given, givenByConfig, givenByFlags, type GrantOptions } from "./trial_grants.ts";
@@ -88,7 +89,7 @@ async function run(file: string, options: RunOptions): Promise<number> {
     input: input.value,
     session: hook === "onTick" ? null : sessionOf(options, given.tenant, claims),
   });
-  process.stdout.write(options.json ? trialJson(report) : trialText(report));
+  writeNow(1, options.json ? trialJson(report) : trialText(report));
   return exitCode(report);
 }
 

@@ -3,6 +3,7 @@
 // workers, which themselves have none.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { devNull } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Confinement, HostProcess } from "./host_process.ts";
@@ -29,6 +30,8 @@ export function launchHost({ confinement, command = ownCommand() }: LaunchOption
       cwd: "/",
       env: ENVIRONMENT,
       stdio: ["pipe", "pipe", "pipe"],
+      // Out of reach of a terminal, whose Ctrl-C and end are meant for the gateway: a host ends when that lets it.
+      detached: true,
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
@@ -67,7 +70,8 @@ function ownCommand(): readonly string[] {
   const source = fileURLToPath(new URL("..", import.meta.url)).replace(/[/\\]$/, "");
   // The command line's own modules would take longer to load than the host does to start.
   const start = fileURLToPath(new URL("./host/start.ts", import.meta.url));
-  if (isFromSource("bun")) return [process.execPath, start];
+  // Nothing that lies in the folder of the program's start is to configure it.
+  if (isFromSource("bun")) return [process.execPath, "--no-env-file", `--config=${devNull}`, start];
   return [
     process.execPath,
     "run",

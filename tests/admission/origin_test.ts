@@ -83,3 +83,33 @@ test("Pages without a host may connect where they are named, each by its own nam
   assert.ok(!allows(["null", "file://"], "https://evil.example"));
   assert.ok(!allows(["https://*.example"], "null"));
 });
+
+test("With --dev pages of this machine may connect from any port, and no others", () => {
+  const rule = new OriginRule([], { thisMachine: true });
+  for (
+    const origin of [
+      "http://localhost:5173",
+      "https://localhost",
+      "http://127.0.0.1:3000",
+      "http://127.1.2.3",
+      "http://[::1]:8080",
+      "http://app.localhost:4200",
+    ]
+  ) {
+    assert.ok(rule.allows(origin, "example.com"), origin);
+    assert.ok(!new OriginRule([]).allows(origin, "example.com"), origin);
+  }
+  for (
+    const origin of [
+      "http://localhost.example",
+      "http://127.0.0.1.example",
+      "http://notlocalhost",
+      "http://128.0.0.1",
+      "null",
+      "ftp://localhost",
+    ]
+  ) assert.ok(!rule.allows(origin, "example.com"), origin);
+  assert.ok(
+    new OriginRule(["https://app.example"], { thisMachine: true }).allows("http://localhost:1", null),
+  );
+});

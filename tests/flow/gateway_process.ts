@@ -79,10 +79,15 @@ function targetOf(text: string): Target {
 }
 
 /** The command line that runs `wsprism` on the target; Deno may read no more than the project and these folders. */
-function commandOf(...folders: readonly string[]): readonly string[] {
+export function commandOf(...folders: readonly string[]): readonly string[] {
   switch (TARGET) {
     case "bun":
-      return [`${ROOT}/node_modules/bun/bin/bun.exe`, `${ROOT}/main.ts`];
+      return [
+        `${ROOT}/node_modules/bun/bin/bun.exe`,
+        "--no-env-file",
+        "--config=/dev/null",
+        `${ROOT}/main.ts`,
+      ];
     case "deno":
     case "deno-native":
       return [
@@ -92,7 +97,7 @@ function commandOf(...folders: readonly string[]): readonly string[] {
         "--allow-net",
         `--allow-read=${[ROOT, ...folders].join(",")}`,
         `--allow-write=${folders.join(",")}`,
-        "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM,NODE_V8_COVERAGE",
+        "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM,NODE_*,DENO_*,SSLKEYLOGFILE",
         `--allow-run=${process.execPath}`,
         `${ROOT}/main.ts`,
       ];

@@ -249,6 +249,7 @@ export class House {
       build: { version: "0" },
       clock: this.clock,
       services,
+      metrics: [],
     });
   }
 
