@@ -76,6 +76,8 @@ export interface GatewayOptions {
   readonly admin?: boolean;
   /** Whether it may use all CPUs: for what its threads and processes do beside the loop. */
   readonly free?: boolean;
+  /** Whether it logs what is no error. */
+  readonly logs?: boolean;
   /** Loaded into its process before anything else; a file of the bench. */
   readonly preload?: string;
 }
@@ -90,7 +92,7 @@ export interface Server {
 export interface Gateway extends Server {
   readonly adminPort: number;
   readonly config: string;
-  /** The next line of its log, or of stderr, that fulfils `wanted`; the log says what is `info` with `preload` only. */
+  /** The next line of its log, or of stderr, that fulfils `wanted`; the log has infos where `logs` says so. */
   logged(wanted: (line: string) => boolean): Promise<string>;
   told(wanted: (line: string) => boolean): Promise<string>;
   /** The sum of a metric. */
@@ -159,7 +161,7 @@ export class Lab {
     options.change?.(config);
     const path = `${folder}/wsprism.yaml`;
     writeFileSync(path, stringify(config, { indent: 1, lineWidth: 0 }));
-    const level = options.preload === undefined ? "error" : "info";
+    const level = options.logs ? "info" : "error";
     const log = ["--log-format", "json", "--log-level", level];
     const start = ["start", "--config", path, "--dev", ...log];
     const child = this.#spawn([...this.#command(options), ...start], {
@@ -197,9 +199,9 @@ export class Lab {
     );
   }
 
-  /** The backend of backend_server.ts, on the generators' CPU. */
-  backend(): Promise<Server> {
-    return this.#server([BUN, "bench/backend_server.ts"], this.#options.cpus?.load ?? null);
+  /** A backend, on the generators' CPU. */
+  backend(file = "controls/backend_server.ts"): Promise<Server> {
+    return this.#server([BUN, `bench/${file}`], this.#options.cpus?.load ?? null);
   }
 
   /** Opens the sessions of a load. */
