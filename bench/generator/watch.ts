@@ -1,7 +1,7 @@
 // What is read beside a load while it runs: the server's memory, what the kernel holds, and the gateway's own metrics.
 // All of it costs a little on either side, so it is read seldom, and for both sides of a comparison alike.
 
-import { residentBytes } from "./proc.ts";
+import { kernelTcpBytes, residentBytes } from "../proc.ts";
 
 export interface WatchOptions {
   readonly serverPid: number;
@@ -15,25 +15,24 @@ export interface WatchOptions {
 const MEMORY_MS = 50;
 const REST_MS = 1000;
 
-/** Watches from its construction on, until `stop`. */
+/** Watches from its construction on. */
 export class Watch {
   /** When it began. */
   readonly residentBytes: number;
   residentBytesMax: number;
+  readonly kernelTcpBytes: number = kernelTcpBytes();
+  kernelTcpBytesMax = 0;
   outboxBytesMax = 0;
   dropped = 0;
   slowConsumers = 0;
   readonly #options: WatchOptions;
   readonly #held: number[] = [];
-  readonly #timers: ReturnType<typeof setInterval>[];
 
   constructor(options: WatchOptions) {
     this.#options = options;
     this.residentBytes = this.residentBytesMax = residentBytes(options.serverPid);
-    this.#timers = [
-      setInterval(() => this.#look(), MEMORY_MS),
-      setInterval(() => this.#lookFurther(), REST_MS),
-    ];
+    setInterval(() => this.#look(), MEMORY_MS);
+    setInterval(() => this.#lookFurther(), REST_MS);
   }
 
   /** The median of what the kernel held. */
@@ -41,21 +40,21 @@ export class Watch {
     return this.#held.toSorted((a, b) => a - b)[this.#held.length >> 1] ?? 0;
   }
 
-  /** Ends with a last look. */
-  async stop(): Promise<void> {
-    for (const timer of this.#timers) clearInterval(timer);
+  /** A last look at everything. */
+  async look(): Promise<void> {
     this.#look();
     await this.#lookFurther();
   }
 
   #look(): void {
     this.residentBytesMax = Math.max(this.residentBytesMax, residentBytes(this.#options.serverPid));
+    this.kernelTcpBytesMax = Math.max(this.kernelTcpBytesMax, kernelTcpBytes());
   }
 
   async #lookFurther(): Promise<void> {
     const { metricsUrl } = this.#options;
-    if (metricsUrl === null) return;
     this.#held.push(this.#options.kernelBytes());
+    if (metricsUrl === null) return;
     const text = await (await fetch(metricsUrl)).text();
     this.outboxBytesMax = Math.max(this.outboxBytesMax, total(text, "wsprism_outbox_bytes", ""));
     this.dropped = total(text, "wsprism_drops_total", "");

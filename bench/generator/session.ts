@@ -2,8 +2,8 @@
 // and says how many of them were answers to its own messages. The walk over frame headers is the generator's
 // hot loop: everything else in here happens rarely.
 
-import type { Latency } from "./latency.ts";
-import type { MessageShape } from "./load_spec.ts";
+import { Latency } from "./latency.ts";
+import type { Load, MessageShape } from "./load_spec.ts";
 import { OPCODE, readStamp, type Stamp } from "./frames.ts";
 
 /** What shows that a text is a `sys.gap`, or the answer to a probe. */
@@ -41,6 +41,25 @@ export interface Role {
 
 /** Where a session is: waiting for the 101, for the text that makes it ready, or measuring. */
 type State = "upgrading" | "greeting" | "ready";
+
+/** Totals that nothing has been added to. */
+export function newTally(load: Load): Tally {
+  return {
+    received: 0,
+    receivedBytes: 0,
+    strays: 0,
+    firstStray: "",
+    latency: new Latency(),
+    probe: new Latency(),
+    probeShape: load.probe?.message ?? null,
+    gaps: 0,
+    shape: load.message,
+    opcode: load.message.kind === "text" ? OPCODE.text : OPCODE.binary,
+    sampleEvery: load.sampleEvery,
+    readyText: load.readyText,
+    epoch: performance.now(),
+  };
+}
 
 /** Microseconds since the generator's start, as a u32: stamps wrap after 71 minutes. */
 export function microsSince(epoch: number): number {

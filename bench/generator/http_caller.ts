@@ -1,4 +1,4 @@
-/// <reference path="./bun.d.ts" />
+/// <reference path="../bun.d.ts" />
 // HTTP/1.1 over raw sockets, as little of it as a load generator needs: one request at a time on each connection, kept
 // open. What is too much for the connections waits for its turn.
 

@@ -1,13 +1,16 @@
-/// <reference path="./bun.d.ts" />
-// The load generator: a process of its own that opens raw TCP sockets, speaks just enough WebSocket, does one
-// `Load` (JSON, the only argument) and prints one `LoadResult`. Runs on Bun, whose `Bun.connect` was the
-// cheapest per message of what TypeScript can use (README.md); the server under test has to be the busier one.
+/// <reference path="../bun.d.ts" />
+// The load generator: a process of its own that opens raw TCP sockets, speaks just enough WebSocket, and measures one
+// `Load` (the only argument) for as long and as often as stdin asks (load_spec.ts). Runs on Bun, whose `Bun.connect` was
+// the cheapest per message of what TypeScript can use (README.md); the server under test has to be the busier one.
 
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { Burst, clientFrame, OPCODE } from "./frames.ts";
+import { HttpCaller } from "./http_caller.ts";
 import { Latency } from "./latency.ts";
-import type { Load, LoadResult, MessageShape, Slow } from "./load_spec.ts";
-import { busySeconds, familyCpuSeconds, kernelBytes, residentBytes } from "./proc.ts";
-import { microsSince, Session, type Tally } from "./session.ts";
+import type { HttpPace, Load, LoadResult, MessageShape, Slow } from "./load_spec.ts";
+import { busySeconds, familyCpuSeconds, kernelBytes, residentBytes } from "../proc.ts";
+import { microsSince, newTally, Session, type Tally } from "./session.ts";
 import { SlowSocket } from "./slow_socket.ts";
 import { Watch } from "./watch.ts";
 
@@ -44,33 +47,24 @@ class Generator {
   readonly #wires: Wire[] = [];
   readonly #publishers: Wire[];
   readonly #closedLoop: boolean;
+  readonly #tickets: readonly string[] | null;
+  #requests = 0;
+  #bytesPerSession = 0;
+  #watch: Watch | null = null;
   #sent = 0;
   #closed = 0;
   #sending = false;
   #slowClosed = 0;
   readonly #slowSockets: SlowSocket[] = [];
-  readonly #secondsP99: number[] = [];
-  readonly #wholeLatency = new Latency();
 
   constructor(load: Load) {
     this.#load = load;
-    this.#tally = {
-      received: 0,
-      receivedBytes: 0,
-      strays: 0,
-      firstStray: "",
-      latency: new Latency(),
-      probe: new Latency(),
-      probeShape: load.probe?.message ?? null,
-      gaps: 0,
-      shape: load.message,
-      opcode: load.message.kind === "text" ? OPCODE.text : OPCODE.binary,
-      sampleEvery: load.sampleEvery,
-      readyText: load.readyText,
-      epoch: performance.now(),
-    };
+    this.#tally = newTally(load);
+    this.#tickets = load.tickets === null ? null : JSON.parse(readFileSync(load.tickets, "utf8"));
     this.#closedLoop = load.pace.kind === "closed";
-    const publishing = load.pace.kind === "idle" ? 0 : load.pace.publishersPerGroup * load.groups;
+    const publishing = load.pace.kind === "closed" || load.pace.kind === "open"
+      ? load.pace.publishersPerGroup * load.groups
+      : 0;
     const copies = load.pace.kind === "closed" ? load.pace.inFlight : 1;
     const echo = this.#closedLoop && load.fanout === 1;
     for (let number = 0; number < load.sessions; number++) {
@@ -90,50 +84,56 @@ class Generator {
     this.#publishers = this.#wires.slice(0, publishing);
   }
 
-  async run(): Promise<LoadResult> {
-    const { pace, warmupSeconds, seconds } = this.#load;
-    const bytesPerSession = pace.kind === "idle" ? await this.#openIdle(pace.baselineSessions) : 0;
+  /** Opens all sessions. */
+  async open(): Promise<void> {
+    const { baselineSessions } = this.#load;
+    if (baselineSessions > 0) this.#bytesPerSession = await this.#openIdle(baselineSessions);
     await this.#open(this.#wires.length);
-    const watch = this.#startWatch();
-    this.#sending = true;
-    if (pace.kind === "closed") { for (const wire of this.#publishers) this.#publish(wire, pace.inFlight); }
-    else if (pace.kind === "open") this.#pour(pace.perSecond);
-    this.#startProbe();
-    await pause(warmupSeconds);
-    if (this.#load.slow?.settles) await this.#settle(watch);
+  }
+
+  /** What happens in the next seconds; the first call begins to send, and warms up. */
+  async measure(seconds: number): Promise<LoadResult> {
+    const watch = this.#watch ?? await this.#begin();
+    const { latency, probe } = this.#tally;
     const start = this.#read();
-    this.#tally.latency.reset();
-    this.#tally.probe.reset();
-    await this.#measure(seconds);
-    const end = this.#read();
-    await watch.stop();
-    this.#sending = false;
+    const whole = new Latency();
+    const secondsP99: number[] = [];
+    latency.reset();
+    probe.reset();
+    const end = performance.now() + seconds * 1000;
+    for (let left = seconds * 1000; left > 0; left = end - performance.now()) {
+      await pause(Math.min(1000, left) / 1000);
+      if (latency.samples > 0) secondsP99.push(latency.percentile(0.99));
+      whole.addAll(latency);
+      latency.reset();
+    }
+    const last = this.#read();
+    await watch.look();
+    const used = (key: "serverCpu" | "loadCpu" | "busy") => last[key] - start[key];
     return {
-      seconds: end.at - start.at,
-      sent: end.sent - start.sent,
-      received: end.received - start.received,
-      receivedBytes: end.bytes - start.bytes,
-      serverCpuSeconds: end.serverCpu - start.serverCpu,
-      loadCpuSeconds: end.loadCpu - start.loadCpu,
-      otherCpuSeconds: Math.max(
-        0,
-        end.busy - start.busy - (end.serverCpu - start.serverCpu) - (end.loadCpu - start.loadCpu),
-      ),
-      p50Micros: this.#wholeLatency.percentile(0.5),
-      p99Micros: this.#wholeLatency.percentile(0.99),
-      samples: this.#wholeLatency.samples,
-      p99BySecondMicros: this.#secondsP99.toSorted((a, b) => a - b)[this.#secondsP99.length >> 1] ?? 0,
-      probeP50Micros: this.#tally.probe.percentile(0.5),
-      probeP99Micros: this.#tally.probe.percentile(0.99),
-      probeSamples: this.#tally.probe.samples,
+      seconds: last.at - start.at,
+      sent: last.sent - start.sent,
+      received: last.received - start.received,
+      receivedBytes: last.bytes - start.bytes,
+      requests: last.requests - start.requests,
+      serverCpuSeconds: used("serverCpu"),
+      loadCpuSeconds: used("loadCpu"),
+      otherCpuSeconds: Math.max(0, used("busy") - used("serverCpu") - used("loadCpu")),
+      p50Micros: whole.percentile(0.5),
+      p99Micros: whole.percentile(0.99),
+      samples: whole.samples,
+      p99BySecondMicros: secondsP99.toSorted((a, b) => a - b)[secondsP99.length >> 1] ?? 0,
+      probeP50Micros: probe.percentile(0.5),
+      probeP99Micros: probe.percentile(0.99),
       strays: this.#tally.strays,
-      firstStray: this.#tally.firstStray,
       closed: this.#closed,
-      bytesPerSession,
+      slowClosed: this.#slowClosed,
+      bytesPerSession: this.#bytesPerSession,
       residentBytes: watch.residentBytes,
       residentBytesMax: watch.residentBytesMax,
+      kernelBytes: watch.kernelTcpBytes,
+      kernelBytesMax: watch.kernelTcpBytesMax,
       kernelBytesPerSlow: watch.kernelBytes / Math.max(1, this.#slowSockets.length),
-      slowClosed: this.#slowClosed,
       outboxBytesMax: watch.outboxBytesMax,
       dropped: watch.dropped,
       slowConsumers: watch.slowConsumers,
@@ -141,16 +141,22 @@ class Generator {
     };
   }
 
-  /** Waits `seconds`, and takes the latency of each apart. */
-  async #measure(seconds: number): Promise<void> {
-    const { latency } = this.#tally;
-    const end = performance.now() + seconds * 1000;
-    for (let left = seconds * 1000; left > 0; left = end - performance.now()) {
-      await pause(Math.min(1000, left) / 1000);
-      if (latency.samples > 0) this.#secondsP99.push(latency.percentile(0.99));
-      this.#wholeLatency.addAll(latency);
-      latency.reset();
-    }
+  /** The first message that nobody expected, for a warning. */
+  get firstStray(): string {
+    return this.#tally.firstStray;
+  }
+
+  async #begin(): Promise<Watch> {
+    const { pace, warmupSeconds, slow } = this.#load;
+    const watch = this.#watch = this.#startWatch();
+    this.#sending = true;
+    if (pace.kind === "closed") { for (const wire of this.#publishers) this.#publish(wire, pace.inFlight); }
+    else if (pace.kind === "open") this.#pour(pace.perSecond * this.#publishers.length);
+    else if (pace.kind === "http") await this.#ask(pace);
+    this.#startProbe();
+    await pause(warmupSeconds);
+    if (slow?.settles) await this.#settle(watch);
+    return watch;
   }
 
   #startWatch(): Watch {
@@ -183,14 +189,39 @@ class Generator {
     const wire = this.#wires.at(-1);
     if (probe === null || wire === undefined) return;
     const burst = new Burst(probe.message, { sender: wire.session.number, copies: 1 });
-    const start = performance.now();
-    let sent = 0;
-    const send = () => {
-      const due = Math.floor((performance.now() - start) * probe.perSecond / 1000);
-      for (; sent < due; sent++) this.#write(wire, burst.stamped(1, microsSince(this.#tally.epoch)));
-      setTimeout(send, 1);
+    pour(probe.perSecond, () => this.#write(wire, burst.stamped(1, microsSince(this.#tally.epoch))));
+  }
+
+  /** Requests to the server, answered or waited for by the sessions of this process: one clock tells how long it took. */
+  async #ask(pace: HttpPace): Promise<void> {
+    const { sessions, groups } = this.#load;
+    const caller = await HttpCaller.open(pace.port, pace.connections);
+    let someone = 0;
+    const item = () => {
+      someone = (someone + 7919) % Math.max(1, sessions);
+      const stamp = `~${`${microsSince(this.#tally.epoch)}`.padStart(10, "0")}00000000`.padEnd(64, ".");
+      return pace.body.replace("@", stamp).replace("%u", `${someone}`).replace("%g", `${someone % groups}`);
     };
-    send();
+    const body = () =>
+      pace.batch === 1 ? item() : `{"messages":[${Array.from({ length: pace.batch }, item)}]}`;
+    const ask = (then: () => void) => {
+      const since = performance.now();
+      const wanted = this.#tally.received + sessions;
+      caller.ask(caller.request(pace.path, body(), pace.headers), () => {
+        this.#requests++;
+        this.#tally.probe.add((performance.now() - since) * 1000);
+        if (pace.untilDelivered) this.#until(wanted, then);
+        else then();
+      });
+    };
+    if (pace.perSecond !== null) return pour(pace.perSecond, () => ask(() => {}));
+    const again = () => ask(again);
+    for (let line = 0; line < pace.connections; line++) again();
+  }
+
+  #until(received: number, then: () => void): void {
+    if (this.#tally.received >= received) then();
+    else setTimeout(() => this.#until(received, then), 0);
   }
 
   #read() {
@@ -198,6 +229,7 @@ class Generator {
     return {
       at: performance.now() / 1000,
       sent: this.#sent,
+      requests: this.#requests,
       received: this.#tally.received,
       bytes: this.#tally.receivedBytes,
       serverCpu: familyCpuSeconds(this.#load.serverPid),
@@ -324,7 +356,8 @@ class Generator {
   }
 
   #request(number: number): Uint8Array {
-    const { path, init, groups, port } = this.#load;
+    const { init, groups, port } = this.#load;
+    const path = this.#load.path + (this.#tickets?.[number] ?? "");
     const expand = (text: string) =>
       text.replaceAll("%d", `${number}`).replaceAll("%g", `${number % groups}`);
     const lines = [
@@ -353,24 +386,12 @@ class Generator {
     this.#write(wire, wire.burst.stamped(count, microsSince(this.#tally.epoch)));
   }
 
-  /**
-   * Open loop: each millisecond, what has fallen due since the last one, publishers taking turns. At most
-   * `POURED` at once, so that a generator that falls behind goes on reading; `sent` then tells that it did.
-   */
+  /** Open loop: publishers take turns. */
   #pour(perSecond: number): void {
-    const start = performance.now();
-    const perMilli = perSecond * this.#publishers.length / 1000;
-    let poured = 0;
-    const pour = () => {
-      if (!this.#sending) return;
-      const due = Math.min(Math.floor((performance.now() - start) * perMilli), poured + POURED);
-      for (; poured < due; poured++) {
-        const wire = this.#publishers[poured % this.#publishers.length];
-        if (wire !== undefined) this.#publish(wire, 1);
-      }
-      setTimeout(pour, 1);
-    };
-    pour();
+    pour(perSecond, (number) => {
+      const wire = this.#publishers[number % this.#publishers.length];
+      if (wire !== undefined) this.#publish(wire, 1);
+    });
   }
 
   #write(wire: Wire, bytes: Uint8Array): void {
@@ -393,6 +414,21 @@ function messageOf({ message, groups }: Load, number: number): MessageShape {
   return { ...message, template };
 }
 
+/**
+ * Each millisecond, what has fallen due since the last one, for ever. At most `POURED` at once, so that a generator that
+ * falls behind goes on reading; `sent` then tells that it did.
+ */
+function pour(perSecond: number, one: (number: number) => void): void {
+  const start = performance.now();
+  let poured = 0;
+  const step = () => {
+    const due = Math.min(Math.floor((performance.now() - start) * perSecond / 1000), poured + POURED);
+    while (poured < due) one(poured++);
+    setTimeout(step, 1);
+  };
+  if (perSecond > 0) step();
+}
+
 function pause(seconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 }
@@ -403,8 +439,13 @@ function fail(error: unknown): never {
 }
 
 try {
-  const result = await new Generator(JSON.parse(process.argv[2] ?? "")).run();
-  process.stdout.write(`${JSON.stringify(result)}\n`);
+  const generator = new Generator(JSON.parse(process.argv[2] ?? ""));
+  await generator.open();
+  process.stdout.write("ready\n");
+  for await (const line of createInterface({ input: process.stdin })) {
+    const result = await generator.measure(Number(line));
+    process.stdout.write(`${JSON.stringify({ result, firstStray: generator.firstStray })}\n`);
+  }
   process.exit(0);
 } catch (error) {
   fail(error);

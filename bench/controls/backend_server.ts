@@ -1,4 +1,4 @@
-/// <reference path="./bun.d.ts" />
+/// <reference path="../bun.d.ts" />
 // A backend that costs next to nothing: answers a service after some time, takes webhooks and counts their events. Runs on
 // Bun; prints its port.
 //   POST /service/MS   after MS milliseconds `{"reply": <data of the question>}`
