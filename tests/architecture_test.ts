@@ -96,6 +96,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "ops",
   ],
   "cli": [
+    "protocol",
     "gateway",
     "config",
     "policy",

@@ -2,6 +2,7 @@
 // that a host of ours would say. What a word means is judged by whoever acts on it.
 
 import { Buffer } from "node:buffer";
+import { parseJson } from "../protocol/json.ts";
 import { type Hook, HOOKS, type HostWord, type LogLevel, type WorkerWord } from "./messages.ts";
 
 /** A request as it came: an object of which only `op` is known. */
@@ -40,7 +41,7 @@ export function readHostWords(body: Uint8Array): readonly HostWord[] | null {
 function readWords(body: Uint8Array, good: (word: Fields) => boolean): readonly unknown[] | null {
   let words: unknown;
   try {
-    words = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString());
+    words = parseJson(Buffer.from(body.buffer, body.byteOffset, body.length).toString());
   } catch { // SyntaxError, or RangeError where it is nested too deep
     return null;
   }

@@ -1,8 +1,11 @@
 // The ext lane's envelope: one strict shape, read from JSON here and from CBOR in cbor.ts.
-// Decoding never throws, and costs no more than the message is long.
+// Decoding never throws, and costs no more than the message is long. `data` is walked over, not read: it goes on as it came.
 
 import { Buffer } from "node:buffer";
 import { CLOSE, type Refusal, refusal } from "./codes.ts";
+import { Json } from "./json.ts";
+import { isHeld } from "./json_number.ts";
+import { JSON_DEPTH, JsonScan } from "./json_scan.ts";
 import { NAME_PATTERN, NAME_RULE, PROTOCOL_VERSION, ROOM_BYTES_MAX, SEQ_MAX } from "./limits.ts";
 
 /** Bits of an envelope's `flags`. The first two are informative: the fields themselves decide. */
@@ -18,8 +21,8 @@ export interface Envelope {
   /** The client's number of this message, 0..2^53-1. */
   readonly seq: number | null;
   readonly room: string | null;
-  /** Any JSON value; undefined when the field is absent. */
-  readonly data: unknown;
+  /** Any JSON value, as it came; undefined when the field is absent. */
+  readonly data: Json | undefined;
 }
 
 /** Why a message could not be read, with its `seq` where that much was readable. */
@@ -31,6 +34,9 @@ export interface Unreadable {
 
 const bad = (msg: string): Refusal => refusal("BAD_REQUEST", msg, CLOSE.badMessage);
 
+/** Of either form. */
+export const TOO_DEEP = bad("message is nested deeper than limits.max_json_depth");
+const LONG_NUMBER = bad("message has a number that is too long");
 const NOT_JSON = bad("message is not valid JSON");
 const NOT_A_MAP = bad("message must be an object");
 const UNKNOWN_FIELD = bad("message has a field other than v, svc, type, flags, seq, room, data");
@@ -42,59 +48,131 @@ const BAD_SEQ = bad("seq must be an integer 0..9007199254740991");
 const BAD_ROOM = bad(`room must be 1..${ROOM_BYTES_MAX} bytes of printable UTF-8`);
 const WRONG_VERSION = refusal("UNSUPPORTED_VERSION", "v must be 1", CLOSE.unsupportedVersion);
 
-/** Reads a text message of the ext lane. */
-export function decodeJson(text: string): Envelope | Unreadable {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return { ok: false, refusal: NOT_JSON, seq: null };
-  }
-  return checkEnvelope(value);
+/** Fields of an envelope as they were read; undefined where they are absent, null too where v1 takes that for absent. */
+interface Fields {
+  v?: unknown;
+  svc?: unknown;
+  type?: unknown;
+  flags?: unknown;
+  seq?: unknown;
+  room?: unknown;
+  data?: Json | undefined;
+  /** There is another one. */
+  unknown?: boolean;
 }
 
-/** Turns a decoded value of unknown shape into an envelope. */
-export function checkEnvelope(value: unknown): Envelope | Unreadable {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return { ok: false, refusal: NOT_A_MAP, seq: null };
+/**
+ * Reads a text message of the ext lane. `data` stays the text that it is.
+ * @param depthMax levels of values within each other, the message itself the first
+ */
+export function decodeJson(text: string, depthMax: number = JSON_DEPTH): Envelope | Unreadable {
+  const scan = new JsonScan(text, depthMax);
+  if (scan.space() !== 0x7b) return unreadable(scan.value(1) && scan.end() ? NOT_A_MAP : faultOf(scan));
+  const fields: Fields = {};
+  if (!readFields(scan, fields) || !scan.end()) return unreadable(faultOf(scan));
+  return checkFields(fields);
+}
+
+function unreadable(refusal: Refusal): Unreadable {
+  return { ok: false, refusal, seq: null };
+}
+
+function faultOf({ fault }: JsonScan): Refusal {
+  return fault === "depth" ? TOO_DEEP : fault === "number" ? LONG_NUMBER : NOT_JSON;
+}
+
+/** Walks over an object, and takes down what an envelope has; of a key twice, the last. @returns whether it is JSON */
+function readFields(scan: JsonScan, fields: Fields): boolean {
+  const { text } = scan;
+  scan.depth = 1;
+  scan.at++;
+  if (scan.space() === 0x7d) {
+    scan.at++;
+    return true;
   }
-  let v: unknown, svc: unknown, type: unknown, flags: unknown = 0, seq: unknown = null, room: unknown = null;
-  let data: unknown, unknownField = false;
-  const fields = value as Record<string, unknown>;
-  for (const key of Object.keys(fields)) {
-    const field = fields[key];
+  do {
+    const keyAt = scan.at;
+    if (!scan.key()) return false;
+    const key = keyIn(text, keyAt);
+    const from = scan.at;
+    scan.depth = scan.members = 0;
+    scan.wide = scan.escapedKeys = false;
+    if (!scan.value(2)) return false;
     switch (key) {
-      case "v":
-        v = field;
+      case "data":
+        scan.depth--;
+        fields.data = new Json(text.slice(from, scan.at), scan);
         break;
       case "svc":
-        svc = field;
-        break;
       case "type":
-        type = field;
+        fields[key] = text.charCodeAt(from) === 0x22 && !scan.escaped
+          ? text.slice(from + 1, scan.at - 1)
+          : simple(text.slice(from, scan.at));
         break;
+      case "v":
       case "flags":
-        flags = field;
-        break;
       case "seq":
-        // v1 takes null for an absent seq or room, so both do.
-        seq = field;
-        break;
       case "room":
-        room = field;
-        break;
-      case "data":
-        data = field;
+        fields[key] = simple(text.slice(from, scan.at));
         break;
       default:
-        unknownField = true;
+        fields.unknown = true;
     }
+  } while (scan.more(0x7d));
+  return scan.fault === null;
+}
+
+function keyIn(text: string, from: number): string {
+  // Short for any key of an envelope, unless somebody writes it with escapes.
+  let end = from + 1;
+  while (end < from + 8 && text.charCodeAt(end) !== 0x22 && text.charCodeAt(end) !== 0x5c) end++;
+  if (text.charCodeAt(end) === 0x22) return text.slice(from + 1, end);
+  const scan = new JsonScan(text, 1);
+  scan.at = from;
+  scan.string();
+  return JSON.parse(text.slice(from, scan.at)) as string;
+}
+
+/** A field that is no list or object. A number counts as one only where a double holds it. */
+function simple(text: string): unknown {
+  switch (text.charCodeAt(0)) {
+    case 0x22:
+    case 0x74:
+    case 0x66:
+    case 0x6e:
+      // Read, and not cut out: a room's name would keep the whole message in memory.
+      return JSON.parse(text);
+    case 0x7b:
+    case 0x5b:
+      return NaN;
+    default:
+      return text.length < 16 || isHeld(text) ? Number(text) : NaN;
   }
+}
+
+/**
+ * Turns a decoded value of unknown shape into an envelope.
+ * @param walk what is known of it: its levels, its keys below its own, and whether it has a -0
+ */
+export function checkEnvelope(
+  value: unknown,
+  walk: { readonly depth: number; readonly members: number; readonly negativeZero: boolean },
+): Envelope | Unreadable {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return unreadable(NOT_A_MAP);
+  const { v, svc, type, flags, seq, room, data, ...others } = value as Record<string, unknown>;
+  const unknown = Object.keys(others).length > 0;
+  const json = data === undefined ? undefined : Json.decoded(data, walk);
+  return checkFields({ v, svc, type, flags, seq, room, data: json, unknown });
+}
+
+function checkFields(
+  { v, svc, type, flags = 0, seq = null, room = null, data, unknown }: Fields,
+): Envelope | Unreadable {
   const number = seq === null || isInteger(seq, SEQ_MAX) ? seq : undefined;
   const refuse = (refusal: Refusal): Unreadable => ({ ok: false, refusal, seq: number ?? null });
   if (!Number.isInteger(v)) return refuse(BAD_VERSION_TYPE);
   if (v !== PROTOCOL_VERSION) return refuse(WRONG_VERSION);
-  if (unknownField) return refuse(UNKNOWN_FIELD);
+  if (unknown) return refuse(UNKNOWN_FIELD);
   if (typeof svc !== "string" || !NAME_PATTERN.test(svc)) return refuse(BAD_SVC);
   if (typeof type !== "string" || !NAME_PATTERN.test(type)) return refuse(BAD_TYPE);
   if (!isInteger(flags, 0xffff_ffff)) return refuse(BAD_FLAGS);

@@ -11,6 +11,7 @@ import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protocol/envelope.ts";
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
+import { depthOf, type Json } from "../protocol/json.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysError, sysPong } from "../protocol/sys.ts";
 import { type Answer, type Context, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
@@ -32,7 +33,7 @@ export interface Speaker extends Context, Denied {
   /** Ext messages that wait for services; null until a service is asynchronous. */
   pending: PendingCalls | null;
   /** The client has sent a new ticket. */
-  renew(data: unknown, seq: number | null): void;
+  renew(data: Json | undefined, seq: number | null): void;
 }
 
 export interface IntakeOptions {
@@ -63,7 +64,7 @@ const CBOR_OR_HOT = refusal(
   "binary message is neither a hot frame nor a CBOR map",
   CLOSE.badMessage,
 );
-const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
+const REPLY_TOO_DEEP = "the reply is nested deeper than limits.max_json_depth";
 
 /** One hot message in this many is timed. A power of two. */
 const HOT_SAMPLE = 1024;
@@ -98,17 +99,18 @@ export class Intake {
 
   #ext(from: Speaker, message: string | Uint8Array, bytes: number, now: number): void {
     const { metrics } = this.#options;
+    const depth = from.policy.maxJsonDepth;
     metrics.in.ext.add(1, bytes);
     if (now < from.deafUntil) return this.#denials.unheard(from, "ext");
     const standing = from.standing ??= new Standing();
     const early = from.policy.size(bytes) ?? from.policy.arrive(standing, bytes, now);
     if (early !== null) {
       // Only a message whose sender is told of it needs to be read, for its seq; a large one is not.
-      const seq = () => early.ruleId === CHECK.size ? null : decode(message).seq;
+      const seq = () => early.ruleId === CHECK.size ? null : decode(message, depth).seq;
       const service = () => null;
       if (this.#denies(from, early, { lane: "ext", standing, bytes, now, service, seq })) return;
     }
-    const decoded = decode(message);
+    const decoded = decode(message, depth);
     if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq);
     const { svc, type, seq } = decoded;
     const matter = this.#about(from, standing, bytes);
@@ -131,11 +133,7 @@ export class Intake {
   #sys(from: Speaker, message: Envelope): void {
     switch (message.type) {
       case "ping":
-        try {
-          from.deliver(sysPong(from.traceId, message.data, this.#options.unixMs(), message.seq));
-        } catch { // RangeError, see sysPong
-          tell(from, TOO_DEEP, message.seq);
-        }
+        from.deliver(sysPong(from.traceId, message.data, this.#options.unixMs(), message.seq));
         return;
       case "ack":
         return;
@@ -213,6 +211,8 @@ export class Intake {
   #reply(from: Speaker, { svc, seq }: Envelope, data: unknown): Refusal | null {
     if (data === undefined) return null;
     const head = { v: 1, svc, type: "reply" } as const;
+    const depth = from.policy.maxJsonDepth - 1;
+    if (depthOf(data, depth) > depth) return this.#failed(from, svc, REPLY_TOO_DEEP);
     try {
       from.deliver(extFrame(seq === null ? { ...head, data } : { ...head, seq, data }, LANE.reliable));
       return null;
@@ -307,6 +307,6 @@ function tell(to: Speaker, refused: Refusal, seq: number | null): void {
   to.deliver(sysError(to.traceId, refused.code, refused.msg, { seq, ruleId: refused.ruleId }));
 }
 
-function decode(message: string | Uint8Array): Envelope | Unreadable {
-  return typeof message === "string" ? decodeJson(message) : decodeCbor(message);
+function decode(message: string | Uint8Array, depthMax: number): Envelope | Unreadable {
+  return typeof message === "string" ? decodeJson(message, depthMax) : decodeCbor(message, depthMax);
 }

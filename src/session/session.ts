@@ -5,6 +5,7 @@
 import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import type { Json } from "../protocol/json.ts";
 import type { Narrowing } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
 import type { Standing } from "../policy/matter.ts";
@@ -217,7 +218,7 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   /** Takes a new ticket of the same user. The session lives on until its old right ends, whatever comes of it. */
-  renew(data: unknown, seq: number | null): void {
+  renew(data: Json | undefined, seq: number | null): void {
     const { house, terms } = this.#tenant;
     const ticket = ticketIn(data);
     if (ticket === null) return this.#refuse(BAD_AUTH, seq);

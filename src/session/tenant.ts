@@ -60,7 +60,10 @@ export class Tenant {
     this.actions = new TenantActions({
       rooms: this.rooms,
       registry: this.registry,
-      maxFrameBytes: () => this.terms.policy.maxFrameBytes,
+      bounds: () => {
+        const { maxFrameBytes, maxJsonDepth } = this.terms.policy;
+        return { maxBytes: maxFrameBytes, maxDepth: maxJsonDepth };
+      },
     });
     this.intake = new Intake({ tenant: this, metrics: options.metrics, log, now, unixMs });
   }

@@ -6,15 +6,15 @@ import { sysJoined, sysLeft } from "../protocol/sys.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { Action, Actions, Actor, Performed, PublishAction, SendAction } from "../service/action.ts";
 import { ROOM_BUSY } from "../service/service.ts";
-import { messageFrame } from "./message_frame.ts";
+import { type MessageBounds, messageFrame } from "./message_frame.ts";
 import type { Registry } from "./registry.ts";
 import type { Resident } from "./resident.ts";
 
 export interface TenantActionsOptions {
   readonly rooms: Rooms;
   readonly registry: Registry<Resident>;
-  /** Largest message, in bytes; asked each time, as it may change. */
-  readonly maxFrameBytes: () => number;
+  /** Of a message; asked each time, as they may change. */
+  readonly bounds: () => MessageBounds;
 }
 
 const NO_SUCH_SESSION = refusal("NOT_FOUND", "tenant has no such session");
@@ -46,7 +46,7 @@ export class TenantActions implements Actions {
 
   #publish({ room: name, type, data, except }: PublishAction, { svc }: Actor): Performed {
     const { rooms, registry } = this.#options;
-    const frame = messageFrame({ v: 1, svc, type, room: name, data }, this.#options.maxFrameBytes());
+    const frame = messageFrame({ v: 1, svc, type, room: name, data }, this.#options.bounds());
     if ("ok" in frame) return frame;
     const room = rooms.find(name);
     if (room === undefined) return { ok: true, deliveries: 0 };
@@ -59,7 +59,7 @@ export class TenantActions implements Actions {
 
   #send({ to, type, data }: SendAction, { svc }: Actor): Performed {
     const { registry } = this.#options;
-    const frame = messageFrame({ v: 1, svc, type, data }, this.#options.maxFrameBytes());
+    const frame = messageFrame({ v: 1, svc, type, data }, this.#options.bounds());
     if ("ok" in frame) return frame;
     if ("session" in to) {
       const session = registry.find(to.session);
