@@ -160,7 +160,10 @@ function read(text: string, name: string, how: JsonReading): unknown {
 function readAnswer(text: string): Omit<Verified, "issuedAtMs"> {
   const answer = read(text, "answer", { raw: (key, level) => key === "claims" && level === 1 });
   if (typeof answer !== "object" || answer === null) throw new Error("answer is no JSON object");
-  const { user, claims: said, expires_at: expiresAt, ticket_id: ticketId } = answer as Record<string, unknown>;
+  const { user, claims: said, expires_at: expiresAt, ticket_id: ticketId } = answer as Record<
+    string,
+    unknown
+  >;
   if (typeof user !== "string" || user === "") throw new Error("answer has no user");
   const claims = said === undefined
     ? undefined

@@ -313,4 +313,3 @@ function concerns(wish: Wish, { subject, room, svc, messageType }: Happening): b
     (services === null || svc === undefined || services.allows(svc)) &&
     (types === null || messageType === undefined || types.allows(messageType));
 }
-

@@ -70,7 +70,11 @@ export class Frame {
  * @throws RangeError when `data` is nested too deep to be written.
  */
 export function extFrame(envelope: OutEnvelope, lane: Lane): Frame {
-  return new Frame(envelope.data instanceof Json ? withJson(envelope, envelope.data) : JSON.stringify(envelope), lane, 0);
+  return new Frame(
+    envelope.data instanceof Json ? withJson(envelope, envelope.data) : JSON.stringify(envelope),
+    lane,
+    0,
+  );
 }
 
 /** Names need no escapes, but for a room's. */

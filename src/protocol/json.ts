@@ -321,4 +321,3 @@ export function membersOf(json: Json): readonly { readonly key: string; readonly
 function cut(text: string): string {
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
-

@@ -109,8 +109,11 @@ export function sysPong(traceId: string, data: Json | undefined, timeMs: number,
 function pongText(data: Json, timeMs: number): string {
   const members = membersOf(data);
   if (members === null) return `{"echo":${data.text},"time_ms":${timeMs}}`;
-  const kept = members.filter(({ key }) => key !== "time_ms").map(({ text }) => `${text},`);
-  return `{${kept.join("")}"time_ms":${timeMs}}`;
+  const time = `"time_ms":${timeMs}`;
+  const own = members.findIndex(({ key }) => key === "time_ms");
+  const texts = members.filter(({ key }, i) => key !== "time_ms" || i === own)
+    .map(({ text }, i) => i === own ? time : text);
+  return `{${(own < 0 ? [...texts, time] : texts).join(",")}}`;
 }
 
 function withSeq(envelope: OutEnvelope, seq: number | null): OutEnvelope {

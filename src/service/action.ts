@@ -65,7 +65,6 @@ export const ACTIONS_MAX = 256;
 /** Longest reason of a kick, and longest name of a user or session, in characters. */
 const TEXT_CHARS_MAX = 128;
 
-
 const ROOM_RULE = `1..${ROOM_BYTES_MAX} bytes of printable UTF-8`;
 const TEXT_RULE = `1..${TEXT_CHARS_MAX} characters`;
 

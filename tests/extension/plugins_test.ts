@@ -1,6 +1,7 @@
 // Plugins between policy and a service: which messages they see, what they may do with them, and what happens when they
 // cannot be asked.
 
+import { Json } from "../../src/protocol/json.ts";
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { Envelope } from "../../src/protocol/envelope.ts";
@@ -24,7 +25,7 @@ function send(
     flags: 0,
     seq: 1,
     room: "r",
-    data: "hi",
+    data: Json.of("hi"),
     ...more,
   } as Envelope;
   const served = stage.set.plugins!.ext(session(), message, {

@@ -1,5 +1,6 @@
 // Short ways for the tests of this folder to a policy, and to sessions that speak under it.
 
+import { Json } from "../../src/protocol/json.ts";
 import type { Denial } from "../../src/policy/denial.ts";
 import { type Matter, newMatter, Standing, type Subject } from "../../src/policy/matter.ts";
 import { alone, type PolicyOptions, TenantPolicy } from "../../src/policy/policy.ts";
@@ -56,7 +57,7 @@ export function matterOf(subject: Speaking, said: Said): Matter {
     opcode: Number(second),
     bytes: said.bytes ?? 1,
     room: said.room ?? null,
-    data: said.data,
+    data: said.data === undefined ? undefined : Json.of(said.data),
   };
 }
 
