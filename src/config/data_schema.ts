@@ -51,7 +51,7 @@ export class SchemaCompiler {
   /** @returns the code, for `loadSchema`; or what is wrong with the text */
   compile(text: string): { readonly code: string } | string {
     const read = readForeign(text, JSON_DEPTH_MAX);
-    if (!read.ok) return read.why;
+    if (!read.ok) return read.why === "is not valid JSON" ? "is not JSON" : read.why;
     const schema = read.value;
     if (
       typeof schema !== "boolean" && (typeof schema !== "object" || schema === null || Array.isArray(schema))

@@ -62,7 +62,8 @@ export function cborForm(frame: Frame): Frame {
 }
 
 /**
- * JSON as CBOR. Whole numbers are integers, bignums from 2^64 on; a number that no double holds is a decimal fraction
+ * JSON as CBOR. Whole numbers are integers up to 64 bits, and bignums where no double holds them; another number
+ * that no double holds is a decimal fraction
  * (tag 4). Of a key that stands twice in an object the last counts, as CBOR has no such maps; a lone surrogate is U+FFFD.
  */
 export function writeCbor(json: string): Uint8Array {
@@ -93,7 +94,7 @@ class Numbers {
     }
     if (held && Number.isSafeInteger(value)) return Math.abs(value) < 2 ** 32 ? value : BigInt(value);
     const integer = integerOf(text);
-    if (integer !== null) return integer;
+    if (integer !== null && (!held || BigInt.asIntN(65, integer) === integer)) return integer;
     if (held) return value;
     const { mantissa, exponent } = scaled(text);
     return new Tag([small(exponent), small(mantissa)], 4);
