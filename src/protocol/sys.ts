@@ -111,9 +111,10 @@ function pongText(data: Json, timeMs: number): string {
   if (members === null) return `{"echo":${data.text},"time_ms":${timeMs}}`;
   const time = `"time_ms":${timeMs}`;
   const own = members.findIndex(({ key }) => key === "time_ms");
+  if (own < 0) return members.length === 0 ? `{${time}}` : `${data.text.slice(0, -1)},${time}}`;
   const texts = members.filter(({ key }, i) => key !== "time_ms" || i === own)
     .map(({ text }, i) => i === own ? time : text);
-  return `{${(own < 0 ? [...texts, time] : texts).join(",")}}`;
+  return `{${texts.join(",")}}`;
 }
 
 function withSeq(envelope: OutEnvelope, seq: number | null): OutEnvelope {

@@ -1,7 +1,6 @@
 // What happens in the tenants, for administrators who watch: sessions, rooms and denials as they come, drops once a second.
 // As long as nobody watches, it costs nothing: no tenant is followed.
 
-import { writeObject } from "../../protocol/json.ts";
 import type { AdminHouse, AdminTenant, Happening, Teller } from "./house.ts";
 import { EventStream } from "./event_stream.ts";
 import type { AdminKey } from "./keys.ts";
@@ -152,13 +151,8 @@ export class EventFeed {
 
   #write(tenant: string, type: string, more: object): string {
     const event = { type, time_ms: Math.round(this.#house.unixMs()), tenant, ...more };
-    return `id: ${++this.#lastId}\nevent: ${type}\ndata: ${oneLine(writeObject(event))}\n\n`;
+    return `id: ${++this.#lastId}\nevent: ${type}\ndata: ${JSON.stringify(event)}\n\n`;
   }
-}
-
-/** A client's JSON may have line ends between its words, and an event of SSE ends with one. Within a text there are none. */
-function oneLine(json: string): string {
-  return /[\r\n]/.test(json) ? json.replace(/[\r\n]/g, " ") : json;
 }
 
 /** Messages dropped so far, by lane and reason; few of each. */
