@@ -193,7 +193,9 @@ export class Arrival implements LinkHandler, Timed {
   }
 
   #first(message: Envelope | Unreadable): void {
-    if (!message.ok) return this.#end(message.refusal.code, message.refusal.msg, message.refusal.close!);
+    if (!message.ok) {
+      return this.#end(message.refusal.code, message.refusal.msg, message.refusal.close ?? CLOSE.badMessage);
+    }
     if (message.svc !== "sys" || message.type !== "auth") return this.#unexpected();
     const ticket = ticketIn(message.data);
     if (ticket === null) return this.#end(BAD_AUTH.code, BAD_AUTH.msg, CLOSE.authFailed);

@@ -145,8 +145,7 @@ const limits = z.strictObject({
     JSON_DEPTH_MAX,
     JSON_DEPTH,
     "Values within each other in a message, itself the first and `data` the second, whoever sends it and whether in " +
-      "JSON or CBOR. A client's deeper message ends its session (4505); one of a backend, an extension or the admin " +
-      "API is refused.",
+      "JSON or CBOR. A deeper one is refused with `BAD_REQUEST`, and in CBOR ends its session (4505).",
   ),
   max_sessions_total: limit("Sessions of the tenant; above it, connections are refused with 503."),
   max_rooms_total: limit("Rooms with at least one member."),

@@ -34,9 +34,10 @@ export interface Unreadable {
 
 const bad = (msg: string): Refusal => refusal("BAD_REQUEST", msg, CLOSE.badMessage);
 
-/** Of either form. */
-export const TOO_DEEP = bad("message is nested deeper than limits.max_json_depth");
-const LONG_NUMBER = bad("message has a number that is too long");
+/** A client that sends such JSON is no danger and may well be right; one whose CBOR is so deep goes, as it always did. */
+const JSON_TOO_DEEP = refusal("BAD_REQUEST", "message is nested deeper than limits.max_json_depth");
+export const TOO_DEEP: Refusal = { ...JSON_TOO_DEEP, close: CLOSE.badMessage };
+const LONG_NUMBER = refusal("BAD_REQUEST", "message has a number of more than 1000 characters");
 const NOT_JSON = bad("message is not valid JSON");
 const NOT_A_MAP = bad("message must be an object");
 const UNKNOWN_FIELD = bad("message has a field other than v, svc, type, flags, seq, room, data");
@@ -69,7 +70,9 @@ export function decodeJson(text: string, depthMax: number = JSON_DEPTH): Envelop
   const scan = new JsonScan(text, depthMax);
   if (scan.space() !== 0x7b) return unreadable(scan.value(1) && scan.end() ? NOT_A_MAP : faultOf(scan));
   const fields: Fields = {};
-  if (!readFields(scan, fields) || !scan.end()) return unreadable(faultOf(scan));
+  if (!readFields(scan, fields) || !scan.end()) {
+    return { ok: false, refusal: faultOf(scan), seq: isInteger(fields.seq, SEQ_MAX) ? fields.seq : null };
+  }
   return checkFields(fields);
 }
 
@@ -78,7 +81,7 @@ function unreadable(refusal: Refusal): Unreadable {
 }
 
 function faultOf({ fault }: JsonScan): Refusal {
-  return fault === "depth" ? TOO_DEEP : fault === "number" ? LONG_NUMBER : NOT_JSON;
+  return fault === "depth" ? JSON_TOO_DEEP : fault === "number" ? LONG_NUMBER : NOT_JSON;
 }
 
 /** Walks over an object, and takes down what an envelope has; of a key twice, the last. @returns whether it is JSON */

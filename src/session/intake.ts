@@ -271,6 +271,7 @@ export class Intake {
 
   #unreadable(from: Speaker, refused: Refusal, seq: number | null): void {
     this.#options.metrics.decodeErrors++;
+    if (refused.close === undefined) return tell(from, { ...refused, ruleId: CHECK.decode }, seq);
     from.endRefused({ ...refused, ruleId: CHECK.decode }, { seq });
   }
 

@@ -289,15 +289,20 @@ test("nesting is bounded before anything is built, by a key of limits", async ()
   const deep = await RawJson.open(target({ tenant: "deep", user: "deb" }));
   deep.say(nested(99));
   await deep.hear(/pong/);
-  deep.say(nested(100));
-  assert.match(await deep.hear(/"error"/), /message is nested deeper than limits.max_json_depth/);
-  assert.equal(await within(deep.closed, "the close"), 4505);
-  const other = await RawJson.open(target({ user: "eve" }));
-  other.say(nested(63));
-  await other.hear(/pong/);
-  other.say(nested(39_000));
-  await other.hear(/"error"/);
-  assert.equal(await within(other.closed, "the close"), 4505);
+  deep.say(nested(100).replace('"data"', '"seq":3,"data"'));
+  const error = JSON.parse(await deep.hear(/"error"/));
+  const { code, msg } = error.data;
+  assert.deepEqual([error.seq, code, msg], [
+    3,
+    "BAD_REQUEST",
+    "message is nested deeper than limits.max_json_depth",
+  ]);
+  for (const levels of [64, 39_000]) {
+    ann.say(nested(levels));
+    assert.match(await ann.hear(/"error"/), /max_json_depth/);
+  }
+  ann.say(nested(63));
+  await ann.hear(/pong/);
 
   answer = `{"reply":${"[".repeat(100)}${"]".repeat(100)}}`;
   ann.say('{"v":1,"svc":"shop","type":"buy"}');

@@ -2,7 +2,7 @@
 
 import type { Context, MiddlewareHandler, Next } from "hono";
 import { readForeign } from "../../protocol/json.ts";
-import { JSON_DEPTH_MAX } from "../../protocol/json_scan.ts";
+import { JSON_DEPTH_MAX, JsonScan } from "../../protocol/json_scan.ts";
 import { refuse } from "./answers.ts";
 import type { AdminEnv } from "./house.ts";
 
@@ -34,10 +34,11 @@ const DEPTH_MAX = 4 + JSON_DEPTH_MAX;
 /** The `data` of a message, or of one in a batch, goes on as it came. */
 const raw = (key: string, level: number) => key === "data" && (level === 1 || level === 3);
 
-/** Reads the body in place of Hono, which would change what no double holds. */
+/** Reads the body in place of Hono, which would change what no double holds. What is no JSON at all, Hono refuses. */
 async function readThen(c: Context<AdminEnv>, next: Next): Promise<Response | void> {
   const text = await c.req.text();
-  if (text !== "") {
+  const scan = new JsonScan(text, DEPTH_MAX);
+  if (scan.whole() || scan.fault !== "syntax") {
     const read = readForeign(text, DEPTH_MAX, { raw });
     if (!read.ok) return refuse(c, { code: "BAD_REQUEST", msg: `body ${read.why}` });
     // Hono's name for it: what validates a body asks for that.
