@@ -31,7 +31,15 @@ const FAULTS: Readonly<Record<CborFault, Refusal>> = {
 
 const OPTIONS = { useRecords: false, bundleStrings: false, structuredClone: false } as const;
 const decoder = new Decoder({ ...OPTIONS, mapsAsObjects: true, int64AsNumber: true } as object);
-const encoder = new Encoder({ ...OPTIONS, mapsAsObjects: false } as object);
+const encoder = new Encoder({ ...OPTIONS, variableMapSize: true } as object);
+/** For objects that are Maps. */
+const treeEncoder = new Encoder({ ...OPTIONS, mapsAsObjects: false } as object);
+
+/**
+ * What a text has at least where cbor-x would write JSON.parse's value wrong: long numbers, exponents, -0, escapes (of a lone
+ * surrogate, or in a key that V8 misreads), and keys that objects answer to.
+ */
+const TRICKY = /[\d.]{10}|\d[eE]|-0|\\|"(?:__proto__|constructor|toJSON)"/;
 
 /** Whether a binary message of a CBOR session is an envelope: its first byte opens a map. */
 export function looksLikeCborMap(message: Uint8Array): boolean {
@@ -67,12 +75,13 @@ export function cborForm(frame: Frame): Frame {
  * (tag 4). Of a key that stands twice in an object the last counts, as CBOR has no such maps; a lone surrogate is U+FFFD.
  */
 export function writeCbor(json: string): Uint8Array {
+  if (!TRICKY.test(json) && json.isWellFormed()) return new Uint8Array(encoder.encode(JSON.parse(json)));
   const numbers = new Numbers(NaN);
   // A copy, for the encoder's buffer is its own.
-  const bytes = new Uint8Array(encoder.encode(readTree(json, (text) => numbers.read(text))));
+  const bytes = new Uint8Array(treeEncoder.encode(readTree(json, (text) => numbers.read(text))));
   if (numbers.negativeZeros === 0 || putNegativeZeros(bytes, numbers.negativeZeros)) return bytes;
   const others = new Numbers(0);
-  return new Uint8Array(encoder.encode(readTree(json, (text) => others.read(text))));
+  return new Uint8Array(treeEncoder.encode(readTree(json, (text) => others.read(text))));
 }
 
 /** Reads numbers from JSON as cbor-x writes them right: integers from 2^32 on it would make floats, and of -0 a 0. */

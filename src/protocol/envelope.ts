@@ -51,15 +51,15 @@ const WRONG_VERSION = refusal("UNSUPPORTED_VERSION", "v must be 1", CLOSE.unsupp
 
 /** Fields of an envelope as they were read; undefined where they are absent, null too where v1 takes that for absent. */
 interface Fields {
-  v?: unknown;
-  svc?: unknown;
-  type?: unknown;
-  flags?: unknown;
-  seq?: unknown;
-  room?: unknown;
-  data?: Json | undefined;
+  v: unknown;
+  svc: unknown;
+  type: unknown;
+  flags: unknown;
+  seq: unknown;
+  room: unknown;
+  data: Json | undefined;
   /** There is another one. */
-  unknown?: boolean;
+  unknown: boolean;
 }
 
 /**
@@ -69,9 +69,19 @@ interface Fields {
 export function decodeJson(text: string, depthMax: number = JSON_DEPTH): Envelope | Unreadable {
   const scan = new JsonScan(text, depthMax);
   if (scan.space() !== 0x7b) return unreadable(scan.value(1) && scan.end() ? NOT_A_MAP : faultOf(scan));
-  const fields: Fields = {};
+  const fields: Fields = {
+    v: undefined,
+    svc: undefined,
+    type: undefined,
+    flags: undefined,
+    seq: undefined,
+    room: undefined,
+    data: undefined,
+    unknown: false,
+  };
   if (!readFields(scan, fields) || !scan.end()) {
-    return { ok: false, refusal: faultOf(scan), seq: isInteger(fields.seq, SEQ_MAX) ? fields.seq : null };
+    const refusal = faultOf(scan), { seq } = fields;
+    return { ok: false, refusal, seq: refusal !== NOT_JSON && isInteger(seq, SEQ_MAX) ? seq : null };
   }
   return checkFields(fields);
 }
@@ -87,70 +97,110 @@ function faultOf({ fault }: JsonScan): Refusal {
 /** Walks over an object, and takes down what an envelope has; of a key twice, the last. @returns whether it is JSON */
 function readFields(scan: JsonScan, fields: Fields): boolean {
   const { text } = scan;
-  scan.depth = 1;
   scan.at++;
   if (scan.space() === 0x7d) {
     scan.at++;
     return true;
   }
   do {
-    const keyAt = scan.at;
+    const key = keyAt(text, scan.at);
     if (!scan.key()) return false;
-    const key = keyIn(text, keyAt);
-    const from = scan.at;
-    scan.depth = scan.members = 0;
-    scan.wide = scan.escapedKeys = false;
-    if (!scan.value(2)) return false;
     switch (key) {
-      case "data":
+      case "data": {
+        const from = scan.at;
+        scan.depth = scan.members = 0;
+        scan.wide = scan.escapedKeys = false;
+        if (!scan.value(2)) return false;
         scan.depth--;
         fields.data = new Json(text.slice(from, scan.at), scan);
         break;
-      case "svc":
-      case "type":
-        fields[key] = text.charCodeAt(from) === 0x22 && !scan.escaped
-          ? text.slice(from + 1, scan.at - 1)
-          : simple(text.slice(from, scan.at));
-        break;
+      }
       case "v":
+        fields.v = simple(scan);
+        break;
+      case "svc":
+        fields.svc = simple(scan);
+        break;
+      case "type":
+        fields.type = simple(scan);
+        break;
       case "flags":
+        fields.flags = simple(scan);
+        break;
       case "seq":
+        fields.seq = simple(scan);
+        break;
       case "room":
-        fields[key] = simple(text.slice(from, scan.at));
+        fields.room = simple(scan);
         break;
       default:
         fields.unknown = true;
+        scan.value(2);
     }
+    if (scan.fault !== null) return false;
   } while (scan.more(0x7d));
   return scan.fault === null;
 }
 
-function keyIn(text: string, from: number): string {
-  // Short for any key of an envelope, unless somebody writes it with escapes.
-  let end = from + 1;
-  while (end < from + 8 && text.charCodeAt(end) !== 0x22 && text.charCodeAt(end) !== 0x5c) end++;
-  if (text.charCodeAt(end) === 0x22) return text.slice(from + 1, end);
-  const scan = new JsonScan(text, 1);
-  scan.at = from;
-  scan.string();
-  return JSON.parse(text.slice(from, scan.at)) as string;
+/** The key of an envelope that stands there in quotes, "" for any other; no text is cut out for it. */
+function keyAt(text: string, at: number): string {
+  switch (text.charCodeAt(at + 1)) {
+    case 0x76:
+      return text.charCodeAt(at + 2) === 0x22 ? "v" : otherKey(text, at);
+    case 0x73:
+      return text.startsWith('svc"', at + 1)
+        ? "svc"
+        : text.startsWith('seq"', at + 1)
+        ? "seq"
+        : otherKey(text, at);
+    case 0x74:
+      return text.startsWith('type"', at + 1) ? "type" : otherKey(text, at);
+    case 0x66:
+      return text.startsWith('flags"', at + 1) ? "flags" : otherKey(text, at);
+    case 0x72:
+      return text.startsWith('room"', at + 1) ? "room" : otherKey(text, at);
+    case 0x64:
+      return text.startsWith('data"', at + 1) ? "data" : otherKey(text, at);
+    default:
+      return otherKey(text, at);
+  }
 }
 
-/** A field that is no list or object. A number counts as one only where a double holds it. */
-function simple(text: string): unknown {
-  switch (text.charCodeAt(0)) {
-    case 0x22:
-    case 0x74:
-    case 0x66:
-    case 0x6e:
-      // Read, and not cut out: a room's name would keep the whole message in memory.
-      return JSON.parse(text);
-    case 0x7b:
-    case 0x5b:
-      return NaN;
-    default:
-      return text.length < 16 || isHeld(text) ? Number(text) : NaN;
+/** A key that has escapes, or is none of an envelope. */
+function otherKey(text: string, at: number): string {
+  const scan = new JsonScan(text, 1);
+  scan.at = at;
+  return scan.string() && scan.escaped ? JSON.parse(text.slice(at, scan.at)) as string : "";
+}
+
+/** Longest message of which a name may keep a part in memory, as engines cut texts out without copying them. */
+const KEPT_CHARS_MAX = 1024;
+const DIGITS_MAX = 15;
+
+/** A field that is no list or object, which are NaN. A number counts as one only where a double holds it. */
+function simple(scan: JsonScan): unknown {
+  const { text, at: from } = scan;
+  let c = text.charCodeAt(from);
+  if (c === 0x22) {
+    if (!scan.string()) return NaN;
+    return scan.escaped || text.length > KEPT_CHARS_MAX
+      ? JSON.parse(text.slice(from, scan.at))
+      : text.slice(from + 1, scan.at - 1);
   }
+  if (c > 0x30 && c <= 0x39) {
+    let value = 0, at = from;
+    for (; c >= 0x30 && c <= 0x39 && at - from < DIGITS_MAX; c = text.charCodeAt(++at)) {
+      value = value * 10 + c - 0x30;
+    }
+    if (c === 0x2c || c === 0x7d) {
+      scan.at = at;
+      return value;
+    }
+  }
+  if (!scan.value(2) || c === 0x7b || c === 0x5b) return NaN;
+  const word = text.slice(from, scan.at);
+  if (c === 0x74 || c === 0x66 || c === 0x6e) return JSON.parse(word);
+  return word.length < 16 || isHeld(word) ? Number(word) : NaN;
 }
 
 /**

@@ -105,7 +105,7 @@ test("A pong gives back the text that it was asked with, but for the time", () =
   const cases = [
     [
       '{"id":9007199254740993, "n":[1e400,-0,1.0],"a":1,"a":2}',
-      `{"id":9007199254740993,"n":[1e400,-0,1.0],"a":1,"a":2,"time_ms":${TIME}}`,
+      `{"id":9007199254740993, "n":[1e400,-0,1.0],"a":1,"a":2,"time_ms":${TIME}}`,
     ],
     ["1e400", `{"echo":1e400,"time_ms":${TIME}}`],
     ["{ }", `{"time_ms":${TIME}}`],
