@@ -117,6 +117,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const RUNTIME_FILES = [
   "transport/bun.ts",
   "transport/deno.ts",
+  "transport/unsent_bytes.ts",
   "transport/mod.ts", // Finds out which runtime this is, by names in quotes.
   "extension/launch.ts",
   "extension/confine.ts",

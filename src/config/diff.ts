@@ -36,6 +36,7 @@ const RESTART_KEYS = [
   "transport",
   "max_header_bytes",
   "header_timeout_ms",
+  "socket_unsent_bytes",
   "state_dir",
 ] as const;
 

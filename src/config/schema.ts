@@ -115,6 +115,13 @@ const gateway = z.strictObject({
     65_536,
     "Bytes in a socket's own buffer above which it is fed no more. Messages there can't be overtaken any more.",
   ),
+  socket_unsent_bytes: whole(
+    0,
+    16_777_216,
+    65_536,
+    "Bytes that the kernel may keep unsent for a socket, about, on Bun with Linux or macOS; they can't be overtaken " +
+      "any more either. 0: what the system says.",
+  ),
   transport: z.enum(["auto", "native", "node"]).default("auto").meta({
     description:
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +

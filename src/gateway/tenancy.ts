@@ -23,7 +23,7 @@ import type { Fanout } from "../room/fanout.ts";
 import { presence } from "../room/presence.ts";
 import { Rooms } from "../room/rooms.ts";
 import type { ExtService } from "../service/service.ts";
-import type { OutboxLimits } from "../session/outbox.ts";
+import { outboxLimits } from "../session/outbox_limits.ts";
 import { Registry, REMOVED, type SessionLimits, SUSPENDED } from "../session/registry.ts";
 import type { Resident } from "../session/resident.ts";
 import { type House, Tenant } from "../session/tenant.ts";
@@ -378,20 +378,5 @@ function sessionLimits({ limits, policy: { sessions } }: TenantConfig): SessionL
     maxPerAddress: limits.max_sessions_per_ip,
     maxPerUser: sessions.max_sessions_per_user,
     onExceed: sessions.on_exceed,
-  };
-}
-
-function outboxLimits({ delivery }: TenantConfig, gateway: GatewayConfig): OutboxLimits {
-  const { reliable, latest, lossy } = delivery;
-  return {
-    reliableBytes: reliable.max_bytes,
-    reliableMessages: reliable.max_messages,
-    latestBytes: latest.max_bytes,
-    latestAgeMs: latest.max_age_ms,
-    lossyBytes: lossy.max_bytes,
-    lossyAgeMs: lossy.max_age_ms,
-    lossyDropsOldest: lossy.on_full === "drop_oldest",
-    sendTimeoutMs: gateway.writer_send_timeout_ms,
-    watermarkBytes: gateway.socket_watermark_bytes,
   };
 }

@@ -16,6 +16,7 @@ export function transportOptions(config: Config, certificate: Certificate | null
     idleTimeoutMs: config.gateway.idle_timeout_ms,
     maxHeaderBytes: config.gateway.max_header_bytes,
     headerTimeoutMs: config.gateway.header_timeout_ms,
+    socketUnsentBytes: config.gateway.socket_unsent_bytes,
     tls: certificate,
   };
 }
@@ -29,6 +30,7 @@ export function adminTransportOptions({ admin, gateway }: Config): TransportOpti
     idleTimeoutMs: gateway.idle_timeout_ms,
     maxHeaderBytes: gateway.max_header_bytes,
     headerTimeoutMs: gateway.header_timeout_ms,
+    socketUnsentBytes: 0, // no lanes there
     tls: null,
   };
 }

@@ -15,6 +15,7 @@ interface Abilities {
 interface FixedLimits {
   readonly maxHeaderBytes?: number | undefined;
   readonly headerTimeoutMs?: number | undefined;
+  readonly socketUnsentBytes?: number | undefined;
 }
 
 /** A tenant, as the log names it when it is ready. */
@@ -29,18 +30,25 @@ export function describe(tenant: TenantConfig): LogFields {
 
 /** What the configuration asks for and the runtime decides by itself. */
 export function describeFixed({ gateway }: Config, fixed: FixedLimits): string[] {
-  const { maxHeaderBytes, headerTimeoutMs } = fixed;
+  const { maxHeaderBytes, headerTimeoutMs, socketUnsentBytes } = fixed;
   const asked = [
     ["max_header_bytes", gateway.max_header_bytes, maxHeaderBytes],
     ["header_timeout_ms", gateway.header_timeout_ms, headerTimeoutMs],
   ] as const;
-  return asked.flatMap(([key, wish, value]) => {
+  const ineffective = asked.flatMap(([key, wish, value]) => {
     if (value === undefined || value === wish) return [];
     const holds = value === Infinity
       ? "which bounds it nowhere"
       : `where it is ${value} and cannot be changed`;
     return [`gateway.${key} is ${wish}, but has no effect on this transport, ${holds}`];
   });
+  const unsent = gateway.socket_unsent_bytes;
+  if (socketUnsentBytes === undefined || unsent === 0) return ineffective;
+  return [
+    ...ineffective,
+    `gateway.socket_unsent_bytes is ${unsent}, but this transport cannot tell the kernel; on Linux, ` +
+    `"sysctl net.ipv4.tcp_notsent_lowat=${unsent}" does it for the machine`,
+  ];
 }
 
 /** What a transport cannot do, or null. */

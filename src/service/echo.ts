@@ -3,7 +3,7 @@
 
 import type { Refusal } from "../protocol/codes.ts";
 import { hotFrame, type LossLane } from "../protocol/frame.ts";
-import { hotPayloadAt } from "../protocol/hot.ts";
+import { hotPayload, hotPayloadAt } from "../protocol/hot.ts";
 import { conflationKey, type Context, type HotService, ROOM_BUSY } from "./service.ts";
 
 export class EchoService implements HotService {
@@ -14,10 +14,9 @@ export class EchoService implements HotService {
   }
 
   handle(context: Context, frame: Uint8Array): Refusal | null {
-    const at = hotPayloadAt(frame);
-    if (at === frame.length) return null;
+    if (hotPayloadAt(frame) === frame.length) return null;
     const { active } = context;
-    const out = hotFrame(frame.subarray(at), this.#lane, conflationKey(active, frame));
+    const out = hotFrame(hotPayload(frame), this.#lane, conflationKey(active, frame));
     if (active !== null) return active.room.publish(out, null) ? null : ROOM_BUSY;
     context.deliver(out);
     return null;

@@ -8,8 +8,10 @@ import type { DropReason, TenantMetrics } from "../metrics.ts";
 import { type Frame, LANE, type Lane, type LossLane } from "../protocol/frame.ts";
 import type { Link } from "../transport/port.ts";
 import type { Flusher } from "./flusher.ts";
-import { type Gap, Gaps } from "./gaps.ts";
+import { Gaps } from "./gaps.ts";
 import { LaneQueue, LatestQueue } from "./lane_queue.ts";
+import type { OutboxLimits } from "./outbox_limits.ts";
+import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
 
 /** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
 export const WRITE_BYTES_MAX = 65_536;
@@ -18,34 +20,6 @@ const TURN_BYTES_MAX = 262_144;
 
 /** What ending a session costs, in writes: a crowd that is too slow at once ends over several turns. */
 const END_COST = 32;
-
-/** A tenant's bounds per session, and how its sockets are fed. */
-export interface OutboxLimits {
-  /** Of the reliable lane, what waits in the socket's buffer included; of the control lane as well. */
-  readonly reliableBytes: number;
-  readonly reliableMessages: number;
-  readonly latestBytes: number;
-  /** Older frames are not sent any more, in milliseconds; 0: any age. */
-  readonly latestAgeMs: number;
-  readonly lossyBytes: number;
-  readonly lossyAgeMs: number;
-  readonly lossyDropsOldest: boolean;
-  /** How long a socket may take nothing while reliable frames wait. */
-  readonly sendTimeoutMs: number;
-  /** Bytes in the socket's buffer above which it is fed no more. */
-  readonly watermarkBytes: number;
-}
-
-/** Why reliable frames cannot be delivered. */
-export type SlowCause = "full" | "stalled" | "shed";
-
-/** The session behind an outbox. Nothing of it is called inside `push`. */
-export interface OutboxOwner {
-  /** Reliable frames cannot be delivered: the session must end, inside the call. */
-  tooSlow(cause: SlowCause): void;
-  /** Tells the client of dropped frames by pushing a control frame. */
-  tellGap(gap: Gap): void;
-}
 
 export interface OutboxOptions {
   readonly link: Link;
@@ -70,6 +44,8 @@ export class Outbox {
   #gaps: Gaps | null = null;
   /** Waiting for the flusher. */
   #dirty = false;
+  /** Written to since the last flush, in the handler of a message. */
+  #wroteEarly = false;
   /** The socket is above the watermark, until it drains. */
   #blocked = false;
   #overflowed = false;
@@ -137,12 +113,30 @@ export class Outbox {
       this.#giveUp("full");
       return END_COST;
     }
+    if (this.#wroteEarly) {
+      this.#wroteEarly = false;
+      const buffered = this.#link.bufferedBytes();
+      if (buffered > this.#limits.watermarkBytes) this.#block(buffered);
+    }
     if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
     if (this.#blocked || this.#closed) return 1;
     if (this.bytes > 0 && !this.#dirty) this.#markDirty();
     // What this very flush found too old is told of at the next look.
     if (this.#gaps?.waits) this.#flusher.watch(this);
     return 1;
+  }
+
+  /**
+   * Writes at once what its own client's message has brought, when that has been handled: a client that hears itself
+   * early sends on early, and on Bun it costs no system call of its own, for the runtime corks a message's handler.
+   * There the socket's buffer cannot be looked at, so that a look is due at the turn's end, when this is flushed again.
+   */
+  flushSpeaker(): void {
+    if (!this.#dirty || this.#blocked || this.#overflowed || this.#closed || this.#gaps !== null) return;
+    // What may still be replaced by something newer in this turn waits for its end.
+    if (this.#latest !== null && this.#latest.size > 0) return;
+    this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    this.#wroteEarly = true;
   }
 
   /** The socket has taken all it was given. */
@@ -386,7 +380,7 @@ export class Outbox {
         stale++;
         continue;
       }
-      const next = queue.frames[queue.head]!;
+      const next = queue.oldest();
       if (count > 0 && bytes + next.bytes > WRITE_BYTES_MAX) break;
       batch[count++] = queue.shift();
       bytes += next.bytes;

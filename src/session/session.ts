@@ -29,7 +29,8 @@ import {
 } from "./grant.ts";
 import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./greeting.ts";
 import type { Speaker } from "./intake.ts";
-import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
+import { Outbox } from "./outbox.ts";
+import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
 import type { PendingCalls } from "./pending.ts";
 import { NO_MEMBERSHIPS, type Resident, SESSION_ENDED } from "./resident.ts";
 import type { Tenant } from "./tenant.ts";
@@ -146,13 +147,15 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   text(message: string): void {
-    if (this.#state === "open") this.#tenant.intake.text(this, message, this.#heard());
-    else this.#keep(message);
+    if (this.#state !== "open") return this.#keep(message);
+    this.#tenant.intake.text(this, message, this.#heard());
+    this.#outbox!.flushSpeaker();
   }
 
   binary(message: Uint8Array): void {
-    if (this.#state === "open") this.#tenant.intake.binary(this, message, this.#heard());
-    else this.#keep(message);
+    if (this.#state !== "open") return this.#keep(message);
+    this.#tenant.intake.binary(this, message, this.#heard());
+    this.#outbox!.flushSpeaker();
   }
 
   pong(): void {

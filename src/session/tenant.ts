@@ -9,7 +9,7 @@ import type { Rooms } from "../room/rooms.ts";
 import type { Actions } from "../service/action.ts";
 import type { Flusher } from "./flusher.ts";
 import { Intake } from "./intake.ts";
-import type { OutboxLimits } from "./outbox.ts";
+import type { OutboxLimits } from "./outbox_limits.ts";
 import type { Registry, Totals } from "./registry.ts";
 import type { Resident } from "./resident.ts";
 import { TenantActions } from "./tenant_actions.ts";

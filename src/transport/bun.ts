@@ -23,6 +23,7 @@ import type {
   TransportOptions,
   WireFrame,
 } from "./port.ts";
+import { type SocketCalls, socketCalls } from "./unsent_bytes.ts";
 
 // The part of Bun's types that this file uses (https://bun.com/reference/bun/serve); `bun-types` would clash with Deno's.
 interface BunSocket {
@@ -193,7 +194,7 @@ function violationCode(description: string): number {
 
 class BunTransport implements Transport {
   readonly name = "bun";
-  readonly limits: TransportLimits = LIMITS;
+  #limits: TransportLimits = LIMITS;
   readonly #options: TransportOptions;
   readonly #links = new Set<BunLink>();
   /** Servers that listen no more, each kept by the links that it accepted. */
@@ -202,6 +203,7 @@ class BunTransport implements Transport {
   #server: BunServer | null = null;
   #tls: TlsPair | null;
   #maxMessageBytes: number;
+  #socketCalls: SocketCalls | null = null;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -209,23 +211,28 @@ class BunTransport implements Transport {
     this.#maxMessageBytes = options.maxMessageBytes;
   }
 
-  start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+  get limits(): TransportLimits {
+    return this.#limits;
+  }
+
+  async start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
     const { hostname, port, maxHeaderBytes } = this.#options;
     // One number for all servers of the process; Bun's types call it constant, and its server obeys it (1.4.5).
     (http as { maxHeaderSize: number }).maxHeaderSize = maxHeaderBytes;
     this.#door = door;
+    this.#socketCalls = await socketCalls();
     try {
       this.#server = this.#serve(port, this.#tls);
-      return Promise.resolve({ hostname: this.#server.hostname, port: this.#server.port });
+      return { hostname: this.#server.hostname, port: this.#server.port };
     } catch (cause) {
-      return Promise.reject(cannotListen(hostname, port, cause));
+      throw cannotListen(hostname, port, cause);
     }
   }
 
   #serve(port: number, tls: TlsPair | null): BunServer {
-    const { hostname } = this.#options;
+    const { hostname, socketUnsentBytes } = this.#options;
     const { Bun } = globalThis as unknown as { Bun: BunRuntime };
-    return Bun.serve({
+    const server = Bun.serve({
       hostname,
       port,
       development: false,
@@ -233,6 +240,11 @@ class BunTransport implements Transport {
       ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
       ...this.#handlers(),
     });
+    // In the turn in which it began to listen, so before it accepts anybody.
+    const bounded = socketUnsentBytes === 0 || this.#socketCalls?.boundUnsent(server.port, socketUnsentBytes);
+    const fixed = bounded ? LIMITS.fixed : { ...LIMITS.fixed, socketUnsentBytes: Infinity };
+    this.#limits = { ...LIMITS, fixed };
+    return server;
   }
 
   #handlers(): BunHandlers {

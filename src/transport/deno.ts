@@ -29,7 +29,7 @@ const LIMITS: TransportLimits = {
   boundsFragments: false,
   // A second server can share the port only with --unstable-net, and both ways to end the first one end its links.
   renewsTls: false,
-  fixed: { maxHeaderBytes: 65_536, headerTimeoutMs: Infinity }, // and 431 is a 400 (Deno 2.9.6)
+  fixed: { maxHeaderBytes: 65_536, headerTimeoutMs: Infinity, socketUnsentBytes: Infinity }, // and 431 is a 400 (Deno 2.9.6)
 };
 
 /** How often buffered links are looked at; Deno has no drain event. */

@@ -31,7 +31,7 @@ const LIMITS: TransportLimits = {
   pauses: true,
   boundsFragments: true,
   renewsTls: true,
-  fixed: {},
+  fixed: { socketUnsentBytes: Infinity }, // Deno shows no descriptor
 };
 
 /** More headers than this are refused with 431, as on Bun. Deno 2.9 counts none, Node drops what is above in silence. */

@@ -108,6 +108,8 @@ export interface TransportOptions {
   readonly maxHeaderBytes: number;
   /** Time for a request's head to arrive, and before it for the TLS handshake; then the connection is dropped. */
   readonly headerTimeoutMs: number;
+  /** Bytes that the kernel may keep unsent for each connection, about; 0: what the system says. */
+  readonly socketUnsentBytes: number;
   /** Null serves plain HTTP. */
   readonly tls: TlsPair | null;
 }
@@ -125,12 +127,15 @@ export interface TransportLimits {
   /** False: `renewTls` throws, and a new certificate needs a restart. */
   readonly renewsTls: boolean;
   /** Options that the runtime does not take, with the value that holds instead; Infinity where nothing bounds it. */
-  readonly fixed: Readonly<Partial<Record<"maxHeaderBytes" | "headerTimeoutMs", number>>>;
+  readonly fixed: Readonly<
+    Partial<Record<"maxHeaderBytes" | "headerTimeoutMs" | "socketUnsentBytes", number>>
+  >;
 }
 
 /** A WebSocket server. Construction has no effects; `start` binds, `stop` ends everything. */
 export interface Transport {
   readonly name: "bun" | "deno" | "node";
+  /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;
   /** @throws when the address cannot be bound: one line that names the address and the cause. */
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }>;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { LANE, type Lane } from "../../src/protocol/frame.ts";
 import { type Flushable, Flusher } from "../../src/session/flusher.ts";
-import type { OutboxLimits } from "../../src/session/outbox.ts";
+import type { OutboxLimits } from "../../src/session/outbox_limits.ts";
 import { RealBox, RealHouse } from "./outbox_script.ts";
 
 /** Turns that end when the test says so. */

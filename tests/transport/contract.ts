@@ -23,6 +23,7 @@ const MAX_MESSAGE_BYTES = 100_000;
 const MAX_HEADER_BYTES = 8_192;
 const UNMASKED = "an unmasked frame";
 const STALL_BYTES = 32 * 1024 * 1024;
+const UNSENT_BYTES = 65_536;
 
 type Happening =
   | { kind: "text"; text: string }
@@ -170,6 +171,7 @@ export function contract(
     idleTimeoutMs: 60_000,
     maxHeaderBytes: MAX_HEADER_BYTES,
     headerTimeoutMs: 12_000,
+    socketUnsentBytes: UNSENT_BYTES,
     tls,
   };
   const { limits } = create(options);
@@ -785,6 +787,30 @@ export function contract(
     await recorder.next("drain");
     assert.equal(link.bufferedBytes(), 0);
     client.destroy();
+  });
+
+  it("the kernel keeps no more unsent than it was told, after a renewal too", async (house) => {
+    if (limits.fixed.socketUnsentBytes !== undefined) return await house.alive(); // told at start, see start_report.ts
+    const small = wireFrame(new Uint8Array(1_000).fill(1));
+    const stalls = async (): Promise<number> => {
+      const { client, link } = await house.pair();
+      client.pause();
+      let written = 0;
+      while (link.write([small], 1) === 0) {
+        written += small.bytes;
+        assert.ok(written < STALL_BYTES, "no backpressure after 32 MB");
+        if (written % 100_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      client.destroy();
+      return written;
+    };
+    // What the peer's kernel takes comes on top; unbounded, this one alone takes some 2.5 MB.
+    assert.ok(await stalls() < 1_000_000);
+    if (tls === null) return;
+    const renewed = makePair("renewed");
+    house.transport.renewTls(renewed);
+    (house as { peer: Peer }).peer = { port: house.port, ca: renewed.cert };
+    assert.ok(await stalls() < 1_000_000);
   });
 
   it("what waits for a stalled reader stays as it was written while others are written to", async (house) => {
