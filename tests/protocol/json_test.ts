@@ -136,10 +136,10 @@ test("Numbers are the same however they are written", () => {
 test("Our own reader reads what the engine reads, where nothing is lost", () => {
   fc.assert(
     fc.property(
-      fc.json({ stringUnit: "binary" }).filter((text) => !text.includes("\\b")),
+      fc.json({ stringUnit: fc.constantFrom("z", "q", "é", "\\", '"', "\ud800", "\n", "🎲") }),
       fc.boolean(),
       (text, escaped) => {
-        const given = escaped ? text.replaceAll("b", "\\u0062") : text;
+        const given = escaped ? text.replaceAll("z", "\\u007a") : text;
         const expected: unknown = JSON.parse(text);
         const read = readForeign(given, 512);
         if (read.ok) assert.deepEqual(read.value, expected);
