@@ -53,7 +53,7 @@ function write(
 }
 
 /** A claim's number that no double holds is a text for extensions: JavaScript would change it. */
-function numbersAsTexts(this: unknown, key: string, value: unknown): unknown {
+export function numbersAsTexts(this: unknown, key: string, value: unknown): unknown {
   const own: unknown = Reflect.get(this as object, key);
   return own instanceof WideNumber ? own.text : value;
 }

@@ -12,7 +12,7 @@ import { unhex } from "../protocol/naive.ts";
 import { within } from "../raw_client.ts";
 import { Admin, adminConfig } from "./admin_client.ts";
 import { CBOR, target } from "./client.ts";
-import { sharedGateway } from "./gateway_process.ts";
+import { Folder, sharedGateway, wsprism } from "./gateway_process.ts";
 
 /** What doubles, and whoever reads and writes JSON anew, would change. */
 const WILD =
@@ -281,6 +281,28 @@ test("policy never decides by a changed number, and services get a claim as it i
     "the refusal",
   );
   assert.equal(status, 401);
+});
+
+test("a ticket from the command line keeps the digits of its claims", async () => {
+  using folder = new Folder();
+  folder.write(
+    "wsprism.yaml",
+    `{version: 1, tenants: [{id: paid, auth: {mode: jwt, jwt: {algorithms: [HS256], keys: [{secret: "${SECRET}"}]}}}]}`,
+  );
+  const run = (args: string[]) => wsprism(args, { folder: folder.path });
+  const minted = await run([
+    "token",
+    "--tenant",
+    "paid",
+    "--user",
+    "ann",
+    "--claim",
+    "acct=9007199254740993",
+  ]);
+  const [, payload] = minted.stdout.split(".");
+  assert.match(Buffer.from(payload!, "base64url").toString(), /"acct":9007199254740993}/);
+  const checked = await run(["check-token", "--tenant", "paid", minted.stdout.trim()]);
+  assert.match(checked.stdout, /claims +{"acct":9007199254740993}/);
 });
 
 test("nesting is bounded before anything is built, by a key of limits", async () => {
