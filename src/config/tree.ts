@@ -227,8 +227,8 @@ export class Tree {
     // `id: 2024` needs no quotes: where a text is wanted, the digits as written are one.
     const isText = shape.kind === "text" && value !== null && typeof value !== "string";
     // Where a number's range is known, that says it of an infinite one.
-    const matters = typeof value === "number" && (Number.isFinite(value) || shape.kind === "any");
-    if (!isText && matters && isChanged(value, written)) {
+    const matters = !isText && (Number.isFinite(value) || shape.kind === "any");
+    if (matters && typeof value === "number" && isChanged(value, written)) {
       this.#fail(path, "is a number that no double holds: put it in quotes", node);
       return BROKEN;
     }
