@@ -106,7 +106,8 @@ class Numbers {
     if (integer !== null && (!held || BigInt.asIntN(65, integer) === integer)) return integer;
     if (held) return value;
     const { mantissa, exponent } = scaled(text);
-    return new Tag([small(exponent), small(mantissa)], 4);
+    // Tag 264 is the same with an exponent of any size.
+    return new Tag([small(exponent), small(mantissa)], BigInt.asIntN(64, exponent) === exponent ? 4 : 264);
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import { CLOSE, type Refusal, refusal } from "./codes.ts";
-import { Json } from "./json.ts";
+import { Json, MISREADS_KEYS } from "./json.ts";
 import { isHeld } from "./json_number.ts";
 import { JSON_DEPTH, JsonScan } from "./json_scan.ts";
 import { NAME_PATTERN, NAME_RULE, PROTOCOL_VERSION, ROOM_BYTES_MAX, SEQ_MAX } from "./limits.ts";
@@ -67,6 +67,72 @@ interface Fields {
  * @param depthMax levels of values within each other, the message itself the first
  */
 export function decodeJson(text: string, depthMax: number = JSON_DEPTH): Envelope | Unreadable {
+  if (text.length < SHORT_CHARS && isShallow(text, depthMax) && !(MISREADS_KEYS && text.includes("\\"))) {
+    return decodeShort(text, depthMax);
+  }
+  return decodeWalking(text, depthMax);
+}
+
+/** Of short messages the engine reads more in a moment than a walk does, and `data` can be looked at when somebody asks. */
+const SHORT_CHARS = 1024;
+
+/** Whether brackets are too few to be too deep. */
+function isShallow(text: string, depthMax: number): boolean {
+  if (text.length < 2 * depthMax) return true;
+  let left = depthMax;
+  for (let at = text.indexOf("{"); at >= 0; at = text.indexOf("{", at + 1)) if (--left < 2) return false;
+  for (let at = text.indexOf("["); at >= 0; at = text.indexOf("[", at + 1)) if (--left < 2) return false;
+  return true;
+}
+
+function decodeShort(text: string, depthMax: number): Envelope | Unreadable {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return unreadable(NOT_JSON);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return unreadable(NOT_A_MAP);
+  const fields: Fields = {
+    v: undefined,
+    svc: undefined,
+    type: undefined,
+    flags: undefined,
+    seq: undefined,
+    room: undefined,
+    data: undefined,
+    unknown: false,
+  };
+  for (const key of Object.keys(value)) {
+    const field = (value as Record<string, unknown>)[key];
+    switch (key) {
+      case "v":
+      case "flags":
+      case "seq":
+        // As many digits as a double holds all of; else the walk knows.
+        if (typeof field === "number" && /[\d.]{16}|\d[eE]/.test(text)) return decodeWalking(text, depthMax);
+        fields[key] = field;
+        break;
+      case "svc":
+        fields.svc = field;
+        break;
+      case "type":
+        fields.type = field;
+        break;
+      case "room":
+        fields.room = field;
+        break;
+      case "data":
+        fields.data = Json.last(text, field, () => (decodeWalking(text, depthMax) as Envelope).data!);
+        break;
+      default:
+        fields.unknown = true;
+    }
+  }
+  return checkFields(fields);
+}
+
+function decodeWalking(text: string, depthMax: number): Envelope | Unreadable {
   const scan = new JsonScan(text, depthMax);
   if (scan.space() !== 0x7b) return unreadable(scan.value(1) && scan.end() ? NOT_A_MAP : faultOf(scan));
   const fields: Fields = {

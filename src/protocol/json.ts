@@ -12,17 +12,56 @@ export type JsonRead = { readonly ok: true; readonly value: unknown } | {
 
 /** One value in JSON. */
 export class Json {
-  readonly text: string;
-  /** Levels of values within each other, this one the first. */
-  readonly depth: number;
+  #text: string | null;
+  #depth: number;
   /** Keys in all its objects; null where `JSON.parse` is not to be believed with the text. */
   readonly #members: number | null;
   #read: JsonRead | null = null;
+  #ask: Asked | null = null;
 
-  constructor(text: string, scan: Pick<JsonScan, "depth" | "members" | "wide" | "escapedKeys">) {
-    this.text = text;
-    this.depth = scan.depth;
+  constructor(text: string | null, scan: Pick<JsonScan, "depth" | "members" | "wide" | "escapedKeys">) {
+    this.#text = text;
+    this.#depth = scan.depth;
     this.#members = scan.wide || MISREADS_KEYS && scan.escapedKeys ? null : scan.members;
+  }
+
+  /**
+   * The value of a member `data`, which the engine has read; its text is looked for when somebody asks.
+   * @param whole the object that it is of
+   * @param walk finds it where it is not the last member, or not as the engine would write it
+   */
+  static last(whole: string, value: unknown, walk: () => Json): Json {
+    const json = new Json(null, UNSEEN);
+    json.#ask = { whole, value, walk };
+    return json;
+  }
+
+  get text(): string {
+    return this.#text ?? this.#look();
+  }
+
+  /** Levels of values within each other, this one the first. */
+  get depth(): number {
+    if (this.#depth === 0) {
+      if (this.#text === null) this.#look();
+      this.#depth = depthOf(this.read().ok ? (this.#read as { value: unknown }).value : null, JSON_DEPTH_MAX);
+    }
+    return this.#depth;
+  }
+
+  /** If the engine writes it as it stands there, nothing was lost: no digit, no key, no space. */
+  #look(): string {
+    const { whole, value, walk } = this.#ask!;
+    this.#ask = null;
+    const text = JSON.stringify(value);
+    if (whole.endsWith(`"data":${text}}`)) this.#read = { ok: true, value };
+    else {
+      const found = walk();
+      this.#read = found.read();
+      this.#depth = found.depth;
+      return this.#text = found.text;
+    }
+    return this.#text = text;
   }
 
   /** A foreign text, checked; or what is against it. */
@@ -59,6 +98,7 @@ export class Json {
 
   /** The value, for whoever decides by it; read once, and MUST NOT be changed. */
   read(): JsonRead {
+    if (this.#text === null) this.#look();
     return this.#read ??= this.#members === null ? readJson(this.text) : this.#parse(this.#members);
   }
 
@@ -79,6 +119,14 @@ export function countKeys(value: unknown): number {
   for (const key of Object.keys(value)) count += 1 + countKeys((value as Record<string, unknown>)[key]);
   return count;
 }
+
+interface Asked {
+  readonly whole: string;
+  readonly value: unknown;
+  readonly walk: () => Json;
+}
+
+const UNSEEN = { depth: 0, members: 0, wide: true, escapedKeys: true };
 
 function keepNegativeZero(_key: string, value: unknown): unknown {
   return Object.is(value, -0) ? new WideNumber("-0").toJSON() : value;

@@ -5,9 +5,8 @@
 export const JSON_DEPTH = 64;
 /** The most that anybody may allow: reading and writing recurse. */
 export const JSON_DEPTH_MAX = 512;
-/** Longest number, and most digits of its exponent: to compare or convert one takes longer than it is. */
+/** Longest number: to compare or convert one takes longer than it is. */
 const NUMBER_CHARS_MAX = 1000;
-const EXPONENT_DIGITS_MAX = 15;
 /** Digits that a double always holds. */
 const SAFE_DIGITS = 15;
 
@@ -202,8 +201,8 @@ export class JsonScan {
       if (sign === 0x2b || sign === 0x2d) this.at++;
       const exponent = this.#digits();
       if (exponent === 0) return this.#fail("syntax");
-      if (exponent > EXPONENT_DIGITS_MAX) return this.#fail("number");
       this.wide = true;
+      if (this.at - from > NUMBER_CHARS_MAX) return this.#fail("number");
     }
     if (digits > SAFE_DIGITS) {
       this.wide = true;

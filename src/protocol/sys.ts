@@ -107,6 +107,10 @@ export function sysPong(traceId: string, data: Json | undefined, timeMs: number,
 
 /** What the client says goes back as it came, but for a `time_ms` of its own. */
 function pongText(data: Json, timeMs: number): string {
+  const { text } = data;
+  if (text.charCodeAt(0) === 0x7b && text.includes('"') && !text.includes("time") && !text.includes("\\")) {
+    return `${text.slice(0, -1)},"time_ms":${timeMs}}`;
+  }
   const members = membersOf(data);
   if (members === null) return `{"echo":${data.text},"time_ms":${timeMs}}`;
   const time = `"time_ms":${timeMs}`;

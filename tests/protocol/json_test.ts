@@ -77,7 +77,7 @@ test("Depth is bounded before anything is built, in time that is linear in the t
   }
   const long = new JsonScan(`[${"9".repeat(1001)}]`, 64);
   assert.deepEqual([long.whole(), long.fault], [false, "number"]);
-  const exponent = new JsonScan(`1e${"9".repeat(16)}`, 64);
+  const exponent = new JsonScan(`1e${"9".repeat(1000)}`, 64);
   assert.deepEqual([exponent.whole(), exponent.fault], [false, "number"]);
 });
 
