@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import { CLOSE, type Refusal, refusal } from "./codes.ts";
 import { Json, MISREADS_KEYS } from "./json.ts";
 import { isHeld } from "./json_number.ts";
-import { JSON_DEPTH, JsonScan } from "./json_scan.ts";
+import { JSON_DEPTH, JSON_DEPTH_MAX, JsonScan } from "./json_scan.ts";
 import { NAME_PATTERN, NAME_RULE, PROTOCOL_VERSION, ROOM_BYTES_MAX, SEQ_MAX } from "./limits.ts";
 
 /** Bits of an envelope's `flags`. The first two are informative: the fields themselves decide. */
@@ -107,11 +107,13 @@ function decodeShort(text: string, depthMax: number): Envelope | Unreadable {
     const field = (value as Record<string, unknown>)[key];
     switch (key) {
       case "v":
+        fields.v = field;
+        break;
       case "flags":
+        fields.flags = field;
+        break;
       case "seq":
-        // As many digits as a double holds all of; else the walk knows.
-        if (typeof field === "number" && /[\d.]{16}|\d[eE]/.test(text)) return decodeWalking(text, depthMax);
-        fields[key] = field;
+        fields.seq = field;
         break;
       case "svc":
         fields.svc = field;
@@ -123,13 +125,22 @@ function decodeShort(text: string, depthMax: number): Envelope | Unreadable {
         fields.room = field;
         break;
       case "data":
-        fields.data = Json.last(text, field, () => (decodeWalking(text, depthMax) as Envelope).data!);
+        fields.data = Json.last(text, field, dataOf);
         break;
       default:
         fields.unknown = true;
     }
   }
+  // A seq that the engine has rounded is none; the walk knows.
+  if (typeof fields.seq === "number" && LONG_NUMBER_IN.test(text)) return decodeWalking(text, depthMax);
   return checkFields(fields);
+}
+
+const LONG_NUMBER_IN = /[\d.]{16}|\d[eE]/;
+
+/** The data of a message that was read already. */
+function dataOf(text: string): Json {
+  return (decodeWalking(text, JSON_DEPTH_MAX) as Envelope).data!;
 }
 
 function decodeWalking(text: string, depthMax: number): Envelope | Unreadable {

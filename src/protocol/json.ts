@@ -30,7 +30,7 @@ export class Json {
    * @param whole the object that it is of
    * @param walk finds it where it is not the last member, or not as the engine would write it
    */
-  static last(whole: string, value: unknown, walk: () => Json): Json {
+  static last(whole: string, value: unknown, walk: (whole: string) => Json): Json {
     const json = new Json(null, UNSEEN);
     json.#ask = { whole, value, walk };
     return json;
@@ -56,7 +56,7 @@ export class Json {
     const text = JSON.stringify(value);
     if (whole.endsWith(`"data":${text}}`)) this.#read = { ok: true, value };
     else {
-      const found = walk();
+      const found = walk(whole);
       this.#read = found.read();
       this.#depth = found.depth;
       return this.#text = found.text;
@@ -123,7 +123,7 @@ export function countKeys(value: unknown): number {
 interface Asked {
   readonly whole: string;
   readonly value: unknown;
-  readonly walk: () => Json;
+  readonly walk: (whole: string) => Json;
 }
 
 const UNSEEN = { depth: 0, members: 0, wide: true, escapedKeys: true };
