@@ -5,6 +5,7 @@ import type { HttpServiceConfig } from "../config/backend_schema.ts";
 import type { Log } from "../log.ts";
 import type { Breaker } from "../outbound/breaker.ts";
 import type { HttpClient } from "../outbound/http_client.ts";
+import type { Share } from "../outbound/inflow.ts";
 import { Turns } from "../turns.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import { writeObject } from "../protocol/json.ts";
@@ -20,6 +21,8 @@ export interface HttpServiceOptions {
   readonly svc: string;
   readonly config: HttpServiceConfig;
   readonly client: HttpClient;
+  /** Of the tenant, for what is answered. */
+  readonly share: Share;
   /** Shared by the services of this tenant that ask the same URL. */
   readonly breaker: Breaker;
   readonly actions: Actions;
@@ -144,12 +147,13 @@ export class HttpService implements ExtService {
   }
 
   async #attempt(body: string, headers: Record<string, string>): Promise<Told | Refusal | Failure> {
-    const { config, client, now, unixMs } = this.#options;
+    const { config, client, share, now, unixMs } = this.#options;
     if (this.#keys.length > 0) headers[SIGNATURE_HEADER] = signature(body, this.#keys, unixMs());
     const startedAt = now();
     const response = await client.post({ body, headers, timeoutMs: config.timeout_ms, repeatable: true });
     this.metrics.durations.observe(now() - startedAt);
-    return readAnswer(response);
+    // What an answer takes to be understood is its backend's doing as well.
+    return share.work(() => readAnswer(response));
   }
 
   #failed({ failed, msg }: Failure): void {

@@ -172,7 +172,7 @@ export class Webhooks {
   async tellLost(): Promise<void> {
     const store = this.#options.store();
     for (const { tenant, session, info } of await store.ask({ name: "lost" })) {
-      const { user, sid } = JSON.parse(info) as { user: string; sid: string };
+      const { user, sid } = readInfo(info);
       this.of(tenant).disconnected({ user, sid, session }, { reason: "node_lost" });
       store.tell({ name: "closed", tenant, session });
     }
@@ -271,6 +271,18 @@ export class Webhooks {
       if (one.tenant === tenant && one.config.id === webhook) return hook;
     }
     return null;
+  }
+}
+
+/** @throws when it is not what `opened` has written */
+function readInfo(info: string): { readonly user: string; readonly sid: string } {
+  try {
+    const { user, sid } = JSON.parse(info) as Record<string, unknown>;
+    if (typeof user === "string" && typeof sid === "string") return { user, sid };
+    throw new TypeError("it has no user");
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Cannot read the state: what is kept of an open session is damaged (${why})`, { cause });
   }
 }
 

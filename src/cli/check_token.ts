@@ -8,6 +8,7 @@ import { Turns } from "../turns.ts";
 import { TICKET_CHARS_MAX } from "../admission/verifier.ts";
 import { jwtVerifierFor, verifierFor, type VerifierOptions } from "../admission/verifiers.ts";
 import { SILENT } from "../log.ts";
+import { Inflow } from "../outbound/inflow.ts";
 import { readNarrowing } from "../policy/narrowing.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
@@ -51,6 +52,7 @@ async function checkToken(text: string, { config, tenant }: CheckTokenOptions): 
     tenant,
     config: auth,
     signatureTurns: new Turns(1),
+    share: new Inflow(() => performance.now()).share(),
     now: () => performance.now(),
     unixMs: () => Date.now(),
     log: SILENT,

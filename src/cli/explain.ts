@@ -1,12 +1,13 @@
 // `wsprism explain`: what would become of this message, check by check, and which line of the configuration says so?
 
+import { errorText } from "../error_text.ts";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Command, Option } from "commander";
 import { formatPath, type Path, placesIn } from "../config/places.ts";
 import type { TenantConfig } from "../config/schema.ts";
 import { explain, type Explanation, type Question, type Step } from "../policy/explain.ts";
-import type { Subject } from "../policy/matter.ts";
+import type { PolicySubject } from "../policy/input.ts";
 import { readNarrowing } from "../policy/narrowing.ts";
 import { alone, TenantPolicy } from "../policy/policy.ts";
 import { GatewayQuotas } from "../policy/quotas.ts";
@@ -90,7 +91,7 @@ async function run(options: ExplainOptions): Promise<number> {
 function subjectOf(
   { user, room, member }: ExplainOptions,
   claims: Readonly<Record<string, unknown>>,
-): Subject {
+): PolicySubject {
   return { user, claims, membership: (name) => member || name === room ? true : undefined };
 }
 
@@ -100,7 +101,7 @@ function readMessage({ message, lane }: ExplainOptions): Uint8Array | string {
   try {
     bytes = readFileSync(message === "-" ? 0 : message);
   } catch (error) {
-    return `Cannot read the message: ${error instanceof Error ? error.message : String(error)}`;
+    return `Cannot read the message: ${errorText(error)}`;
   }
   const text = new TextDecoder().decode(bytes).trim();
   // A hot message begins with a 1, which is no hexadecimal digit's character.

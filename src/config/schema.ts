@@ -130,6 +130,20 @@ const gateway = z.strictObject({
   quotas: gatewayQuotasSchema,
   tls,
   state_dir: stateDirSchema,
+  state_max_bytes: whole(
+    1_048_576,
+    Number.MAX_SAFE_INTEGER,
+    4_294_967_296,
+    "Bytes that all tenants may keep together in the state: values of their extensions and events of their webhooks. " +
+      "Above it, values are refused and events are given up; bans, revocations, suspensions and open sessions are " +
+      "always kept.",
+  ),
+  state_tenant_max_bytes: whole(
+    65_536,
+    Number.MAX_SAFE_INTEGER,
+    1_073_741_824,
+    "Bytes that one tenant may keep in the state, whatever its extensions and webhooks may keep each.",
+  ),
 }).meta({ description: "The listener and what holds for every connection." });
 
 const metrics = z.strictObject({

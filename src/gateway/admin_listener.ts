@@ -13,7 +13,7 @@ import { Published } from "../ops/admin/published.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Clock } from "./clock.ts";
 import type { ReloadResult } from "./reloader.ts";
-import type { Tenancy } from "./tenancy.ts";
+import type { TenantRuntime } from "./tenant_runtime.ts";
 import type { Tenants } from "./tenants.ts";
 
 export interface AdminListenerOptions {
@@ -24,6 +24,7 @@ export interface AdminListenerOptions {
   readonly config: () => Config;
   readonly reload: () => Promise<ReloadResult>;
   readonly draining: () => boolean;
+  readonly degraded: () => boolean;
   readonly exporter: Exporter;
   readonly log: Log;
   readonly clock: Clock;
@@ -50,7 +51,7 @@ export class AdminListener {
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenants, webhooks, draining, exporter, log, clock, build } = options;
+    const { transport, tenants, webhooks, draining, degraded, exporter, log, clock, build } = options;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#house = {
       config: options.config,
@@ -62,8 +63,9 @@ export class AdminListener {
       every: clock.every,
       turn: () => new Promise((resolve) => transport.afterTurn(() => resolve())),
       tenants: () => served(tenants),
-      tenant: (id) => tenants.gates.has(id) ? tenants.get(id) : undefined,
+      tenant: (id) => tenants.entries.has(id) ? tenants.get(id) : undefined,
       draining,
+      degraded,
       webhooks,
       metrics: {
         contentType: exporter.contentType,
@@ -89,8 +91,8 @@ export class AdminListener {
   }
 
   /** Another configuration is in use. */
-  adopt(): void {
-    this.#keys.configure(this.#config.keys, this.#options.clock.now());
+  apply(): void {
+    this.#keys.apply(this.#config.keys, this.#options.clock.now());
     this.#feed.keep((key) => this.#keys.has(key));
     const wanted = this.#wantedMetricsPath();
     if (wanted === this.#metricsPath) return;
@@ -126,6 +128,6 @@ export class AdminListener {
 }
 
 /** The tenants that take sessions in: not those that are leaving. */
-function* served(tenants: Tenants): Generator<Tenancy> {
-  for (const tenancy of tenants) if (tenants.gates.has(tenancy.id)) yield tenancy;
+function* served(tenants: Tenants): Generator<TenantRuntime> {
+  for (const tenant of tenants) if (tenants.entries.has(tenant.id)) yield tenant;
 }

@@ -4,6 +4,7 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { extFrame, LANE } from "../protocol/frame.ts";
 import type { Json } from "../protocol/json.ts";
+import { BUSY, type Rooms } from "../room/rooms.ts";
 import { type Answer, type Context, DONE, type ExtService, ROOM_BUSY, UNKNOWN_TYPE } from "./service.ts";
 
 const NO_ROOM = refusal("BAD_REQUEST", "chat.send needs a room");
@@ -13,9 +14,11 @@ const NOT_A_MEMBER = refusal("NOT_ALLOWED", "chat.send is for members of the roo
 export class ChatService implements ExtService {
   /** The name it answers to, and under which its messages go out. */
   readonly #svc: string;
+  readonly #rooms: Rooms;
 
-  constructor(svc: string) {
+  constructor(svc: string, rooms: Rooms) {
     this.#svc = svc;
+    this.#rooms = rooms;
   }
 
   handle(context: Context, message: Envelope): Answer {
@@ -24,10 +27,9 @@ export class ChatService implements ExtService {
     if (room === null) return NO_ROOM;
     const msg = msgIn(data);
     if (typeof msg !== "string") return msg;
-    const membership = context.membership(room);
-    if (membership === undefined) return NOT_A_MEMBER;
+    if (context.membership(room) === undefined) return NOT_A_MEMBER;
     const said = { v: 1, svc: this.#svc, type: "msg", room, data: { from: context.user, msg } } as const;
-    return membership.room.publish(extFrame(said, LANE.reliable), null) ? DONE : ROOM_BUSY;
+    return this.#rooms.publish(room, extFrame(said, LANE.reliable)) === BUSY ? ROOM_BUSY : DONE;
   }
 }
 

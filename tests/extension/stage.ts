@@ -21,6 +21,7 @@ import type { Answer, Context } from "../../src/service/service.ts";
 import { inlineChannel } from "../../src/backend/state_channel.ts";
 import { StateStore } from "../../src/backend/state_store.ts";
 import { SILENT } from "../../src/log.ts";
+import { Inflow } from "../../src/outbound/inflow.ts";
 import { accepted, oneTenant } from "../config/loading.ts";
 import { Clock } from "../session/house.ts";
 
@@ -138,7 +139,10 @@ export class Stage {
   greets = true;
   readonly runner: Runner;
   readonly #tasks: (() => void)[] = [];
-  readonly #state = new StateStore({ open: inlineChannel, log: SILENT });
+  readonly #state = new StateStore({
+    open: (listener) => inlineChannel({ maxBytes: 1e9, tenantMaxBytes: 1e9 }, listener),
+    log: SILENT,
+  });
   set!: ExtensionSet;
 
   /** @param tenant keys of the tenant as YAML, each in one line */
@@ -157,6 +161,7 @@ export class Stage {
       afterTurn: (task) => void this.#tasks.push(task),
       state: () => this.#state,
       env: (name) => name === "KEY" ? "value" : undefined,
+      inflow: new Inflow(() => performance.now()),
       settings: { confinement: "required", host_memory_mb: 512 },
       ...this.clock,
       now: this.clock.now,

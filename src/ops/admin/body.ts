@@ -13,6 +13,11 @@ import type { AdminEnv } from "./house.ts";
 export function bounded(bytesMax: () => number): MiddlewareHandler<AdminEnv> {
   return async (c, next): Promise<Response | void> => {
     const { raw, url, method } = c.req;
+    const coding = c.req.header("content-encoding")?.trim().toLowerCase();
+    if (coding !== undefined && coding !== "" && coding !== "identity") {
+      const msg = `the body must come as it is, without content-encoding: ${coding.slice(0, 40)}`;
+      return c.json({ code: "BAD_REQUEST", msg }, 415, { "accept-encoding": "identity" });
+    }
     const maxBytes = bytesMax();
     const tooLarge = () =>
       refuse(c, { code: "PAYLOAD_TOO_LARGE", msg: `a body must be at most ${maxBytes} bytes` });

@@ -1,6 +1,7 @@
 // Webhooks: how far each has come, and the events that its backend refuses: looking at them, sending them again,
 // dropping them.
 
+import { errorText } from "../../error_text.ts";
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { refusal } from "../../protocol/codes.ts";
@@ -8,7 +9,7 @@ import { Json, writeObject } from "../../protocol/json.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
 import type { AdminApp, AdminEnv, AdminWebhook } from "./house.ts";
-import { Milliseconds, Name, Next, PageQuery, TenantParams } from "./words.ts";
+import { countQuery, Milliseconds, Name, Next, PageQuery, TenantParams } from "./words.ts";
 
 /** Dead letters that are named in one request. */
 const SEQS_MAX = 1000;
@@ -56,7 +57,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       return await ask();
     } catch (cause) {
       log.error("admin cannot use the state", {
-        error: cause instanceof Error ? cause.message : String(cause),
+        error: errorText(cause),
       });
       return undefined;
     }
@@ -90,7 +91,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       request: {
         params: WebhookParams,
         query: PageQuery.extend({
-          cursor: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+          cursor: countQuery(0, Number.MAX_SAFE_INTEGER).optional(),
         }),
       },
       responses: answers(
