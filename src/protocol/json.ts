@@ -36,6 +36,13 @@ export class Json {
     return json;
   }
 
+  /** In an object that `JSON.stringify` writes; `writeObject` keeps the text instead. @throws TypeError rather than change it */
+  toJSON(): unknown {
+    const read = this.read();
+    if (!read.ok) throw new TypeError(`the value ${read.why}`);
+    return read.value;
+  }
+
   get text(): string {
     return this.#text ?? this.#look();
   }
