@@ -7,10 +7,9 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { STATE_FILE, stateFolderFault } from "../config/state_folder.ts";
 import { mark, markedId, MARKER, sizeOf } from "./state_marker.ts";
 
-/** Its name in `state_dir`. */
-const FILE = "wsprism.db";
 /** Of the tables below; a newer file is refused. */
 const SCHEMA_VERSION = 2;
 /** Says whose database it is ("wspr"); the first version did not. */
@@ -80,8 +79,8 @@ export class StateDb {
       if (folder !== null) mkdirSync(folder, { recursive: true, mode: 0o700 });
       const marked = folder === null ? null : markedId(folder);
       // Before it is opened, which would make one.
-      if (folder !== null && marked !== null && sizeOf(join(folder, FILE)) === 0) throw gone();
-      this.#db = new DatabaseSync(folder === null ? ":memory:" : join(folder, FILE));
+      if (folder !== null && marked !== null && sizeOf(join(folder, STATE_FILE)) === 0) throw gone();
+      this.#db = new DatabaseSync(folder === null ? ":memory:" : join(folder, STATE_FILE));
       try {
         this.#prepare(marked);
         const id = this.meta(ID_KEY)!;
@@ -96,8 +95,10 @@ export class StateDb {
       }
     } catch (cause) {
       const why = errorText(cause);
-      const locked = /locked|busy/i.test(why) ? "another gateway uses it" : why;
-      throw new Error(`Cannot open the state in "${folder ?? ":memory:"}": ${locked}`, { cause });
+      const locked = /locked|busy/i.test(why) ? "another gateway uses it" : null;
+      const fault = folder === null || locked !== null ? null : stateFolderFault(folder);
+      const told = locked ?? (fault === null ? why : `it ${fault}`);
+      throw new Error(`Cannot open the state in "${folder ?? ":memory:"}": ${told}`, { cause });
     }
   }
 
@@ -187,7 +188,7 @@ export class StateDb {
       throw new Error(`it was written by a newer version (${found}, this one knows ${SCHEMA_VERSION})`);
     }
     if (!isNew && (found === 0 || application !== (found === 1 ? 0 : APPLICATION_ID))) {
-      throw new Error(`${FILE} is another program's database`);
+      throw new Error(`${STATE_FILE} is another program's database`);
     }
     if (!isNew) {
       const checked = Object.values(db.prepare("PRAGMA quick_check(1)").get() as Row)[0];
@@ -221,7 +222,7 @@ export class StateDb {
 
 function gone(): Error {
   return new Error(
-    `${FILE} is missing or empty, and ${MARKER} beside it says that there was one: put it back, or delete ${MARKER} to ` +
+    `${STATE_FILE} is missing or empty, and ${MARKER} beside it says that there was one: put it back, or delete ${MARKER} to ` +
       "begin anew, without the bans and all else that was kept",
   );
 }

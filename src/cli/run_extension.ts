@@ -13,6 +13,7 @@ import { numbersAsTexts } from "../extension/session_texts.ts";
 import { readForeign } from "../protocol/json.ts";
 import { JSON_DEPTH } from "../protocol/json_scan.ts";
 import { claimOption, readClaims } from "./claims.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain } from "./tenant_auth.ts";
 import { type Given, givenByConfig, givenByFlags, type GrantOptions } from "./trial_grants.ts";
@@ -91,7 +92,7 @@ async function run(file: string, options: RunOptions): Promise<number> {
     input: input.value,
     session: hook === "onTick" ? null : sessionOf(options, given.tenant, claims),
   });
-  process.stdout.write(options.json ? trialJson(report) : trialText(report));
+  writeNow(1, options.json ? trialJson(report) : trialText(report));
   return exitCode(report);
 }
 

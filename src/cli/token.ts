@@ -3,13 +3,14 @@
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import process from "node:process";
 import { Command } from "commander";
 import { CompactSign, importPKCS8 } from "jose";
 import { isUserName } from "../admission/verifier.ts";
 import { kindFor, readPem, readSecret } from "../config/jwt_key.ts";
 import type { AuthConfig, JwtConfig, JwtKeyConfig } from "../config/schema.ts";
 import { claimOption, readClaims } from "./claims.ts";
+import { CONFIG_FLAGS, CONFIG_HELP } from "./config_file.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
 
@@ -37,7 +38,7 @@ export function tokenCommand(done: Done): Command {
     .description("print a ticket for a user, signed with the tenant's own secret or private key")
     .requiredOption("--tenant <id>", "the tenant")
     .requiredOption("--user <name>", "the user")
-    .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
+    .option(CONFIG_FLAGS, CONFIG_HELP)
     .option("--ttl <time>", "how long it is good for: 30s, 15m, 1h, 7d", "1h")
     .addOption(claimOption("a further claim, JSON or else a text; may be repeated"))
     .option("--kid <id>", "the key to sign with, by its kid (default: the first that can sign)")
@@ -77,7 +78,7 @@ async function token(options: TokenOptions): Promise<number> {
     jti: randomBytes(8).toString("hex"),
     ...claims,
   };
-  process.stdout.write(`${await sign(payload, key)}\n`);
+  writeNow(1, `${await sign(payload, key)}\n`);
   return EXIT.done;
 }
 

@@ -36,7 +36,10 @@ const handshakeLimit = z.strictObject({
     5,
     "Attempts that a bad ticket counts for, besides its own. Its address then waits longer.",
   ),
-}).meta({ description: "Token buckets for connection attempts." });
+}).meta({
+  description:
+    "Token buckets for connection attempts; plain HTTP on the public listener has the same, of its own.",
+});
 
 const tls = z.strictObject({
   cert_file: z.string().min(1).max(4096).meta({

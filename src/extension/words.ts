@@ -3,6 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import { parseJson } from "../protocol/json.ts";
+import { isTooDeep, WORD_DEPTH_MAX } from "./depth.ts";
 import { type Hook, HOOKS, type HostWord, type LogLevel, type WorkerWord } from "./messages.ts";
 
 /** A request as it came: an object of which only `op` is known. */
@@ -39,6 +40,7 @@ export function readHostWords(body: Uint8Array): readonly HostWord[] | null {
 }
 
 function readWords(body: Uint8Array, good: (word: Fields) => boolean): readonly unknown[] | null {
+  if (isTooDeep(body, WORD_DEPTH_MAX)) return null;
   let words: unknown;
   try {
     words = parseJson(Buffer.from(body.buffer, body.byteOffset, body.length).toString());

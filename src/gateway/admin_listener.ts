@@ -11,6 +11,7 @@ import type { AdminApp, AdminHouse, AdminWebhooks } from "../ops/admin/house.ts"
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
 import type { Transport } from "../transport/port.ts";
+import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
 import type { ReloadResult } from "./reloader.ts";
 import type { TenantRuntime } from "./tenant_runtime.ts";
@@ -25,6 +26,9 @@ export interface AdminListenerOptions {
   readonly reload: () => Promise<ReloadResult>;
   readonly draining: () => boolean;
   readonly degraded: () => boolean;
+  readonly acceptance: Acceptance;
+  /** All metrics, as a scrape gets them. */
+  readonly metrics: () => Promise<string>;
   readonly exporter: Exporter;
   readonly log: Log;
   readonly clock: Clock;
@@ -66,10 +70,11 @@ export class AdminListener {
       tenant: (id) => tenants.entries.has(id) ? tenants.get(id) : undefined,
       draining,
       degraded,
+      accepting: () => options.acceptance.works,
       webhooks,
       metrics: {
         contentType: exporter.contentType,
-        render: (tenant) => tenant === null ? exporter.render() : exporter.renderTenant(tenant),
+        render: (tenant) => tenant === null ? options.metrics() : exporter.renderTenant(tenant),
       },
       version: build["version"] ?? "",
     };
@@ -82,10 +87,11 @@ export class AdminListener {
 
   /** @throws when the address cannot be bound, see `Transport.start` */
   async start(): Promise<void> {
-    const { transport, log } = this.#options;
+    const { transport, log, acceptance } = this.#options;
     const address = await transport.start({
       request: (request, remoteAddress) => this.#api.fetch(request, { address: remoteAddress }),
       upgrade: () => NO_WEBSOCKET,
+      accepting: (works, why) => acceptance.tell("admin", works, why),
     });
     log.info("admin listening", { ...address });
   }

@@ -353,7 +353,8 @@ export class TenantRuntime implements TenantView {
       rooms: config.limits,
     };
     const print = openFingerprint(config);
-    return { config, print, auth, verifier, origins: new OriginRule(config.origins), services, settings };
+    const origins = new OriginRule(config.origins, { thisMachine: this.#deps.dev });
+    return { config, print, auth, verifier, origins, services, settings };
   }
 
   /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */

@@ -115,6 +115,8 @@ export class SessionPolicyState {
   /** Buckets (see rate.ts) of its own messages and bytes, and of refusals that it is told or may cause. */
   messagesFullAt = 0;
   bytesFullAt = 0;
+  /** Of frames that are no messages, where messages have no quota. */
+  framesFullAt = 0;
   toldFullAt = 0;
   excessFullAt = 0;
   /** Until when its messages are not looked at (see session/denials.ts). */

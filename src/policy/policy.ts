@@ -39,6 +39,7 @@ const NARROWED_MAX = 256;
 const EXCESS_MIN = 100;
 /** What sessions are held to in this where no quota of messages holds them. */
 const ANY: Limit = { perSecond: 1000, burst: 1000 };
+const FRAMES = new Rate(ANY.perSecond, ANY.burst);
 
 /** What a policy is compiled from. */
 export interface PolicyOptions {
@@ -173,6 +174,16 @@ export class TenantPolicy {
       sessionState.bytesFullAt = ofBytes.take(sessionState.bytesFullAt, now, bytes);
     }
     if (messages !== null) sessionState.messagesFullAt = messages.take(sessionState.messagesFullAt, now);
+    return null;
+  }
+
+  /** Charges a frame that is no message as if it were one; bounded where messages are not, for nobody needs many. */
+  arriveFrame(state: SessionPolicyState, bytes: number, now: number): Denial | null {
+    const denial = this.arrive(state, bytes, now);
+    if (denial !== null || this.#messages !== null) return denial;
+    const waitMs = FRAMES.waitMs(state.framesFullAt, now);
+    if (waitMs > 0) return overQuota(CHECK.session, "session_rate", { unit: "messages", waitMs });
+    state.framesFullAt = FRAMES.take(state.framesFullAt, now);
     return null;
   }
 

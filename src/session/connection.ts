@@ -17,6 +17,8 @@ import { Timer } from "./timer_wheel.ts";
 /** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
 const CLOSE_TIMEOUT_MS = 5000;
 const FLOOD_CLOSE_TIMEOUT_MS = 1000;
+/** Frames of a peer that were on their way when it was told to go. */
+const LATE_MAX = 100_000;
 
 /** When a new connection is looked at for the first time: one that is idle then gives back what it was greeted with. */
 const SETTLED_MS = 1000;
@@ -28,6 +30,8 @@ export interface ConnectionUser {
   opened(connection: Connection): void;
   text(message: string, now: number): void;
   binary(message: Uint8Array, now: number): void;
+  /** A frame that is no message: a ping, a pong that nobody asked for, or a fragment. */
+  control(bytes: number, now: number): void;
   /** Time is up: that of `Connection.expectWithin`, or nothing was heard within the idle timeout. MUST close. */
   timedOut(): void;
   /** Reliable frames cannot be delivered. MUST close. @param waitingBytes what its outbox holds */
@@ -56,6 +60,10 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   #pingedAt = 0;
   /** Until when nothing is read; 0: it is. */
   #pausedUntil = 0;
+  /** Pings without an answer. */
+  #pongsDue = 0;
+  /** What came after our close. */
+  #late = 0;
 
   constructor(deps: ConnectionDeps, user: ConnectionUser, cbor: boolean) {
     super();
@@ -92,17 +100,28 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   }
 
   text(message: string): void {
+    if (this.#state === "closing") return this.#ignoreLate();
     this.#user.text(message, this.#heard());
     this.#outbox?.flushSpeaker();
   }
 
   binary(message: Uint8Array): void {
+    if (this.#state === "closing") return this.#ignoreLate();
     this.#user.binary(message, this.#heard());
     this.#outbox?.flushSpeaker();
   }
 
   pong(): void {
-    this.#heard();
+    // A peer that answers pings which nobody sent pays for them.
+    if (this.#pongsDue > 0) {
+      this.#pongsDue--;
+      this.#heard();
+    } else this.control(0);
+  }
+
+  control(bytes: number): void {
+    if (this.#state === "closing") this.#ignoreLate();
+    else this.#user.control(bytes, this.#heard());
   }
 
   onDrain(): void {
@@ -140,10 +159,12 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   /** Starts the closing handshake. @param reliable whether what waits on the reliable lane goes out before it */
   close(code: CloseCode, reliable: boolean): void {
     if (this.#state === "closing" || this.#state === "gone") return;
+    const floods = code === CLOSE.rateLimited;
+    // A stranger that floods is not waited for at all.
+    if (floods && this.#state === "authenticating") this.#late = LATE_MAX;
     this.#state = "closing";
     const { gateway, metrics } = this.#deps;
     metrics.closes.add({ name: code.name });
-    const floods = code === CLOSE.rateLimited;
     gateway.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
     // Either of these may bring the link's close at once, and with it the end of all this.
     this.#outbox?.finish(reliable);
@@ -181,6 +202,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     if (this.#outbox?.isIdle) this.#outbox = null;
     if (now - this.#pingedAt >= pingIntervalMs) {
       this.#pingedAt = now;
+      this.#pongsDue++;
       this.#link!.ping();
       if (this.#link === null) return 0; // the ping found the socket dead
     }
@@ -191,6 +213,11 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     if (this.#link === null || this.#state === "closing") return null;
     const { gateway: { flusher } } = this.#deps;
     return this.#outbox = new Outbox({ link: this.#link, flusher, tenant: this.#deps, owner: this });
+  }
+
+  /** A peer that goes on after it was told to go is not waited for. */
+  #ignoreLate(): void {
+    if (++this.#late > LATE_MAX) this.#link?.terminate();
   }
 
   #heard(): number {

@@ -22,7 +22,7 @@ import { depthOf } from "../protocol/json.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysPong, sysRefused } from "../protocol/sys.ts";
 import { type Answer, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
-import { Denials, type DeniedMessage } from "./denials.ts";
+import { Denials, type DeniedMessage, FRAMES_IGNORED_MAX } from "./denials.ts";
 import type { InboundState } from "./inbound_state.ts";
 import { PendingCalls } from "./pending.ts";
 import type { SessionHandle } from "./session_handle.ts";
@@ -86,6 +86,15 @@ export class MessageHandler {
   binary(from: InboundState, message: Uint8Array, now: number): void {
     if (from.session.cbor && looksLikeCborMap(message)) this.#ext(from, message, message.length, now);
     else this.#hot(from, message, now);
+  }
+
+  /** A frame that is no message costs its sender what one does. */
+  control(from: InboundState, bytes: number, now: number): void {
+    if (now < from.throttledUntil) return this.#denials.ignored(from, "ext", FRAMES_IGNORED_MAX);
+    const denial = from.session.policy.arriveFrame(from, bytes, now);
+    if (denial === null) return;
+    const found = { lane: "ext", state: from, bytes, now, service: () => null, seq: () => null } as const;
+    this.#denies(from, denial, found);
   }
 
   #ext(from: InboundState, message: string | Uint8Array, bytes: number, now: number): void {

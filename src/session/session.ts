@@ -142,6 +142,12 @@ export class Session implements ConnectionUser, SessionHandle {
     else this.#keep(message);
   }
 
+  control(bytes: number, now: number): void {
+    if (this.#state === "open" || this.#state === "admitted") {
+      this.#tenant.handler.control(this.#hear(now), bytes, now);
+    }
+  }
+
   timedOut(): void {
     this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
   }

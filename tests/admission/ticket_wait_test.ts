@@ -217,3 +217,28 @@ test("A drain sends those who wait elsewhere at once", async () => {
   house.clock.advance(100);
   await drained;
 });
+
+test("Whoever sends frames that are no message in the place of a ticket is closed at once, and not read", async () => {
+  for (const send of ["control", "pong"] as const) {
+    const house = await start();
+    const client = await house.enter(null, "tenant=acme");
+    let sent = 0;
+    while (client.link.closed === null && sent < 1000) {
+      client.handler[send](0);
+      sent++;
+    }
+    assert.equal(sent, 33);
+    assert.equal(codeOf(client), 4005);
+    assert.ok(client.link.paused);
+    client.handler[send](0);
+    assert.equal(client.link.terminated, 1);
+  }
+});
+
+test("A ticket may come in pieces, and after a ping", async () => {
+  const house = await start();
+  const client = await house.enter(null, "tenant=acme");
+  for (let i = 0; i < 20; i++) client.handler.control(0);
+  auth(client);
+  assert.deepEqual(heard(house, client), ["authed"]);
+});

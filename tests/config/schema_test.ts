@@ -9,7 +9,7 @@ test("A file with nothing but a tenant's id has every default of the contract", 
   assert.deepEqual(accepted(oneTenant()).config, {
     version: 1,
     gateway: {
-      listen: "0.0.0.0:8080",
+      listen: "127.0.0.1:8080",
       ping_interval_ms: 20000,
       idle_timeout_ms: 60000,
       writer_send_timeout_ms: 1500,

@@ -13,6 +13,7 @@ import {
   type WorkerOrder,
   type WorkerWord,
 } from "../../src/extension/messages.ts";
+import type { ProcessUsage } from "../../src/extension/process_usage.ts";
 import { Runner } from "../../src/extension/runner.ts";
 import type { Log, LogFields } from "../../src/log.ts";
 import type { Envelope } from "../../src/protocol/envelope.ts";
@@ -43,8 +44,11 @@ export class FakeHost implements HostProcess {
   #line: (line: string) => void = () => {};
   #exit: (why: string) => void = () => {};
 
-  constructor(pid: number) {
+  readonly #usage: () => ProcessUsage | null;
+
+  constructor(pid: number, usage: () => ProcessUsage | null) {
     this.pid = pid;
+    this.#usage = usage;
   }
 
   write(bytes: Uint8Array): boolean {
@@ -69,6 +73,10 @@ export class FakeHost implements HostProcess {
     this.#exit = tell;
   }
   closeInput(): void {}
+
+  usage(): ProcessUsage | null {
+    return this.#usage();
+  }
 
   kill(): void {
     this.killed = true;
@@ -135,6 +143,8 @@ export class Stage {
   outcome: Performed = { ok: true, deliveries: 1 };
   /** Why no host can be started; null for no reason. */
   noHost: string | null = null;
+  /** What the system says of hosts. */
+  usage: () => ProcessUsage | null = () => null;
   /** Whether hosts say hello by themselves. */
   greets = true;
   readonly runner: Runner;
@@ -153,7 +163,7 @@ export class Stage {
     this.runner = new Runner("acme", {
       launch: () => {
         if (this.noHost !== null) throw new Error(this.noHost);
-        const host = new FakeHost(this.hosts.length + 1);
+        const host = new FakeHost(this.hosts.length + 1, () => this.usage());
         this.hosts.push(host);
         if (this.greets) queueMicrotask(() => host.killed || host.say({ kind: "hello", walls: WALLS }));
         return host;

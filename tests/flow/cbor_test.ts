@@ -233,7 +233,8 @@ test("a CBOR message is measured in bytes, the limit itself passes", async () =>
   client.binary(whole);
   await client.next("sys.pong");
   client.binary(message(MAX + 1));
-  await client.ended(1009);
+  await client.nextError("PAYLOAD_TOO_LARGE");
+  await client.ended(4508);
 });
 
 lastly(gateway);

@@ -41,6 +41,9 @@ class User implements ConnectionUser {
   binary(message: Uint8Array): void {
     this.told.push(`${message.length} bytes`);
   }
+  control(): void {
+    this.told.push("control");
+  }
   timedOut(): void {
     this.told.push("timed out");
     this.connection!.close(CLOSE.idleTimeout, true);

@@ -127,6 +127,8 @@ export interface AdminHouse {
   readonly draining: () => boolean;
   /** Whether something of it is down that a tenant relies on; it serves all the same. */
   readonly degraded: () => boolean;
+  /** Whether every listener accepts connections. */
+  readonly accepting: () => boolean;
   readonly webhooks: AdminWebhooks;
   readonly metrics: {
     readonly contentType: string;
