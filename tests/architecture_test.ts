@@ -103,6 +103,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "ops",
   ],
   "cli": [
+    "protocol",
     "outbound",
     "gateway",
     "config",

@@ -8,6 +8,7 @@ import type { HttpClient } from "../outbound/http_client.ts";
 import type { Share } from "../outbound/inflow.ts";
 import { Turns } from "../turns.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
+import { writeObject } from "../protocol/json.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import type { Action, Actions, Actor } from "../service/action.ts";
 import { type Answer, type Context, DONE, type ExtService } from "../service/service.ts";
@@ -41,7 +42,6 @@ export interface HttpServiceOptions {
 const NO_ANSWER = refusal("UNAVAILABLE", "service did not answer");
 const LEFT_ALONE = refusal("UNAVAILABLE", "service is not available now");
 const TOO_BUSY = refusal("UNAVAILABLE", "service has too much to do");
-const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
 
 /** Before the first repetition; it doubles, and as much again at most is added by chance. */
 const BACK_OFF_MS = 100;
@@ -88,7 +88,6 @@ export class HttpService implements ExtService {
     if (breaker.waitMs > 0) return this.#refuse("breaker_open", LEFT_ALONE);
     if (this.#turns.isBusy && this.#turns.waiting >= config.max_queued) return this.#refuse("shed", TOO_BUSY);
     const body = this.#body(context, message);
-    if (body === null) return TOO_DEEP;
     const deadline = now() + config.timeout_ms;
     const by = { svc: this.svc, session: context.session };
     return this.#turns.run(() => this.#call(body, { by, deadline }));
@@ -99,27 +98,23 @@ export class HttpService implements ExtService {
     this.#options.client.close();
   }
 
-  #body(context: Context, message: Envelope): string | null {
+  #body(context: Context, message: Envelope): string {
     const { tenant, user, sid, session, claims, traceId } = context;
     const { svc, type, room, seq, data } = message;
-    try {
-      return JSON.stringify({
-        tenant,
-        user,
-        sid,
-        session,
-        svc,
-        type,
-        ...(room === null ? {} : { room }),
-        ...(seq === null ? {} : { seq }),
-        data: data ?? null,
-        claims,
-        trace_id: traceId,
-        time_ms: this.#options.unixMs(),
-      });
-    } catch { // RangeError
-      return null;
-    }
+    return writeObject({
+      tenant,
+      user,
+      sid,
+      session,
+      svc,
+      type,
+      room: room ?? undefined,
+      seq: seq ?? undefined,
+      data: data ?? null,
+      claims,
+      trace_id: traceId,
+      time_ms: this.#options.unixMs(),
+    });
   }
 
   async #call(body: string, { by, deadline }: { by: Actor; deadline: number }): Promise<Answer> {

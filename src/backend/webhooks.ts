@@ -4,6 +4,7 @@
 import type { EventType, WebhookConfig } from "../config/backend_schema.ts";
 import type { Log } from "../log.ts";
 import type { MetricSource } from "../metrics.ts";
+import { writeObject } from "../protocol/json.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { signingKeys } from "../signing.ts";
 import type { DeadLetters } from "./hook_queue.ts";
@@ -247,7 +248,7 @@ export class Webhooks {
       session,
       ...(room === undefined ? {} : { room }),
     };
-    store().tell({ name: "emit", hooks, json: toJson(event, data), atMs });
+    store().tell({ name: "emit", hooks, json: writeObject({ ...event, data }), atMs });
   }
 
   /** For `TenantWebhooks`. */
@@ -323,13 +324,4 @@ function concerns(wish: Wish, { subject, room, svc, messageType }: Happening): b
     (rooms === null || room === undefined || rooms.allows(room)) &&
     (services === null || svc === undefined || services.allows(svc)) &&
     (types === null || messageType === undefined || types.allows(messageType));
-}
-
-function toJson(event: object, data: unknown): string {
-  if (data === undefined) return JSON.stringify(event);
-  try {
-    return JSON.stringify({ ...event, data });
-  } catch { // RangeError: a client nested it deeper than Bun writes.
-    return JSON.stringify({ ...event, data: null });
-  }
 }

@@ -4,7 +4,7 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { Command } from "commander";
-import { importPKCS8, SignJWT } from "jose";
+import { CompactSign, importPKCS8 } from "jose";
 import { isUserName } from "../admission/verifier.ts";
 import { kindFor, readPem, readSecret } from "../config/jwt_key.ts";
 import type { AuthConfig, JwtConfig, JwtKeyConfig } from "../config/schema.ts";
@@ -123,5 +123,7 @@ async function sign(payload: Record<string, unknown>, { config, algorithm }: Sig
     ? await importPKCS8(config.private_key!, algorithm)
     : new Uint8Array(Buffer.from(readSecret(config.secret, config.secret_encoding)));
   const header = { alg: algorithm, typ: "JWT", ...(config.kid === undefined ? {} : { kid: config.kid }) };
-  return await new SignJWT(payload).setProtectedHeader(header).sign(key);
+  // As text, for jose's own SignJWT copies claims, and a number of 19 digits would not survive it.
+  const text = new TextEncoder().encode(JSON.stringify(payload));
+  return await new CompactSign(text).setProtectedHeader(header).sign(key);
 }

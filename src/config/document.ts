@@ -49,7 +49,8 @@ Everything not written takes its default, so the four lines above are a complete
 - The file is YAML 1.2, one document of at most 1 MiB in UTF-8. Anchors and aliases work, merge keys (\`<<\`) do not.
 - Keys of the whole file that begin with \`x-\` are yours: nothing reads them, and anchors in them can be used below.
 - A section or list with nothing in it (\`limits:\` with all lines below commented out) is an empty one.
-- Text without quotes where text is wanted may look like a number: \`id: 2024\` is the tenant "2024".
+- Text without quotes where text is wanted may look like a number: \`id: 2024\` is the tenant "2024". Where a number is
+  wanted, one that no double holds (\`9007199254740993\`) is refused.
 - Times are milliseconds, sizes bytes, rates per second. A limit of 0 is no limit, where its meaning says so.
 
 ## Environment variables

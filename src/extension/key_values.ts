@@ -2,6 +2,7 @@
 // table; what the table cannot do is refused.
 
 import { type Refusal, refusal } from "../protocol/codes.ts";
+import { parseJson } from "../protocol/json.ts";
 import { isData } from "../service/action.ts";
 import type { Table } from "../state.ts";
 import type { RawRequest } from "./words.ts";
@@ -43,7 +44,7 @@ export class KeyValues {
       case "get":
         return this.#withKey(request, async (key) => {
           const entry = await this.#table().get(key);
-          return entry === null ? { ok: true } : { ok: true, value: JSON.parse(entry.value) };
+          return entry === null ? { ok: true } : { ok: true, value: parseJson(entry.value) };
         });
       case "set":
         return this.#set(request);
@@ -93,7 +94,7 @@ export class KeyValues {
       for (const { key, value } of entries) {
         chars += key.length + value.length;
         if (chars > LIST_CHARS_MAX && found.length > 0) break;
-        found.push({ key, value: JSON.parse(value) });
+        found.push({ key, value: parseJson(value) });
       }
       return { ok: true, value: found };
     });

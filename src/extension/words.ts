@@ -2,6 +2,7 @@
 // that a host of ours would say. What a word means is judged by whoever acts on it.
 
 import { Buffer } from "node:buffer";
+import { parseJson } from "../protocol/json.ts";
 import { isTooDeep, WORD_DEPTH_MAX } from "./depth.ts";
 import { type Hook, HOOKS, type HostWord, type LogLevel, type WorkerWord } from "./messages.ts";
 
@@ -42,7 +43,7 @@ function readWords(body: Uint8Array, good: (word: Fields) => boolean): readonly 
   if (isTooDeep(body, WORD_DEPTH_MAX)) return null;
   let words: unknown;
   try {
-    words = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString());
+    words = parseJson(Buffer.from(body.buffer, body.byteOffset, body.length).toString());
   } catch { // SyntaxError, or RangeError where it is nested too deep
     return null;
   }

@@ -1,6 +1,7 @@
 // What policy is told of a message and of its sender: facts, and the place where it keeps what it knows of the session.
 
 import type { Envelope } from "../protocol/envelope.ts";
+import type { Json } from "../protocol/json.ts";
 import { HOT_AT } from "../protocol/hot.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
 import type { Denial } from "./denial.ts";
@@ -26,7 +27,7 @@ export interface PolicyInput {
   /** Of an ext message. */
   svc: string;
   type: string;
-  data: unknown;
+  data: Json | undefined;
   /** Of a hot message. */
   svcId: number;
   opcode: number;

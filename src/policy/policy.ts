@@ -80,6 +80,8 @@ interface Common {
 
 export class TenantPolicy {
   readonly maxFrameBytes: number;
+  /** Levels of values within each other in a message, itself the first. */
+  readonly maxJsonDepth: number;
   /** Whether refused hot messages are answered, or only counted. */
   readonly answersHotErrors: boolean;
   readonly hotRequiresActiveRoom: boolean;
@@ -107,6 +109,7 @@ export class TenantPolicy {
     this.#options = options;
     this.dryRun = options.dryRun;
     this.maxFrameBytes = Math.min(limits.max_frame_bytes, by?.limits?.max_frame_bytes ?? Infinity);
+    this.maxJsonDepth = limits.max_json_depth;
     this.answersHotErrors = policy.hot_error_mode === "sys_error";
     this.hotRequiresActiveRoom = policy.hot_requires_active_room;
     const ext = whole === null ? new ExtAllowlist(policy.ext_allowlist) : whole.#ext;

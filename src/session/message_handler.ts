@@ -18,6 +18,7 @@ import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protocol/envelope.ts";
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
+import { depthOf } from "../protocol/json.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysPong, sysRefused } from "../protocol/sys.ts";
 import { type Answer, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
@@ -54,7 +55,7 @@ const CBOR_OR_HOT = refusal(
   "binary message is neither a hot frame nor a CBOR map",
   CLOSE.badMessage,
 );
-const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
+const REPLY_TOO_DEEP = "the reply is nested deeper than limits.max_json_depth";
 
 /** One hot message in this many is timed. A power of two. */
 const HOT_SAMPLE = 1024;
@@ -98,17 +99,18 @@ export class MessageHandler {
 
   #ext(from: InboundState, message: string | Uint8Array, bytes: number, now: number): void {
     const { metrics } = this.#options;
+    const depth = from.session.policy.maxJsonDepth;
     metrics.in.ext.add(1, bytes);
     if (now < from.throttledUntil) return this.#denials.ignored(from, "ext");
     const state = from;
     const early = from.session.policy.size(bytes) ?? from.session.policy.arrive(state, bytes, now);
     if (early !== null) {
       // Only a message whose sender is told of it needs to be read, for its seq; a large one is not.
-      const seq = () => early.ruleId === CHECK.size ? null : decode(message).seq;
+      const seq = () => early.ruleId === CHECK.size ? null : decode(message, depth).seq;
       const service = () => null;
       if (this.#denies(from, early, { lane: "ext", state, bytes, now, service, seq })) return;
     }
-    const decoded = decode(message);
+    const decoded = decode(message, depth);
     if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq);
     const { svc, type, seq } = decoded;
     const input = this.#about(from, state, bytes);
@@ -131,13 +133,9 @@ export class MessageHandler {
   #sys(from: InboundState, message: Envelope): void {
     switch (message.type) {
       case "ping":
-        try {
-          from.session.deliver(
-            sysPong(from.session.traceId, message.data, this.#options.unixMs(), message.seq),
-          );
-        } catch { // RangeError, see sysPong
-          tell(from.session, TOO_DEEP, message.seq);
-        }
+        from.session.deliver(
+          sysPong(from.session.traceId, message.data, this.#options.unixMs(), message.seq),
+        );
         return;
       case "ack":
         return;
@@ -217,6 +215,8 @@ export class MessageHandler {
   #reply(from: InboundState, { svc, seq }: Envelope, data: unknown): Refusal | null {
     if (data === undefined) return null;
     const head = { v: 1, svc, type: "reply" } as const;
+    const depth = from.session.policy.maxJsonDepth - 1;
+    if (depthOf(data, depth) > depth) return this.#failed(from, svc, REPLY_TOO_DEEP);
     try {
       from.session.deliver(
         extFrame(seq === null ? { ...head, data } : { ...head, seq, data }, LANE.reliable),
@@ -278,7 +278,8 @@ export class MessageHandler {
   #unreadable(from: InboundState, refused: Refusal, seq: number | null): void {
     this.#options.metrics.decodeErrors++;
     const why = { ...refused, ruleId: CHECK.decode };
-    from.session.end(refused.close ?? CLOSE.policyViolation, sysRefused(from.session.traceId, why, { seq }));
+    if (refused.close === undefined) return tell(from.session, why, seq);
+    from.session.end(refused.close, sysRefused(from.session.traceId, why, { seq }));
   }
 
   /** The place to write down what there is to know of a message. */
@@ -314,6 +315,6 @@ function tell(to: SessionHandle, refused: Refusal, seq: number | null): void {
   to.deliver(sysRefused(to.traceId, refused, { seq }));
 }
 
-function decode(message: string | Uint8Array): Envelope | Unreadable {
-  return typeof message === "string" ? decodeJson(message) : decodeCbor(message);
+function decode(message: string | Uint8Array, depthMax: number): Envelope | Unreadable {
+  return typeof message === "string" ? decodeJson(message, depthMax) : decodeCbor(message, depthMax);
 }

@@ -7,6 +7,7 @@ import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import type { Json } from "../protocol/json.ts";
 import { sysError, sysExpiring, sysLeft, sysRefused } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Connection, ConnectionUser } from "./connection.ts";
@@ -219,7 +220,7 @@ export class Session implements ConnectionUser, SessionHandle {
   }
 
   /** Takes a new ticket of the same user. The session lives on until its old right ends, whatever comes of the ticket. */
-  renew(data: unknown, seq: number | null): void {
+  renew(data: Json | undefined, seq: number | null): void {
     const { gateway, settings: { authenticator } } = this.#tenant;
     const ticket = ticketIn(data);
     if (ticket === null) return this.#refuse(BAD_AUTH, seq);

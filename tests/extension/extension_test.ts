@@ -1,5 +1,6 @@
 // A tenant's extensions from the gateway's side: calls and what comes of them, ends and returns, and who is to blame.
 
+import { Json } from "../../src/protocol/json.ts";
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
@@ -12,7 +13,10 @@ const TWO = "services: [{ svc: a, worker: a.ts }, { svc: b, worker: b.ts }]";
 
 test("A call waits for its worker, goes with what a turn has, and its result is the reply", async () => {
   const stage = new Stage(ONE);
-  const [first, second] = [stage.ask("a", { data: { x: 1 } }), stage.ask("a", { seq: null, room: "r" })];
+  const [first, second] = [
+    stage.ask("a", { data: Json.of({ x: 1 }) }),
+    stage.ask("a", { seq: null, room: "r" }),
+  ];
   await stage.ready();
   const calls = stage.calls("a");
   assert.deepEqual(calls, [
@@ -497,7 +501,7 @@ test("A changed extension: old calls are finished by the old worker, which then 
     flags: 0,
     seq: 1,
     room: null,
-    data: 1,
+    data: Json.of(1),
   });
   await stage.turn();
   assert.deepEqual(stage.calls("a").map(({ id }) => id), [2]);

@@ -2,6 +2,7 @@
 // over what the worker keeps, made when they are asked for, as a call needs few of them.
 
 import { Buffer } from "node:buffer";
+import { parseJson } from "../../protocol/json.ts";
 import type { LogLevel, SessionView } from "../messages.ts";
 import type { Requests } from "./requests.ts";
 import type { TimerFunctions } from "./timers.ts";
@@ -192,7 +193,7 @@ export class FetchAnswer {
   }
 
   json(): unknown {
-    return JSON.parse(this.#text);
+    return parseJson(this.#text);
   }
 }
 

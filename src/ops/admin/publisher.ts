@@ -121,10 +121,11 @@ function longest(names: Iterable<string>): string {
 
 /** @param room the one that an ext message names, null for none */
 function frameOf(message: Message, config: AdminTenant["config"], room: string | null): Frame | Refusal {
-  const { max_frame_bytes: maxBytes } = config.limits;
+  const { max_frame_bytes: maxBytes, max_json_depth: maxDepth } = config.limits;
   if (!("hot" in message)) {
     const { svc, type, data } = message;
-    return messageFrame({ v: 1, svc, type, ...(room === null ? {} : { room }), data }, maxBytes);
+    const bounds = { maxBytes, maxDepth };
+    return messageFrame({ v: 1, svc, type, ...(room === null ? {} : { room }), data }, bounds);
   }
   const { svc_id, opcode, payload, lane } = message.hot;
   const header = [PROTOCOL_VERSION, svc_id, opcode, 0];

@@ -184,7 +184,7 @@ test("What is no message is refused with the place of the fault", async () => {
     [{ to: { rooms: ["a"], users: ["b"] }, svc: "a", type: "t" }, /^body.to: /],
     [{ to: { all: false }, svc: "a", type: "t" }, /^body.to.all: /],
     [{ to, svc: "a", type: "t", more: 1 }, /^body: .*more/],
-    [{ to, svc: "a", type: "t", data: deep }, /^body.data: is nested too deeply/],
+    [{ to, svc: "a", type: "t", data: deep }, /^body is nested deeper than 516/],
     [{ to, hot: { svc_id: 256, opcode: 0 } }, /^body.hot.svc_id: /],
     [{ to, hot: { svc_id: 1, opcode: 0, payload: "a?" } }, /^body.hot.payload: /],
     [{ messages: [] }, /^body.messages: /],
