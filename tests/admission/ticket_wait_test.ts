@@ -2,7 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { Encoder } from "cbor-x";
+import { Encoder } from "cbor-x/encode";
 import { Client, elsewhere, House, type HouseOptions, OPEN_POLICY } from "../session/house.ts";
 import { SECRET, ticket } from "./keys.ts";
 
