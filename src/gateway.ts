@@ -23,6 +23,7 @@ import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicDoor } from "./gateway/public_door.ts";
+import { TcpListener } from "./gateway/tcp_listener.ts";
 import { poll, StaggeredClose } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
@@ -48,12 +49,12 @@ import { Totals } from "./session/registry.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
-import type { Transport } from "./transport/port.ts";
+import type { StreamDoor, Transport } from "./transport/port.ts";
 import { Turns } from "./turns.ts";
 
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
-export { adminTransportOptions, transportOptions } from "./gateway/transport_options.ts";
+export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -66,6 +67,10 @@ export interface GatewayOptions {
   /** Decide and count all that policy says, and deny nothing. */
   readonly policyDryRun: boolean;
   readonly transport: Transport;
+  /** Serves plain TCP, with the certificate that it was created with; null where the configuration has no `tcp`. */
+  readonly tcp:
+    | { readonly transport: Transport<StreamDoor>; readonly certificate: Certificate | null }
+    | null;
   /** Starts a process that runs extensions. */
   readonly launchHost: LaunchHost;
   /** Environment variables that extensions may be given. */
@@ -106,6 +111,7 @@ export class Gateway {
   #draining = false;
   readonly #degraded = () => this.#tenants.isDegraded || this.#persistence.isDegraded;
   readonly #certificate: CertificateKeeper | null;
+  readonly #tcp: TcpListener | null;
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
   readonly #acceptance: Acceptance;
@@ -120,7 +126,7 @@ export class Gateway {
     this.#config = config;
     const fanout = new Fanout(() => this.#context.flusher.wake());
     this.#context = {
-      settings: gatewaySettings(gateway, transport.limits),
+      settings: gatewaySettings(gateway),
       totals: new Totals(() => this.#context.settings.maxSessions),
       wheel: new TimerWheel(clock.now),
       flusher: new Flusher({
@@ -193,6 +199,15 @@ export class Gateway {
     this.#acceptance = new Acceptance(log);
     this.#acceptance.add("public");
     if (options.adminTransport !== null) this.#acceptance.add("admin");
+    this.#tcp = options.tcp === null ? null : new TcpListener({
+      ...options.tcp,
+      config: () => this.#config,
+      admission: this.#admission,
+      acceptance: this.#acceptance,
+      wheel: this.#context.wheel,
+      log,
+      clock,
+    });
     this.#exporter = this.#buildExporter();
     this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
     const { adminTransport } = options;
@@ -243,11 +258,14 @@ export class Gateway {
       if (descriptors !== null) log.warn(descriptors);
       this.#certificate?.start();
       this.#tenants.start();
+      await this.#tcp?.start();
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
       this.#stopTicking();
       await this.#persistence.stop();
+      await this.#tcp?.stop();
+      await transport.stop();
       await this.#admin?.stop();
       throw cause;
     }
@@ -298,6 +316,7 @@ export class Gateway {
     this.#reloader.end("the gateway stops");
     this.#certificate?.stop();
     await this.#options.transport.stop();
+    await this.#tcp?.stop();
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
@@ -345,7 +364,7 @@ export class Gateway {
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
-    this.#context.settings = gatewaySettings(gateway, transport.limits);
+    this.#context.settings = gatewaySettings(gateway);
     this.#limiter.apply(gateway.handshake_limit);
     this.#requestLimiter.apply(gateway.handshake_limit);
     this.#quotas.apply(gateway.quotas, this.#context.now());
@@ -357,7 +376,9 @@ export class Gateway {
     this.#tenants.apply(plan, gateway);
     this.#persistence.apply(this.#tenants);
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
-      transport.boundMessages(messageBytesMax(this.#tenants.maxMessageBytes));
+      const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
+      transport.boundMessages(maxBytes);
+      this.#tcp?.boundMessages(maxBytes);
     }
   }
 

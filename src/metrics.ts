@@ -102,6 +102,8 @@ export class Drops {
 export class TenantMetrics {
   /** Sessions open now. */
   sessions = 0;
+  /** Open now, whether their clients have authenticated or not, by `transport`. */
+  readonly connections: Record<"websocket" | "tcp", number> = { websocket: 0, tcp: 0 };
   /** By `status`: "ok", or the HTTP status of the refusal. */
   readonly upgrades = new Counts();
   /** By `reason`. */

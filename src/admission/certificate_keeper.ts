@@ -13,7 +13,7 @@ export interface CertificateKeeperOptions {
   readonly files: CertificateFiles;
   /** What the transport was created with. */
   readonly current: Certificate;
-  readonly transport: Transport;
+  readonly transport: Pick<Transport, "renewTls">;
   readonly log: Log;
   readonly clock: {
     readonly every: (ms: number, task: () => void) => () => void;

@@ -98,7 +98,12 @@ function subjectOf(
   { user, room, member }: ExplainOptions,
   claims: Readonly<Record<string, unknown>>,
 ): PolicySubject {
-  return { user, claims, membership: (name) => member || name === room ? true : undefined };
+  return {
+    user,
+    claims,
+    transport: "websocket",
+    membership: (name) => member || name === room ? true : undefined,
+  };
 }
 
 /** The message's bytes, or why there are none. */

@@ -10,10 +10,17 @@ import { FileSource } from "../config/file_source.ts";
 import { STDIN } from "../config/load.ts";
 import { FileWatch } from "../config/file_watch.ts";
 import { launchHost } from "../extension/launch.ts";
-import { adminTransportOptions, Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
+import {
+  adminTransportOptions,
+  Gateway,
+  SYSTEM_CLOCK,
+  tcpTransportOptions,
+  transportOptions,
+} from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import type { MetricSource } from "../metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
+import { createTcpTransport } from "../transport/stream/tcp.ts";
 import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
 import { writeLater, writeNow } from "./descriptor.ts";
 import { environmentWarnings } from "./environment.ts";
@@ -121,7 +128,11 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   });
   let gateway: Gateway;
   try {
-    const { tls } = config.gateway;
+    const { tls, tcp } = config.gateway;
+    const tcpCertificate = tcp?.tls === undefined
+      ? null
+      : loadCertificate(tcp.tls, SYSTEM_CLOCK.unixMs(), "gateway.tcp.tls");
+    const tcpOptions = tcpTransportOptions(config, tcpCertificate);
     const certificate = tls === undefined ? null : loadCertificate(tls, SYSTEM_CLOCK.unixMs());
     const transport = createTransport(
       options.transport ?? config.gateway.transport,
@@ -133,6 +144,9 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       config,
       schemas,
       certificate,
+      tcp: tcpOptions === null
+        ? null
+        : { transport: createTcpTransport(tcpOptions), certificate: tcpCertificate },
       dev: options.dev,
       policyDryRun: options.policyDryRun,
       transport,

@@ -16,18 +16,22 @@ import { configuredFile, type FileContent, fileContent } from "./configured_file
  * Reads the pair that a gateway starts with.
  * @throws when it cannot be used: one line that names the key and the cause
  */
-export function loadCertificate(files: CertificateFiles, nowMs: number): Certificate {
+export function loadCertificate(
+  files: CertificateFiles,
+  nowMs: number,
+  path = "gateway.tls",
+): Certificate {
   const [cert, key] = [files.cert_file, files.key_file].map((path) =>
     configuredFile((name) => readFileSync(name), path, PEM_BYTES_MAX)
   ) as [FileContent, FileContent];
   const verdict = checkCertificate({ cert, key }, nowMs);
   if (verdict.ok) return verdict.certificate;
-  throw new Error(`Cannot serve TLS: ${describeFindings(verdict.failures)}`);
+  throw new Error(`Cannot serve TLS: ${describeFindings(verdict.failures, path)}`);
 }
 
 /** Findings in one line. */
-export function describeFindings(findings: readonly Finding[]): string {
-  return findings.map(({ key, message }) => `gateway.tls.${key} ${message}`).join("; ");
+export function describeFindings(findings: readonly Finding[], path = "gateway.tls"): string {
+  return findings.map(({ key, message }) => `${path}.${key} ${message}`).join("; ");
 }
 
 export interface CertificateWatchOptions {

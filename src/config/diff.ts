@@ -37,6 +37,7 @@ const RESTART_KEYS = [
   "max_header_bytes",
   "header_timeout_ms",
   "socket_unsent_bytes",
+  "tcp",
   "state_dir",
   "state_max_bytes",
   "state_tenant_max_bytes",

@@ -81,11 +81,14 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const listen = listenFromEnv(options.env, parsed.data?.gateway.listen, preset);
   if (typeof listen === "object") failures.push(listen);
   const auth = checkAuth(tree, options);
-  const tls = checkTls(tree, options);
+  const tls = checkTls(tree, ["gateway", "tls"], options);
+  const tcpTls = checkTls(tree, ["gateway", "tcp", "tls"], options);
   const policies = checkPolicies(tree, options);
   const backend = checkBackend(tree);
   const extensions = checkExtensions(tree, options);
-  for (const { failures: found } of [auth, tls, policies, backend, extensions]) failures.push(...found);
+  for (const { failures: found } of [auth, tls, tcpTls, policies, backend, extensions]) {
+    failures.push(...found);
+  }
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
 
   const config: Config = parsed.data;
@@ -104,6 +107,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
     ...findWarnings(config, tree, options.dev),
     ...auth.warnings,
     ...tls.warnings,
+    ...tcpTls.warnings,
     ...policies.warnings,
     ...backend.warnings,
     ...extensions.warnings,
@@ -111,7 +115,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
   return { ok: true, config, warnings: warnings.sort(inFileOrder), schemas: policies.codes };
 }
 
-/** What came of a file, and which further files it names, in full; those of `gateway.tls` are not among them. */
+/** What came of a file, and which further files it names, in full; certificates are not among them. */
 export type FileResult = LoadResult & { readonly files: readonly string[] };
 
 /** The name of the file that is no file: what it names is looked for in the working folder. */
@@ -159,8 +163,9 @@ export async function readConfig(
     wasm: (name, memoryMb) => noted(prepareWasm({ root: folder, file: note(name), memoryMb })),
   };
   const result = loadConfig({ ...options, text, file: path, read, prepare, nowMs: Date.now() });
-  const tls = result.ok ? result.config.gateway.tls : undefined;
-  if (tls !== undefined) {
+  const { tls: publicTls, tcp } = result.ok ? result.config.gateway : {};
+  for (const tls of [publicTls, tcp?.tls]) {
+    if (tls === undefined) continue;
     tls.cert_file = resolve(folder, tls.cert_file);
     tls.key_file = resolve(folder, tls.key_file);
     files.delete(tls.cert_file);

@@ -87,6 +87,9 @@ const match = z.strictObject({
     description: "Only messages to rooms of this name, `*` for any characters.",
     wish: "1–128 characters",
   }).optional(),
+  transport: z.enum(["websocket", "tcp"]).optional().meta({
+    description: "Only messages of clients that are connected by this transport.",
+  }),
 }).prefault({}).meta({
   description:
     "Which messages; what is left out is any. The protocol's own `sys` messages are no rule's business.",

@@ -41,7 +41,7 @@ const handshakeLimit = z.strictObject({
     "Token buckets for connection attempts; plain HTTP on the public listener has the same, of its own.",
 });
 
-const tls = z.strictObject({
+const certificateFiles = z.strictObject({
   cert_file: z.string().min(1).max(4096).meta({
     description:
       "File with the server's certificate and then its intermediates, in PEM. A relative path starts at this file.",
@@ -51,9 +51,24 @@ const tls = z.strictObject({
     description: "File with the certificate's private key in PEM, without a passphrase.",
     wish: "a path",
   }),
-}).optional().meta({
+});
+
+const tls = certificateFiles.optional().meta({
   description:
     "Serves `wss:` and `https:` on the public listener. Files that change are taken up by themselves.",
+});
+
+const tcp = z.strictObject({
+  listen: text((value) => parseListen(value) !== undefined, {
+    description: "Address and port of the TCP listener, as `gateway.listen`.",
+    wish: '"host:port" with a port 0..65535',
+  }),
+  tls: certificateFiles.optional().meta({
+    description: "Serves TLS on it. Files that change are taken up by themselves.",
+  }),
+}).optional().meta({
+  description:
+    "A listener for clients that speak plain TCP, without HTTP and WebSockets. Without it there is none.",
 });
 
 const gateway = z.strictObject({
@@ -132,6 +147,7 @@ const gateway = z.strictObject({
   }),
   quotas: gatewayQuotasSchema,
   tls,
+  tcp,
   state_dir: stateDirSchema,
   state_max_bytes: whole(
     1_048_576,

@@ -1,4 +1,4 @@
-// `gateway.tls` at load: the files are read and judged, and what is wrong is told at the key that names the file.
+// `gateway.tls` and `gateway.tcp.tls` at load: the files are read and judged, and what is wrong is told at the key that names the file.
 
 import { checkCertificate, type Finding, PEM_BYTES_MAX } from "./certificate.ts";
 import { configuredFile } from "./configured_file.ts";
@@ -12,12 +12,12 @@ export interface TlsCircumstances {
   readonly nowMs: number;
 }
 
-/** Checks the pair that `gateway.tls` names; nothing when there is none, or when its keys are faulty by themselves. */
+/** Checks the pair that the keys at `path` name; nothing when there is none, or when its keys are faulty by themselves. */
 export function checkTls(
   tree: Tree,
+  path: readonly string[],
   { read, nowMs }: TlsCircumstances,
 ): { readonly failures: readonly ConfigIssue[]; readonly warnings: readonly ConfigIssue[] } {
-  const path = ["gateway", "tls"];
   const [cert, key] = ["cert_file", "key_file"].map((name) => tree.at([...path, name]));
   if (typeof cert !== "string" || typeof key !== "string" || cert === "" || key === "") return NOTHING;
   const content = (name: string) => configuredFile(read, name, PEM_BYTES_MAX);

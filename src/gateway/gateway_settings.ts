@@ -4,13 +4,11 @@ import { AddressFinder } from "../admission/address.ts";
 import type { HandshakeConfig } from "../admission/admission.ts";
 import type { GatewayConfig } from "../config/schema.ts";
 import type { GatewaySettings } from "../session/settings.ts";
-import type { TransportLimits } from "../transport/port.ts";
 
-/** @param limits of the transport: one that cannot ping watches for silence itself */
-export function gatewaySettings(gateway: GatewayConfig, limits: TransportLimits): GatewaySettings {
+export function gatewaySettings(gateway: GatewayConfig): GatewaySettings {
   return {
     pingIntervalMs: gateway.ping_interval_ms,
-    idleTimeoutMs: limits.pings ? gateway.idle_timeout_ms : 0,
+    idleTimeoutMs: gateway.idle_timeout_ms,
     maxSessions: gateway.max_connections,
     maxHeldBytes: gateway.max_outbox_bytes,
   };

@@ -22,6 +22,17 @@ export function transportOptions(config: Config, certificate: Certificate | null
   };
 }
 
+/** What the TCP transport has to be created with; null where there is none. */
+export function tcpTransportOptions(
+  config: Config,
+  certificate: Certificate | null,
+): TransportOptions | null {
+  const { tcp, auth_timeout_ms: headerTimeoutMs } = config.gateway;
+  if (tcp === undefined) return null;
+  const { hostname, port } = parseListen(tcp.listen)!;
+  return { ...transportOptions(config, certificate), hostname, port, headerTimeoutMs };
+}
+
 /** What the admin API's transport has to be created with; null where there is none. */
 export function adminTransportOptions({ admin, gateway }: Config): TransportOptions | null {
   if (admin === undefined) return null;

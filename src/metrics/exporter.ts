@@ -78,6 +78,16 @@ export class Exporter {
       });
 
     this.#counter("ws_upgrades_total", "Handshakes answered, by outcome.", counts((t) => t.upgrades));
+    this.#gauge(
+      "connections",
+      "Connections open now, by transport, whether their clients have authenticated or not.",
+      () =>
+        each(function* (t, tenant) {
+          for (const [transport, value] of Object.entries(t.connections)) {
+            yield { labels: { tenant, transport }, value };
+          }
+        }),
+    );
     this.#gauge("ws_sessions_active", "Sessions open now.", one((t) => t.sessions));
     this.#counter(
       "policy_decisions_total",

@@ -13,6 +13,8 @@ export interface PolicySubject {
   readonly user: string;
   /** What its ticket says. */
   readonly claims: Readonly<Record<string, unknown>>;
+  /** By what it is connected; null for nothing in particular. */
+  readonly transport: string | null;
   /** Something for a room that the session is in, undefined for any other. */
   membership(room: string): unknown;
 }

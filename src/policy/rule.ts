@@ -90,8 +90,10 @@ export class Rule {
     return this.#config.dry_run;
   }
 
-  /** Whether a message of a service that the rule is about goes to a room that it is about. */
-  isAbout({ room }: PolicyInput): boolean {
+  /** Whether a message of a service that the rule is about comes by a transport and goes to a room that it is about. */
+  isAbout({ room, subject }: PolicyInput): boolean {
+    const { transport } = this.#config.match;
+    if (transport !== undefined && subject.transport !== transport) return false;
     return this.#room === null || room !== null && this.#room.allows(room);
   }
 

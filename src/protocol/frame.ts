@@ -38,7 +38,7 @@ export interface OutEnvelope {
 /** Says that nothing is known of the frame before (see `Frame.stamp`). */
 export const UNNUMBERED = -1;
 
-/** One WebSocket message, never empty: text on the ext lane, bytes on the hot lane. */
+/** One message, never empty: text on the ext lane, bytes on the hot lane. */
 export class Frame {
   readonly payload: string | Uint8Array;
   /** Payload size in bytes (UTF-8 for text). */
@@ -52,8 +52,9 @@ export class Frame {
    */
   stamp = UNNUMBERED;
   stampBefore = UNNUMBERED;
-  /** A transport's scratch: its server frame, built once. */
+  /** Scratches of the transports, one for each form on the wire, built once; see `WireFrame`. */
   wire: Uint8Array | null = null;
+  tcpWire: Uint8Array | null = null;
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
   cbor: Frame | null = null;
 

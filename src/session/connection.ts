@@ -6,7 +6,7 @@ import { CLOSE, type CloseCode } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import { sysGap } from "../protocol/sys.ts";
 import type { TenantMetrics } from "../metrics.ts";
-import type { Link, LinkHandler } from "../transport/port.ts";
+import type { Link, LinkHandler, TransportName } from "../transport/port.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import type { Gap } from "./gaps.ts";
 import { Outbox } from "./outbox.ts";
@@ -54,6 +54,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   #user: ConnectionUser;
   #state: "authenticating" | "attached" | "closing" | "gone" = "authenticating";
   #link: Link | null = null;
+  #transport: TransportName = "websocket";
   /** Made for the first frame; given back when the connection is idle. */
   #outbox: Outbox | null = null;
   #heardAt = 0;
@@ -72,9 +73,16 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     this.cbor = cbor;
   }
 
+  /** By what it came; known once it is open. */
+  get transport(): TransportName {
+    return this.#transport;
+  }
+
   open(link: Link): void {
     const { gateway } = this.#deps;
     gateway.totals.links++;
+    this.#transport = link.transport;
+    this.#deps.metrics.connections[link.transport]++;
     this.#link = link;
     this.#heardAt = this.#pingedAt = gateway.now();
     this.#user.opened(this);
@@ -133,9 +141,10 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     this.#state = "gone";
     this.#outbox?.discard();
     this.#outbox = null;
-    const { gateway } = this.#deps;
+    const { gateway, metrics } = this.#deps;
     gateway.wheel.cancel(this);
     gateway.totals.links--;
+    metrics.connections[this.#transport]--;
     this.#link = null;
     this.#user.lost(code, reason);
   }
@@ -189,7 +198,8 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
       // Where it does not help at once (native Deno), it is tried again.
       return this.#link === null ? 0 : CLOSE_TIMEOUT_MS;
     }
-    const { idleTimeoutMs, pingIntervalMs } = this.#deps.gateway.settings;
+    const { pingIntervalMs } = this.#deps.gateway.settings;
+    const idleTimeoutMs = this.#idleTimeoutMs;
     const isIdle = idleTimeoutMs > 0 && now - this.#heardAt >= idleTimeoutMs;
     if (this.#state === "authenticating" || isIdle) {
       this.#user.timedOut();
@@ -224,8 +234,14 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     return this.#heardAt = this.#deps.gateway.now();
   }
 
+  /** 0 where the link's runtime watches for silence. */
+  get #idleTimeoutMs(): number {
+    return this.#link?.canPing === false ? 0 : this.#deps.gateway.settings.idleTimeoutMs;
+  }
+
   #nextDeadline(now: number): number {
-    const { idleTimeoutMs, pingIntervalMs } = this.#deps.gateway.settings;
+    const { pingIntervalMs } = this.#deps.gateway.settings;
+    const idleTimeoutMs = this.#idleTimeoutMs;
     const idleAt = idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#heardAt + idleTimeoutMs;
     const resumeAt = this.#pausedUntil > 0 ? this.#pausedUntil : Number.POSITIVE_INFINITY;
     // Sums round: a deadline can be past by one comparison and not yet by another, and 0 would be none at all.

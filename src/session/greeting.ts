@@ -20,6 +20,7 @@ export interface Greeted {
   readonly sid: string;
   readonly session: string;
   readonly traceId: string;
+  readonly transport: string;
   readonly policy: { readonly maxFrameBytes: number };
 }
 
@@ -29,7 +30,7 @@ export interface Greeted {
  * @param seq of the `sys.auth` that it answers
  */
 export function greeting(
-  { tenant, user, sid, session, traceId, policy }: Greeted,
+  { tenant, user, sid, session, traceId, transport, policy }: Greeted,
   gateway: GatewayContext,
   { expiresAt, seq }: { expiresAt: number; seq: number | null },
 ): Frame {
@@ -38,6 +39,7 @@ export function greeting(
     user,
     sid,
     session,
+    transport,
     ping_interval_ms: gateway.settings.pingIntervalMs,
     max_frame_bytes: policy.maxFrameBytes,
     time_ms: gateway.unixMs(),

@@ -30,6 +30,7 @@ import type { SlowCause } from "./outbox_owner.ts";
 import { NO_MEMBERSHIPS, SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
 import type { Tenant } from "./tenant.ts";
+import type { TransportName } from "../transport/port.ts";
 import { Timer } from "./timer_wheel.ts";
 
 export class Session implements ConnectionUser, SessionHandle {
@@ -86,6 +87,10 @@ export class Session implements ConnectionUser, SessionHandle {
 
   get tenant(): string {
     return this.#tenant.id;
+  }
+
+  get transport(): TransportName {
+    return this.#connection?.transport ?? "websocket";
   }
 
   get memberships(): ReadonlyMap<string, Membership> {

@@ -23,7 +23,7 @@ export interface TenantSettings {
 /** What holds for all connections of the gateway. */
 export interface GatewaySettings {
   readonly pingIntervalMs: number;
-  /** 0 where the transport itself watches for silence. */
+  /** For links that can ping; the others' runtime watches for silence. */
   readonly idleTimeoutMs: number;
   /** Sessions of all tenants; 0: any number. */
   readonly maxSessions: number;

@@ -41,6 +41,8 @@ const LIMITS: TransportLimits = {
 const POLL_MS = 5;
 
 class DenoLink implements Link {
+  readonly transport = "websocket";
+  readonly canPing = false;
   readonly remoteAddress: string;
   readonly #socket: WebSocket;
   readonly #handler: LinkHandler;

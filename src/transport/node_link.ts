@@ -85,6 +85,8 @@ export class Joiner {
 
 /** A link on a socket that `ws` has upgraded. */
 export class NodeLink implements Link {
+  readonly transport = "websocket";
+  readonly canPing = true;
   readonly remoteAddress: string;
   readonly #ws: LinkSocket;
   readonly #socket: Socket;

@@ -1,8 +1,19 @@
-// The contract between the gateway and a WebSocket server. Bytes come in, bytes go out: whoever
+// The contract between the gateway and whatever brings messages. Bytes come in, bytes go out: whoever
 // implements `Transport` knows sockets and no tenants, whoever uses it knows sessions and no sockets.
-// `bun.ts`, `deno.ts` and `node.ts` implement it; tests/transport/contract_test.ts holds all three to it.
+// `bun.ts`, `deno.ts` and `node.ts` serve WebSockets, stream/tcp.ts plain TCP; several run side by side in one gateway.
+// tests/transport/contract_test.ts holds those for WebSockets to it, tests/transport/tcp_test.ts the other one.
+//
+// How to write a further one, whatever its wire looks like:
+// - A link takes frames and hands messages to its `LinkHandler`: a text for an ext message in JSON, bytes for a hot frame
+//   or an ext message in CBOR (a CBOR map begins with 0xa0..0xbf, which no hot frame does).
+// - What a link can do it says itself (`transport`, `canPing`), as links of several transports meet in one room.
+// - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own.
+// - Where the wire has a handshake of its own, it is answered by `Door.upgrade`; where the handshake is a first message,
+//   `StreamDoor.connect` gives a handler at once, and that handler reads the message.
+// - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox
+//   knows a slow reader. What a peer announces costs nothing before it has come.
 
-/** What a link sends: one WebSocket message, a text for a string and binary for bytes. */
+/** What a link sends: one message, a text for a string and binary for bytes. */
 export interface WireFrame {
   /** MUST NOT be empty: an empty message cannot be told from a dropped one on Bun. */
   readonly payload: string | Uint8Array;
@@ -10,12 +21,20 @@ export interface WireFrame {
   readonly bytes: number;
   /** Scratch of an adapter that writes raw server frames: header and payload, built once per frame. */
   wire: Uint8Array | null;
+  /** The same of an adapter that frames as tcp_frames.ts does. */
+  tcpWire: Uint8Array | null;
 }
 
-/** A live WebSocket, seen from the gateway. Every method MAY be called after the close and then does nothing. */
+/** The transports by the names that `sys.authed`, metrics and rules of a policy have for them. */
+export type TransportName = "websocket" | "tcp";
+
+/** A live connection, seen from the gateway. Every method MAY be called after the close and then does nothing. */
 export interface Link {
   /** The peer's address without a port, IPv4-mapped IPv6 written as IPv4; empty for a unix socket. */
   readonly remoteAddress: string;
+  readonly transport: TransportName;
+  /** False: `ping` does nothing, and the runtime watches for silence. */
+  readonly canPing: boolean;
   /**
    * Sends `frames[0..count)` in order, in as few system calls as the runtime allows. Takes all of them:
    * what the kernel refuses waits in this process. Keep one call's sum of bytes at 64 KiB or less.
@@ -65,9 +84,9 @@ export interface LinkHandler {
   onClose(code: number, reason: string): void;
 }
 
-/** A WebSocket handshake as it arrived, before any answer. */
+/** A handshake as it arrived, before any answer: that of a WebSocket, or what another transport has made of its own. */
 export interface UpgradeRequest {
-  /** Path and query as sent: "/v1/ws?tenant=acme". */
+  /** Path and query: "/v1/ws?tenant=acme". */
   readonly target: string;
   readonly remoteAddress: string;
   /** A header's value, the name in lower case; repeated ones joined by ", ". */
@@ -99,6 +118,14 @@ export interface Door {
    * once when they are accepted again. MUST NOT throw.
    * @param why "" when they are
    */
+  accepting(works: boolean, why: string): void;
+}
+
+/** What the gateway brings to a transport whose handshake is the first message. */
+export interface StreamDoor {
+  /** The handler of a connection that was accepted just now; its `open` MUST follow in the same turn. MUST NOT throw. */
+  connect(): LinkHandler;
+  /** See `Door.accepting`. */
   accepting(works: boolean, why: string): void;
 }
 
@@ -150,13 +177,16 @@ export interface TransportLimits {
   >;
 }
 
-/** A WebSocket server. Construction has no effects; `start` binds, `stop` ends everything. */
-export interface Transport {
-  readonly name: "bun" | "deno" | "node";
+/**
+ * A listener. Construction has no effects; `start` binds, `stop` ends everything.
+ * @typeParam D what it asks about its connections
+ */
+export interface Transport<D = Door> {
+  readonly name: "bun" | "deno" | "node" | "tcp";
   /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;
   /** @throws when the address cannot be bound: one line that names the address and the cause. */
-  start(door: Door): Promise<{ readonly hostname: string; readonly port: number }>;
+  start(door: D): Promise<{ readonly hostname: string; readonly port: number }>;
   /**
    * New connections get this certificate from now on; links and requests under way live on with theirs. MUST NOT be
    * called before `start`, nor where `TransportOptions.tls` was null. The pair MUST be one that was checked: not every

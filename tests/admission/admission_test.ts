@@ -193,6 +193,8 @@ test("Two handshakes for one place: the later link is told after the upgrade", a
   const written: string[] = [];
   let closed = 0;
   one.accept.open({
+    transport: "websocket",
+    canPing: true,
     remoteAddress: "192.0.2.1",
     write: (frames, count) => {
       for (const { payload } of frames.slice(0, count)) written.push(payload as string);

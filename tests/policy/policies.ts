@@ -25,6 +25,7 @@ export function policyOf(
 
 /** One session. */
 export class Speaking implements PolicySubject {
+  transport: string | null = null;
   readonly user: string;
   readonly claims: Readonly<Record<string, unknown>>;
   readonly standing = new SessionPolicyState();

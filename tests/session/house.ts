@@ -63,6 +63,8 @@ export class Clock {
 
 /** The far end of a link: what it got, and how much of it the "kernel" took. */
 export class FakeLink implements Link {
+  readonly transport = "websocket";
+  readonly canPing: boolean;
   readonly remoteAddress: string;
   readonly got: (string | Uint8Array)[] = [];
   /** Bytes and messages of each write. */
@@ -77,7 +79,8 @@ export class FakeLink implements Link {
   waiting = 0;
   readonly #handler: LinkHandler;
 
-  constructor(handler: LinkHandler, remoteAddress: string) {
+  constructor(handler: LinkHandler, remoteAddress: string, canPing = true) {
+    this.canPing = canPing;
     this.#handler = handler;
     this.remoteAddress = remoteAddress;
   }
@@ -242,6 +245,7 @@ export class House {
       policyDryRun: options.policyDryRun ?? false,
       certificate: null,
       transport: this.transport,
+      tcp: null,
       adminTransport: this.adminTransport,
       launchHost: options.launchHost ?? (() => assert.fail("no extension, no host")),
       env: {},
@@ -353,7 +357,7 @@ export class Client {
   constructor(house: House, handler: LinkHandler, address: string) {
     this.#house = house;
     this.handler = handler;
-    this.link = new FakeLink(handler, address);
+    this.link = new FakeLink(handler, address, house.transport.limits.pings);
   }
 
   /** Sends an ext message without ending the turn. */

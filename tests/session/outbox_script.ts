@@ -64,6 +64,8 @@ export class RealBox implements OutboxOwner {
     this.#house = house;
     this.#limits = limits;
     const link: Link = {
+      transport: "websocket",
+      canPing: true,
       remoteAddress: "192.0.2.1",
       write: (frames, count) => this.#write(frames.slice(0, count)),
       bufferedBytes: () => this.socket.waiting,

@@ -149,6 +149,7 @@ export function wireFrame(payload: string | Uint8Array): WireFrame {
     payload,
     bytes: typeof payload === "string" ? Buffer.byteLength(payload) : payload.length,
     wire: null,
+    tcpWire: null,
   };
 }
 
@@ -164,7 +165,7 @@ export interface Quirks {
 
 /** Registers the suite for one adapter, on plain TCP or on TLS. */
 export function contract(
-  name: Transport["name"],
+  name: "bun" | "deno" | "node",
   create: (options: TransportOptions) => Transport,
   { tls = null, ...differences }: Partial<Quirks> & { readonly tls?: TlsPair | null } = {},
 ): void {

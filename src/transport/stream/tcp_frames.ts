@@ -142,12 +142,12 @@ export class TcpReader {
 
 /** The bytes of a message with its header, built at the first call and kept on the frame. */
 export function tcpFrame(frame: WireFrame, kind: Kind): Uint8Array {
-  if (frame.wire !== null) return frame.wire;
+  if (frame.tcpWire !== null) return frame.tcpWire;
   const { payload, bytes } = frame;
   const out = control(kind, bytes);
   if (typeof payload === "string") Buffer.from(out.buffer).write(payload, HEADER_BYTES);
   else out.set(payload, HEADER_BYTES);
-  return frame.wire = out;
+  return frame.tcpWire = out;
 }
 
 /** A close frame; `reason` MUST be at most 123 bytes. */

@@ -104,11 +104,16 @@ test("Garbage is read without an exception, and what is read is within the bound
 });
 
 test("What is written is what is read", () => {
-  const hot = { payload: Uint8Array.of(1, 2, 3), bytes: 3, wire: null as Uint8Array | null };
+  const hot = {
+    payload: Uint8Array.of(1, 2, 3),
+    bytes: 3,
+    wire: null as Uint8Array | null,
+    tcpWire: null as Uint8Array | null,
+  };
   assert.equal(tcpFrame(hot, KIND.hot), tcpFrame(hot, KIND.hot));
   const all = Buffer.concat([
     tcpFrame(hot, KIND.hot),
-    tcpFrame({ payload: '{"é":1}', bytes: 8, wire: null }, KIND.ext),
+    tcpFrame({ payload: '{"é":1}', bytes: 8, wire: null, tcpWire: null }, KIND.ext),
     tcpControl(KIND.ping, Buffer.from("hi")),
     tcpControl(KIND.pong, new Uint8Array(0)),
     tcpClose(4000, "slow"),

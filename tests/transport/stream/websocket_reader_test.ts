@@ -165,7 +165,12 @@ test("Garbage is read without an exception, and what is read is within the bound
 test("What a server writes is what a client's library reads: header of the right length, no mask, built once", () => {
   for (const length of [1, 125, 126, 65_535, 65_536]) {
     const payload = new Uint8Array(length).fill(7);
-    const one = { payload, bytes: length, wire: null as Uint8Array | null };
+    const one = {
+      payload,
+      bytes: length,
+      wire: null as Uint8Array | null,
+      tcpWire: null as Uint8Array | null,
+    };
     const wire = serverFrame(one);
     assert.equal(serverFrame(one), wire);
     const head = length < 126 ? 2 : length < 65_536 ? 4 : 10;
@@ -177,7 +182,7 @@ test("What a server writes is what a client's library reads: header of the right
     assert.equal(announced, length);
     assert.ok(wire.subarray(head).every((byte) => byte === 7));
   }
-  const text = serverFrame({ payload: "é✓", bytes: 5, wire: null });
+  const text = serverFrame({ payload: "é✓", bytes: 5, wire: null, tcpWire: null });
   assert.deepEqual([...text], [0x81, 5, ...Buffer.from("é✓")]);
   assert.deepEqual([...pingFrame()], [0x89, 0]);
   assert.deepEqual([...pongFrame(Uint8Array.of(1, 2))], [0x8a, 2, 1, 2]);
