@@ -52,6 +52,7 @@ class NodeSocket implements ByteSocket {
   }
 
   destroy(): void {
+    if (this.#socket.destroyed) return;
     this.#socket.destroy();
     this.events?.ended();
   }

@@ -105,6 +105,7 @@ export class TcpLink implements Link, ByteEvents {
 
   /** The peer sends nothing more: it has answered our close, or has left without one. */
   ended(): void {
+    if (this.#isGone) return;
     this.#isGone = true;
     if (this.#lingering !== null) clearTimeout(this.#lingering);
     this.#lingering = null;
