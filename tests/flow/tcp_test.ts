@@ -1,0 +1,194 @@
+// Plain TCP as its users have it: beside WebSockets in one room, with strangers, floods and readers that stall.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { execFileSync } from "node:child_process";
+import { randomInt } from "node:crypto";
+import { test } from "node:test";
+import { makePair } from "../certificates.ts";
+import { within } from "../raw_client.ts";
+import { tcpBytes, TcpClient } from "../transport/tcp_client.ts";
+import { Client } from "./client.ts";
+import { GatewayProcess, until } from "./gateway_process.ts";
+
+const tenants = [{
+  id: "acme",
+  policy: {
+    ext_allowlist: ["room:*", "chat:*"],
+    hot_allowlist: ["1:*"],
+    rules: [{ id: "no-tcp-shouts", match: { transport: "tcp", service: "chat:send", room: "quiet" } }],
+  },
+}];
+
+async function open(gateway: GatewayProcess, data: object = {}, ca?: string): Promise<TcpClient> {
+  const { port } = await gateway.logged("listening for TCP");
+  const client = await TcpClient.open(port as number, ca);
+  client.ext("sys", "hello", { data: { tenant: "acme", ticket: "dev:tom", ...data } });
+  return client;
+}
+
+const house = (tcp: object = {}) => ({
+  gateway: { auth_timeout_ms: 1000, drain_grace_ms: 0, tcp: { listen: "127.0.0.1:0", ...tcp } },
+  tenants,
+});
+
+test("a client on TCP and one on a WebSocket are in one room", async () => {
+  const gateway = await GatewayProcess.start(house());
+  try {
+    const tcp = await open(gateway);
+    const authed = await tcp.message();
+    assert.equal((authed["data"] as Record<string, unknown>)["transport"], "tcp");
+    const web = await Client.open(gateway, { tenant: "acme" });
+    await web.join("r");
+    tcp.ext("room", "join", { room: "r" });
+    assert.equal((await tcp.message())["type"], "joined");
+    tcp.ext("chat", "send", { room: "r", data: { msg: "hello" } });
+    assert.deepEqual((await tcp.message())["data"], { from: "tom", msg: "hello" });
+    tcp.ext("chat", "send", { room: "quiet", seq: 7, data: { msg: "hello" } });
+    assert.match(JSON.stringify(await tcp.message()), /no-tcp-shouts/);
+    tcp.send(2, Uint8Array.of(1, 1, 9, 0, 120));
+    assert.equal((await tcp.next())!.kind, 2);
+    await until(async () => {
+      const metrics = await gateway.metrics();
+      return metrics.get("wsprism_connections", { tenant: "acme", transport: "tcp" }) === 1 &&
+        metrics.get("wsprism_connections", { tenant: "acme", transport: "websocket" }) === 1;
+    });
+    tcp.send(3, Buffer.from([0xe8, 3]));
+    assert.equal((await tcp.close())[0], 1000);
+    await web.close();
+  } finally {
+    await gateway.stop();
+  }
+});
+
+test("strangers are refused with the close that fits", async () => {
+  const gateway = await GatewayProcess.start(house());
+  try {
+    for (
+      const [hello, code] of [
+        [{ tenant: "nobody" }, 4505],
+        [{ ticket: "bad" }, 4500],
+        [{ sid: "a b" }, 4505],
+        [{ tenant: 7 }, 4505],
+      ] as const
+    ) {
+      const client = await open(gateway, hello);
+      assert.equal((await client.message())["type"], "error");
+      assert.equal((await client.close())[0], code, JSON.stringify(hello));
+      await within(client.closed, "the end");
+    }
+    const { port } = await gateway.logged("listening for TCP");
+    const silent = await TcpClient.open(port as number);
+    silent.socket.write(tcpBytes(1, "{}").subarray(0, 4)); // half a hello
+    assert.equal((await silent.message())["type"], "error");
+    assert.equal((await silent.close())[0], 4500);
+  } finally {
+    await gateway.stop();
+  }
+});
+
+test("a reader that stalls is a slow consumer, whom the others do not wait for", async () => {
+  const gateway = await GatewayProcess.start({
+    ...house(),
+    tenants: [{
+      ...tenants[0]!,
+      limits: { max_frame_bytes: 65_536 },
+      delivery: { reliable: { max_bytes: 65_536 } },
+      policy: { ext_allowlist: ["room:*", "chat:*"], rate_limit_rps: 0 },
+    }],
+  });
+  try {
+    const [slow, fast] = [await open(gateway, { sid: "slow" }), await open(gateway, { sid: "fast" })];
+    for (const client of [slow, fast]) {
+      await client.message();
+      client.ext("room", "join", { room: "r" });
+      await client.message();
+    }
+    slow.socket.pause();
+    const tooSlow = gateway.logged("session too slow");
+    let over = false;
+    void tooSlow.then(() => over = true);
+    for (let i = 0; !over && i < 1000; i++) {
+      fast.ext("chat", "send", { room: "r", data: { msg: "x".repeat(60_000) } });
+      assert.equal((await fast.message())["type"], "msg");
+    }
+    await tooSlow;
+  } finally {
+    await gateway.stop();
+  }
+});
+
+test("TLS with a certificate of its own", async () => {
+  const { certFile: cert_file, keyFile: key_file, cert } = makePair("localhost");
+  const gateway = await GatewayProcess.start(house({ tls: { cert_file, key_file } }));
+  try {
+    const client = await open(gateway, {}, cert);
+    assert.equal((await client.message())["type"], "authed");
+    client.socket.destroy();
+  } finally {
+    await gateway.stop();
+  }
+});
+
+test("100,000 mutated frames end connections and nothing else", async () => {
+  const gateway = await GatewayProcess.start({
+    ...house(),
+    gateway: { ...house().gateway, handshake_limit: { global_rps: 0, per_ip_rps: 0 } },
+  });
+  try {
+    const { port } = await gateway.logged("listening for TCP");
+    const hello = tcpBytes(
+      1,
+      JSON.stringify({ v: 1, svc: "sys", type: "hello", data: { tenant: "acme", ticket: "dev" } }),
+    );
+    const good = [
+      hello,
+      tcpBytes(1, '{"v":1,"svc":"room","type":"join","room":"r"}'),
+      tcpBytes(2, Uint8Array.of(1, 1, 9, 0)),
+      tcpBytes(4, "x"),
+      tcpBytes(5, ""),
+    ];
+    for (let round = 0; round < 250; round++) {
+      const client = await TcpClient.open(port as number);
+      if (round % 2 === 0) client.socket.write(hello);
+      const frames = Array.from({ length: 400 }, () => {
+        const frame = Buffer.from(good[randomInt(good.length)]!);
+        if (randomInt(3) === 0) frame[randomInt(frame.length)] = randomInt(256);
+        return frame;
+      });
+      client.socket.write(Buffer.concat(frames));
+      client.socket.end();
+      await within(client.closed, "the end");
+      client.socket.destroy();
+    }
+    const after = await open(gateway);
+    assert.equal((await after.message())["type"], "authed");
+    after.socket.destroy();
+  } finally {
+    await gateway.stop();
+  }
+});
+
+test("Python's standard library is enough", async () => {
+  const gateway = await GatewayProcess.start(house());
+  try {
+    const { port } = await gateway.logged("listening for TCP");
+    const script = `
+import json, socket, struct
+s = socket.create_connection(("127.0.0.1", ${port}), 10); f = s.makefile("rb")
+def send(kind, body): s.sendall(struct.pack("<IB", len(body) + 1, kind) + body)
+def receive():
+    length, kind = struct.unpack("<IB", f.read(5)); return kind, f.read(length - 1)
+send(1, json.dumps({"v": 1, "svc": "sys", "type": "hello", "data": {"tenant": "acme", "ticket": "dev:py"}}).encode())
+print(json.loads(receive()[1])["data"]["user"])
+send(4, b"hi"); print(receive())
+send(3, struct.pack("<H", 1000)); print(struct.unpack("<H", receive()[1])[0])
+`;
+    const said = await new Promise<string>((resolve) =>
+      resolve(execFileSync("python3", ["-c", script], { encoding: "utf8" }))
+    );
+    assert.equal(said, "py\n(5, b'hi')\n1000\n");
+  } finally {
+    await gateway.stop();
+  }
+});
