@@ -27,6 +27,7 @@ interface RawListener {
 
 interface Handlers {
   open(socket: RawSocket): void;
+  handshake(socket: RawSocket, success: boolean): void;
   data(socket: RawSocket, chunk: Uint8Array): void;
   drain(socket: RawSocket): void;
   end(socket: RawSocket): void;
@@ -125,6 +126,11 @@ class BunSocket implements ByteSocket {
 }
 
 const HANDLERS: Omit<Handlers, "open"> = {
+  // With it, Bun tells of a connection when it is there, and not when TLS is: so that one that never shakes hands has a
+  // deadline too (1.4.5; it has none of its own).
+  handshake: (raw, success) => {
+    if (!success) raw.data?.destroy();
+  },
   data: (raw, chunk) => raw.data?.events?.data(chunk),
   drain: (raw) => raw.data?.drain(raw),
   end: (raw) => raw.data?.events?.ended(),
