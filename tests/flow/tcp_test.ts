@@ -132,6 +132,18 @@ test("TLS with a certificate of its own", async () => {
   }
 });
 
+test("who never shakes hands is dropped when the hello is due", async () => {
+  const { certFile: cert_file, keyFile: key_file } = makePair("localhost");
+  const gateway = await GatewayProcess.start(house({ tls: { cert_file, key_file } }));
+  try {
+    const { port } = await gateway.logged("listening for TCP");
+    const silent = await TcpClient.open(port as number);
+    await within(silent.closed, "the end");
+  } finally {
+    await gateway.stop();
+  }
+});
+
 test("100,000 mutated frames end connections and nothing else", async () => {
   const gateway = await GatewayProcess.start(house());
   try {
