@@ -102,7 +102,8 @@ test("--env-file completes a configuration, and goes before the environment", as
 
 test("--allow-unset lets something stand in for what is not set, says for what, and finds all other faults", async () => {
   using folder = new Folder();
-  const more = 'gateway: { listen: "127.0.0.1:0", max_connections: "${WSPRISM_MAX}", state_dir: "/proc/none" }';
+  const more =
+    'gateway: { listen: "127.0.0.1:0", max_connections: "${WSPRISM_MAX}", state_dir: "/proc/none" }';
   const text = SECRETS.replace('gateway: { listen: "127.0.0.1:0" }', more);
   folder.write("wsprism.yaml", text);
   folder.write("bad.yaml", text.replace("permissions: [read]", "permissions: [everything]"));
