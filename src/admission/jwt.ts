@@ -134,6 +134,10 @@ export class JwtVerifier implements Verifier {
         if (typeof claims === "string") {
           return { header, payload, key: name, verdict: BAD_TICKET, failed: claims };
         }
+        const tooLong = this.#lastsTooLong(claims);
+        if (tooLong !== null) {
+          return { header, payload: claims, key: name, verdict: BAD_TICKET, failed: tooLong };
+        }
         return { header, payload: claims, key: name, failed: null, verdict: this.#verified(claims) };
       } catch (error) {
         if (error instanceof errors.JWSSignatureVerificationFailed) continue;
@@ -153,10 +157,19 @@ export class JwtVerifier implements Verifier {
     };
   }
 
+  /** Why a ticket that is good lasts longer than the tenant wants; null where it does not. */
+  #lastsTooLong(payload: JWTPayload): string | null {
+    const { max_age_s, leeway_s } = this.#config, exp = endOf(payload);
+    if (max_age_s === 0) return null;
+    if (exp === undefined) return "it has no exp, and max_age_s bounds how long a ticket may last";
+    const ahead = exp - this.#unixMs() / 1000;
+    return ahead <= max_age_s + leeway_s ? null : `its exp is more than ${max_age_s} s ahead (max_age_s)`;
+  }
+
   #verified(payload: JWTPayload): Verdict {
     const { user_claim, leeway_s } = this.#config;
     const user = Object.hasOwn(payload, user_claim) ? payload[user_claim] : undefined;
-    const { exp, iat, jti } = payload;
+    const { iat, jti } = payload, exp = endOf(payload);
     return {
       ok: true,
       // Some backends number their users.
@@ -214,6 +227,11 @@ function claimsOf(ticket: string, judged: JWTPayload): JWTPayload | string {
   // Where the engine misreads keys, jose may have judged another ticket than this one.
   const differs = (name: string) => JSON.stringify(claims[name]) !== JSON.stringify(judged[name]);
   return MISREADS_KEYS && REGISTERED_CLAIMS.some(differs) ? "its payload cannot be read" : claims;
+}
+
+/** `exp` as jose has judged it: a number, however many digits it is written with. */
+function endOf({ exp }: JWTPayload): number | undefined {
+  return (exp as unknown) instanceof WideNumber ? Number((exp as unknown as WideNumber).text) : exp;
 }
 
 /** The header, or what is wrong with the ticket's form. */

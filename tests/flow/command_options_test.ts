@@ -103,7 +103,7 @@ test("--env-file completes a configuration, and goes before the environment", as
 test("--allow-unset lets something stand in for what is not set, says for what, and finds all other faults", async () => {
   using folder = new Folder();
   const more =
-    'gateway: { listen: "127.0.0.1:0", max_connections: "${WSPRISM_MAX}", state_dir: "/proc/none" }';
+    'gateway:\n  listen: "127.0.0.1:0"\n  max_connections: ${WSPRISM_MAX}\n  state_dir: "/proc/none"';
   const text = SECRETS.replace('gateway: { listen: "127.0.0.1:0" }', more);
   folder.write("wsprism.yaml", text);
   folder.write("bad.yaml", text.replace("permissions: [read]", "permissions: [everything]"));
@@ -182,11 +182,8 @@ test("check and start say in words why the state cannot be kept where the file s
 test("a listener that cannot be says what is wrong with its address", async () => {
   using folder = new Folder();
   const cases: [string, RegExp][] = [
-    [
-      "no-such-host.invalid:0",
-      /Cannot listen on no-such-host\.invalid:0: .*(no host|unknown|not known|no such host|cannot be found)/,
-    ],
-    ["192.0.2.1:0", /Cannot listen on 192\.0\.2\.1:0: .*(this machine|no address of)/],
+    ["no-such-host.invalid:0", /Cannot listen on no-such-host\.invalid:0: this host name has no address/],
+    ["192.0.2.1:0", /Cannot listen on 192\.0\.2\.1:0: this machine has no such address/],
   ];
   for (const [listen, why] of cases) {
     folder.write("wsprism.yaml", GOOD.replace("127.0.0.1:0", listen));
