@@ -158,8 +158,8 @@ export class JwtVerifier implements Verifier {
   }
 
   /** Why a ticket that is good lasts longer than the tenant wants; null where it does not. */
-  #lastsTooLong(payload: JWTPayload): string | null {
-    const { max_age_s, leeway_s } = this.#config, exp = endOf(payload);
+  #lastsTooLong({ exp }: JWTPayload): string | null {
+    const { max_age_s, leeway_s } = this.#config;
     if (max_age_s === 0) return null;
     if (exp === undefined) return "it has no exp, and max_age_s bounds how long a ticket may last";
     const ahead = exp - this.#unixMs() / 1000;
@@ -169,7 +169,7 @@ export class JwtVerifier implements Verifier {
   #verified(payload: JWTPayload): Verdict {
     const { user_claim, leeway_s } = this.#config;
     const user = Object.hasOwn(payload, user_claim) ? payload[user_claim] : undefined;
-    const { iat, jti } = payload, exp = endOf(payload);
+    const { exp, iat, jti } = payload;
     return {
       ok: true,
       // Some backends number their users.
@@ -224,14 +224,10 @@ function claimsOf(ticket: string, judged: JWTPayload): JWTPayload | string {
   const read = readForeign(text, JSON_DEPTH, { wide: true });
   if (!read.ok) return `its payload ${read.why}`;
   const claims = read.value as JWTPayload;
+  if ((claims.exp as unknown) instanceof WideNumber) return "its exp is no time: it has too many digits";
   // Where the engine misreads keys, jose may have judged another ticket than this one.
   const differs = (name: string) => JSON.stringify(claims[name]) !== JSON.stringify(judged[name]);
   return MISREADS_KEYS && REGISTERED_CLAIMS.some(differs) ? "its payload cannot be read" : claims;
-}
-
-/** `exp` as jose has judged it: a number, however many digits it is written with. */
-function endOf({ exp }: JWTPayload): number | undefined {
-  return (exp as unknown) instanceof WideNumber ? Number((exp as unknown as WideNumber).text) : exp;
 }
 
 /** The header, or what is wrong with the ticket's form. */

@@ -134,15 +134,12 @@ test("max_age_s bounds how far ahead a ticket may end, milliseconds in the place
   assert.match((await bounded.verifier.explain(await at(NOW_S * 1000))).failed!, /more than 3600 s ahead/);
 });
 
-test("An exp of twenty digits is a number as well", async () => {
+test("An exp of twenty digits is no time", async () => {
   const [header, body] = ['{"alg":"HS256"}', '{"sub":"ann","exp":12345678901234567890}'];
   const signed = [header, body].map((text) => Buffer.from(text).toString("base64url")).join(".");
   const mac = createHmac("sha256", SECRET).update(signed).digest("base64url");
-  const verdict = await place().verify(`${signed}.${mac}`);
-  assert.ok(verdict.ok);
-  assert.equal(verdict.expiresAtMs, (12345678901234567890 + 5) * 1000);
-  const bounded = place({ algorithms: ["HS256"], keys: [{ secret: SECRET }], max_age_s: 3600 });
-  assert.equal(await bounded.brief(`${signed}.${mac}`), "bad_ticket");
+  assert.match((await place().verifier.explain(`${signed}.${mac}`)).failed!, /its exp is no time/);
+  assert.equal(await place().brief(`${signed}.${mac}`), "bad_ticket");
 });
 
 test("Issuer and audience must be those of the tenant, where it has any", async () => {
