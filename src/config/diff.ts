@@ -76,7 +76,8 @@ export function diffGeneral(before: Config, after: Config, fixed: readonly strin
     const of = (config: Config) => (config as Readonly<Record<string, unknown>>)[key];
     for (const { path, from, to } of compare(of(before), of(after), inner, key)) {
       const restart = restartKeys.some((name) => path === `gateway.${name}`) ||
-        path.startsWith("gateway.tcp.") || path.startsWith("gateway.tls.") && (from === null || to === null) ||
+        path.startsWith("gateway.tcp.") ||
+        path.startsWith("gateway.tls.") && (from === null || to === null) ||
         path === "admin.listen" || path === "extensions.confinement" || key === "admin" && !adminStays;
       changes.push({ tenant: null, key: path, before: from, after: to, restart });
     }
