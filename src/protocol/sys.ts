@@ -12,7 +12,7 @@ export interface Authed {
   readonly sid: string;
   readonly session: string;
   /** By what it is connected. */
-  readonly transport: string;
+  readonly transport?: string;
   readonly ping_interval_ms: number;
   readonly max_frame_bytes: number;
   /** The gateway's clock, Unix time in milliseconds. */

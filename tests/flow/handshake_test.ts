@@ -198,6 +198,7 @@ for (const kind of KINDS) {
       user: "ann",
       sid: "tab-1.a_B",
       ping_interval_ms: 20000,
+      transport: "websocket",
       max_frame_bytes: 4096,
     });
     assert.match(session, /^[0-9a-f]{16}$/);

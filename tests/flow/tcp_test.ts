@@ -96,7 +96,7 @@ test("a reader that stalls is a slow consumer, whom the others do not wait for",
       ...tenants[0]!,
       limits: { max_frame_bytes: 65_536 },
       delivery: { reliable: { max_bytes: 65_536 } },
-      policy: { ext_allowlist: ["room:*", "chat:*"], rate_limit_rps: 0 },
+      policy: { ext_allowlist: ["room:*", "chat:*"], rate_limit_rps: 100_000, rate_limit_burst: 100_000 },
     }],
   });
   try {

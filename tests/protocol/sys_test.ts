@@ -27,7 +27,6 @@ const made: Record<string, Frame> = {
     sid: "tab-1",
     session: "9f86d081884c7d65",
     ping_interval_ms: 20000,
-    transport: "websocket",
     max_frame_bytes: 4096,
     time_ms: TIME,
   }),

@@ -29,6 +29,7 @@ test("The first message of a session says who it is and what holds for it", asyn
       user: "ann",
       sid: "tab-1",
       ping_interval_ms: 7000,
+      transport: "websocket",
       max_frame_bytes: 4096,
       time_ms: house.clock.unixMs(),
     },

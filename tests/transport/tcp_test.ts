@@ -18,10 +18,10 @@ class Recorder implements LinkHandler {
   link!: Link;
   readonly heard: unknown[] = [];
   controls = 0;
-  drains = 0;
   readonly closed: Promise<readonly [number, string]>;
   #closed!: (end: readonly [number, string]) => void;
   #wakes: (() => void)[] = [];
+  #drains: (() => void)[] = [];
   #ends = 0;
 
   constructor() {
@@ -45,9 +45,11 @@ class Recorder implements LinkHandler {
     this.#hear(`control ${bytes}`);
   }
   onDrain(): void {
-    this.drains++;
     assert.equal(this.link.bufferedBytes(), 0);
-    this.#hear("drain!");
+    for (const wake of this.#drains.splice(0)) wake();
+  }
+  drained(): Promise<void> {
+    return new Promise((resolve) => this.#drains.push(resolve));
   }
   onClose(code: number, reason: string): void {
     assert.equal(++this.#ends, 1, "closed twice");
@@ -189,19 +191,19 @@ function suite(label: string, tls: { cert: string; key: string } | null): void {
   it("what a peer does not read waits, is told, and arrives whole", async ({ client, recorder, link }) => {
     client.socket.pause();
     const frame: WireFrame = wireFrame(new Uint8Array(32_768).fill(7));
-    let waiting = 0, sent = 0;
-    while (waiting === 0 && sent < STALL_BYTES) {
-      waiting = link.write([frame, frame], 2);
+    let sent = 0;
+    // With TLS, and on Deno, every write waits for a moment: what counts is what still waits a turn later.
+    while (link.bufferedBytes() === 0 && sent < STALL_BYTES) {
+      link.write([frame, frame], 2);
       sent += 2 * 32_773;
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    assert.ok(waiting > 0, "the kernel took everything");
-    const before = recorder.drains;
-    waiting = link.write([frame, frame], 2);
+    assert.ok(link.bufferedBytes() > 0, "the kernel took everything");
+    const drained = recorder.drained();
+    assert.ok(link.write([frame, frame], 2) > 0);
     sent += 2 * 32_773;
-    assert.ok(waiting >= link.bufferedBytes() && link.bufferedBytes() > 0);
     client.socket.resume();
-    while (recorder.drains === before) await recorder.hears(recorder.heard.length + 1);
+    await within(drained, "the drain");
     link.write([wireFrame("last")], 1);
     let last;
     for (let i = 0; i < sent / 32_773 + 1; i++) last = await client.next();
