@@ -11,6 +11,7 @@ import { tcpBytes, TcpClient } from "../transport/tcp_client.ts";
 import { Client } from "./client.ts";
 import { GatewayProcess } from "./gateway_process.ts";
 
+const TLS = { cert_file: "cert.pem", key_file: "key.pem" };
 const tenants = [{
   id: "acme",
   policy: {
@@ -121,8 +122,10 @@ test("a reader that stalls is a slow consumer, whom the others do not wait for",
 });
 
 test("TLS with a certificate of its own", async () => {
-  const { certFile: cert_file, keyFile: key_file, cert } = makePair("localhost");
-  const gateway = await GatewayProcess.start(house({ tls: { cert_file, key_file } }));
+  const { cert, key } = makePair("localhost");
+  const gateway = await GatewayProcess.start(house({ tls: TLS }), {
+    files: { "cert.pem": cert, "key.pem": key },
+  });
   try {
     const client = await open(gateway, {}, cert);
     assert.equal((await client.message())["type"], "authed");
@@ -133,8 +136,10 @@ test("TLS with a certificate of its own", async () => {
 });
 
 test("who never shakes hands is dropped when the hello is due", async () => {
-  const { certFile: cert_file, keyFile: key_file } = makePair("localhost");
-  const gateway = await GatewayProcess.start(house({ tls: { cert_file, key_file } }));
+  const { cert, key } = makePair("localhost");
+  const gateway = await GatewayProcess.start(house({ tls: TLS }), {
+    files: { "cert.pem": cert, "key.pem": key },
+  });
   try {
     const { port } = await gateway.logged("listening for TCP");
     const silent = await TcpClient.open(port as number);
