@@ -14,6 +14,7 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
+import { tcpSchema, tlsSchema } from "./listener_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -39,36 +40,6 @@ const handshakeLimit = z.strictObject({
 }).meta({
   description:
     "Token buckets for connection attempts; plain HTTP on the public listener has the same, of its own.",
-});
-
-const certificateFiles = z.strictObject({
-  cert_file: z.string().min(1).max(4096).meta({
-    description:
-      "File with the server's certificate and then its intermediates, in PEM. A relative path starts at this file.",
-    wish: "a path",
-  }),
-  key_file: z.string().min(1).max(4096).meta({
-    description: "File with the certificate's private key in PEM, without a passphrase.",
-    wish: "a path",
-  }),
-});
-
-const tls = certificateFiles.optional().meta({
-  description:
-    "Serves `wss:` and `https:` on the public listener. Files that change are taken up by themselves.",
-});
-
-const tcp = z.strictObject({
-  listen: text((value) => parseListen(value) !== undefined, {
-    description: "Address and port of the TCP listener, as `gateway.listen`.",
-    wish: '"host:port" with a port 0..65535',
-  }),
-  tls: certificateFiles.optional().meta({
-    description: "Serves TLS on it. Files that change are taken up by themselves.",
-  }),
-}).optional().meta({
-  description:
-    "A listener for clients that speak plain TCP, without HTTP and WebSockets. Without it there is none.",
 });
 
 const gateway = z.strictObject({
@@ -146,8 +117,8 @@ const gateway = z.strictObject({
       "`auto` takes the better one for the runtime.",
   }),
   quotas: gatewayQuotasSchema,
-  tls,
-  tcp,
+  tls: tlsSchema,
+  tcp: tcpSchema,
   state_dir: stateDirSchema,
   state_max_bytes: whole(
     1_048_576,

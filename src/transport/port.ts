@@ -2,16 +2,6 @@
 // implements `Transport` knows sockets and no tenants, whoever uses it knows sessions and no sockets.
 // `bun.ts`, `deno.ts` and `node.ts` serve WebSockets, stream/tcp.ts plain TCP; several run side by side in one gateway.
 // tests/transport/contract_test.ts holds those for WebSockets to it, tests/transport/tcp_test.ts the other one.
-//
-// How to write a further one, whatever its wire looks like:
-// - A link takes frames and hands messages to its `LinkHandler`: a text for an ext message in JSON, bytes for a hot frame
-//   or an ext message in CBOR (a CBOR map begins with 0xa0..0xbf, which no hot frame does).
-// - What a link can do it says itself (`transport`, `canPing`), as links of several transports meet in one room.
-// - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own.
-// - Where the wire has a handshake of its own, it is answered by `Door.upgrade`; where the handshake is a first message,
-//   `StreamDoor.connect` gives a handler at once, and that handler reads the message.
-// - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox
-//   knows a slow reader. What a peer announces costs nothing before it has come.
 
 /** What a link sends: one message, a text for a string and binary for bytes. */
 export interface WireFrame {
@@ -179,6 +169,16 @@ export interface TransportLimits {
 
 /**
  * A listener. Construction has no effects; `start` binds, `stop` ends everything.
+ *
+ * How to write a further one, whatever its wire looks like:
+ * - A link takes frames and hands messages to its `LinkHandler`: a text for an ext message in JSON, bytes for a hot frame
+ *   or an ext message in CBOR (a CBOR map begins with 0xa0..0xbf, which no hot frame does).
+ * - What a link can do it says itself (`transport`, `canPing`), as links of several transports meet in one room.
+ * - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own.
+ * - Where the wire has a handshake of its own, it is answered by `Door.upgrade`; where the handshake is a first message,
+ *   `StreamDoor.connect` gives a handler at once, and that handler reads the message.
+ * - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox
+ *   knows a slow reader. What a peer announces costs nothing before it has come.
  * @typeParam D what it asks about its connections
  */
 export interface Transport<D = Door> {

@@ -3,6 +3,7 @@
 
 import { DescriptorWatch } from "../descriptors.ts";
 import { cannotListen } from "../handshake.ts";
+import { runtimeName } from "../mod.ts";
 import type {
   StreamDoor,
   TlsPair,
@@ -53,7 +54,7 @@ class TcpTransport implements Transport<StreamDoor> {
       handshakeTimeoutMs,
       connected: (socket: ByteSocket) => this.#connected(socket),
     };
-    this.#listener = "Bun" in globalThis ? new BunListener(listening) : new NodeListener(listening);
+    this.#listener = runtimeName() === "bun" ? new BunListener(listening) : new NodeListener(listening);
     this.#watch = new DescriptorWatch({
       pause: () => this.#listener.leave(),
       resume: () => this.#listener.listen().then(() => {}),
@@ -115,7 +116,7 @@ class TcpTransport implements Transport<StreamDoor> {
 
   afterTurn(task: () => void): void {
     // See node.ts: on Deno immediates alone starve reading.
-    if (!("Bun" in globalThis) && ++this.#turns % 5 === 0) setTimeout(task, 0);
+    if (runtimeName() !== "bun" && ++this.#turns % 5 === 0) setTimeout(task, 0);
     else setImmediate(task);
   }
 

@@ -1,0 +1,37 @@
+// `gateway.tls` and `gateway.tcp`: the certificate of the public listener, and the listener for plain TCP.
+
+import * as z from "zod";
+import { parseListen } from "./addresses.ts";
+import { text } from "./fields.ts";
+
+const certificateFiles = z.strictObject({
+  cert_file: z.string().min(1).max(4096).meta({
+    description:
+      "File with the server's certificate and then its intermediates, in PEM. A relative path starts at this file.",
+    wish: "a path",
+  }),
+  key_file: z.string().min(1).max(4096).meta({
+    description: "File with the certificate's private key in PEM, without a passphrase.",
+    wish: "a path",
+  }),
+});
+
+/** `gateway.tls`. */
+export const tlsSchema = certificateFiles.optional().meta({
+  description:
+    "Serves `wss:` and `https:` on the public listener. Files that change are taken up by themselves.",
+});
+
+/** `gateway.tcp`. */
+export const tcpSchema = z.strictObject({
+  listen: text((value) => parseListen(value) !== undefined, {
+    description: "Address and port of the TCP listener, as `gateway.listen`.",
+    wish: '"host:port" with a port 0..65535',
+  }),
+  tls: certificateFiles.optional().meta({
+    description: "Serves TLS on it. Files that change are taken up by themselves.",
+  }),
+}).optional().meta({
+  description:
+    "A listener for clients that speak plain TCP, without HTTP and WebSockets. Without it there is none.",
+});
