@@ -138,7 +138,7 @@ function execute(step: Step): Promise<Tally> {
   const [program, ...args] = step.command;
   return new Promise((resolve) => {
     const child = spawn(program!, args, {
-      env: { ...process.env, ...step.env },
+      env: { ...process.env, WSPRISM_DENO: DENO, ...step.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let output = "";
