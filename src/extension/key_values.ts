@@ -69,8 +69,9 @@ export class KeyValues {
   }
 
   #set(request: RawRequest): Promise<Granted> | Granted {
-    const value = request["value"] === undefined ? undefined : JSON.stringify(request["value"]);
-    if (value === undefined || !isData(request["value"])) return BAD_VALUE;
+    // First how deep it is: writing it takes as long as that.
+    if (request["value"] === undefined || !isData(request["value"])) return BAD_VALUE;
+    const value = JSON.stringify(request["value"]);
     const expiresMs = this.#expiry(request);
     if (expiresMs === undefined) return BAD_TTL;
     return this.#withKey(
