@@ -11,11 +11,9 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { API_TYPES } from "../../src/extension/api_types.ts";
 import { ERROR_CODES } from "../../src/protocol/codes.ts";
 import { HOOKS } from "../../src/extension/messages.ts";
-import { DENO } from "../deno.ts";
+import { DENO } from "../deno_command.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-/** Deno is the compiler: without one, what the types say is tested where tests run on it. */
-const typed = DENO === null ? test.skip : test;
 
 /** Checks files as an editor would, "wsprism" being the printed types. @returns what is wrong, "" for nothing */
 function check(files: readonly string[]): string {
@@ -35,7 +33,16 @@ function check(files: readonly string[]): string {
       writeFileSync(path, file);
       return path;
     });
-    execFileSync(DENO!, ["check", "-q", "--no-lock", "--config", join(folder, "deno.json"), ...paths], {
+    const [program, ...before] = DENO;
+    execFileSync(program!, [
+      ...before,
+      "check",
+      "-q",
+      "--no-lock",
+      "--config",
+      join(folder, "deno.json"),
+      ...paths,
+    ], {
       stdio: "pipe",
       env: { ...process.env, NO_COLOR: "1" },
     });
@@ -47,14 +54,14 @@ function check(files: readonly string[]): string {
   }
 }
 
-typed("The examples compile against the types, in strict mode", () => {
+test("The examples compile against the types, in strict mode", () => {
   const folder = join(ROOT, "config/extensions");
   const files = readdirSync(folder).filter((name) => name.endsWith(".ts")).map((name) => join(folder, name));
   assert.equal(files.length, 4);
   assert.equal(check(files), "");
 });
 
-typed("The types refuse what would be refused", () => {
+test("The types refuse what would be refused", () => {
   const cases: readonly (readonly [string, RegExp])[] = [
     ["onMesage() {},", /onMesage/],
     ["onTick(ctx) { return ctx.session.user; },", /possibly 'null'/],
@@ -77,7 +84,7 @@ typed("The types refuse what would be refused", () => {
   assert.doesNotMatch(told, /case_0\.ts/);
 });
 
-typed("Hooks, codes and what hooks are given are the gateway's own", () => {
+test("Hooks, codes and what hooks are given are the gateway's own", () => {
   const hooks = [...HOOKS, "onStart", "onStop"].map((hook) => `"${hook}"`).join(" | ");
   const codes = ERROR_CODES.map((code) => `"${code}"`).join(" | ");
   const same = `
