@@ -9,17 +9,14 @@ import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry, SPREAD_MS } from "./admission/retry.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./backend/webhooks.ts";
-import type { Certificate } from "./config/certificate.ts";
-import type { SchemaCodes } from "./config/data_schema.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
-import type { ConfigSource } from "./config/file_source.ts";
 import { extensionMetrics } from "./extension/extension_metrics.ts";
-import type { LaunchHost } from "./extension/host_process.ts";
 import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
+import type { GatewayOptions } from "./gateway/gateway_options.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicDoor } from "./gateway/public_door.ts";
@@ -28,8 +25,7 @@ import { poll, StaggeredClose } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
-import type { Log } from "./log.ts";
-import { Durations, type MetricSource } from "./metrics.ts";
+import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
 import { FreshEnough } from "./ops/fresh_enough.ts";
@@ -42,52 +38,19 @@ import { sysDraining } from "./protocol/sys.ts";
 import { LocalBus } from "./cluster/local.ts";
 import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
-import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
 import { Totals } from "./session/registry.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
-import type { StreamDoor, Transport } from "./transport/port.ts";
+import type { Transport } from "./transport/port.ts";
 import { Turns } from "./turns.ts";
 
+export type { GatewayOptions } from "./gateway/gateway_options.ts";
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
 export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
-
-export interface GatewayOptions {
-  readonly config: Config;
-  /** Of its rules' schemas. */
-  readonly schemas: SchemaCodes;
-  /** What the transport was created with; null without TLS. */
-  readonly certificate: Certificate | null;
-  /** Accept dev tickets. */
-  readonly dev: boolean;
-  /** Decide and count all that policy says, and deny nothing. */
-  readonly policyDryRun: boolean;
-  readonly transport: Transport;
-  /** Serves plain TCP, with the certificate that it was created with; null where the configuration has no `tcp`. */
-  readonly tcp:
-    | { readonly transport: Transport<StreamDoor>; readonly certificate: Certificate | null }
-    | null;
-  /** Starts a process that runs extensions. */
-  readonly launchHost: LaunchHost;
-  /** Environment variables that extensions may be given. */
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Serves the admin API; null where the configuration has no `admin`. */
-  readonly adminTransport: Transport | null;
-  readonly log: Log;
-  /** Where its configuration comes from when it is reloaded. */
-  readonly source: ConfigSource;
-  /** Labels of the metric `wsprism_build_info`. */
-  readonly build: Readonly<Record<string, string>>;
-  readonly clock: Clock;
-  /** Further ext services of every tenant, by name, for embedding. */
-  readonly services: ReadonlyMap<string, ExtService>;
-  /** Further metrics: of what runs it. */
-  readonly metrics: readonly MetricSource[];
-}
 
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
