@@ -14,7 +14,6 @@ import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
-import type { Clock } from "./gateway/clock.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
