@@ -43,7 +43,6 @@ import { Totals } from "./session/registry.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
-import type { Transport } from "./transport/port.ts";
 import { Turns } from "./turns.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
