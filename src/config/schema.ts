@@ -13,6 +13,7 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
+import { resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -120,6 +121,17 @@ const gateway = z.strictObject({
     65_536,
     "Bytes that the kernel may keep unsent for a socket, about, on Bun with Linux or macOS; they can't be overtaken " +
       "any more either. 0: what the system says.",
+  ),
+  max_history_bytes: limit(
+    "Payload bytes that rooms with `store: memory` keep, all tenants together; above it, the room idle longest loses its " +
+      "history.",
+    268_435_456,
+  ),
+  max_replay_bytes: whole(
+    65_536,
+    1_073_741_824,
+    67_108_864,
+    "Payload bytes of replays on their way to clients that caught up late, all sessions together; the next waits.",
   ),
   transport: z.enum(["auto", "native", "node"]).default("auto").meta({
     description:
@@ -277,6 +289,8 @@ const tenant = z.strictObject({
   origins: originsSchema,
   limits: limits.prefault({}),
   delivery: delivery.prefault({}),
+  resume: resumeSchema,
+  rooms: roomClassesSchema,
   policy: policy.prefault({}),
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
     description: "Services of the ext lane, besides `room` and `sys`.",
@@ -345,6 +359,12 @@ export type StaticConfig = NonNullable<AuthConfig["static"]>;
 export type HttpAuthConfig = NonNullable<AuthConfig["http"]>;
 /** `tenants[].limits`; 0 is no limit, save in `max_frame_bytes` and `max_pending_per_session`. */
 export type LimitsConfig = TenantConfig["limits"];
+/** `tenants[].resume`. */
+export type ResumeConfig = NonNullable<TenantConfig["resume"]>;
+/** `tenants[].rooms[]`. */
+export type RoomClassConfig = TenantConfig["rooms"][number];
+/** `tenants[].rooms[].history`. */
+export type HistoryConfig = NonNullable<RoomClassConfig["history"]>;
 /** `tenants[].policy`. */
 export type PolicyConfig = TenantConfig["policy"];
 /** `tenants[].policy.sessions`. */
