@@ -3,7 +3,7 @@
 
 import type { Hono } from "hono";
 import { AddressFinder } from "./admission/address.ts";
-import { Admission, type Manners, WS_PATH } from "./admission/admission.ts";
+import { Admission, type HandshakeConfig, WS_PATH } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
@@ -19,8 +19,8 @@ import type { LaunchHost } from "./extension/host_process.ts";
 import type { Config, GatewayConfig } from "./config/schema.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
-import { Keeping } from "./gateway/keeping.ts";
-import { Parting, poll } from "./gateway/parting.ts";
+import { Persistence } from "./gateway/persistence.ts";
+import { poll, StaggeredClose } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
 import type { Log } from "./log.ts";
@@ -32,11 +32,14 @@ import { GatewayQuotas } from "./policy/quotas.ts";
 import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
+import { LocalBus } from "./cluster/local.ts";
 import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
 import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
-import type { House } from "./session/tenant.ts";
+import type { GatewayContext } from "./session/gateway_context.ts";
+import { Totals } from "./session/registry.ts";
+import type { GatewaySettings } from "./session/settings.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
@@ -81,8 +84,8 @@ export class Gateway {
   readonly #options: GatewayOptions;
   /** In use; a reload puts another in its place. */
   #config: Config;
-  readonly #house: House;
-  readonly #keeping: Keeping;
+  readonly #context: GatewayContext;
+  readonly #persistence: Persistence;
   /** `extensions`, as the extension hosts see it. */
   readonly #extensionSettings: Config["extensions"];
   readonly #tenants: Tenants;
@@ -103,37 +106,37 @@ export class Gateway {
     const { config, transport, log, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
-    const fanout = new Fanout(() => this.#house.flusher.wake());
-    this.#house = {
-      totals: { sessions: 0, links: 0, pending: 0, maxSessions: gateway.max_connections },
+    const fanout = new Fanout(() => this.#context.flusher.wake());
+    this.#context = {
+      settings: this.#settingsOf(gateway),
+      totals: new Totals(() => this.#context.settings.maxSessions),
       wheel: new TimerWheel(clock.now),
       flusher: new Flusher({
         afterTurn: (task) => transport.afterTurn(task),
         now: clock.now,
         prepare: () => fanout.advance(),
-        maxHeldBytes: gateway.max_outbox_bytes,
+        maxHeldBytes: () => this.#context.settings.maxHeldBytes,
       }),
       log,
       now: clock.now,
       unixMs: clock.unixMs,
-      pingIntervalMs: gateway.ping_interval_ms,
-      idleTimeoutMs: transport.limits.pings ? gateway.idle_timeout_ms : 0,
     };
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
-    this.#keeping = new Keeping({ config, log, clock });
+    this.#persistence = new Persistence({ config, log, clock });
     this.#tenants = new Tenants(options, {
-      house: this.#house,
+      gateway: this.#context,
       fanout,
+      openBus: (receiver) => new LocalBus(receiver),
       clock,
       dev: options.dev,
       services: options.services,
-      keeping: this.#keeping,
+      persistence: this.#persistence,
       extensions: {
         launch: options.launchHost,
         afterTurn: (task) => transport.afterTurn(task),
-        state: () => this.#keeping.state,
+        state: () => this.#persistence.state,
         env: (name) => options.env[name],
         settings: this.#extensionSettings,
         ...clock,
@@ -145,10 +148,10 @@ export class Gateway {
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
     });
     this.#admission = new Admission({
-      gates: this.#tenants.gates,
+      entries: this.#tenants.entries,
       limiter: this.#limiter,
       delay: new Delay({
-        wheel: this.#house.wheel,
+        wheel: this.#context.wheel,
         afterTurn: (task) => transport.afterTurn(task),
         max: WAITING_MAX,
       }),
@@ -156,7 +159,7 @@ export class Gateway {
       log,
       now: clock.now,
       newId: clock.newId,
-      manners: mannersOf(gateway),
+      config: handshakeConfigOf(gateway),
     });
     const { certificate: current } = options;
     const { tls: files } = gateway;
@@ -167,7 +170,7 @@ export class Gateway {
       source,
       tenants: this.#tenants,
       running: () => this.#config,
-      adopt: (next, plan) => this.#adopt(next, plan),
+      apply: (next, plan) => this.#apply(next, plan),
       fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
@@ -177,7 +180,7 @@ export class Gateway {
     this.#admin = adminTransport === null ? null : new AdminListener({
       transport: adminTransport,
       tenants: this.#tenants,
-      webhooks: this.#keeping.webhooks,
+      webhooks: this.#persistence.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
@@ -195,14 +198,14 @@ export class Gateway {
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
-    await this.#keeping.start(this.#tenants);
+    await this.#persistence.start(this.#tenants);
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();
       this.#loopLag.observe(Math.max(0, now - before - TimerWheel.tickMs));
       before = now;
-      this.#house.wheel.advance();
-      this.#house.flusher.look();
+      this.#context.wheel.advance();
+      this.#context.flusher.look();
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
@@ -234,7 +237,7 @@ export class Gateway {
       return address;
     } catch (cause) {
       this.#stopTicking();
-      await this.#keeping.stop();
+      await this.#persistence.stop();
       await this.#admin?.stop();
       throw cause;
     }
@@ -261,22 +264,22 @@ export class Gateway {
     const graceMs = this.#config.gateway.drain_grace_ms;
     const sessions = [...this.#tenants].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
-    const parting = new Parting({
+    const closing = new StaggeredClose({
       sessions,
       overMs: graceMs,
       end: (session) => session.end(CLOSE.draining, null),
-      isEmpty: () => this.#house.totals.sessions === 0,
+      isEmpty: () => this.#context.totals.sessions === 0,
       clock,
     });
     // Their ends are spread over the grace already; where that is short, their return is.
     const spreadMs = Math.max(0, SPREAD_MS.one - graceMs);
     sessions.forEach((session, i) => {
-      const retryAfterMs = Math.ceil(parting.endsAfter(i) + clock.random() * spreadMs);
+      const retryAfterMs = Math.ceil(closing.endsAfter(i) + clock.random() * spreadMs);
       session.deliver(sysDraining(session.traceId, retryAfterMs));
     });
-    await parting.start();
+    await closing.start();
     const closedAt = clock.now();
-    await poll(clock, () => this.#house.totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
+    await poll(clock, () => this.#context.totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });
   }
 
@@ -288,7 +291,7 @@ export class Gateway {
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
-    await this.#keeping.stop();
+    await this.#persistence.stop();
   }
 
   /** Numbers for tests and for the operator's HTTP: what is held right now. */
@@ -301,17 +304,17 @@ export class Gateway {
       users: registry.userCount,
       rooms: rooms.size,
       roomUsers: rooms.userCount,
-      timers: this.#house.wheel.size,
+      timers: this.#context.wheel.size,
     };
   }
 
   /** What survives a restart, as far as the configuration says where. */
   get state(): State {
-    return this.#keeping.state;
+    return this.#persistence.state;
   }
 
   get webhooks(): Webhooks {
-    return this.#keeping.webhooks;
+    return this.#persistence.webhooks;
   }
 
   /** Has somebody told what happens to a tenant's sessions from now on. */
@@ -325,30 +328,35 @@ export class Gateway {
   }
 
   /** Puts a planned configuration in place, all within this turn. */
-  #adopt(next: Config, plan: Plan): void {
+  #apply(next: Config, plan: Plan): void {
     const { transport } = this.#options;
     const fixed = transport.limits.pings ? [] : IDLE_FIXED;
     const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
-    const { totals, flusher } = this.#house;
-    totals.maxSessions = gateway.max_connections;
-    flusher.maxHeldBytes = gateway.max_outbox_bytes;
-    this.#house.pingIntervalMs = gateway.ping_interval_ms;
-    this.#house.idleTimeoutMs = transport.limits.pings ? gateway.idle_timeout_ms : 0;
-    this.#limiter.configure(gateway.handshake_limit);
-    this.#quotas.adopt(gateway.quotas, this.#house.now());
-    this.#admission.manners = mannersOf(gateway);
-    if (gateway.tls !== undefined) this.#certificate?.follow(gateway.tls);
+    this.#context.settings = this.#settingsOf(gateway);
+    this.#limiter.apply(gateway.handshake_limit);
+    this.#quotas.apply(gateway.quotas, this.#context.now());
+    this.#admission.apply(handshakeConfigOf(gateway));
+    if (gateway.tls !== undefined) this.#certificate?.apply(gateway.tls);
     this.#ops = this.#buildOps();
-    this.#admin?.adopt();
+    this.#admin?.apply();
     const { maxMessageBytes } = this.#tenants;
-    this.#tenants.adopt(plan, gateway);
-    this.#keeping.follow(this.#tenants);
+    this.#tenants.apply(plan, gateway);
+    this.#persistence.apply(this.#tenants);
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
       transport.boundMessages(this.#tenants.maxMessageBytes);
     }
+  }
+
+  #settingsOf(gateway: GatewayConfig): GatewaySettings {
+    return {
+      pingIntervalMs: gateway.ping_interval_ms,
+      idleTimeoutMs: this.#options.transport.limits.pings ? gateway.idle_timeout_ms : 0,
+      maxSessions: gateway.max_connections,
+      maxHeldBytes: gateway.max_outbox_bytes,
+    };
   }
 
   #buildExporter(): Exporter {
@@ -359,13 +367,13 @@ export class Gateway {
       build: this.#options.build,
       draining: () => this.#draining,
       loopLag: () => this.#loopLag,
-      heldBytes: () => this.#house.flusher.heldBytes,
+      heldBytes: () => this.#context.flusher.heldBytes,
       limiterEntries: () => this.#limiter.size,
       certificate: this.#certificate?.metrics ?? null,
       reload: this.#reloader.metrics,
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
-        ...this.#keeping.metrics,
+        ...this.#persistence.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });
@@ -384,7 +392,7 @@ export class Gateway {
   }
 }
 
-function mannersOf(gateway: GatewayConfig): Manners {
+function handshakeConfigOf(gateway: GatewayConfig): HandshakeConfig {
   return {
     addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
     drainRetryMs: Math.max(1000, gateway.drain_grace_ms),

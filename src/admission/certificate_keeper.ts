@@ -51,7 +51,7 @@ export class CertificateKeeper {
   }
 
   /** Other files are to be kept up with from now on. */
-  follow(files: CertificateFiles): void {
+  apply(files: CertificateFiles): void {
     this.#watch.files = files;
   }
 

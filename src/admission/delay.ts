@@ -2,7 +2,7 @@
 // connection itself waits with it. How many may wait is bounded; above that, answers come at once. Those that have
 // waited go out a few per turn: in a storm a hundred are due in the same tick, and sessions would wait for all of them.
 
-import type { Timed, TimerWheel } from "../session/timer_wheel.ts";
+import { Timer, type TimerWheel } from "../session/timer_wheel.ts";
 
 /** Answers waiting at the same time, all tenants together. */
 export const WAITING_MAX = 4096;
@@ -40,16 +40,13 @@ export class Delay {
     if (delayMs === 0 || this.#waiting >= max) return value;
     this.#waiting++;
     return new Promise((resolve) => {
-      const entry: Timed = {
-        timerSlot: -1,
-        timerIndex: -1,
-        timerDue: 0,
+      const timer = new Timer({
         onTimer: () => {
           this.#add(() => resolve(value));
           return 0;
         },
-      };
-      wheel.schedule(entry, delayMs);
+      });
+      wheel.schedule(timer, delayMs);
     });
   }
 

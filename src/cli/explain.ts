@@ -6,7 +6,7 @@ import { Command, Option } from "commander";
 import { formatPath, type Path, placesIn } from "../config/places.ts";
 import type { TenantConfig } from "../config/schema.ts";
 import { explain, type Explanation, type Question, type Step } from "../policy/explain.ts";
-import type { Subject } from "../policy/matter.ts";
+import type { PolicySubject } from "../policy/input.ts";
 import { readNarrowing } from "../policy/narrowing.ts";
 import { alone, TenantPolicy } from "../policy/policy.ts";
 import { GatewayQuotas } from "../policy/quotas.ts";
@@ -90,7 +90,7 @@ async function run(options: ExplainOptions): Promise<number> {
 function subjectOf(
   { user, room, member }: ExplainOptions,
   claims: Readonly<Record<string, unknown>>,
-): Subject {
+): PolicySubject {
   return { user, claims, membership: (name) => member || name === room ? true : undefined };
 }
 

@@ -13,7 +13,7 @@ import { Published } from "../ops/admin/published.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Clock } from "./clock.ts";
 import type { ReloadResult } from "./reloader.ts";
-import type { Tenancy } from "./tenancy.ts";
+import type { TenantRuntime } from "./tenant_runtime.ts";
 import type { Tenants } from "./tenants.ts";
 
 export interface AdminListenerOptions {
@@ -62,7 +62,7 @@ export class AdminListener {
       every: clock.every,
       turn: () => new Promise((resolve) => transport.afterTurn(() => resolve())),
       tenants: () => served(tenants),
-      tenant: (id) => tenants.gates.has(id) ? tenants.get(id) : undefined,
+      tenant: (id) => tenants.entries.has(id) ? tenants.get(id) : undefined,
       draining,
       webhooks,
       metrics: {
@@ -89,8 +89,8 @@ export class AdminListener {
   }
 
   /** Another configuration is in use. */
-  adopt(): void {
-    this.#keys.configure(this.#config.keys, this.#options.clock.now());
+  apply(): void {
+    this.#keys.apply(this.#config.keys, this.#options.clock.now());
     this.#feed.keep((key) => this.#keys.has(key));
     const wanted = this.#wantedMetricsPath();
     if (wanted === this.#metricsPath) return;
@@ -126,6 +126,6 @@ export class AdminListener {
 }
 
 /** The tenants that take sessions in: not those that are leaving. */
-function* served(tenants: Tenants): Generator<Tenancy> {
-  for (const tenancy of tenants) if (tenants.gates.has(tenancy.id)) yield tenancy;
+function* served(tenants: Tenants): Generator<TenantRuntime> {
+  for (const tenant of tenants) if (tenants.entries.has(tenant.id)) yield tenant;
 }

@@ -30,7 +30,7 @@ export interface ReloaderOptions {
   /** The configuration in use. */
   readonly running: () => Config;
   /** Puts a planned configuration in place; MUST do so within the call. */
-  readonly adopt: (config: Config, plan: Plan) => void;
+  readonly apply: (config: Config, plan: Plan) => void;
   /** Keys of `gateway` that the transport cannot change while it runs. */
   readonly fixed: readonly string[];
   readonly log: Log;
@@ -79,7 +79,7 @@ export class Reloader {
   }
 
   async #run(cause: ReloadCause): Promise<ReloadResult> {
-    const { source, tenants, running, adopt, fixed, log, clock } = this.#options;
+    const { source, tenants, running, apply, fixed, log, clock } = this.#options;
     const since = clock.now();
     try {
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);
@@ -91,7 +91,7 @@ export class Reloader {
       const slices = new Slices(clock.now);
       await slices.next();
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);
-      adopt(config, plan);
+      apply(config, plan);
       await slices.next();
       const diff = { ...plan.diff, changes: [...general, ...plan.diff.changes] };
       const outcome = diff.changes.length + diff.added.length + diff.removed.length > 0

@@ -6,7 +6,7 @@ import type { Log } from "../log.ts";
 import { Bans, BANS_MAX } from "../policy/bans.ts";
 import type { Entry, State } from "../state.ts";
 import type { Clock } from "./clock.ts";
-import { KeptTable } from "./kept_table.ts";
+import { WriteBehindTable } from "./write_behind_table.ts";
 
 export interface TenantRecordOptions {
   readonly tenant: string;
@@ -25,20 +25,20 @@ const SUSPENDED = "suspended";
 export class TenantRecord {
   readonly bans: Bans;
   readonly revocations: Revocations;
-  readonly #bans: KeptTable | null;
-  readonly #tickets: KeptTable | null;
-  readonly #users: KeptTable | null;
-  readonly #suspension: KeptTable | null;
+  readonly #bans: WriteBehindTable | null;
+  readonly #tickets: WriteBehindTable | null;
+  readonly #users: WriteBehindTable | null;
+  readonly #suspension: WriteBehindTable | null;
   #suspended = false;
   #loading: Promise<void> | null = null;
 
   /** Has no effects. */
   constructor({ tenant, state, log, wait }: TenantRecordOptions) {
-    const table = (kind: string, max: number): KeptTable | null => {
+    const table = (kind: string, max: number): WriteBehindTable | null => {
       if (state === null) return null;
       const name = `${kind}:${tenant}`;
       const open = () => state().table(name, { maxBytes: TABLE_BYTES_MAX });
-      return new KeptTable({ name, table: open, waitingMax: max * WAITING_SHARE, log, wait });
+      return new WriteBehindTable({ name, table: open, waitingMax: max * WAITING_SHARE, log, wait });
     };
     const bans = this.#bans = table("bans", BANS_MAX);
     const tickets = this.#tickets = table("revoked_tickets", REVOKED_MAX);
@@ -96,7 +96,7 @@ export class TenantRecord {
     return tables.length > 0 ? tables.every((table) => table.isWritten) : isEmpty;
   }
 
-  get #tables(): KeptTable[] {
+  get #tables(): WriteBehindTable[] {
     return [this.#bans, this.#tickets, this.#users, this.#suspension].filter((table) => table !== null);
   }
 

@@ -1,7 +1,7 @@
 // What the gateway itself says, one function a message, in the order of docs/protocol.md.
 // Every `sys` message carries `trace_id`: it finds the session in the logs.
 
-import type { ErrorCode } from "./codes.ts";
+import type { ErrorCode, Refusal } from "./codes.ts";
 import { extFrame, type Frame, LANE, LANE_NAMES, type LossLane, type OutEnvelope } from "./frame.ts";
 
 /** The content of `sys.authed`. */
@@ -47,6 +47,11 @@ export function sysError(traceId: string, code: ErrorCode, msg: string, detail: 
       ? { ...head, data, trace_id: traceId }
       : { ...head, seq, data, trace_id: traceId },
   );
+}
+
+/** A refusal as `sys.error`. */
+export function sysRefused(traceId: string, { code, msg, ruleId }: Refusal, detail: ErrorDetail): Frame {
+  return sysError(traceId, code, msg, { ...detail, ruleId });
 }
 
 /** `member` is the session's number in the room (u32), `count` how many members the room has. */

@@ -65,7 +65,7 @@ export const RENEWAL_MS = 1000;
 export const RENEWAL_LIMITED = refusal("RATE_LIMITED", "too many sys.auth: one at a time, and one a second");
 
 /**
- * When a right ends, and when its holder is told so, on the house's clock; infinite for never.
+ * When a right ends, and when its holder is told so, on the gateway's clock; infinite for never.
  * @param warningMs how long before, 0 for not at all
  */
 export function rightOf(

@@ -115,7 +115,7 @@ class BunLink implements Link {
 
   closed(code: number, reason: string): void {
     this.#socket = null;
-    this.handler.close(code, reason);
+    this.handler.onClose(code, reason);
   }
 
   pinged(socket: BunSocket): void {
@@ -125,7 +125,7 @@ class BunLink implements Link {
   drained(socket: BunSocket): void {
     if (socket.getBufferedAmount() > 0) return;
     this.#pongsWaiting = 0;
-    this.handler.drain();
+    this.handler.onDrain();
   }
 
   write(frames: readonly WireFrame[], count: number): number {

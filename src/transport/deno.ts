@@ -76,8 +76,8 @@ class DenoLink implements Link {
     this.#state = "closed";
     this.#transport.links.delete(this);
     if (!opened) return;
-    if (this.#code === 0) this.#handler.close(code || 1006, reason); // 0 for an abrupt end
-    else this.#handler.close(this.#code, this.#reason);
+    if (this.#code === 0) this.#handler.onClose(code || 1006, reason); // 0 for an abrupt end
+    else this.#handler.onClose(this.#code, this.#reason);
   }
 
   write(frames: readonly WireFrame[], count: number): number {
@@ -93,7 +93,7 @@ class DenoLink implements Link {
   drained(): boolean {
     if (this.#state === "closed") return true;
     if (this.#socket.bufferedAmount > 0) return false;
-    if (this.#code === 0) this.#handler.drain();
+    if (this.#code === 0) this.#handler.onDrain();
     return true;
   }
 

@@ -149,8 +149,8 @@ export class NodeLink implements Link {
   closed(code: number, reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#code === 0) this.#handler.close(code, reason);
-    else this.#handler.close(this.#code, this.#reason);
+    if (this.#code === 0) this.#handler.onClose(code, reason);
+    else this.#handler.onClose(this.#code, this.#reason);
   }
 
   write(frames: readonly WireFrame[], count: number): number {
@@ -180,7 +180,7 @@ export class NodeLink implements Link {
       return;
     }
     this.#drainAwaited = false;
-    if (this.#code === 0) this.#handler.drain();
+    if (this.#code === 0) this.#handler.onDrain();
   }
 
   // The stream's own "drain" comes only above its high-water mark; an empty write's callback comes always.
@@ -189,7 +189,7 @@ export class NodeLink implements Link {
       if (error || this.#closed) return;
       if (this.#socket.writableLength > 0) return this.#awaitDrain();
       this.#drainAwaited = false;
-      if (this.#code === 0) this.#handler.drain();
+      if (this.#code === 0) this.#handler.onDrain();
     });
   }
 

@@ -19,8 +19,8 @@ export interface Link {
   /**
    * Sends `frames[0..count)` in order, in as few system calls as the runtime allows. Takes all of them:
    * what the kernel refuses waits in this process. Keep one call's sum of bytes at 64 KiB or less.
-   * @returns bytes that wait in this process after the call; when above 0, `LinkHandler.drain` MUST follow.
-   * Within `open`, `text`, `binary` and `drain` it may read 0 too early on Bun, which corks there; it is exact
+   * @returns bytes that wait in this process after the call; when above 0, `LinkHandler.onDrain` MUST follow.
+   * Within `open`, `text`, `binary` and `onDrain` it may read 0 too early on Bun, which corks there; it is exact
    * after the turn.
    */
   write(frames: readonly WireFrame[], count: number): number;
@@ -32,17 +32,17 @@ export interface Link {
   pause(): void;
   resume(): void;
   /**
-   * Starts the closing handshake after what was written. Nothing but `LinkHandler.close` is heard afterwards;
+   * Starts the closing handshake after what was written. Nothing but `LinkHandler.onClose` is heard afterwards;
    * a second call does nothing. `reason` MUST be at most 123 bytes.
    */
   close(code: number, reason: string): void;
-  /** Drops the socket now; what waits is lost. `LinkHandler.close` follows with 1006. */
+  /** Drops the socket now; what waits is lost. `LinkHandler.onClose` follows with 1006. */
   terminate(): void;
 }
 
 /**
  * The gateway's end of a link. All methods are called synchronously, in the order of the wire, and
- * MUST NOT throw. `open` comes first and exactly once, `close` last and exactly once.
+ * MUST NOT throw. `open` comes first and exactly once, `onClose` last and exactly once.
  */
 export interface LinkHandler {
   open(link: Link): void;
@@ -51,12 +51,12 @@ export interface LinkHandler {
   binary(message: Uint8Array): void;
   pong(): void;
   /** Everything that waited in this process has been taken by the kernel. */
-  drain(): void;
+  onDrain(): void;
   /**
    * `code` is what the peer sent, 1005 for none, 1006 for an abrupt end; after our own close, our code. MAY be
    * called from within `Link.close` and `Link.terminate`.
    */
-  close(code: number, reason: string): void;
+  onClose(code: number, reason: string): void;
 }
 
 /** A WebSocket handshake as it arrived, before any answer. */

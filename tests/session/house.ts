@@ -110,7 +110,7 @@ export class FakeLink implements Link {
   take(bytes: number): void {
     const had = this.waiting;
     this.waiting = Math.max(0, had - bytes);
-    if (had > 0 && this.waiting === 0) this.#handler.drain();
+    if (had > 0 && this.waiting === 0) this.#handler.onDrain();
   }
 
   /** The kernel takes everything, from now on too. */
@@ -379,7 +379,7 @@ export class Client {
 
   /** The peer answers our close, or goes on its own. */
   gone(code = 1006): void {
-    this.handler.close(code, "");
+    this.handler.onClose(code, "");
   }
 }
 

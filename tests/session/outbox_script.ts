@@ -33,7 +33,7 @@ export class RealHouse {
       afterTurn: (task) => void this.#tasks.push(task),
       now: () => this.now,
       prepare: () => false,
-      maxHeldBytes,
+      maxHeldBytes: () => maxHeldBytes,
     });
   }
 
@@ -73,7 +73,12 @@ export class RealBox implements OutboxOwner {
       close() {},
       terminate() {},
     };
-    this.outbox = new Outbox({ link, flusher: house.flusher, limits, owner: this, metrics: this.metrics });
+    this.outbox = new Outbox({
+      link,
+      flusher: house.flusher,
+      tenant: { settings: { outbox: limits }, metrics: this.metrics },
+      owner: this,
+    });
   }
 
   push({ name, lane, bytes, key }: ModelFrame): void {

@@ -65,13 +65,13 @@ test("After the close nothing that still arrives is heard, and nothing is writte
   client.tell("chat", "send", { room: "a", data: { msg: "x" } });
   client.handler.binary(Uint8Array.of(1, 1, 1, 0, 9));
   client.handler.pong();
-  client.handler.drain();
+  client.handler.onDrain();
   house.turn();
   assert.deepEqual(client.link.read(), []);
   assert.deepEqual(witness.link.read(), []);
   client.gone();
   client.tell("room", "join", { room: "a" });
-  client.handler.drain();
+  client.handler.onDrain();
   client.handler.pong();
   house.turn();
   assert.deepEqual(house.census(), { sessions: 1, users: 1, rooms: 1, roomUsers: 1, timers: 1 });

@@ -70,13 +70,13 @@ class Recorder implements LinkHandler {
     this.#hear({ kind: "pong" });
   }
 
-  drain(): void {
+  onDrain(): void {
     const waiting = this.link?.bufferedBytes();
     if (waiting !== 0) this.faults.push(`drain came while ${waiting} bytes waited`);
     this.#hear({ kind: "drain" });
   }
 
-  close(code: number, reason: string): void {
+  onClose(code: number, reason: string): void {
     this.#hear({ kind: "close", code, reason });
     this.#closed({ code, reason });
   }

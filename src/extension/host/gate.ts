@@ -1,5 +1,5 @@
 // How a module's call waits for the gateway: its thread stands still until the answer is in the port, as a module cannot
-// await. Standing still is not taken for work.
+// await. SessionPolicyState still is not taken for work.
 
 import { receiveMessageOnPort } from "node:worker_threads";
 import type { Request, WorkerOrder } from "../messages.ts";

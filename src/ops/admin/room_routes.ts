@@ -103,9 +103,7 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
         const joined = actions.perform({ action: "join", room, session: id }, ADMIN);
         if (!joined.ok) return refuse(c, joined);
       }
-      // Telling its client may have ended it.
-      const membership = session.memberships.get(room);
-      if (membership === undefined) return refuse(c, NO_SUCH_SESSION);
+      const membership = session.memberships.get(room)!;
       const { member } = membership;
       return c.json({ room, session: id, member, count: membership.room.members.length }, 200);
     },

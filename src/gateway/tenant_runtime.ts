@@ -1,11 +1,11 @@
 // One tenant that is served: what lives as long as it does, and the parts made from its configuration. A reload makes new
 // parts first, which changes nothing, and then puts all of them in place within one turn.
 
-import type { Gate } from "../admission/admission.ts";
-import { type Lobby, lobbyFor } from "../admission/lobby.ts";
+import type { TenantEntry } from "../admission/admission.ts";
 import { OriginRule } from "../admission/origin.ts";
 import type { Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
+import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
@@ -18,30 +18,36 @@ import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
 import type { GatewayQuotas } from "../policy/quotas.ts";
 import { PolicyState } from "../policy/state.ts";
+import { CLOSE, type Refusal } from "../protocol/codes.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
+import { sysRefused } from "../protocol/sys.ts";
+import type { OpenBus } from "../cluster/bus.ts";
 import type { Fanout } from "../room/fanout.ts";
-import { presence } from "../room/presence.ts";
+import { Presence } from "../room/presence.ts";
 import { Rooms } from "../room/rooms.ts";
 import type { ExtService } from "../service/service.ts";
 import { outboxLimits } from "../session/outbox_limits.ts";
 import { Registry, REMOVED, type SessionLimits, SUSPENDED } from "../session/registry.ts";
-import type { Resident } from "../session/resident.ts";
-import { type House, Tenant } from "../session/tenant.ts";
-import type { Terms } from "../session/terms.ts";
+import type { GatewayContext } from "../session/gateway_context.ts";
+import type { SessionHandle } from "../session/session_handle.ts";
+import type { TenantSettings } from "../session/settings.ts";
+import { Tenant } from "../session/tenant.ts";
 import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
-import type { Keeping } from "./keeping.ts";
-import { Parting } from "./parting.ts";
+import type { Persistence } from "./persistence.ts";
+import { StaggeredClose } from "./staggered_close.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
 import { TenantServices } from "./tenant_services.ts";
 import { type Teller, TenantWatch } from "./tenant_watch.ts";
 
 /** What all tenants of a gateway have in common. */
-export interface Surroundings {
-  readonly house: House;
+export interface TenantDeps {
+  readonly gateway: GatewayContext;
   /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
   readonly fanout: Fanout;
+  /** Makes the bus of a tenant's rooms. */
+  readonly openBus: OpenBus;
   readonly clock: Clock;
   /** Whether a tenant without `auth` accepts dev tickets. */
   readonly dev: boolean;
@@ -56,7 +62,7 @@ export interface Surroundings {
     readonly dryRun: boolean;
   };
   readonly extensions: ExtensionHouse;
-  readonly keeping: Keeping;
+  readonly persistence: Persistence;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -76,47 +82,49 @@ export interface Parts {
   readonly verifier: Verifier;
   readonly origins: OriginRule;
   readonly services: TenantServices;
-  readonly terms: Terms;
+  readonly settings: TenantSettings;
 }
 
-export class Tenancy implements TenantView {
+export class TenantRuntime implements TenantView {
   readonly tenant: Tenant;
-  readonly gate: Gate;
+  readonly entry: TenantEntry;
   readonly extensions: TenantExtensions;
-  readonly #surroundings: Surroundings;
+  readonly #deps: TenantDeps;
   readonly #policyState = new PolicyState();
   readonly #record: TenantRecord;
   #parts: Parts;
   /** It is in the configuration no more. */
   #leaving = false;
-  #parting: Parting | null = null;
+  #ending: StaggeredClose | null = null;
   /** Has its webhooks told no more. */
   #unwatch: () => void = () => {};
 
   /** Has no effects: a tenant that is not wanted after all can be dropped. */
-  constructor(loaded: TenantLoaded, gateway: GatewayConfig, surroundings: Surroundings) {
-    this.#surroundings = surroundings;
-    const { config } = loaded;
-    const { house, fanout, keeping } = surroundings;
-    this.#record = keeping.record(config.id);
-    this.extensions = new TenantExtensions(config.id, surroundings.extensions);
-    const rooms = new Rooms(config.limits, fanout);
-    rooms.watch(presence);
+  constructor(loaded: TenantLoaded, gatewayConfig: GatewayConfig, deps: TenantDeps) {
+    this.#deps = deps;
+    const { config: { id } } = loaded;
+    const { gateway, fanout, openBus, persistence } = deps;
+    this.#record = persistence.record(id);
+    this.extensions = new TenantExtensions(id, deps.extensions);
+    // Rooms and registry ask the tenant, which comes after them.
+    const rooms = new Rooms(() => this.tenant.settings.rooms, fanout, openBus);
+    rooms.watch(new Presence(fanout));
     const metrics = new TenantMetrics(LANE_NAMES);
-    const parts = this.#make(loaded, { rooms, metrics, former: null });
+    const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
     this.#parts = parts;
     this.tenant = new Tenant({
-      id: config.id,
-      terms: parts.terms,
+      id,
+      settings: parts.settings,
       rooms,
-      registry: new Registry<Resident>(sessionLimits(config), house.totals),
+      fanout,
+      registry: new Registry<SessionHandle>(() => this.tenant.settings.sessions, gateway.totals),
       metrics,
       bans: this.#record.bans,
-      outbox: outboxLimits(config, gateway),
-      house,
+      gateway,
     });
     const { auth, origins } = parts;
-    this.gate = { tenant: this.tenant, auth, origins, lobby: this.#lobby(auth, gateway) };
+    this.entry = { tenant: this.tenant, auth, origins, waits: null };
+    this.#applyWaits(auth, gatewayConfig);
     if (this.suspended) this.tenant.registry.closed = SUSPENDED;
   }
 
@@ -157,7 +165,7 @@ export class Tenancy implements TenantView {
   }
 
   pending(): number {
-    return this.gate.lobby?.size ?? 0;
+    return this.entry.waits?.size ?? 0;
   }
 
   get httpServices(): HttpService[] {
@@ -165,11 +173,11 @@ export class Tenancy implements TenantView {
   }
 
   /** It is served from now on. */
-  begin(): void {
-    const { keeping, house } = this.#surroundings;
-    keeping.hold(this.id, this.#record);
-    this.#unwatch = this.watch(keeping.webhooks.of(this.id));
-    this.#parts.terms.policy.begin(house.now());
+  start(): void {
+    const { persistence, gateway } = this.#deps;
+    persistence.hold(this.id, this.#record);
+    this.#unwatch = this.watch(persistence.webhooks.of(this.id));
+    this.#parts.settings.policy.apply(gateway.now());
   }
 
   /** Starts its extensions, those that do not run yet; others that run end. */
@@ -181,33 +189,29 @@ export class Tenancy implements TenantView {
    * Makes what another configuration of this tenant needs, and changes nothing yet. What stays the same is used again,
    * unless all is to be made `anew`.
    */
-  prepare(loaded: TenantLoaded, anew?: "anew"): Parts {
+  prepare(loaded: TenantLoaded, config: GatewayConfig, anew?: "anew"): Parts {
     const { rooms, metrics } = this.tenant;
-    return this.#make(loaded, { rooms, metrics, former: anew === undefined ? this.#parts : null });
+    return this.#make(loaded, config, { rooms, metrics, former: anew === undefined ? this.#parts : null });
   }
 
   /** Puts parts in place; sessions go by them from their next message on. */
-  adopt(parts: Parts, gateway: GatewayConfig): void {
-    const { tenant, gate } = this;
-    const { config, auth, origins, terms } = parts;
+  apply(parts: Parts, config: GatewayConfig): void {
+    const { tenant, entry } = this;
+    const { auth, origins } = parts;
     const former = this.#parts;
     this.#parts = parts;
-    tenant.rooms.limits = config.limits;
-    tenant.registry.limits = sessionLimits(config);
-    Object.assign(tenant.outbox, outboxLimits(config, gateway));
+    // The one assignment by which everything changes that sessions, rooms and outboxes go by.
+    tenant.settings = { ...parts.settings, outbox: outboxLimits(parts.config, config) };
     if (former !== parts) {
-      tenant.terms = terms;
-      terms.policy.begin(this.#surroundings.house.now());
+      parts.settings.policy.apply(this.#deps.gateway.now());
       this.runExtensions();
       former.services.stop(parts.services);
       if (former.verifier !== parts.verifier) former.verifier.stop();
     }
-    gate.auth = auth;
-    gate.origins = origins;
-    const lobby = this.#lobby(auth, gateway, gate.lobby);
-    if (lobby === null) gate.lobby?.dismiss(NO_TICKET);
-    gate.lobby = lobby;
-    this.#openOrClose(gateway.drain_grace_ms);
+    entry.auth = auth;
+    entry.origins = origins;
+    this.#applyWaits(auth, config);
+    this.#openOrClose(config.drain_grace_ms);
   }
 
   /** It is in the configuration no more: its sessions end over this time, and then `gone` is called. */
@@ -217,7 +221,7 @@ export class Tenancy implements TenantView {
     if (ended === null || !await ended) return;
     void this.stop();
     this.#unwatch();
-    this.#surroundings.keeping.left(this.id);
+    this.#deps.persistence.left(this.id);
     gone();
   }
 
@@ -261,12 +265,12 @@ export class Tenancy implements TenantView {
    * @returns the number of sessions; null when no more revocations can be remembered
    */
   revoke(revoked: Revoked, untilMs: number): number | null {
-    const nowMs = this.#surroundings.clock.unixMs();
+    const nowMs = this.#deps.clock.unixMs();
     if (!this.#record.revocations.revoke(revoked, untilMs, nowMs)) return null;
     const { registry } = this.tenant;
     const holders = "jti" in revoked ? registry.ofTicket(revoked.jti) : registry.ofUser(revoked.user);
     const ending = holders.filter((session) => this.#record.revocations.has(session, nowMs));
-    for (const session of ending) session.endRefused(REVOKED, { seq: null });
+    for (const session of ending) endRefused(session, REVOKED);
     return ending.length;
   }
 
@@ -283,25 +287,26 @@ export class Tenancy implements TenantView {
     const closed = this.#leaving ? REMOVED : this.suspended ? SUSPENDED : null;
     if (closed === registry.closed) return null;
     registry.closed = closed;
-    this.#parting?.cancel();
-    this.#parting = null;
+    this.#ending?.cancel();
+    this.#ending = null;
     if (closed === null) return null;
-    this.gate.lobby?.dismiss(closed);
-    this.#parting = new Parting({
+    this.entry.waits?.dismiss(closed);
+    this.#ending = new StaggeredClose({
       sessions: [...registry.all()],
       overMs,
-      end: (session) => session.endRefused(closed, { seq: null }),
+      end: (session) => endRefused(session, closed),
       isEmpty: () => registry.size === 0,
-      clock: this.#surroundings.clock,
+      clock: this.#deps.clock,
     });
-    return this.#parting.start();
+    return this.#ending.start();
   }
 
   #make(
     { config, schemas }: TenantLoaded,
+    gatewayConfig: GatewayConfig,
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
-    const { clock, services: embedded, charge, policy, house: { log } } = this.#surroundings;
+    const { clock, services: embedded, charge, policy, gateway: { log } } = this.#deps;
     const { verifier, auth: authConfig } = this.#verifier(config, former);
     const auth = new TenantAuth({
       verifier,
@@ -330,7 +335,7 @@ export class Tenancy implements TenantView {
       runner: this.extensions.runner,
       former: former?.services ?? null,
     });
-    const terms: Terms = {
+    const settings: TenantSettings = {
       policy: new TenantPolicy({
         config,
         state: this.#policyState,
@@ -341,14 +346,17 @@ export class Tenancy implements TenantView {
       dispatcher: services.dispatcher,
       authenticator: auth,
       maxPending: config.limits.max_pending_per_session,
+      outbox: outboxLimits(config, gatewayConfig),
+      sessions: sessionLimits(config),
+      rooms: config.limits,
     };
     const print = openFingerprint(config);
-    return { config, print, auth, verifier, origins: new OriginRule(config.origins), services, terms };
+    return { config, print, auth, verifier, origins: new OriginRule(config.origins), services, settings };
   }
 
   /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */
   #verifier(config: TenantConfig, former: Parts | null): { verifier: Verifier; auth: AuthConfig } {
-    const { dev, signatureTurns, house: { log }, clock: { now, unixMs } } = this.#surroundings;
+    const { dev, signatureTurns, gateway: { log }, clock: { now, unixMs } } = this.#deps;
     const { id } = config;
     if (config.auth === undefined && !dev) throw new Error(`Cannot serve tenant "${id}": it has no auth`);
     const auth = config.auth ?? DEV_AUTH;
@@ -359,12 +367,20 @@ export class Tenancy implements TenantView {
     return { verifier, auth };
   }
 
-  #lobby(auth: TenantAuth, gateway: GatewayConfig, former: Lobby | null = null): Lobby | null {
-    const { totals, wheel } = this.#surroundings.house;
-    const { metrics } = this.tenant;
-    const shared = { totals, wheel, metrics, timeoutMs: gateway.auth_timeout_ms };
-    return lobbyFor(auth, shared, former);
+  /** Who may send a ticket as the first message, and how many at a time. */
+  #applyWaits(auth: TenantAuth, config: GatewayConfig): void {
+    const { entry, tenant: { metrics } } = this;
+    const { totals } = this.#deps.gateway;
+    const options = ticketWaitsOptions(auth, { totals, metrics, timeoutMs: config.auth_timeout_ms });
+    if (options === null) entry.waits?.dismiss(NO_TICKET);
+    else entry.waits?.apply(options);
+    entry.waits = options === null ? null : entry.waits ?? new TicketWaits(options);
   }
+}
+
+/** Ends a session with the refusal that is to blame. */
+function endRefused(session: SessionHandle, refused: Refusal): void {
+  session.end(refused.close ?? CLOSE.policyViolation, sysRefused(session.traceId, refused, { seq: null }));
 }
 
 /** The part of `auth` by which tickets are verified. */

@@ -11,7 +11,7 @@ import type { State } from "../state.ts";
 import type { Clock } from "./clock.ts";
 import { TenantRecord } from "./tenant_record.ts";
 
-export interface KeepingOptions {
+export interface PersistenceOptions {
   readonly config: Config;
   readonly log: Log;
   readonly clock: Pick<Clock, "unixMs" | "newId" | "wait">;
@@ -25,16 +25,16 @@ export interface Kept {
   recall(): Promise<void>;
 }
 
-export class Keeping {
+export class Persistence {
   readonly webhooks: Webhooks;
-  readonly #options: KeepingOptions;
+  readonly #options: PersistenceOptions;
   #store: StateStore | null = null;
   /** By tenant; those of tenants that have left too, as long as something in them is known here only. */
   readonly #records = new Map<string, TenantRecord>();
-  #following: Promise<void> = Promise.resolve();
+  #applying: Promise<void> = Promise.resolve();
 
   /** Has no effects. */
-  constructor(options: KeepingOptions) {
+  constructor(options: PersistenceOptions) {
     this.#options = options;
     const { config, log, clock } = options;
     this.webhooks = new Webhooks({
@@ -96,9 +96,9 @@ export class Keeping {
   }
 
   /** Goes by another configuration of the webhooks, soon; those of tenants that leave stay until these have gone. */
-  follow(tenants: Iterable<Kept>): void {
+  apply(tenants: Iterable<Kept>): void {
     const listed = [...tenants].map(({ id, config: { webhooks } }) => ({ id, webhooks }));
-    this.#following = this.#following.then(() => this.webhooks.configure(listed)).catch((cause: unknown) => {
+    this.#applying = this.#applying.then(() => this.webhooks.configure(listed)).catch((cause: unknown) => {
       const error = cause instanceof Error ? cause.message : String(cause);
       this.#options.log.error("webhooks stay as they were", { error });
     });

@@ -2,7 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { KeptTable } from "../../src/gateway/kept_table.ts";
+import { WriteBehindTable } from "../../src/gateway/write_behind_table.ts";
 import type { Log } from "../../src/log.ts";
 import { settle } from "../session/house.ts";
 import { FakeState } from "./fake_state.ts";
@@ -14,7 +14,7 @@ function setting(waitingMax = 1000) {
   const errors: string[] = [];
   const waits: (() => void)[] = [];
   const log = { error: (message: string) => void errors.push(message) } as unknown as Log;
-  const table = new KeptTable({
+  const table = new WriteBehindTable({
     name: "t",
     table: () => state.table("t"),
     waitingMax,

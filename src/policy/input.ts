@@ -8,7 +8,7 @@ import { type FairQuota, Share } from "./fair_quota.ts";
 import type { Violations } from "./ladder.ts";
 
 /** A session as policy sees it. */
-export interface Subject {
+export interface PolicySubject {
   readonly user: string;
   /** What its ticket says. */
   readonly claims: Readonly<Record<string, unknown>>;
@@ -17,10 +17,10 @@ export interface Subject {
 }
 
 /** One message. Made once and filled anew for each, so that the hot lane allocates nothing. */
-export interface Matter {
+export interface PolicyInput {
   lane: "ext" | "hot";
-  subject: Subject;
-  standing: Standing;
+  subject: PolicySubject;
+  sessionState: SessionPolicyState;
   /** Of the whole message. */
   bytes: number;
   /** Of an ext message. */
@@ -33,15 +33,15 @@ export interface Matter {
   /** Where it goes; null for nowhere in particular. */
   room: string | null;
   /** Filled by a judgement: what was found against the message and lets it pass all the same. */
-  readonly noted: Denial[];
+  readonly findings: Denial[];
 }
 
 /** An empty one, to be filled. */
-export function newMatter(subject: Subject): Matter {
+export function newPolicyInput(subject: PolicySubject): PolicyInput {
   return {
     lane: "ext",
     subject,
-    standing: new Standing(),
+    sessionState: new SessionPolicyState(),
     bytes: 0,
     svc: "",
     type: "",
@@ -49,7 +49,7 @@ export function newMatter(subject: Subject): Matter {
     svcId: 0,
     opcode: 0,
     room: null,
-    noted: [],
+    findings: [],
   };
 }
 
@@ -62,26 +62,26 @@ export function wayOf({ svc, type }: Envelope): Way {
 }
 
 /** Writes down what an ext message says; `active` is the room that its session joined last. */
-export function fillExt(matter: Matter, message: Envelope, active: string | null): void {
+export function fillExt(input: PolicyInput, message: Envelope, active: string | null): void {
   const { svc, type, room, data } = message;
-  matter.lane = "ext";
-  matter.svc = svc;
-  matter.type = type;
+  input.lane = "ext";
+  input.svc = svc;
+  input.type = type;
   // Without a name, the `room` service has one in mind.
-  matter.room = room ?? (svc !== "room" ? null : type === "join" ? DEFAULT_ROOM : active);
-  matter.data = data;
+  input.room = room ?? (svc !== "room" ? null : type === "join" ? DEFAULT_ROOM : active);
+  input.data = data;
 }
 
 /** Writes down what a hot frame says, which goes to the active room. */
-export function fillHot(matter: Matter, frame: Uint8Array, active: string | null): void {
-  matter.lane = "hot";
-  matter.svcId = frame[HOT_AT.svcId]!;
-  matter.opcode = frame[HOT_AT.opcode]!;
-  matter.room = active;
+export function fillHot(input: PolicyInput, frame: Uint8Array, active: string | null): void {
+  input.lane = "hot";
+  input.svcId = frame[HOT_AT.svcId]!;
+  input.opcode = frame[HOT_AT.opcode]!;
+  input.room = active;
 }
 
 /** What a rule keeps of one session. */
-export interface RuleStanding {
+export interface SessionRuleState {
   /** The bucket of a rate per session (see rate.ts). */
   fullAt: number;
   mutedUntil: number;
@@ -101,21 +101,21 @@ export interface Notice {
 }
 
 /** What policy keeps of one session; made at its first message. */
-export class Standing {
+export class SessionPolicyState {
   /** Buckets (see rate.ts) of its own messages and bytes, and of refusals that it is told or may cause. */
   messagesFullAt = 0;
   bytesFullAt = 0;
   toldFullAt = 0;
   excessFullAt = 0;
-  /** Rests in a row, the start and end of the last one, and messages that arrived in it (see session/denials.ts). */
-  rests = 0;
-  restedAt = Number.NEGATIVE_INFINITY;
-  restsUntil = Number.NEGATIVE_INFINITY;
-  unheard = 0;
+  /** Times in a row that it was throttled, start and end of the last one, and messages in it (see session/denials.ts). */
+  throttles = 0;
+  throttledAt = Number.NEGATIVE_INFINITY;
+  throttledUntil = Number.NEGATIVE_INFINITY;
+  ignored = 0;
   /** Its part in each quota that it shares; they change with the configuration. */
   #shares: { readonly of: FairQuota; readonly share: Share }[] = [];
   /** By the rule's id. */
-  #rules: Map<string, RuleStanding> | null = null;
+  #rules: Map<string, SessionRuleState> | null = null;
   #notices: Map<string, Notice> | null = null;
 
   /** Its part in a quota. */
@@ -129,16 +129,18 @@ export class Standing {
   }
 
   /** What a rule keeps of it, if anything. */
-  ofRule(id: string): RuleStanding | undefined {
+  ofRule(id: string): SessionRuleState | undefined {
     return this.#rules?.get(id);
   }
 
   /** The same, made where there was nothing. */
-  inRule(id: string): RuleStanding {
+  inRule(id: string): SessionRuleState {
     const rules = this.#rules ??= new Map();
-    let standing = rules.get(id);
-    if (standing === undefined) rules.set(id, standing = { fullAt: 0, mutedUntil: 0, violations: [] });
-    return standing;
+    let sessionState = rules.get(id);
+    if (sessionState === undefined) {
+      rules.set(id, sessionState = { fullAt: 0, mutedUntil: 0, violations: [] });
+    }
+    return sessionState;
   }
 
   /** Forgets the rules that there are no more, and holds the others to their numbers now. */
@@ -151,10 +153,10 @@ export class Standing {
     if (before === null) return;
     this.#rules = new Map();
     for (const rule of rules) {
-      const standing = before.get(rule.id);
-      if (standing === undefined) continue;
-      standing.fullAt = rule.capped(standing.fullAt, now);
-      this.#rules.set(rule.id, standing);
+      const sessionState = before.get(rule.id);
+      if (sessionState === undefined) continue;
+      sessionState.fullAt = rule.capped(sessionState.fullAt, now);
+      this.#rules.set(rule.id, sessionState);
     }
   }
 

@@ -1,28 +1,28 @@
 // Ends many sessions one after the other, spread over a time, so that they do not arrive elsewhere, or try again, all at
 // once: at a drain, and when a tenant is suspended or removed.
 
-import type { Resident } from "../session/resident.ts";
+import type { SessionHandle } from "../session/session_handle.ts";
 import type { Clock } from "./clock.ts";
 
 /** Between two looks at whose turn it is. */
 const STEP_MS = 50;
 
-export interface PartingOptions {
-  readonly sessions: readonly Resident[];
+export interface StaggeredCloseOptions {
+  readonly sessions: readonly SessionHandle[];
   /** Time until the last one ends, in milliseconds. */
   readonly overMs: number;
   /** Ends a session; it MAY have ended already. */
-  readonly end: (session: Resident) => void;
+  readonly end: (session: SessionHandle) => void;
   /** Whether all have left already, by themselves perhaps. */
   readonly isEmpty: () => boolean;
   readonly clock: Pick<Clock, "now" | "every">;
 }
 
-export class Parting {
-  readonly #options: PartingOptions;
+export class StaggeredClose {
+  readonly #options: StaggeredCloseOptions;
   #cancelled = false;
 
-  constructor(options: PartingOptions) {
+  constructor(options: StaggeredCloseOptions) {
     this.#options = options;
   }
 

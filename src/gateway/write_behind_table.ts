@@ -27,7 +27,7 @@ interface Change {
   entry: Entry | null;
 }
 
-export class KeptTable {
+export class WriteBehindTable {
   readonly #options: KeptTableOptions;
   /** What is to be written, by key, the oldest first. */
   #changes = new Map<string, Change>();

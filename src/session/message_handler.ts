@@ -1,44 +1,36 @@
-// What happens to a message that arrived: read, judged by policy, handed to a service, answered. One intake serves
-// all sessions of a tenant; what it keeps per session stands in the session itself.
+// What happens to a message that arrived: read, judged by policy, handed to a service, answered. One handler
+// serves all sessions of a tenant; what it keeps of each is an `InboundState`.
 
 import { Buffer } from "node:buffer";
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
 import { CHECK, type Denial } from "../policy/denial.ts";
-import { fillExt, fillHot, type Matter, newMatter, Standing, wayOf } from "../policy/matter.ts";
-import type { TenantPolicy } from "../policy/policy.ts";
+import {
+  fillExt,
+  fillHot,
+  newPolicyInput,
+  type PolicyInput,
+  type SessionPolicyState,
+  wayOf,
+} from "../policy/input.ts";
 import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protocol/envelope.ts";
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
-import { sysAck, sysError, sysPong } from "../protocol/sys.ts";
-import { type Answer, type Context, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
-import { Denials, type Denied, type DeniedMessage } from "./denials.ts";
+import { sysAck, sysPong, sysRefused } from "../protocol/sys.ts";
+import { type Answer, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
+import { Denials, type DeniedMessage } from "./denials.ts";
+import type { InboundState } from "./inbound_state.ts";
 import { PendingCalls } from "./pending.ts";
-import type { Terms } from "./terms.ts";
+import type { SessionHandle } from "./session_handle.ts";
+import type { TenantSettings } from "./settings.ts";
 import type { SessionWatcher } from "./watcher.ts";
 
-/** A session as its intake sees it. */
-export interface Speaker extends Context, Denied {
-  /** Ext envelopes arrive as CBOR too. */
-  readonly cbor: boolean;
-  /** The tenant's, or a narrower one. */
-  readonly policy: TenantPolicy;
-  /** False from the close on, whoever started it. */
-  readonly isOpen: boolean;
-  /** Hot messages so far. */
-  hotCount: number;
-  /** Ext messages that wait for services; null until a service is asynchronous. */
-  pending: PendingCalls | null;
-  /** The client has sent a new ticket. */
-  renew(data: unknown, seq: number | null): void;
-}
-
-export interface IntakeOptions {
-  /** Whose messages these are; its terms are looked up anew for each of them. */
+export interface MessageHandlerOptions {
+  /** Whose messages these are; its settings are looked up anew for each of them. */
   readonly tenant: {
-    readonly terms: Terms;
+    readonly settings: TenantSettings;
     readonly watchers: readonly SessionWatcher[];
     /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
     ban(user: string, ms: number, by: string): void;
@@ -50,8 +42,6 @@ export interface IntakeOptions {
   /** Unix time in milliseconds. */
   readonly unixMs: () => number;
 }
-
-type Lane = "ext" | "hot";
 
 const INTERNAL = refusal("INTERNAL", "the service failed on this message");
 const TOO_MANY_PENDING: Refusal = {
@@ -68,13 +58,13 @@ const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
 /** One hot message in this many is timed. A power of two. */
 const HOT_SAMPLE = 1024;
 
-export class Intake {
-  readonly #options: IntakeOptions;
+export class MessageHandler {
+  readonly #options: MessageHandlerOptions;
   readonly #denials: Denials;
   /** The message that is being judged. */
-  #matter: Matter | null = null;
+  #input: PolicyInput | null = null;
 
-  constructor(options: IntakeOptions) {
+  constructor(options: MessageHandlerOptions) {
     this.#options = options;
     const { metrics, log, tenant } = options;
     this.#denials = new Denials({
@@ -85,91 +75,93 @@ export class Intake {
     });
   }
 
-  text(from: Speaker, message: string, now: number): void {
+  text(from: InboundState, message: string, now: number): void {
     // A character is one byte at least, so an oversized message is known without counting.
-    const tooLong = message.length > from.policy.maxFrameBytes;
+    const tooLong = message.length > from.session.policy.maxFrameBytes;
     this.#ext(from, message, tooLong ? message.length : Buffer.byteLength(message), now);
   }
 
-  binary(from: Speaker, message: Uint8Array, now: number): void {
-    if (from.cbor && looksLikeCborMap(message)) this.#ext(from, message, message.length, now);
+  binary(from: InboundState, message: Uint8Array, now: number): void {
+    if (from.session.cbor && looksLikeCborMap(message)) this.#ext(from, message, message.length, now);
     else this.#hot(from, message, now);
   }
 
-  #ext(from: Speaker, message: string | Uint8Array, bytes: number, now: number): void {
+  #ext(from: InboundState, message: string | Uint8Array, bytes: number, now: number): void {
     const { metrics } = this.#options;
     metrics.in.ext.add(1, bytes);
-    if (now < from.deafUntil) return this.#denials.unheard(from, "ext");
-    const standing = from.standing ??= new Standing();
-    const early = from.policy.size(bytes) ?? from.policy.arrive(standing, bytes, now);
+    if (now < from.throttledUntil) return this.#denials.ignored(from, "ext");
+    const state = from.policyState;
+    const early = from.session.policy.size(bytes) ?? from.session.policy.arrive(state, bytes, now);
     if (early !== null) {
       // Only a message whose sender is told of it needs to be read, for its seq; a large one is not.
       const seq = () => early.ruleId === CHECK.size ? null : decode(message).seq;
       const service = () => null;
-      if (this.#denies(from, early, { lane: "ext", standing, bytes, now, service, seq })) return;
+      if (this.#denies(from, early, { lane: "ext", state, bytes, now, service, seq })) return;
     }
     const decoded = decode(message);
     if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq);
     const { svc, type, seq } = decoded;
-    const matter = this.#about(from, standing, bytes);
-    fillExt(matter, decoded, from.active === null ? null : from.active.room.name);
-    const denial = from.policy.judge(matter, wayOf(decoded), now);
-    if (denial !== null || matter.noted.length > 0) {
+    const input = this.#about(from, state, bytes);
+    fillExt(input, decoded, from.session.active === null ? null : from.session.active.room.name);
+    const denial = from.session.policy.judge(input, wayOf(decoded), now);
+    if (denial !== null || input.findings.length > 0) {
       const service = () => `${svc}:${type}`;
-      const found = { lane: "ext", standing, bytes, now, service, seq: () => seq } as const;
+      const found = { lane: "ext", state, bytes, now, service, seq: () => seq } as const;
       if (this.#denies(from, denial, found)) return;
     }
     metrics.passed.ext++;
     if (svc === "sys") this.#sys(from, decoded);
     else {
-      for (const watcher of this.#options.tenant.watchers) watcher.message(from, decoded);
+      for (const watcher of this.#options.tenant.watchers) watcher.message(from.session, decoded);
       this.#enqueue(from, decoded);
     }
-    from.policy.settle(standing, now);
+    from.session.policy.settle(state, now);
   }
 
-  #sys(from: Speaker, message: Envelope): void {
+  #sys(from: InboundState, message: Envelope): void {
     switch (message.type) {
       case "ping":
         try {
-          from.deliver(sysPong(from.traceId, message.data, this.#options.unixMs(), message.seq));
+          from.session.deliver(
+            sysPong(from.session.traceId, message.data, this.#options.unixMs(), message.seq),
+          );
         } catch { // RangeError, see sysPong
-          tell(from, TOO_DEEP, message.seq);
+          tell(from.session, TOO_DEEP, message.seq);
         }
         return;
       case "ack":
         return;
       case "auth":
-        from.renew(message.data, message.seq);
+        from.session.renew(message.data, message.seq);
         return;
       default:
-        tell(from, UNKNOWN_TYPE, message.seq);
+        tell(from.session, UNKNOWN_TYPE, message.seq);
     }
   }
 
-  #enqueue(from: Speaker, message: Envelope): void {
+  #enqueue(from: InboundState, message: Envelope): void {
     const { pending } = from;
     if (pending === null || pending.count === 0) return this.#call(from, message);
     // A service that is idle is asked at once: it may not be one of those that answer later.
     if (!pending.isBusy(message.svc)) return this.#call(from, message);
-    if (pending.count < this.#options.tenant.terms.maxPending) {
+    if (pending.count < this.#options.tenant.settings.maxPending) {
       pending.add(message);
       return;
     }
     this.#options.metrics.denied.add({ lane: "ext", decision: "reject", reason: "pending" });
-    tell(from, TOO_MANY_PENDING, message.seq);
+    tell(from.session, TOO_MANY_PENDING, message.seq);
   }
 
-  #call(from: Speaker, message: Envelope): void {
+  #call(from: InboundState, message: Envelope): void {
     const { tenant, now } = this.#options;
     const { svc } = message;
     let next: Envelope | undefined = message;
-    while (next !== undefined && from.isOpen) {
+    while (next !== undefined && from.session.isOpen) {
       const current: Envelope = next;
       const startedAt = now();
       let answer: Answer | Promise<Answer>;
       try {
-        answer = tenant.terms.dispatcher.ext(from, current);
+        answer = tenant.settings.dispatcher.ext(from.session, current);
       } catch (cause) {
         answer = this.#failed(from, svc, cause);
       }
@@ -179,25 +171,25 @@ export class Intake {
     }
   }
 
-  #await(from: Speaker, message: Envelope, answer: Promise<Answer>, startedAt: number): void {
+  #await(from: InboundState, message: Envelope, answer: Promise<Answer>, startedAt: number): void {
     const { svc } = message;
     const pending = from.pending ??= new PendingCalls();
     if (!pending.isBusy(svc)) pending.add(message);
     answer.catch((cause: unknown) => this.#failed(from, svc, cause)).then((settled) => {
-      if (from.isOpen) this.#answer(from, message, settled, startedAt);
+      if (from.session.isOpen) this.#answer(from, message, settled, startedAt);
       const next = pending.next(svc);
       if (next !== undefined) this.#call(from, next);
     });
   }
 
-  #failed(from: Speaker, svc: string, cause: unknown): Refusal {
+  #failed(from: InboundState, svc: string, cause: unknown): Refusal {
     const error = cause instanceof Error ? cause.stack ?? cause.message : String(cause);
-    const { tenant, user, session, traceId } = from;
+    const { tenant, user, session, traceId } = from.session;
     this.#options.log.error("service failed", { tenant, user, session, trace_id: traceId, svc, error });
     return INTERNAL;
   }
 
-  #answer(from: Speaker, message: Envelope, answer: Answer, startedAt: number): void {
+  #answer(from: InboundState, message: Envelope, answer: Answer, startedAt: number): void {
     const { metrics, now } = this.#options;
     metrics.dispatch.ext.observe(now() - startedAt);
     if (answer === SILENCE) return;
@@ -206,105 +198,110 @@ export class Intake {
     if (refused !== null) {
       metrics.serviceErrors.ext++;
       if (refused === UNKNOWN_SERVICE) metrics.unknownServices++;
-      tell(from, refused, seq);
-    } else if (seq !== null && (flags & EXT_FLAG.ackRequested) !== 0) from.deliver(sysAck(from.traceId, seq));
+      tell(from.session, refused, seq);
+    } else if (seq !== null && (flags & EXT_FLAG.ackRequested) !== 0) {
+      from.session.deliver(sysAck(from.session.traceId, seq));
+    }
   }
 
-  #reply(from: Speaker, { svc, seq }: Envelope, data: unknown): Refusal | null {
+  #reply(from: InboundState, { svc, seq }: Envelope, data: unknown): Refusal | null {
     if (data === undefined) return null;
     const head = { v: 1, svc, type: "reply" } as const;
     try {
-      from.deliver(extFrame(seq === null ? { ...head, data } : { ...head, seq, data }, LANE.reliable));
+      from.session.deliver(
+        extFrame(seq === null ? { ...head, data } : { ...head, seq, data }, LANE.reliable),
+      );
       return null;
     } catch (cause) { // A service of somebody else may answer with what no message can carry.
       return this.#failed(from, svc, cause);
     }
   }
 
-  #hot(from: Speaker, frame: Uint8Array, now: number): void {
+  #hot(from: InboundState, frame: Uint8Array, now: number): void {
     const { metrics, tenant } = this.#options;
-    const { policy } = from;
+    const { policy } = from.session;
     const bytes = frame.length;
     metrics.in.hot.add(1, bytes);
-    if (now < from.deafUntil) return this.#denials.unheard(from, "hot");
-    const standing = from.standing ??= new Standing();
-    const early = policy.size(bytes) ?? policy.arrive(standing, bytes, now);
+    if (now < from.throttledUntil) return this.#denials.ignored(from, "hot");
+    const state = from.policyState;
+    const early = policy.size(bytes) ?? policy.arrive(state, bytes, now);
     if (early !== null) {
       const seq = () => early.ruleId === CHECK.size || checkHot(frame) !== null ? null : hotSeq(frame);
       const service = () => null;
-      if (this.#denies(from, early, { lane: "hot", standing, bytes, now, service, seq })) return;
+      if (this.#denies(from, early, { lane: "hot", state, bytes, now, service, seq })) return;
     }
     const unreadable = checkHot(frame);
     if (unreadable !== null) {
-      const isNeither = from.cbor && bytes > 0 && frame[0] !== 1;
+      const isNeither = from.session.cbor && bytes > 0 && frame[0] !== 1;
       return this.#unreadable(from, isNeither ? CBOR_OR_HOT : unreadable, null);
     }
-    const matter = this.#about(from, standing, bytes);
-    fillHot(matter, frame, from.active === null ? null : from.active.room.name);
-    const denial = policy.judge(matter, "hot", now);
-    if (denial !== null || matter.noted.length > 0) {
+    const input = this.#about(from, state, bytes);
+    fillHot(input, frame, from.session.active === null ? null : from.session.active.room.name);
+    const denial = policy.judge(input, "hot", now);
+    if (denial !== null || input.findings.length > 0) {
       const service = () => `${frame[HOT_AT.svcId]}:${frame[HOT_AT.opcode]}`;
       const seq = () => hotSeq(frame);
-      if (this.#denies(from, denial, { lane: "hot", standing, bytes, now, service, seq })) return;
+      if (this.#denies(from, denial, { lane: "hot", state, bytes, now, service, seq })) return;
     }
     metrics.passed.hot++;
     let refused: Refusal | null;
     try {
-      refused = tenant.terms.dispatcher.hot(from, frame);
+      refused = tenant.settings.dispatcher.hot(from.session, frame);
     } catch (cause) {
       refused = this.#failed(from, String(frame[HOT_AT.svcId]), cause);
     }
-    policy.settle(standing, now);
+    policy.settle(state, now);
     if ((++from.hotCount & (HOT_SAMPLE - 1)) === 0) metrics.dispatch.hot.observe(this.#options.now() - now);
     if (refused !== null) this.#hotRefused(from, refused, hotSeq(frame));
     else if ((frame[HOT_AT.flags]! & HOT_FLAG.ackRequested) !== 0) {
-      from.deliver(hotFrame(ackOf(frame), LANE.control));
+      from.session.deliver(hotFrame(ackOf(frame), LANE.control));
     }
   }
 
-  #hotRefused(from: Speaker, refused: Refusal, seq: number | null): void {
+  #hotRefused(from: InboundState, refused: Refusal, seq: number | null): void {
     const { metrics } = this.#options;
     metrics.serviceErrors.hot++;
     if (refused === UNKNOWN_SERVICE) metrics.unknownServices++;
-    if (from.policy.answersHotErrors) tell(from, refused, seq);
+    if (from.session.policy.answersHotErrors) tell(from.session, refused, seq);
   }
 
-  #unreadable(from: Speaker, refused: Refusal, seq: number | null): void {
+  #unreadable(from: InboundState, refused: Refusal, seq: number | null): void {
     this.#options.metrics.decodeErrors++;
-    from.endRefused({ ...refused, ruleId: CHECK.decode }, { seq });
+    const why = { ...refused, ruleId: CHECK.decode };
+    from.session.end(refused.close ?? CLOSE.policyViolation, sysRefused(from.session.traceId, why, { seq }));
   }
 
   /** The place to write down what there is to know of a message. */
-  #about(from: Speaker, standing: Standing, bytes: number): Matter {
-    const matter = this.#matter ??= newMatter(from);
-    matter.subject = from;
-    matter.standing = standing;
-    matter.bytes = bytes;
-    matter.noted.length = 0;
-    return matter;
+  #about(from: InboundState, state: SessionPolicyState, bytes: number): PolicyInput {
+    const input = this.#input ??= newPolicyInput(from.session);
+    input.subject = from.session;
+    input.sessionState = state;
+    input.bytes = bytes;
+    input.findings.length = 0;
+    return input;
   }
 
   /** Does about a message what policy has found. @returns whether that is the end of it */
-  #denies(from: Speaker, denial: Denial | null, message: DeniedMessage): boolean {
-    const noted = this.#matter?.noted;
-    if (noted !== undefined && noted.length > 0) {
-      this.#denials.observe(from, noted, message);
-      noted.length = 0;
+  #denies(from: InboundState, denial: Denial | null, message: DeniedMessage): boolean {
+    const findings = this.#input?.findings;
+    if (findings !== undefined && findings.length > 0) {
+      this.#denials.observe(from, findings, message);
+      findings.length = 0;
     }
     if (denial === null) return false;
-    if (from.policy.dryRun) {
+    if (from.session.policy.dryRun) {
       this.#denials.observe(from, [{ ...denial, dryRun: true }], message);
       return false;
     }
     this.#denials.deny(from, denial, message);
     // What it is told about that is on its own account.
-    from.policy.settle(message.standing, message.now);
+    from.session.policy.settle(message.state, message.now);
     return true;
   }
 }
 
-function tell(to: Speaker, refused: Refusal, seq: number | null): void {
-  to.deliver(sysError(to.traceId, refused.code, refused.msg, { seq, ruleId: refused.ruleId }));
+function tell(to: SessionHandle, refused: Refusal, seq: number | null): void {
+  to.deliver(sysRefused(to.traceId, refused, { seq }));
 }
 
 function decode(message: string | Uint8Array): Envelope | Unreadable {
