@@ -30,5 +30,5 @@ export function decodeCbor(message: Uint8Array): Envelope | Unreadable {
  */
 export function cborForm(frame: Frame): Frame {
   if (typeof frame.payload !== "string") return frame;
-  return frame.cbor ??= new Frame(writePlainCbor(JSON.parse(frame.payload)), frame.lane, frame.key);
+  return frame.cbor ??= new Frame(writePlainCbor(JSON.parse(frame.payload)), frame.lane, frame.key, true);
 }

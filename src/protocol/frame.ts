@@ -42,6 +42,8 @@ export class Frame {
   /** Payload size in bytes (UTF-8 for text). */
   readonly bytes: number;
   readonly lane: Lane;
+  /** An envelope, as JSON or as CBOR: what both sides count where a session can be resumed. */
+  readonly isExt: boolean;
   /** On the latest lane: what this frame is the newest state of. */
   readonly key: number;
   /**
@@ -55,8 +57,9 @@ export class Frame {
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
   cbor: Frame | null = null;
 
-  constructor(payload: string | Uint8Array, lane: Lane, key: number) {
+  constructor(payload: string | Uint8Array, lane: Lane, key: number, isExt = typeof payload === "string") {
     this.key = key;
+    this.isExt = isExt;
     this.payload = payload;
     this.bytes = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
     this.lane = lane;

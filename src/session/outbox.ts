@@ -12,6 +12,7 @@ import { Gaps } from "./gaps.ts";
 import { LaneQueue, LatestQueue } from "./lane_queue.ts";
 import type { OutboxLimits } from "./outbox_limits.ts";
 import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
+import type { Replay } from "./replay.ts";
 
 /** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
 export const WRITE_BYTES_MAX = 65_536;
@@ -27,6 +28,8 @@ export interface OutboxOptions {
   /** Whose bounds hold, as they are now, and where is counted. */
   readonly tenant: { readonly settings: { readonly outbox: OutboxLimits }; readonly metrics: TenantMetrics };
   readonly owner: OutboxOwner;
+  /** Told of every ext frame that is written; null where nobody comes back for it. */
+  readonly replay: Replay | null;
 }
 
 export class Outbox {
@@ -34,6 +37,7 @@ export class Outbox {
   readonly #flusher: Flusher;
   readonly #tenant: OutboxOptions["tenant"];
   readonly #owner: OutboxOwner;
+  readonly #replay: Replay | null;
   // One queue a lane, made when the lane is first used.
   #control: LaneQueue | null = null;
   #reliable: LaneQueue | null = null;
@@ -67,6 +71,7 @@ export class Outbox {
     this.#flusher = options.flusher;
     this.#tenant = options.tenant;
     this.#owner = options.owner;
+    this.#replay = options.replay;
   }
 
   /** Bytes that wait in the lanes. */
@@ -193,6 +198,19 @@ export class Outbox {
     if (!reliable && this.#reliable !== null) this.#dropAll(LANE.reliable, this.#reliable, "closed");
     this.#write(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     this.discard();
+  }
+
+  /** Ends the outbox of a session that goes on without it. @returns the ext frames that wait, in the order of writing */
+  abandon(): Frame[] {
+    const frames: Frame[] = [];
+    for (const queue of [this.#control, this.#reliable]) {
+      if (queue === null || this.#closed || this.#overflowed) continue;
+      const waiting: Frame[] = [];
+      queue.moveTo(waiting, 0);
+      for (const frame of waiting) if (frame.isExt) frames.push(frame);
+    }
+    this.discard();
+    return frames;
   }
 
   /** Ends the outbox; what waits is lost and counted. */
@@ -337,6 +355,11 @@ export class Outbox {
     }
   }
 
+  #note(replay: Replay, from: number, to: number): void {
+    const { batch } = this.#flusher;
+    for (let i = from; i < to; i++) if (batch[i]!.isExt) replay.sent(batch[i]!);
+  }
+
   #block(buffered: number): void {
     if (this.#closed) return;
     this.#blocked = true;
@@ -393,7 +416,10 @@ export class Outbox {
     this.#drop(lane, "age", stale, staleBytes);
     this.#tenant.metrics.out[lane]!.add(count - from, bytes - this.#flusher.batchBytes);
     this.#flusher.batchBytes = bytes;
-    if (lane <= LANE.reliable && count > from) this.#holdsReliable = true;
+    if (lane <= LANE.reliable && count > from) {
+      this.#holdsReliable = true;
+      if (this.#replay !== null) this.#note(this.#replay, from, count);
+    }
     return count;
   }
 }
