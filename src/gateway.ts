@@ -39,6 +39,7 @@ import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
 import { Totals } from "./session/registry.ts";
+import { ReplayPump } from "./session/replay_pump.ts";
 import type { GatewaySettings } from "./session/settings.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
@@ -114,9 +115,17 @@ export class Gateway {
       flusher: new Flusher({
         afterTurn: (task) => transport.afterTurn(task),
         now: clock.now,
-        prepare: () => fanout.advance(),
+        // Live messages go first; a replay has what time is left.
+        prepare: () => {
+          const more = fanout.advance();
+          return this.#context.replayPump.advance() || more;
+        },
         maxHeldBytes: () => this.#context.settings.maxHeldBytes,
       }),
+      replayPump: new ReplayPump(
+        () => this.#context.settings.maxReplayBytes,
+        () => this.#context.flusher.wake(),
+      ),
       log,
       now: clock.now,
       unixMs: clock.unixMs,
@@ -356,6 +365,7 @@ export class Gateway {
       idleTimeoutMs: this.#options.transport.limits.pings ? gateway.idle_timeout_ms : 0,
       maxSessions: gateway.max_connections,
       maxHeldBytes: gateway.max_outbox_bytes,
+      maxReplayBytes: gateway.max_replay_bytes,
     };
   }
 

@@ -113,6 +113,7 @@ export interface TicketWaitOptions {
 export class TicketWait implements ConnectionUser {
   readonly addressGroup: string;
   readonly traceId: string;
+  readonly replay = null;
   readonly #options: TicketWaitOptions;
   #connection: Connection | null = null;
   #state: "waiting" | "checking" | "failing" | "over" = "waiting";
@@ -143,6 +144,10 @@ export class TicketWait implements ConnectionUser {
     if (this.#state === "waiting" && readable) this.#first(decodeCbor(message));
     else this.#unexpected();
   }
+
+  ponged(): void {}
+
+  drained(): void {}
 
   timedOut(): void {
     this.end(this.#failure ?? TOO_LATE);

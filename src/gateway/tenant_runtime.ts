@@ -29,6 +29,7 @@ import type { ExtService } from "../service/service.ts";
 import { outboxLimits } from "../session/outbox_limits.ts";
 import { Registry, REMOVED, type SessionLimits, SUSPENDED } from "../session/registry.ts";
 import type { GatewayContext } from "../session/gateway_context.ts";
+import type { ResumeSettings } from "../session/resumption.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
@@ -121,6 +122,7 @@ export class TenantRuntime implements TenantView {
       metrics,
       bans: this.#record.bans,
       gateway,
+      newId: deps.clock.newId,
     });
     const { auth, origins } = parts;
     this.entry = { tenant: this.tenant, auth, origins, waits: null };
@@ -349,6 +351,7 @@ export class TenantRuntime implements TenantView {
       outbox: outboxLimits(config, gatewayConfig),
       sessions: sessionLimits(config),
       rooms: config.limits,
+      resume: resumeSettings(config),
     };
     const print = openFingerprint(config);
     return { config, print, auth, verifier, origins: new OriginRule(config.origins), services, settings };
@@ -386,6 +389,15 @@ function endRefused(session: SessionHandle, refused: Refusal): void {
 /** The part of `auth` by which tickets are verified. */
 function verifiesBy({ mode, jwt, static: fixed, http }: AuthConfig): string {
   return JSON.stringify([mode, jwt, fixed, http]);
+}
+
+function resumeSettings({ resume }: TenantConfig): ResumeSettings | null {
+  return resume === undefined ? null : {
+    windowMs: resume.window_ms,
+    maxBytes: resume.max_bytes,
+    maxMessages: resume.max_messages,
+    maxDetached: resume.max_detached,
+  };
 }
 
 function sessionLimits({ limits, policy: { sessions } }: TenantConfig): SessionLimits {

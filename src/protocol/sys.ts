@@ -16,6 +16,10 @@ export interface Authed {
   readonly time_ms: number;
   /** When the ticket expires, from now; absent for never. */
   readonly expires_in_ms?: number;
+  /** By what the client comes back after a lost connection, where it asked for that and the tenant has it. */
+  readonly resume?: { readonly token: string; readonly window_ms: number };
+  /** The client brought a token, and why that led to no session. */
+  readonly resumed?: { readonly ok: false; readonly reason: string };
 }
 
 /** What may stand beside `code` and `msg` in a `sys.error`. */
@@ -29,6 +33,11 @@ export interface ErrorDetail {
 /** `seq` is that of the `sys.auth` that this answers. */
 export function sysAuthed(traceId: string, data: Authed, seq: number | null = null): Frame {
   return control(withSeq({ v: 1, svc: "sys", type: "authed", data, trace_id: traceId }, seq));
+}
+
+/** The client has come back: `heard` messages of its own were taken, and `replay` ones that it missed follow. */
+export function sysResumed(traceId: string, data: Authed & { heard: number; replay: number }): Frame {
+  return control({ v: 1, svc: "sys", type: "resumed", data, trace_id: traceId });
 }
 
 /** The session's ticket expires; a new one renews it in place. */
@@ -105,14 +114,20 @@ export function sysDraining(traceId: string, retryAfterMs: number): Frame {
 
 /**
  * Answers `sys.ping`: an object as `data` comes back with `time_ms` added, any other value as `data.echo`.
+ * @param heard ext messages taken from this client; null where its session cannot be resumed
  * @throws RangeError when `data` is nested too deep to be written.
  */
-export function sysPong(traceId: string, data: unknown, timeMs: number, seq: number | null): Frame {
+export function sysPong(
+  traceId: string,
+  data: unknown,
+  { timeMs, seq, heard }: { timeMs: number; seq: number | null; heard: number | null },
+): Frame {
+  const ours = heard === null ? { time_ms: timeMs } : { time_ms: timeMs, heard };
   const answer = typeof data === "object" && data !== null && !Array.isArray(data)
-    ? { ...data, time_ms: timeMs }
+    ? { ...data, ...ours }
     : data === undefined
-    ? { time_ms: timeMs }
-    : { echo: data, time_ms: timeMs };
+    ? ours
+    : { echo: data, ...ours };
   return control(withSeq({ v: 1, svc: "sys", type: "pong", data: answer, trace_id: traceId }, seq));
 }
 

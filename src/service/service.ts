@@ -45,6 +45,8 @@ export interface ExtService {
 export interface HotService {
   /** @returns null when the frame was taken. `frame` is checked and MAY be kept. */
   handle(context: Context, frame: Uint8Array): Refusal | null;
+  /** A member has missed hot messages of its room: what still holds MAY be told again. */
+  resumed?(membership: Membership): void;
   /** Releases timers; nothing is handled afterwards. */
   stop(): void;
 }

@@ -77,6 +77,10 @@ export class StateService implements HotService, RoomWatcher {
     }
   }
 
+  resumed(membership: Membership): void {
+    this.joined(membership);
+  }
+
   left(membership: Membership): void {
     const state = this.#states.get(membership.room);
     const cells = state?.senders.get(membership.member);

@@ -11,6 +11,7 @@ import type { GatewayContext } from "./gateway_context.ts";
 import type { Gap } from "./gaps.ts";
 import { Outbox } from "./outbox.ts";
 import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
+import type { Replay } from "./replay.ts";
 import type { TenantSettings } from "./settings.ts";
 import { type Timed, Timer } from "./timer_wheel.ts";
 
@@ -21,16 +22,25 @@ const FLOOD_CLOSE_TIMEOUT_MS = 1000;
 /** Whom a connection serves. None of it MUST throw. */
 export interface ConnectionUser {
   readonly traceId: string;
+  /** Is told of every ext frame that is written; null where nobody comes back for them. */
+  readonly replay: Replay | null;
   /** The link is open, or another user has handed the connection over. Comes first, and once. */
   opened(connection: Connection): void;
   text(message: string, now: number): void;
   binary(message: Uint8Array, now: number): void;
+  /** The peer's end has answered a ping. */
+  ponged(): void;
+  /** All that waited in the socket has been taken. */
+  drained(): void;
   /** Time is up: that of `Connection.expectWithin`, or nothing was heard within the idle timeout. MUST close. */
   timedOut(): void;
   /** Reliable frames cannot be delivered. MUST close. @param waitingBytes what its outbox holds */
   tooSlow(cause: SlowCause, waitingBytes: number): void;
-  /** The link is gone, whoever began it. Comes last. */
-  lost(code: number, reason: string): void;
+  /**
+   * The link is gone, whoever began it. Comes last.
+   * @param unwritten ext frames that were queued and never written, for who has a `replay`
+   */
+  lost(code: number, reason: string, unwritten: readonly Frame[]): void;
 }
 
 /** What connections of one tenant share. */
@@ -39,6 +49,21 @@ export interface ConnectionDeps {
   readonly metrics: TenantMetrics;
   readonly settings: TenantSettings;
 }
+
+/** Whoever was served has no more to do with it. */
+const NOBODY: ConnectionUser = {
+  traceId: "",
+  replay: null,
+  opened: () => {},
+  text: () => {},
+  binary: () => {},
+  ponged: () => {},
+  drained: () => {},
+  timedOut: () => {},
+  tooSlow: () => {},
+  lost: () => {},
+};
+const NO_FRAMES: readonly Frame[] = [];
 
 export class Connection implements LinkHandler, OutboxOwner, Timed {
   /** Ext envelopes travel as CBOR. */
@@ -75,6 +100,27 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     user.opened(this);
   }
 
+  /** Bytes that it was given and that have not left this process. */
+  get waitingBytes(): number {
+    return this.#outbox?.waitingBytes ?? 0;
+  }
+
+  /**
+   * Serves nobody from now on: its user goes on without it. The link is closed, or gone at once where there is no code.
+   * @returns ext frames that were queued and never written
+   */
+  release(code: CloseCode | null): readonly Frame[] {
+    const replays = this.#user.replay !== null;
+    this.#user = NOBODY;
+    if (code !== null) {
+      this.close(code, true);
+      return NO_FRAMES;
+    }
+    const unwritten = replays ? this.#outbox?.abandon() ?? NO_FRAMES : NO_FRAMES;
+    this.#link?.terminate();
+    return unwritten;
+  }
+
   /** From now on silence is watched and the peer is pinged. */
   attached(): void {
     if (this.#state !== "authenticating") return;
@@ -100,28 +146,38 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
 
   pong(): void {
     this.#heard();
+    this.#user.ponged();
   }
 
   onDrain(): void {
     this.#outbox?.drained();
+    this.#user.drained();
   }
 
   onClose(code: number, reason: string): void {
     if (this.#state === "gone") return;
     this.#state = "gone";
-    this.#outbox?.discard();
+    let unwritten = NO_FRAMES;
+    if (this.#user.replay === null) this.#outbox?.discard();
+    else if (this.#outbox !== null) unwritten = this.#outbox.abandon();
     this.#outbox = null;
     const { gateway } = this.#deps;
     gateway.wheel.cancel(this.#timer);
     gateway.totals.links--;
     this.#link = null;
-    this.#user.lost(code, reason);
+    this.#user.lost(code, reason, unwritten);
   }
 
   /** Queues a frame; nothing after the close. */
   send(frame: Frame): void {
     if (this.#link === null || this.#state === "closing") return;
     (this.#outbox ??= this.#newOutbox(this.#link)).push(this.cbor ? cborForm(frame) : frame);
+  }
+
+  /** Asks the peer's end to answer, once what was sent before is on its way. */
+  ping(): void {
+    this.#outbox?.flushSpeaker();
+    this.#link?.ping();
   }
 
   /** Reads nothing more until this time, as far as the transport can. */
@@ -185,7 +241,8 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
   }
 
   #newOutbox(link: Link): Outbox {
-    return new Outbox({ link, flusher: this.#deps.gateway.flusher, tenant: this.#deps, owner: this });
+    const { gateway: { flusher } } = this.#deps;
+    return new Outbox({ link, flusher, tenant: this.#deps, owner: this, replay: this.#user.replay });
   }
 
   #heard(): number {

@@ -53,6 +53,10 @@ const CBOR_OR_HOT = refusal(
   "binary message is neither a hot frame nor a CBOR map",
   CLOSE.badMessage,
 );
+const BAD_HEARD = refusal(
+  "BAD_REQUEST",
+  "data.heard must be how many ext messages were heard on this session",
+);
 const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
 
 /** One hot message in this many is timed. A power of two. */
@@ -122,9 +126,7 @@ export class MessageHandler {
     switch (message.type) {
       case "ping":
         try {
-          from.session.deliver(
-            sysPong(from.session.traceId, message.data, this.#options.unixMs(), message.seq),
-          );
+          this.#pong(from.session, message);
         } catch { // RangeError, see sysPong
           tell(from.session, TOO_DEEP, message.seq);
         }
@@ -137,6 +139,18 @@ export class MessageHandler {
       default:
         tell(from.session, UNKNOWN_TYPE, message.seq);
     }
+  }
+
+  /** On a session that can be resumed, both ends say with it how far they are. */
+  #pong(session: SessionHandle, { data, seq }: Envelope): void {
+    const { taken } = session;
+    if (taken !== null) {
+      const heard = typeof data === "object" && data !== null && "heard" in data ? data.heard : undefined;
+      if (heard !== undefined && !(typeof heard === "number" && isCount(heard) && session.hasHeard(heard))) {
+        return tell(session, BAD_HEARD, seq);
+      }
+    }
+    session.deliver(sysPong(session.traceId, data, { timeMs: this.#options.unixMs(), seq, heard: taken }));
   }
 
   #enqueue(from: InboundState, message: Envelope): void {
@@ -302,6 +316,10 @@ export class MessageHandler {
 
 function tell(to: SessionHandle, refused: Refusal, seq: number | null): void {
   to.deliver(sysRefused(to.traceId, refused, { seq }));
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }
 
 function decode(message: string | Uint8Array): Envelope | Unreadable {

@@ -80,6 +80,11 @@ export class Outbox {
       (this.#lossy?.bytes ?? 0);
   }
 
+  /** Bytes that wait in the lanes, and in the socket's buffer when last looked at. */
+  get waitingBytes(): number {
+    return this.bytes + (this.#blocked ? this.#bufferedBytes : 0);
+  }
+
   /** Nothing waits, here or in the socket's buffer, and nothing is to be told: another outbox would do the same. */
   get isIdle(): boolean {
     return !this.#dirty && !this.#blocked && !this.#holdsReliable && this.#gaps === null && this.bytes === 0;

@@ -1,15 +1,26 @@
 // Somebody's presence in a tenant: who it is and what it may, the rooms it is in, what it waits for, and its end. Admitted
 // by the registry when its first connection opens. To rooms it is a subscriber, to services a context; what travels, and
-// how, is its connection's business. A connection that is lost is detached, which today ends the session.
+// how, is its connection's business. Where its client asked for it, it outlives a lost connection (resumption.ts), and what
+// it is sent meanwhile waits (backlog.ts).
 
 import type { Narrowing } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
-import { sysError, sysExpiring, sysLeft, sysRefused } from "../protocol/sys.ts";
+import { looksLikeCborMap } from "../protocol/cbor.ts";
+import {
+  type Authed,
+  sysAuthed,
+  sysError,
+  sysExpiring,
+  sysLeft,
+  sysRefused,
+  sysResumed,
+} from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
-import type { Connection, ConnectionUser } from "./connection.ts";
+import { Backlog } from "./backlog.ts";
+import type { Connection } from "./connection.ts";
 import {
   BAD_AUTH,
   type Claims,
@@ -26,18 +37,35 @@ import {
 import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./greeting.ts";
 import { InboundState } from "./inbound_state.ts";
 import type { SlowCause } from "./outbox_owner.ts";
+import type { OutboxLimits } from "./outbox_limits.ts";
+import type { Replay, ReplayBounds } from "./replay.ts";
+import { type ResumableSession, type ResumeSettings, Resumption } from "./resumption.ts";
 import { NO_MEMBERSHIPS, SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
 import type { Tenant } from "./tenant.ts";
 import { type Timed, Timer } from "./timer_wheel.ts";
 
-export class Session implements ConnectionUser, SessionHandle, Timed {
+/** What holds for a session that could be resumed when a reload took that away from its tenant. */
+const NO_RESUME: ResumeSettings = { windowMs: 0, maxBytes: 0, maxMessages: 0, maxDetached: 0 };
+
+function reliableBounds({ reliableBytes, reliableMessages }: OutboxLimits): ReplayBounds {
+  return { maxBytes: reliableBytes, maxMessages: reliableMessages };
+}
+
+/** Close codes by which a client, or what lies between, tells of a lost connection rather than of a wish to go. */
+const LOSSES: ReadonlySet<number> = new Set([1001, 1006, 1011, 1012, 1013, 1014]);
+
+function isLoss(code: number): boolean {
+  return LOSSES.has(code);
+}
+
+export class Session implements ResumableSession, SessionHandle, Timed {
   readonly user: string;
   readonly sid: string;
   readonly session: string;
   readonly traceId: string;
-  readonly address: string;
-  readonly addressGroup: string;
+  address: string;
+  addressGroup: string;
   readonly cbor: boolean;
   // What the ticket says; `renew` changes them.
   policy: TenantPolicy;
@@ -50,6 +78,11 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
   #settings: TenantSettings;
   #narrowing: Narrowing;
   #connection: Connection | null = null;
+  /** Null where it ends with its connection. */
+  #resumption: Resumption | null = null;
+  /** What waits behind a replay or for a connection; null where nothing ever did. */
+  #backlog: Backlog | null = null;
+  readonly #resume: Identity["resume"];
   /** "admitted" from the registry's yes to the greeting. */
   #state: "new" | "admitted" | "open" | "ended" = "new";
   /** Rooms joined, by name; made at the first join. */
@@ -65,6 +98,8 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
   #timer: Timer | null = null;
   #renewedAt = Number.NEGATIVE_INFINITY;
   #renewing = false;
+  /** More waits than may wait. */
+  #overflowed = false;
 
   constructor(tenant: Tenant, identity: Identity) {
     this.#tenant = tenant;
@@ -75,6 +110,7 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
     this.address = identity.address;
     this.addressGroup = identity.addressGroup;
     this.cbor = identity.cbor;
+    this.#resume = identity.resume;
     const { grant } = identity;
     this.#settings = tenant.settings;
     this.#narrowing = grant.narrowing;
@@ -99,7 +135,21 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
     return this.#active;
   }
 
+  get detachedMs(): number | null {
+    const since = this.#resumption?.detachedAt ?? null;
+    return since === null ? null : this.#tenant.gateway.now() - since;
+  }
+
+  get taken(): number | null {
+    return this.#resumption?.taken ?? null;
+  }
+
+  get replay(): Replay | null {
+    return this.#resumption === null ? null : this.#backlog!.replay;
+  }
+
   opened(connection: Connection): void {
+    if (this.#state !== "new") return this.#resumed(connection);
     this.attach(connection);
     const { gateway, metrics, registry, watchers } = this.#tenant;
     this.openedAt = gateway.now();
@@ -110,6 +160,10 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
     }
     this.#state = "admitted";
     metrics.sessions++;
+    if (this.#resume !== "no" && this.#settings.resume !== null) {
+      this.#resumption = new Resumption(this.#tenant.resumeTokens, this);
+      this.#backlogOf().attach(connection);
+    }
     connection.attached();
     this.#schedule();
     gateway.log.debug("session opened", { ...this.#who(), address: this.address });
@@ -123,24 +177,82 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
     this.#connection = connection;
   }
 
-  /** Its connection is gone, and with it, today, the session. */
-  detach(code: number, reason: string): void {
+  /**
+   * Its connection is gone, and it waits for its client.
+   * @param unwritten ext frames that the connection never wrote
+   */
+  detach(code: number, reason: string, unwritten: readonly Frame[]): void {
+    const { gateway, metrics, watchers, detached } = this.#tenant;
+    const resumption = this.#resumption!;
     this.#connection = null;
-    this.#leave(code, reason);
+    resumption.detachedAt = gateway.now();
+    metrics.sessions--;
+    metrics.detached++;
+    detached.add(this);
+    if (!this.#backlog!.detach(unwritten)) return this.#overflow();
+    this.#schedule();
+    gateway.log.debug("session detached", { ...this.#who(), code, reason });
+    for (const watcher of watchers) watcher.detached(this, { code, reason });
+    const { maxDetached } = this.#resumeSettings;
+    if (detached.size > maxDetached) [...detached][0]!.expire();
+  }
+
+  mayResume(heard: number): "overflow" | "bad" | null {
+    const { replay } = this;
+    if (replay === null || heard > replay.sentCount) return "bad";
+    if (replay.reachesBackTo(heard)) return null;
+    this.#overflow();
+    return "overflow";
+  }
+
+  comeBack(heard: number, from: Pick<Identity, "address" | "addressGroup">): boolean {
+    if (this.#state !== "open" || this.mayResume(heard) !== null) return false;
+    const former = this.#connection;
+    if (former !== null) this.detach(1006, "connection_replaced", former.release(null));
+    if (this.#state !== "open") return false;
+    this.replay!.rewind(heard);
+    const { addressGroup: before } = this;
+    this.address = from.address;
+    this.addressGroup = from.addressGroup;
+    this.#tenant.registry.readdress(this, before);
+    return true;
   }
 
   text(message: string, now: number): void {
-    if (this.#state === "open") this.#tenant.handler.text(this.#hear(now), message, now);
-    else this.#keep(message);
+    if (this.#state !== "open") return this.#keep(message);
+    if (this.#resumption !== null) this.#count(this.#resumption);
+    this.#tenant.handler.text(this.#hear(now), message, now);
   }
 
   binary(message: Uint8Array, now: number): void {
-    if (this.#state === "open") this.#tenant.handler.binary(this.#hear(now), message, now);
-    else this.#keep(message);
+    if (this.#state !== "open") return this.#keep(message);
+    if (this.#resumption !== null && this.cbor && looksLikeCborMap(message)) this.#count(this.#resumption);
+    this.#tenant.handler.binary(this.#hear(now), message, now);
+  }
+
+  ponged(): void {
+    this.#resumption?.confirm();
+  }
+
+  drained(): void {
+    this.#backlog?.drained();
+  }
+
+  hasHeard(count: number): boolean {
+    return this.replay === null || this.replay.heard(count);
   }
 
   timedOut(): void {
-    this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
+    if (this.#resumption === null || this.#state !== "open") {
+      return this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
+    }
+    const connection = this.#connection!;
+    this.detach(CLOSE.idleTimeout.code, CLOSE.idleTimeout.name, connection.release(CLOSE.idleTimeout));
+  }
+
+  expire(): void {
+    this.#resumption!.failure = "expired";
+    this.#leave(1006, "connection_lost");
   }
 
   tooSlow(cause: SlowCause, waitingBytes: number): void {
@@ -151,8 +263,12 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
     this.#end(CLOSE.slowConsumer, farewell, false);
   }
 
-  lost(code: number, reason: string): void {
-    this.detach(code, code === 1006 ? "connection_lost" : "client_closed");
+  lost(code: number, reason: string, unwritten: readonly Frame[]): void {
+    if (this.#state === "open" && this.#resumption !== null && isLoss(code)) {
+      return this.detach(code, "connection_lost", unwritten);
+    }
+    this.#connection = null;
+    this.#leave(code, code === 1006 ? "connection_lost" : "client_closed");
     const { gateway } = this.#tenant;
     const seconds = Math.round((gateway.now() - this.openedAt) / 100) / 10;
     gateway.log.debug("session closed", { ...this.#who(), code, reason, seconds });
@@ -161,11 +277,11 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
   deliver(frame: Frame): void {
     if (this.#state !== "open") return;
     this.#tenant.rooms.delivered.bytes += frame.bytes;
-    this.#connection?.send(frame);
+    this.#send(frame);
   }
 
   receive(frame: Frame): void {
-    if (this.#state === "open") this.#connection?.send(frame);
+    if (this.#state === "open") this.#send(frame);
   }
 
   membership(room: string): Membership | undefined {
@@ -227,6 +343,14 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
   }
 
   onTimer(now: number): number {
+    if (this.#overflowed) {
+      this.#overflow();
+      return 0;
+    }
+    if (now >= this.#windowEnd()) {
+      this.expire();
+      return 0;
+    }
     if (now >= this.#expiresAt) {
       this.end(CLOSE.ticketExpired, sysError(this.traceId, "AUTH_FAILED", "ticket expired"));
       return 0;
@@ -261,7 +385,93 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
   }
 
   #greet(seq: number | null): void {
-    this.deliver(greeting(this, this.#tenant.gateway, { expiresAt: this.#expiresAt, seq }));
+    this.deliver(sysAuthed(this.traceId, this.#greeting(), seq));
+  }
+
+  #greeting(): Authed {
+    const { gateway } = this.#tenant;
+    const { windowMs } = this.#resumeSettings;
+    const resumption = this.#resumption;
+    const resume = {
+      ...(resumption === null ? {} : { resume: { token: resumption.token, window_ms: windowMs } }),
+      ...(this.#resume === "no" || this.#resume === "asked"
+        ? {}
+        : { resumed: { ok: false, reason: this.#resume } as const }),
+    };
+    return greeting(this, gateway, { expiresAt: this.#expiresAt, resume });
+  }
+
+  /** Its client is back, and hears first how far both sides are. */
+  #resumed(connection: Connection): void {
+    const { gateway, metrics, watchers, detached, settings: { dispatcher } } = this.#tenant;
+    const resumption = this.#resumption!;
+    const backlog = this.#backlog!;
+    const detachedMs = this.detachedMs!;
+    resumption.detachedAt = null;
+    resumption.renew();
+    detached.delete(this);
+    metrics.detached--;
+    metrics.sessions++;
+    metrics.resumes.add({ outcome: "ok" });
+    this.#connection = connection;
+    connection.attached();
+    const told = { ...this.#greeting(), heard: resumption.taken, replay: backlog.replay.waiting };
+    connection.send(sysResumed(this.traceId, told));
+    connection.ping();
+    backlog.attach(connection);
+    this.#schedule();
+    gateway.log.debug("session resumed", {
+      ...this.#who(),
+      address: this.address,
+      detached_ms: Math.round(detachedMs),
+    });
+    for (const watcher of watchers) watcher.resumed(this, detachedMs);
+    for (const membership of this.memberships.values()) dispatcher.resumed(membership);
+  }
+
+  #count(resumption: Resumption): void {
+    resumption.taken++;
+    resumption.confirm();
+  }
+
+  #send(frame: Frame): void {
+    if (this.#backlog === null) this.#connection?.send(frame);
+    else this.#backlog.send(frame);
+  }
+
+  #backlogOf(): Backlog {
+    if (this.#backlog !== null) return this.#backlog;
+    const { gateway, metrics } = this.#tenant;
+    return this.#backlog = new Backlog({
+      cbor: this.cbor,
+      flusher: gateway.flusher,
+      pump: gateway.replayPump,
+      metrics,
+      bounds: () =>
+        this.#resumption === null ? reliableBounds(this.#tenant.settings.outbox) : this.#resumeSettings,
+      overflowed: () => {
+        this.#overflowed = true;
+        this.#schedule();
+      },
+      evicted: () => this.#overflow(),
+    });
+  }
+
+  /** More waits for its client than may be kept: what it missed cannot be told any more. */
+  #overflow(): void {
+    if (this.#state === "ended") return;
+    if (this.#resumption !== null) this.#resumption.failure = "overflow";
+    if (this.#connection !== null) this.tooSlow("full", this.#backlog!.heldBytes);
+    else this.#leave(CLOSE.slowConsumer.code, "resume_overflow");
+  }
+
+  get #resumeSettings(): ResumeSettings {
+    return this.#tenant.settings.resume ?? NO_RESUME;
+  }
+
+  #windowEnd(): number {
+    const since = this.#resumption?.detachedAt ?? null;
+    return since === null ? Number.POSITIVE_INFINITY : since + this.#resumeSettings.windowMs;
   }
 
   #renewed(answer: Grant | Rejection, seq: number | null): void {
@@ -307,13 +517,16 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
 
   #schedule(): void {
     const { wheel, now } = this.#tenant.gateway;
-    if (this.#expiresAt === Number.POSITIVE_INFINITY) {
-      if (this.#timer !== null) wheel.cancel(this.#timer);
-    } else wheel.schedule(this.#timer ??= new Timer(this), this.#nextDeadline(now()));
+    const next = this.#nextDeadline(now());
+    if (next > 0) wheel.schedule(this.#timer ??= new Timer(this), next);
+    else if (this.#timer !== null) wheel.cancel(this.#timer);
   }
 
+  /** @returns milliseconds, 0 for none */
   #nextDeadline(now: number): number {
-    return Math.max(1, Math.min(this.#warnAt, this.#expiresAt) - now);
+    if (this.#overflowed) return 1;
+    const next = Math.min(this.#warnAt, this.#expiresAt, this.#windowEnd());
+    return next === Number.POSITIVE_INFINITY ? 0 : Math.max(1, next - now);
   }
 
   #refuse({ code, msg, retryAfterMs }: Rejection, seq: number | null): void {
@@ -341,8 +554,11 @@ export class Session implements ConnectionUser, SessionHandle, Timed {
     const wasIn = this.#state === "open" || this.#state === "admitted";
     this.#state = "ended";
     if (!wasIn) return;
-    const { registry, rooms, metrics, watchers, gateway } = this.#tenant;
-    metrics.sessions--;
+    const { registry, rooms, metrics, watchers, gateway, detached } = this.#tenant;
+    if (detached.delete(this)) metrics.detached--;
+    else metrics.sessions--;
+    this.#backlog?.discard();
+    this.#resumption?.end(this.#resumeSettings.windowMs);
     registry.remove(this);
     if (this.#timer !== null) gateway.wheel.cancel(this.#timer);
     this.#active = null;

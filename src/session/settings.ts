@@ -7,6 +7,7 @@ import type { AnyDispatcher } from "../service/dispatcher.ts";
 import type { Authenticator } from "./grant.ts";
 import type { OutboxLimits } from "./outbox_limits.ts";
 import type { SessionLimits } from "./registry.ts";
+import type { ResumeSettings } from "./resumption.ts";
 
 /** What holds for a tenant's sessions and rooms, made from its configuration. */
 export interface TenantSettings {
@@ -18,6 +19,8 @@ export interface TenantSettings {
   readonly outbox: OutboxLimits;
   readonly sessions: SessionLimits;
   readonly rooms: RoomLimits;
+  /** Null where a session ends with its connection. */
+  readonly resume: ResumeSettings | null;
 }
 
 /** What holds for all connections of the gateway. */
@@ -29,4 +32,6 @@ export interface GatewaySettings {
   readonly maxSessions: number;
   /** Bytes that may wait for full sockets, all sessions together; 0: any number. */
   readonly maxHeldBytes: number;
+  /** Bytes of replays that may be on their way, all sessions together. */
+  readonly maxReplayBytes: number;
 }

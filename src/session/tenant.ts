@@ -11,6 +11,8 @@ import type { Actions } from "../service/action.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import { MessageHandler } from "./message_handler.ts";
 import type { Registry } from "./registry.ts";
+import { ResumeTokens } from "./resume_tokens.ts";
+import type { ResumableSession } from "./resumption.ts";
 import type { SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
 import { Targets } from "./targets.ts";
@@ -26,6 +28,8 @@ export interface TenantOptions {
   readonly metrics: TenantMetrics;
   readonly bans: Bans;
   readonly gateway: GatewayContext;
+  /** A new id of 64 bits, hard to guess. */
+  readonly newId: () => string;
 }
 
 /** One tenant at run time. Nothing in it is reachable from another tenant's sessions. */
@@ -45,6 +49,10 @@ export class Tenant {
   readonly actions: Actions;
   /** Those who are told of its sessions; none for a tenant that nobody watches. */
   readonly watchers: SessionWatcher[] = [];
+  /** By what its sessions are found when their clients come back. */
+  readonly resumeTokens: ResumeTokens<ResumableSession>;
+  /** Sessions whose clients are away, those that are longest first. */
+  readonly detached = new Set<ResumableSession>();
 
   constructor(options: TenantOptions) {
     const { rooms, registry, fanout } = options;
@@ -62,6 +70,7 @@ export class Tenant {
       maxFrameBytes: () => this.settings.policy.maxFrameBytes,
     });
     const { log, now, unixMs } = options.gateway;
+    this.resumeTokens = new ResumeTokens(options.newId, now);
     this.handler = new MessageHandler({ tenant: this, metrics: options.metrics, log, now, unixMs });
   }
 

@@ -59,9 +59,13 @@ const made: Record<string, Frame> = {
     count: 2,
   }),
   "draining: reconnect elsewhere": sysDraining(TRACE, 1500),
-  "pong for a ping without data": sysPong(TRACE, undefined, TIME, null),
-  "pong for a ping with an object": sysPong(TRACE, { t: [1, 2.5, null] }, TIME, 4),
-  "pong for a ping with another value": sysPong(TRACE, "hi", TIME, null),
+  "pong for a ping without data": sysPong(TRACE, undefined, { timeMs: TIME, seq: null, heard: null }),
+  "pong for a ping with an object": sysPong(TRACE, { t: [1, 2.5, null] }, {
+    timeMs: TIME,
+    seq: 4,
+    heard: null,
+  }),
+  "pong for a ping with another value": sysPong(TRACE, "hi", { timeMs: TIME, seq: null, heard: null }),
 };
 
 test("Every sys message is the one in the vectors", () => {
@@ -87,13 +91,13 @@ test("A frame knows its size in bytes", () => {
 
 test("A pong gives back what it was asked with, whatever its keys", () => {
   fc.assert(fc.property(fc.jsonValue(), (data) => {
-    const pong = JSON.parse(sysPong(TRACE, data, TIME, null).payload as string);
+    const pong = JSON.parse(sysPong(TRACE, data, { timeMs: TIME, seq: null, heard: null }).payload as string);
     const isObject = typeof data === "object" && data !== null && !Array.isArray(data);
     const expected = isObject ? { ...data, time_ms: TIME } : { echo: data, time_ms: TIME };
     assert.deepEqual(pong.data, JSON.parse(JSON.stringify(expected)));
   }));
   const own = JSON.parse('{"__proto__":1,"time_ms":2,"trace_id":3}') as unknown;
-  const { payload } = sysPong(TRACE, own, TIME, null);
+  const { payload } = sysPong(TRACE, own, { timeMs: TIME, seq: null, heard: null });
   assert.equal(
     payload,
     `{"v":1,"svc":"sys","type":"pong","data":{"__proto__":1,"time_ms":${TIME},"trace_id":3},"trace_id":"${TRACE}"}`,
@@ -106,7 +110,7 @@ test("Data nested a million deep comes back or is a RangeError, which the caller
   for (let i = 0; i < depth; i++) data = [data];
   let bytes: number | null = null;
   try {
-    bytes = sysPong(TRACE, data, TIME, null).bytes;
+    bytes = sysPong(TRACE, data, { timeMs: TIME, seq: null, heard: null }).bytes;
   } catch (error) {
     assert.ok(error instanceof RangeError);
   }

@@ -16,6 +16,8 @@ const READERS_MAX = 64;
 export const FEED_TYPES = [
   "session.connected",
   "session.disconnected",
+  "session.detached",
+  "session.resumed",
   "room.occupied",
   "room.joined",
   "room.left",

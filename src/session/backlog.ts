@@ -1,0 +1,159 @@
+// Messages of a session that its connection is not given yet: there is none, or it is being brought up to date and others
+// come first. As long as any wait here, all that the session is sent waits behind them. Hot frames do not wait: while there
+// is no connection they are dropped.
+
+import { cborForm } from "../protocol/cbor.ts";
+import type { Frame } from "../protocol/frame.ts";
+import type { TenantMetrics } from "../metrics.ts";
+import type { Connection } from "./connection.ts";
+import type { Flushable, Flusher } from "./flusher.ts";
+import { Replay, type ReplayBounds } from "./replay.ts";
+import type { ReplayPump } from "./replay_pump.ts";
+
+/** A connection is given no more of a replay while it holds so much, so that what is live reaches it soon. */
+const CONNECTION_BYTES_MAX = 65_536;
+
+export interface BacklogOptions {
+  readonly cbor: boolean;
+  readonly flusher: Flusher;
+  readonly pump: ReplayPump;
+  readonly metrics: TenantMetrics;
+  /** What may be kept, as it is now. */
+  readonly bounds: () => ReplayBounds;
+  /** More waits than may wait: the session has to end, but not inside this call. */
+  readonly overflowed: () => void;
+  /** The same, and it may end inside: all sessions together hold too much. */
+  readonly evicted: () => void;
+}
+
+export class Backlog implements Flushable {
+  readonly replay: Replay;
+  readonly #options: BacklogOptions;
+  #connection: Connection | null = null;
+  /** Of what waits, bytes that were taken from a room's history, which do not count towards the bounds. */
+  #allowance = { bytes: 0, messages: 0 };
+  #countedBytes = 0;
+  #overflowed = false;
+
+  constructor(options: BacklogOptions) {
+    this.#options = options;
+    this.replay = new Replay(() => {
+      const { maxBytes, maxMessages } = options.bounds();
+      const { bytes, messages } = this.#allowance;
+      return { maxBytes: maxBytes + bytes, maxMessages: maxMessages + messages };
+    });
+  }
+
+  get isEmpty(): boolean {
+    return this.replay.waiting === 0;
+  }
+
+  /** Payload bytes that wait; what shedding goes by. */
+  get heldBytes(): number {
+    return this.#countedBytes;
+  }
+
+  send(frame: Frame): void {
+    const connection = this.#connection;
+    if (connection !== null && this.replay.waiting === 0) connection.send(frame);
+    else if (frame.isExt) this.#wait(frame);
+    else if (connection !== null) connection.send(frame);
+    else this.#options.metrics.drops.add(frame.lane, "detached", 1, frame.bytes);
+  }
+
+  /** Puts the messages of a history before all that is sent from now on. */
+  recover(frames: readonly Frame[]): void {
+    for (const frame of frames) {
+      this.#allowance.bytes += frame.bytes;
+      this.#allowance.messages++;
+      this.#wait(frame);
+    }
+    if (this.#connection !== null && !this.isEmpty) this.#options.pump.add(this);
+  }
+
+  /** What waits goes to this connection, which has been greeted, before anything else. */
+  attach(connection: Connection): void {
+    this.#connection = connection;
+    if (!this.isEmpty) this.#options.pump.add(this);
+  }
+
+  /** @returns whether all that waits now has room */
+  detach(unwritten: readonly Frame[]): boolean {
+    this.#connection = null;
+    this.#options.pump.remove(this);
+    const fits = this.replay.detach(unwritten);
+    this.#recount();
+    return fits;
+  }
+
+  /** Its session has ended. */
+  discard(): void {
+    this.#connection = null;
+    const { pump, flusher } = this.#options;
+    pump.remove(this);
+    flusher.unwatch(this);
+    flusher.count(-this.#countedBytes);
+    this.#countedBytes = 0;
+    this.#overflowed = true;
+  }
+
+  /** The connection can take more than it could. */
+  drained(): void {
+    if (this.#connection !== null && !this.isEmpty) this.#options.pump.add(this);
+  }
+
+  /**
+   * Gives the connection what waits.
+   * @param maxBytes how much at most, but for the last message
+   * @returns how many bytes it took; 0 when it takes no more for now
+   */
+  give(maxBytes: number): number {
+    const connection = this.#connection;
+    let given = 0;
+    while (connection !== null && !this.isEmpty && given < maxBytes) {
+      if (connection.waitingBytes >= CONNECTION_BYTES_MAX) break;
+      const frame = this.replay.next();
+      given += Math.max(1, frame.bytes);
+      connection.send(frame);
+    }
+    if (this.isEmpty) this.#allowance = { bytes: 0, messages: 0 };
+    if (given > 0) this.#recount();
+    return given;
+  }
+
+  // As the flusher sees it: it holds bytes, none of which may be dropped.
+
+  flush(): number {
+    return 0;
+  }
+
+  look(): void {
+    this.drained();
+  }
+
+  shed(): void {}
+
+  evict(): void {
+    this.#options.evicted();
+  }
+
+  #wait(frame: Frame): void {
+    if (this.#overflowed) return;
+    const kept = this.#options.cbor ? cborForm(frame) : frame;
+    if (!this.replay.wait(kept)) {
+      this.#overflowed = true;
+      this.#options.overflowed();
+    }
+    this.#recount();
+  }
+
+  #recount(): void {
+    const { flusher } = this.#options;
+    const held = this.replay.waitingBytes;
+    if (held === this.#countedBytes) return;
+    if (this.#countedBytes === 0) flusher.watch(this);
+    else if (held === 0) flusher.unwatch(this);
+    flusher.count(held - this.#countedBytes);
+    this.#countedBytes = held;
+  }
+}
