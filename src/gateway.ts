@@ -2,8 +2,7 @@
 // them and stops them, in that order; nothing here is on a message's way.
 
 import type { Hono } from "hono";
-import { AddressFinder } from "./admission/address.ts";
-import { Admission, type HandshakeConfig, WS_PATH } from "./admission/admission.ts";
+import { Admission, WS_PATH } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
@@ -14,11 +13,13 @@ import type { Certificate } from "./config/certificate.ts";
 import type { SchemaCodes } from "./config/data_schema.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import type { ConfigSource } from "./config/file_source.ts";
+import { errorTrace } from "./error_text.ts";
 import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { LaunchHost } from "./extension/host_process.ts";
-import type { Config, GatewayConfig } from "./config/schema.ts";
+import type { Config } from "./config/schema.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
+import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { poll, StaggeredClose } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
@@ -40,7 +41,6 @@ import { Flusher } from "./session/flusher.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
 import { Totals } from "./session/registry.ts";
 import { ReplayPump } from "./session/replay_pump.ts";
-import type { GatewaySettings } from "./session/settings.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
@@ -109,7 +109,7 @@ export class Gateway {
     this.#config = config;
     const fanout = new Fanout(() => this.#context.flusher.wake());
     this.#context = {
-      settings: this.#settingsOf(gateway),
+      settings: gatewaySettings(gateway, transport.limits),
       totals: new Totals(() => this.#context.settings.maxSessions),
       wheel: new TimerWheel(clock.now),
       flusher: new Flusher({
@@ -168,7 +168,7 @@ export class Gateway {
       log,
       now: clock.now,
       newId: clock.newId,
-      config: handshakeConfigOf(gateway),
+      config: handshakeConfig(gateway),
     });
     const { certificate: current } = options;
     const { tls: files } = gateway;
@@ -224,7 +224,7 @@ export class Gateway {
         upgrade: (request) => {
           // The transport answers with a bare 500; why, only this log knows.
           const failed = (cause: unknown) => {
-            log.error("handshake failed", { error: describeError(cause) });
+            log.error("handshake failed", { error: errorTrace(cause) });
             throw cause;
           };
           try {
@@ -344,10 +344,10 @@ export class Gateway {
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
-    this.#context.settings = this.#settingsOf(gateway);
+    this.#context.settings = gatewaySettings(gateway, transport.limits);
     this.#limiter.apply(gateway.handshake_limit);
     this.#quotas.apply(gateway.quotas, this.#context.now());
-    this.#admission.apply(handshakeConfigOf(gateway));
+    this.#admission.apply(handshakeConfig(gateway));
     if (gateway.tls !== undefined) this.#certificate?.apply(gateway.tls);
     this.#ops = this.#buildOps();
     this.#admin?.apply();
@@ -357,16 +357,6 @@ export class Gateway {
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
       transport.boundMessages(this.#tenants.maxMessageBytes);
     }
-  }
-
-  #settingsOf(gateway: GatewayConfig): GatewaySettings {
-    return {
-      pingIntervalMs: gateway.ping_interval_ms,
-      idleTimeoutMs: this.#options.transport.limits.pings ? gateway.idle_timeout_ms : 0,
-      maxSessions: gateway.max_connections,
-      maxHeldBytes: gateway.max_outbox_bytes,
-      maxReplayBytes: gateway.max_replay_bytes,
-    };
   }
 
   #buildExporter(): Exporter {
@@ -400,15 +390,4 @@ export class Gateway {
       wsPath: WS_PATH,
     });
   }
-}
-
-function handshakeConfigOf(gateway: GatewayConfig): HandshakeConfig {
-  return {
-    addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
-    drainRetryMs: Math.max(1000, gateway.drain_grace_ms),
-  };
-}
-
-function describeError(cause: unknown): string {
-  return cause instanceof Error ? cause.stack ?? cause.message : String(cause);
 }

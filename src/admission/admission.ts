@@ -247,11 +247,12 @@ export class Admission {
     const nowMs = entry.tenant.gateway.unixMs();
     const ban = entry.tenant.bans.find(grant.user, nowMs);
     if (ban !== null) return banned(ban, nowMs);
-    const { newId } = this.#options;
+    const session = this.#options.newId();
     return new Session(entry.tenant, {
       grant,
-      sid: granted ?? sid ?? newId(),
-      session: newId(),
+      // A client that names none has one text for both.
+      sid: granted ?? sid ?? session,
+      session,
       traceId,
       address,
       addressGroup,

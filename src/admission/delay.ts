@@ -40,12 +40,7 @@ export class Delay {
     if (delayMs === 0 || this.#waiting >= max) return value;
     this.#waiting++;
     return new Promise((resolve) => {
-      const timer = new Timer({
-        onTimer: () => {
-          this.#add(() => resolve(value));
-          return 0;
-        },
-      });
+      const timer = new AnswerTimer(() => this.#add(() => resolve(value)));
       wheel.schedule(timer, delayMs);
     });
   }
@@ -63,5 +58,20 @@ export class Delay {
     if (this.#head < this.#due.length) return this.#options.afterTurn(this.#answer);
     this.#due = [];
     this.#head = 0;
+  }
+}
+
+/** An answer that waits. */
+class AnswerTimer extends Timer {
+  readonly #answer: () => void;
+
+  constructor(answer: () => void) {
+    super();
+    this.#answer = answer;
+  }
+
+  override onTimer(): number {
+    this.#answer();
+    return 0;
   }
 }

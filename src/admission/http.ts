@@ -2,6 +2,7 @@
 // remembered for a short time, equal questions under way are asked once, and a backend that fails is left alone for a
 // while.
 
+import { errorText } from "../error_text.ts";
 import { createHash } from "node:crypto";
 import type { HttpAuthConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
@@ -130,7 +131,7 @@ export class HttpVerifier implements Verifier {
 
   #failed(cause: unknown): Verdict {
     const { log, tenant, config } = this.#options;
-    const error = cause instanceof Error ? cause.message : String(cause);
+    const error = errorText(cause);
     if (this.#breaker.isClosed) log.warn("auth backend failed", { tenant, url: config.url, error });
     if (this.#breaker.failed()) {
       log.error("auth backend is left alone for a while", { tenant, url: config.url });

@@ -2,6 +2,7 @@
 // the provider cannot be asked, the last set holds on, for a bounded time. Unknown key ids, which anybody can invent,
 // cause no more than one fetch per cool-down.
 
+import { errorText } from "../error_text.ts";
 import {
   createLocalJWKSet,
   type CryptoKey,
@@ -105,7 +106,7 @@ export class Jwks {
       if (this.#failing) log.info("JWKS fetched again", { tenant, url });
       this.#failing = false;
     } catch (cause) {
-      const error = cause instanceof Error ? cause.message : String(cause);
+      const error = errorText(cause);
       const stale = this.#lookup !== null;
       log.warn("JWKS cannot be fetched", { tenant, url, error, last_set_holds: stale });
       this.#failing = true;

@@ -1,6 +1,7 @@
 // The two ways to the state's thread: a worker, so that writing to the disk holds up nobody, or none at all where the
 // state is in memory and hardly used.
 
+import { errorText } from "../error_text.ts";
 import { Worker } from "node:worker_threads";
 import type { FromThread, ToThread } from "./state_messages.ts";
 import { StateThread } from "./state_thread.ts";
@@ -34,7 +35,7 @@ export function workerChannel(folder: string | null, listener: StateListener): S
     if (!over) listener.died(cause);
     over = true;
   };
-  worker.on("error", (error) => died(error instanceof Error ? error.message : String(error)));
+  worker.on("error", (error) => died(errorText(error)));
   worker.on("exit", (code) => died(`its thread has ended with code ${code}`));
   return {
     send: (message) => worker.postMessage(message),

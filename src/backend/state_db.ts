@@ -1,6 +1,7 @@
 // The database in `gateway.state_dir`: one SQLite file with one connection that writes, on a thread of its own. It is
 // locked as long as it is open, by the operating system, so that a second gateway is refused and a crash leaves no lock.
 
+import { errorText } from "../error_text.ts";
 import { Buffer } from "node:buffer";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -58,7 +59,7 @@ export class StateDb {
       this.#db = new DatabaseSync(folder === null ? ":memory:" : join(folder, FILE));
       this.#prepare();
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = errorText(cause);
       const locked = /locked|busy/i.test(why) ? "another gateway uses it" : why;
       throw new Error(`Cannot open the state in "${folder ?? ":memory:"}": ${locked}`, { cause });
     }

@@ -1,6 +1,7 @@
 // The state's own thread, without the thread: it runs jobs on the database, a batch in a transaction, and the webhooks'
 // senders beside them, whose changes are committed with the next batch or soon.
 
+import { errorText } from "../error_text.ts";
 import type { LogFields } from "../log.ts";
 import { HookQueue } from "./hook_queue.ts";
 import { type After, HookSender } from "./hook_sender.ts";
@@ -73,7 +74,7 @@ export class StateThread {
       message = { kind: "done", results, failed: null };
     } catch (cause) {
       this.#undo();
-      message = { kind: "done", results: [], failed: cause instanceof Error ? cause.message : String(cause) };
+      message = { kind: "done", results: [], failed: errorText(cause) };
     }
     this.#options.tell(message);
     for (const { sender } of this.#hooks.values()) sender.notice();
@@ -210,7 +211,7 @@ export class StateThread {
 
   #broken(cause: unknown): void {
     this.#undo();
-    const error = cause instanceof Error ? cause.message : String(cause);
+    const error = errorText(cause);
     this.#options.tell({ kind: "warning", message: "state cannot be written", fields: { error } });
   }
 

@@ -1,5 +1,6 @@
 // The state's thread: where it starts. Built into the executable as an entry of its own (compile.sh).
 
+import { errorText } from "../error_text.ts";
 import process from "node:process";
 import { parentPort, workerData } from "node:worker_threads";
 import type { FromThread, ToThread } from "./state_messages.ts";
@@ -17,5 +18,5 @@ try {
   });
   tell({ kind: "ready", failed: null });
 } catch (cause) {
-  tell({ kind: "ready", failed: cause instanceof Error ? cause.message : String(cause) });
+  tell({ kind: "ready", failed: errorText(cause) });
 }

@@ -1,5 +1,6 @@
 // `wsprism explain`: what would become of this message, check by check, and which line of the configuration says so?
 
+import { errorText } from "../error_text.ts";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Command, Option } from "commander";
@@ -100,7 +101,7 @@ function readMessage({ message, lane }: ExplainOptions): Uint8Array | string {
   try {
     bytes = readFileSync(message === "-" ? 0 : message);
   } catch (error) {
-    return `Cannot read the message: ${error instanceof Error ? error.message : String(error)}`;
+    return `Cannot read the message: ${errorText(error)}`;
   }
   const text = new TextDecoder().decode(bytes).trim();
   // A hot message begins with a 1, which is no hexadecimal digit's character.

@@ -1,5 +1,6 @@
 // `wsprism run-extension`: one call of a script or WASM module without a gateway, behind the same walls.
 
+import { errorText } from "../error_text.ts";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
@@ -153,7 +154,7 @@ function readInput(hook: Hook, message: string | undefined): { readonly value: u
   try {
     value = JSON.parse(readFileSync(message === "-" ? 0 : message, "utf8"));
   } catch (error) {
-    return `Cannot read the message: ${error instanceof Error ? error.message : String(error)}`;
+    return `Cannot read the message: ${errorText(error)}`;
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return "Cannot use the message: it must be an object";

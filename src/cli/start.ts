@@ -1,5 +1,6 @@
 // `wsprism start`: runs the gateway until a signal ends it.
 
+import { errorText } from "../error_text.ts";
 import process from "node:process";
 import { Command, Option } from "commander";
 
@@ -106,7 +107,7 @@ async function start(options: StartOptions, build: Build): Promise<number> {
   } catch (error) {
     watch.stop();
     source.stop();
-    process.stderr.write(`Cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`Cannot start: ${errorText(error)}\n`);
     return EXIT.failed;
   }
   await signal;

@@ -1,5 +1,6 @@
 // The verbs of the command line, each in a file of its own. A verb returns its exit code.
 
+import { errorTrace } from "../error_text.ts";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { checkCommand } from "./check.ts";
@@ -52,7 +53,7 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
     // Commander has printed what is wrong. Help that was asked for is no failure.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     process.stderr.write(
-      `wsprism: ${error instanceof Error ? error.stack ?? error.message : String(error)}\n`,
+      `wsprism: ${errorTrace(error)}\n`,
     );
     return EXIT.failed;
   }

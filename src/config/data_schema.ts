@@ -3,6 +3,7 @@
 // run in an engine that is linear in the text, nothing is fetched, and nothing compares each item with each other one
 // without a bound on their number.
 
+import { errorText } from "../error_text.ts";
 import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
 import equal from "ajv/dist/runtime/equal.js";
 import ucs2length from "ajv/dist/runtime/ucs2length.js";
@@ -163,6 +164,6 @@ function linearPattern(pattern: string): RegExp {
 }
 
 function oneLine(error: unknown): string {
-  const text = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ");
+  const text = errorText(error).replace(/\s+/g, " ");
   return text.replace(/^can't resolve reference (\S+) .*/, "it refers to $1, which is not in it");
 }

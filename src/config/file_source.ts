@@ -1,6 +1,7 @@
 // The configuration file of a running gateway, loaded anew for each reload on a thread of its own. A tenant whose part
 // of the file has not changed comes back as the very object that it was, which costs the loop next to nothing.
 
+import { errorText } from "../error_text.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { LoadResult } from "./load.ts";
 import type { LoadAnswer, LoadOrder, Portion } from "./load_worker.ts";
@@ -75,7 +76,7 @@ export class FileSource implements ConfigSource {
     } catch (cause) {
       // It may be busy for ever.
       this.stop();
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = errorText(cause);
       return { ok: false, failures: [{ path: "", message: `the file cannot be loaded: ${reason}` }] };
     }
   }

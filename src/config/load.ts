@@ -1,6 +1,7 @@
 // A configuration file becomes a `Config` here, or the list of everything that is wrong with it. `loadConfig` is pure;
 // `readConfig` adds the reading of the file.
 
+import { errorText } from "../error_text.ts";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
@@ -63,7 +64,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
     tree = new Tree(options.text, shape, options.env);
   } catch (error) {
     // The parser recurses, so thousands of nested brackets exhaust the stack; no sane file gets here.
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     return refused({ path: "", message: `the file cannot be read as YAML: ${reason}`, line: 1, column: 1 });
   }
   const failures = [...tree.failures];
@@ -251,7 +252,7 @@ function unreadable(error: unknown): string {
   if (code === "EACCES" || code === "EPERM") {
     return "this process may not read the file; change its permissions";
   }
-  return `the file cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  return `the file cannot be read: ${errorText(error)}`;
 }
 
 function refused(failure: ConfigIssue): Extract<FileResult, { ok: false }> {

@@ -2,6 +2,7 @@
 // connections, signals) and a seccomp filter over all its threads; on Deno it lets go of every permission. What is locked
 // stays so, for threads that come later too, until the process ends. https://docs.kernel.org/userspace-api/landlock.html
 
+import { errorText } from "../error_text.ts";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
@@ -117,7 +118,7 @@ async function confineBun(folders: readonly string[]): Promise<Confined> {
   try {
     kernel = await kernelCalls();
   } catch (error) {
-    const none = `the C library cannot be called: ${error instanceof Error ? error.message : String(error)}`;
+    const none = `the C library cannot be called: ${errorText(error)}`;
     return { walls: walls(none, none), enough: false, landlockAbi: null };
   }
   kernel.prctl(PR_SET_PDEATHSIG, SIGKILL);

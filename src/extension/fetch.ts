@@ -2,6 +2,7 @@
 // connection made to the very address that was checked, redirects followed by hand and checked again like any URL.
 // Straight on sockets (see outbound/wire.ts), as no runtime's own fetch can be held to an address.
 
+import { errorText } from "../error_text.ts";
 import { lookup } from "node:dns/promises";
 import { isUtf8 } from "node:buffer";
 import ipaddr from "ipaddr.js";
@@ -91,7 +92,7 @@ export class GuardedFetch {
       return await inTime(this.#turns.run(() => this.#follow(request, deadline)), deadline) ??
         tooLate(request);
     } catch (cause) {
-      return failure("UNAVAILABLE", cause instanceof Error ? cause.message : String(cause));
+      return failure("UNAVAILABLE", errorText(cause));
     }
   }
 

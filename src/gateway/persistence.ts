@@ -1,6 +1,7 @@
 // What the gateway keeps beyond its own life: the webhooks' events, and what has been decided about tenants. Opened before
 // the door is, closed after everybody has left.
 
+import { errorText } from "../error_text.ts";
 import { inlineChannel, workerChannel } from "../backend/state_channel.ts";
 import { StateStore } from "../backend/state_store.ts";
 import { Webhooks } from "../backend/webhooks.ts";
@@ -99,7 +100,7 @@ export class Persistence {
   apply(tenants: Iterable<Kept>): void {
     const listed = [...tenants].map(({ id, config: { webhooks } }) => ({ id, webhooks }));
     this.#applying = this.#applying.then(() => this.webhooks.configure(listed)).catch((cause: unknown) => {
-      const error = cause instanceof Error ? cause.message : String(cause);
+      const error = errorText(cause);
       this.#options.log.error("webhooks stay as they were", { error });
     });
   }

@@ -1,6 +1,7 @@
 // Reloads the configuration: loads it off the loop, plans what it changes, and has that put in place at once; or refuses
 // it, and then nothing has changed. One at a time; who asks while one runs gets one more, which sees what changed since.
 
+import { errorTrace } from "../error_text.ts";
 import { type ConfigDiff, diffGeneral, formatChange } from "../config/diff.ts";
 import type { ConfigSource } from "../config/file_source.ts";
 import { type ConfigIssue, describeIssue } from "../config/issue.ts";
@@ -108,7 +109,7 @@ export class Reloader {
       return { outcome, diff, warnings };
     } catch (error) {
       log.error("reload failed", {
-        error: error instanceof Error ? error.stack ?? error.message : String(error),
+        error: errorTrace(error),
       });
       return this.#refuse(cause, "the gateway failed on it");
     }

@@ -100,6 +100,15 @@ export interface Notice {
   unwatched: number;
 }
 
+/** How a session was throttled last. */
+export interface Throttling {
+  /** Times in a row. */
+  times: number;
+  since: number;
+  /** Messages that came all the same. */
+  ignored: number;
+}
+
 /** What policy keeps of one session; made at its first message. */
 export class SessionPolicyState {
   /** Buckets (see rate.ts) of its own messages and bytes, and of refusals that it is told or may cause. */
@@ -107,24 +116,24 @@ export class SessionPolicyState {
   bytesFullAt = 0;
   toldFullAt = 0;
   excessFullAt = 0;
-  /** Times in a row that it was throttled, start and end of the last one, and messages in it (see session/denials.ts). */
-  throttles = 0;
-  throttledAt = Number.NEGATIVE_INFINITY;
+  /** Until when its messages are not looked at (see session/denials.ts). */
   throttledUntil = Number.NEGATIVE_INFINITY;
-  ignored = 0;
+  /** Null until it was throttled once. */
+  throttling: Throttling | null = null;
   /** Its part in each quota that it shares; they change with the configuration. */
-  #shares: { readonly of: FairQuota; readonly share: Share }[] = [];
+  #shares: { readonly of: FairQuota; readonly share: Share }[] | null = null;
   /** By the rule's id. */
   #rules: Map<string, SessionRuleState> | null = null;
   #notices: Map<string, Notice> | null = null;
 
   /** Its part in a quota. */
   share(of: FairQuota): Share {
-    for (const entry of this.#shares) if (entry.of === of) return entry.share;
+    const shares = this.#shares ??= [];
+    for (const entry of shares) if (entry.of === of) return entry.share;
     // Of quotas that are in force there are three at most: messages, bytes, outbound bytes.
-    if (this.#shares.length >= 3) this.#shares = this.#shares.slice(1);
+    if (shares.length >= 3) shares.shift();
     const share = new Share();
-    this.#shares.push({ of, share });
+    shares.push({ of, share });
     return share;
   }
 

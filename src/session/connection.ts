@@ -13,11 +13,14 @@ import { Outbox } from "./outbox.ts";
 import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
 import type { Replay } from "./replay.ts";
 import type { TenantSettings } from "./settings.ts";
-import { type Timed, Timer } from "./timer_wheel.ts";
+import { Timer } from "./timer_wheel.ts";
 
 /** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
 const CLOSE_TIMEOUT_MS = 5000;
 const FLOOD_CLOSE_TIMEOUT_MS = 1000;
+
+/** When a new connection is looked at for the first time: one that is idle then gives back what it was greeted with. */
+const SETTLED_MS = 1000;
 
 /** Whom a connection serves. None of it MUST throw. */
 export interface ConnectionUser {
@@ -65,7 +68,7 @@ const NOBODY: ConnectionUser = {
 };
 const NO_FRAMES: readonly Frame[] = [];
 
-export class Connection implements LinkHandler, OutboxOwner, Timed {
+export class Connection extends Timer implements LinkHandler, OutboxOwner {
   /** Ext envelopes travel as CBOR. */
   readonly cbor: boolean;
   readonly #deps: ConnectionDeps;
@@ -74,13 +77,13 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
   #link: Link | null = null;
   /** Made for the first frame; given back when the connection is idle. */
   #outbox: Outbox | null = null;
-  readonly #timer = new Timer(this);
   #heardAt = 0;
   #pingedAt = 0;
   /** Until when nothing is read; 0: it is. */
   #pausedUntil = 0;
 
   constructor(deps: ConnectionDeps, user: ConnectionUser, cbor: boolean) {
+    super();
     this.#deps = deps;
     this.#user = user;
     this.cbor = cbor;
@@ -126,12 +129,12 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     if (this.#state !== "authenticating") return;
     this.#state = "attached";
     const { gateway } = this.#deps;
-    gateway.wheel.schedule(this.#timer, this.#nextDeadline(gateway.now()));
+    gateway.wheel.schedule(this, Math.min(SETTLED_MS, this.#nextDeadline(gateway.now())));
   }
 
   /** Before `attached`: calls `timedOut` so many milliseconds later. */
   expectWithin(ms: number): void {
-    this.#deps.gateway.wheel.schedule(this.#timer, ms);
+    this.#deps.gateway.wheel.schedule(this, ms);
   }
 
   text(message: string): void {
@@ -162,7 +165,7 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     else if (this.#outbox !== null) unwritten = this.#outbox.abandon();
     this.#outbox = null;
     const { gateway } = this.#deps;
-    gateway.wheel.cancel(this.#timer);
+    gateway.wheel.cancel(this);
     gateway.totals.links--;
     this.#link = null;
     this.#user.lost(code, reason, unwritten);
@@ -170,8 +173,8 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
 
   /** Queues a frame; nothing after the close. */
   send(frame: Frame): void {
-    if (this.#link === null || this.#state === "closing") return;
-    (this.#outbox ??= this.#newOutbox(this.#link)).push(this.cbor ? cborForm(frame) : frame);
+    const outbox = this.#outbox ?? this.#newOutbox();
+    outbox?.push(this.cbor ? cborForm(frame) : frame);
   }
 
   /** Asks the peer's end to answer, once what was sent before is on its way. */
@@ -187,7 +190,7 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     if (isPaused || this.#state !== "attached") return;
     this.#link?.pause();
     const { gateway } = this.#deps;
-    gateway.wheel.schedule(this.#timer, this.#nextDeadline(gateway.now()));
+    gateway.wheel.schedule(this, this.#nextDeadline(gateway.now()));
   }
 
   /** Starts the closing handshake. @param reliable whether what waits on the reliable lane goes out before it */
@@ -197,7 +200,7 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     const { gateway, metrics } = this.#deps;
     metrics.closes.add({ name: code.name });
     const floods = code === CLOSE.rateLimited;
-    gateway.wheel.schedule(this.#timer, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
+    gateway.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
     // Either of these may bring the link's close at once, and with it the end of all this.
     this.#outbox?.finish(reliable);
     if (this.#pausedUntil > 0 && !floods) this.#link?.resume();
@@ -215,7 +218,7 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
     this.send(sysGap(this.#user.traceId, gap));
   }
 
-  onTimer(now: number): number {
+  override onTimer(now: number): number {
     if (this.#state === "closing") {
       this.#link?.terminate();
       // Where it does not help at once (native Deno), it is tried again.
@@ -231,18 +234,20 @@ export class Connection implements LinkHandler, OutboxOwner, Timed {
       this.#pausedUntil = 0;
       this.#link!.resume();
     }
+    if (this.#outbox?.isIdle) this.#outbox = null;
     if (now - this.#pingedAt >= pingIntervalMs) {
       this.#pingedAt = now;
-      if (this.#outbox?.isIdle) this.#outbox = null;
       this.#link!.ping();
       if (this.#link === null) return 0; // the ping found the socket dead
     }
     return this.#nextDeadline(now);
   }
 
-  #newOutbox(link: Link): Outbox {
+  #newOutbox(): Outbox | null {
+    if (this.#link === null || this.#state === "closing") return null;
     const { gateway: { flusher } } = this.#deps;
-    return new Outbox({ link, flusher, tenant: this.#deps, owner: this, replay: this.#user.replay });
+    const options = { link: this.#link, flusher, tenant: this.#deps, owner: this, replay: this.#user.replay };
+    return this.#outbox = new Outbox(options);
   }
 
   #heard(): number {

@@ -86,10 +86,10 @@ export class Denials {
   ignored(from: InboundState, lane: "ext" | "hot"): void {
     const { metrics } = this.#options;
     metrics.ignored[lane]++;
-    const state = from.policyState;
-    const until = state.throttledUntil + from.session.policy.messageMs;
-    this.#throttle(from, Math.min(until, state.throttledAt + THROTTLE_MS_MAX));
-    if (++state.ignored <= IGNORED_MAX) return;
+    const until = from.throttledUntil + from.session.policy.messageMs;
+    const throttling = from.throttling!;
+    this.#throttle(from, Math.min(until, throttling.since + THROTTLE_MS_MAX));
+    if (++throttling.ignored <= IGNORED_MAX) return;
     metrics.denied.add({ lane, decision: "close", reason: "flood" });
     this.#end(from, { ...FLOODING, ruleId: CHECK.session }, { seq: null });
   }
@@ -100,7 +100,7 @@ export class Denials {
   }
 
   #throttle(from: InboundState, until: number): void {
-    from.throttledUntil = from.policyState.throttledUntil = until;
+    from.throttledUntil = until;
     from.session.throttle(until);
   }
 
@@ -171,10 +171,10 @@ export class Denials {
 
 /** @returns how many times in a row this is */
 function beginThrottle(state: SessionPolicyState, now: number): number {
-  state.throttles = now - state.throttledUntil < CALM_MS ? state.throttles + 1 : 1;
-  state.throttledAt = now;
-  state.ignored = 0;
-  return state.throttles;
+  const before = now - state.throttledUntil < CALM_MS ? state.throttling : null;
+  const times = before === null ? 1 : before.times + 1;
+  state.throttling = { times, since: now, ignored: 0 };
+  return times;
 }
 
 function flooding(denial: Denial): Denial {

@@ -1,6 +1,7 @@
 // What happens to a message that arrived: read, judged by policy, handed to a service, answered. One handler
 // serves all sessions of a tenant; what it keeps of each is an `InboundState`.
 
+import { errorTrace } from "../error_text.ts";
 import { Buffer } from "node:buffer";
 import type { Log } from "../log.ts";
 import type { TenantMetrics } from "../metrics.ts";
@@ -94,7 +95,7 @@ export class MessageHandler {
     const { metrics } = this.#options;
     metrics.in.ext.add(1, bytes);
     if (now < from.throttledUntil) return this.#denials.ignored(from, "ext");
-    const state = from.policyState;
+    const state = from;
     const early = from.session.policy.size(bytes) ?? from.session.policy.arrive(state, bytes, now);
     if (early !== null) {
       // Only a message whose sender is told of it needs to be read, for its seq; a large one is not.
@@ -197,7 +198,7 @@ export class MessageHandler {
   }
 
   #failed(from: InboundState, svc: string, cause: unknown): Refusal {
-    const error = cause instanceof Error ? cause.stack ?? cause.message : String(cause);
+    const error = errorTrace(cause);
     const { tenant, user, session, traceId } = from.session;
     this.#options.log.error("service failed", { tenant, user, session, trace_id: traceId, svc, error });
     return INTERNAL;
@@ -237,7 +238,7 @@ export class MessageHandler {
     const bytes = frame.length;
     metrics.in.hot.add(1, bytes);
     if (now < from.throttledUntil) return this.#denials.ignored(from, "hot");
-    const state = from.policyState;
+    const state = from;
     const early = policy.size(bytes) ?? policy.arrive(state, bytes, now);
     if (early !== null) {
       const seq = () => early.ruleId === CHECK.size || checkHot(frame) !== null ? null : hotSeq(frame);

@@ -76,8 +76,8 @@ export class Registry<S extends Registered> {
   readonly #totals: Totals;
   readonly #byId = new Map<string, S>();
   readonly #inOrder = new OrderedIndex<S>();
-  /** A user's sessions, oldest first. */
-  readonly #byUser = new Map<string, S[]>();
+  /** A user's sessions, oldest first; most have one, which then stands for itself. */
+  readonly #byUser = new Map<string, S | S[]>();
   readonly #byAddress = new Map<string, number>();
   readonly #byTicket = new Map<string, Set<S>>();
 
@@ -104,7 +104,8 @@ export class Registry<S extends Registered> {
   }
 
   ofUser(user: string): readonly S[] {
-    return this.#byUser.get(user) ?? [];
+    const sessions = this.#byUser.get(user);
+    return sessions === undefined ? [] : Array.isArray(sessions) ? sessions : [sessions];
   }
 
   /** Sessions that entered, or were renewed, with the ticket of this id. */
@@ -172,8 +173,9 @@ export class Registry<S extends Registered> {
     this.#byId.set(session.session, session);
     this.#inOrder.set(session.session, session);
     const sessions = this.#byUser.get(session.user);
-    if (sessions === undefined) this.#byUser.set(session.user, [session]);
-    else sessions.push(session);
+    if (sessions === undefined) this.#byUser.set(session.user, session);
+    else if (Array.isArray(sessions)) sessions.push(session);
+    else this.#byUser.set(session.user, [sessions, session]);
     if (this.#countsAddresses) this.#countAddress(session);
     this.#tag(session);
     this.#totals.sessions++;
@@ -200,8 +202,10 @@ export class Registry<S extends Registered> {
     this.#totals.sessions--;
     this.#untag(session, session.ticketId);
     const sessions = this.#byUser.get(session.user)!;
-    sessions.splice(sessions.indexOf(session), 1);
-    if (sessions.length === 0) this.#byUser.delete(session.user);
+    if (Array.isArray(sessions)) sessions.splice(sessions.indexOf(session), 1);
+    if (sessions === session || Array.isArray(sessions) && sessions.length === 0) {
+      this.#byUser.delete(session.user);
+    }
     if (this.#countsAddresses) this.#uncountAddress(session.addressGroup);
   }
 

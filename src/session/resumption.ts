@@ -5,14 +5,6 @@ import type { ConnectionUser } from "./connection.ts";
 import type { Identity } from "./grant.ts";
 import type { ResumeFailure, ResumeToken, ResumeTokens } from "./resume_tokens.ts";
 
-/** `resume` of a tenant that has it. */
-export interface ResumeSettings {
-  readonly windowMs: number;
-  readonly maxBytes: number;
-  readonly maxMessages: number;
-  readonly maxDetached: number;
-}
-
 /** What a greeting says to a client that may come back. */
 export interface ResumeOffer {
   readonly token: string;

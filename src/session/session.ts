@@ -41,9 +41,9 @@ import type { OutboxLimits } from "./outbox_limits.ts";
 import type { Replay, ReplayBounds } from "./replay.ts";
 import { type ResumableSession, type ResumeSettings, Resumption } from "./resumption.ts";
 import { NO_MEMBERSHIPS, SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
-import type { TenantSettings } from "./settings.ts";
+import type { ResumeSettings, TenantSettings } from "./settings.ts";
 import type { Tenant } from "./tenant.ts";
-import { type Timed, Timer } from "./timer_wheel.ts";
+import { Timer } from "./timer_wheel.ts";
 
 /** What holds for a session that could be resumed when a reload took that away from its tenant. */
 const NO_RESUME: ResumeSettings = { windowMs: 0, maxBytes: 0, maxMessages: 0, maxDetached: 0 };
@@ -59,7 +59,7 @@ function isLoss(code: number): boolean {
   return LOSSES.has(code);
 }
 
-export class Session implements ResumableSession, SessionHandle, Timed {
+export class Session implements ResumableSession, SessionHandle {
   readonly user: string;
   readonly sid: string;
   readonly session: string;
@@ -85,8 +85,8 @@ export class Session implements ResumableSession, SessionHandle, Timed {
   readonly #resume: Identity["resume"];
   /** "admitted" from the registry's yes to the greeting. */
   #state: "new" | "admitted" | "open" | "ended" = "new";
-  /** Rooms joined, by name; made at the first join. */
-  #memberships: Map<string, Membership> | null = null;
+  /** Rooms joined; most sessions are in one, and a map of one costs as much as the rest of a session. */
+  #joined: Membership | Map<string, Membership> | null = null;
   #active: Membership | null = null;
   /** What came while it was "admitted". */
   #early: EarlyMessages | null = null;
@@ -124,7 +124,9 @@ export class Session implements ResumableSession, SessionHandle, Timed {
   }
 
   get memberships(): ReadonlyMap<string, Membership> {
-    return this.#memberships ?? NO_MEMBERSHIPS;
+    const joined = this.#joined;
+    if (joined === null) return NO_MEMBERSHIPS;
+    return joined instanceof Map ? joined : new Map([[joined.room.name, joined]]);
   }
 
   get isOpen(): boolean {
@@ -285,19 +287,25 @@ export class Session implements ResumableSession, SessionHandle, Timed {
   }
 
   membership(room: string): Membership | undefined {
-    return this.#memberships?.get(room);
+    const joined = this.#joined;
+    if (joined === null) return undefined;
+    return joined instanceof Map ? joined.get(room) : joined.room.name === room ? joined : undefined;
   }
 
   join(room: string): Membership | Refusal {
     // A service that answers later may still hold its context.
     if (this.#state !== "open") return SESSION_ENDED;
-    let membership = this.#memberships?.get(room);
+    let membership = this.membership(room);
     if (membership === undefined) {
       if (this.#narrowing.rooms?.allows(room) === false) return ROOM_NOT_ALLOWED;
       const joined = this.#tenant.rooms.join(room, this);
       if ("ok" in joined) return joined;
       membership = joined;
-      (this.#memberships ??= new Map()).set(room, membership);
+      if (this.#joined === null) this.#joined = membership;
+      else {
+        if (!(this.#joined instanceof Map)) this.#joined = new Map([[this.#joined.room.name, this.#joined]]);
+        this.#joined.set(room, membership);
+      }
     }
     this.#active = membership;
     return membership;
@@ -305,8 +313,9 @@ export class Session implements ResumableSession, SessionHandle, Timed {
 
   leave(membership: Membership): void {
     // The membership may be an older one: the session can have left the room and joined it again since.
-    if (this.#memberships?.get(membership.room.name) !== membership) return;
-    this.#memberships.delete(membership.room.name);
+    if (this.membership(membership.room.name) !== membership) return;
+    if (this.#joined instanceof Map) this.#joined.delete(membership.room.name);
+    else this.#joined = null;
     if (this.#active === membership) this.#active = null;
     this.#tenant.rooms.leave(membership);
   }
@@ -342,7 +351,8 @@ export class Session implements ResumableSession, SessionHandle, Timed {
     this.#end(code, this.#state === "open" ? farewell : null, true);
   }
 
-  onTimer(now: number): number {
+  /** The ticket's time, and that for which its client may be away. @returns see `Timer.onTimer` */
+  ticketTimer(now: number): number {
     if (this.#overflowed) {
       this.#overflow();
       return 0;
@@ -488,7 +498,7 @@ export class Session implements ResumableSession, SessionHandle, Timed {
     this.ticketId = answer.ticketId;
     registry.retag(this, former);
     this.#limit(answer);
-    for (const membership of [...this.#memberships?.values() ?? []]) {
+    for (const membership of [...this.memberships.values()]) {
       const { name } = membership.room;
       if (narrowing.rooms?.allows(name) !== false) continue;
       this.leave(membership);
@@ -504,7 +514,7 @@ export class Session implements ResumableSession, SessionHandle, Timed {
     const policy = this.#settings.policy.narrowed(this.#narrowing);
     if (policy === this.policy) return;
     this.policy = policy;
-    if (this.#inbound !== null) this.policy.applyTo(this.#inbound.policyState, now);
+    if (this.#inbound !== null) this.policy.applyTo(this.#inbound, now);
   }
 
   /** Notes until when its right lasts. */
@@ -518,7 +528,7 @@ export class Session implements ResumableSession, SessionHandle, Timed {
   #schedule(): void {
     const { wheel, now } = this.#tenant.gateway;
     const next = this.#nextDeadline(now());
-    if (next > 0) wheel.schedule(this.#timer ??= new Timer(this), next);
+    if (next > 0) wheel.schedule(this.#timer ??= new TicketTimer(this), next);
     else if (this.#timer !== null) wheel.cancel(this.#timer);
   }
 
@@ -562,14 +572,28 @@ export class Session implements ResumableSession, SessionHandle, Timed {
     registry.remove(this);
     if (this.#timer !== null) gateway.wheel.cancel(this.#timer);
     this.#active = null;
-    const memberships = this.#memberships;
-    this.#memberships = null;
-    for (const membership of memberships?.values() ?? []) rooms.leave(membership);
+    const { memberships } = this;
+    this.#joined = null;
+    for (const membership of memberships.values()) rooms.leave(membership);
     const durationMs = Math.round(gateway.now() - this.openedAt);
     for (const watcher of watchers) watcher.closed(this, { code, reason, durationMs });
   }
 
   #who(): { tenant: string; user: string; session: string; trace_id: string } {
     return { tenant: this.#tenant.id, user: this.user, session: this.session, trace_id: this.traceId };
+  }
+}
+
+/** When a session's ticket is to be looked at. */
+class TicketTimer extends Timer {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    super();
+    this.#session = session;
+  }
+
+  override onTimer(now: number): number {
+    return this.#session.ticketTimer(now);
   }
 }

@@ -7,7 +7,6 @@ import type { AnyDispatcher } from "../service/dispatcher.ts";
 import type { Authenticator } from "./grant.ts";
 import type { OutboxLimits } from "./outbox_limits.ts";
 import type { SessionLimits } from "./registry.ts";
-import type { ResumeSettings } from "./resumption.ts";
 
 /** What holds for a tenant's sessions and rooms, made from its configuration. */
 export interface TenantSettings {
@@ -21,6 +20,14 @@ export interface TenantSettings {
   readonly rooms: RoomLimits;
   /** Null where a session ends with its connection. */
   readonly resume: ResumeSettings | null;
+}
+
+/** `resume` of a tenant that has it. */
+export interface ResumeSettings {
+  readonly windowMs: number;
+  readonly maxBytes: number;
+  readonly maxMessages: number;
+  readonly maxDetached: number;
 }
 
 /** What holds for all connections of the gateway. */

@@ -1,22 +1,14 @@
 // One timer for all sessions. Each timer waits in the slot of its due time; a tick visits one slot. A timer
 // due later than one turn of the wheel is met once a turn and stays, so setting one costs the same for any time.
 
-/** Somebody with a deadline. */
-export interface Timed {
-  /** The deadline has passed. @returns milliseconds to the next one, 0 for none or one that was set inside */
-  onTimer(now: number): number;
-}
-
-/** A deadline, or none yet. Its fields are the wheel's. */
-export class Timer {
-  readonly owner: Timed;
+/** Somebody with at most one deadline. The fields are the wheel's. */
+export abstract class Timer {
   slot = -1;
   index = -1;
   due = 0;
 
-  constructor(owner: Timed) {
-    this.owner = owner;
-  }
+  /** The deadline has passed. @returns milliseconds to the next one, 0 for none or one that was set inside */
+  abstract onTimer(now: number): number;
 }
 
 const TICK_MS = 100;
@@ -79,7 +71,7 @@ export class TimerWheel {
         const timer = slot[i];
         if (timer === undefined || timer.due > now) continue;
         this.cancel(timer);
-        const next = timer.owner.onTimer(now);
+        const next = timer.onTimer(now);
         if (next > 0) this.schedule(timer, next);
       }
     }

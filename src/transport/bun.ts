@@ -99,7 +99,7 @@ class BunLink implements Link {
   readonly handler: LinkHandler;
   #socket: BunSocket | null = null;
   // What the cork callback sends; set only within `write`.
-  #frames: readonly WireFrame[] = [];
+  #frames = NO_FRAMES;
   #count = 0;
   #pongsWaiting = 0;
 

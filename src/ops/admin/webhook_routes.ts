@@ -1,6 +1,7 @@
 // Webhooks: how far each has come, and the events that its backend refuses: looking at them, sending them again,
 // dropping them.
 
+import { errorText } from "../../error_text.ts";
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { refusal } from "../../protocol/codes.ts";
@@ -55,7 +56,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       return await ask();
     } catch (cause) {
       log.error("admin cannot use the state", {
-        error: cause instanceof Error ? cause.message : String(cause),
+        error: errorText(cause),
       });
       return undefined;
     }
