@@ -39,7 +39,7 @@ import { InboundState } from "./inbound_state.ts";
 import type { SlowCause } from "./outbox_owner.ts";
 import type { OutboxLimits } from "./outbox_limits.ts";
 import type { Replay, ReplayBounds } from "./replay.ts";
-import { type ResumableSession, type ResumeSettings, Resumption } from "./resumption.ts";
+import { type ResumableSession, Resumption } from "./resumption.ts";
 import { NO_MEMBERSHIPS, SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
 import type { ResumeSettings, TenantSettings } from "./settings.ts";
 import type { Tenant } from "./tenant.ts";
