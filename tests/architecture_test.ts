@@ -16,6 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "metrics": [],
   "log": [],
   "error_text": [],
+  "own_entry": [],
   "signing": [],
   "outbound": [],
   "turns": [],
@@ -109,7 +110,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What everybody may import. */
-const FOR_ALL = ["error_text"];
+const FOR_ALL = ["error_text", "own_entry"];
 
 /** Where a runtime's own name may stand. */
 const RUNTIME_FILES = [

@@ -3,7 +3,7 @@
 
 import type { HttpResponse } from "../outbound/http1.ts";
 import type { NoAnswer } from "../outbound/wire.ts";
-import { ERROR_CODES, type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
+import { foreignRefusal, type Refusal } from "../protocol/codes.ts";
 import { type Action, readActions } from "../service/action.ts";
 
 /** A good answer. `reply` is undefined where there is none. */
@@ -19,9 +19,6 @@ export interface Failure {
   /** In words, for the log. */
   readonly msg: string;
 }
-
-/** Longest `msg` of a refusal, in characters. */
-const MSG_CHARS_MAX = 256;
 
 /** Reads an answer; a refusal is the client's. */
 export function readAnswer(response: HttpResponse | NoAnswer): Told | Refusal | Failure {
@@ -54,12 +51,7 @@ function readTold(response: HttpResponse): Told | Failure {
 /** What else stands beside `code` and `msg` is the backend's own business. */
 function readRefusal(response: HttpResponse): Refusal | null {
   const { code, msg } = json(response) ?? {};
-  if (!isErrorCode(code) || typeof msg !== "string") return null;
-  return refusal(code, msg.slice(0, MSG_CHARS_MAX));
-}
-
-function isErrorCode(value: unknown): value is ErrorCode {
-  return ERROR_CODES.some((code) => code === value);
+  return foreignRefusal(code, msg);
 }
 
 function bad(msg: string): Failure {

@@ -1,6 +1,7 @@
 // The two ways to the state's thread: a worker, so that writing to the disk holds up nobody, or none at all where the
 // state is in memory and hardly used.
 
+import { ownEntry } from "../own_entry.ts";
 import { errorText } from "../error_text.ts";
 import { Worker } from "node:worker_threads";
 import type { FromThread, ToThread } from "./state_messages.ts";
@@ -20,12 +21,11 @@ export interface StateListener {
   died(cause: string): void;
 }
 
-// A bundle has every module at its root, and this entry where its source was (see compile.sh).
-const WORKER = import.meta.url.endsWith(".ts") ? "./state_worker.ts" : "./src/backend/state_worker.ts";
-
 /** A thread of its own. @param folder `gateway.state_dir`, null for a state in memory */
 export function workerChannel(folder: string | null, listener: StateListener): StateChannel {
-  const worker = new Worker(new URL(WORKER, import.meta.url), { workerData: { folder } });
+  const worker = new Worker(ownEntry(import.meta.url, "backend", "state_worker.ts"), {
+    workerData: { folder },
+  });
   let over = false;
   worker.on("message", (message: FromThread) => {
     if (message.kind === "closed") over = true;

@@ -1,6 +1,7 @@
 // The configuration file of a running gateway, loaded anew for each reload on a thread of its own. A tenant whose part
 // of the file has not changed comes back as the very object that it was, which costs the loop next to nothing.
 
+import { ownEntry } from "../own_entry.ts";
 import { errorText } from "../error_text.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { LoadResult } from "./load.ts";
@@ -116,10 +117,7 @@ class LoadThread {
   #reject: (cause: Error) => void = () => {};
 
   constructor() {
-    // A bundle has every module at its root, and this entry where its source was (see compile.sh).
-    const here = import.meta.url;
-    const entry = here.endsWith(".ts") ? "./load_worker.ts" : "./src/config/load_worker.ts";
-    this.#worker = new Worker(new URL(entry, here), { type: "module" });
+    this.#worker = new Worker(ownEntry(import.meta.url, "config", "load_worker.ts"), { type: "module" });
     this.#worker.onmessage = ({ data }) => {
       clearTimeout(this.#timer);
       this.#resolve(data);

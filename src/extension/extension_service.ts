@@ -1,6 +1,6 @@
 // A service that is an extension: a message is a call of its `onMessage`, and what that returns is the reply.
 
-import { ERROR_CODES, type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
+import { foreignRefusal, type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { isData } from "../service/action.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "../service/service.ts";
@@ -14,9 +14,6 @@ const GONE = refusal("UNAVAILABLE", "the extension was ended");
 const NOT_THERE = refusal("UNAVAILABLE", "the extension is not available now");
 const TOO_BUSY = refusal("UNAVAILABLE", "the extension has too much to do");
 const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
-
-/** Longest `msg` of a refusal, in characters. */
-const MSG_CHARS_MAX = 256;
 
 export class ExtensionService implements ExtService {
   readonly #extension: Extension;
@@ -55,7 +52,7 @@ function answerOf(outcome: Outcome): Answer {
 export function refusalOf(outcome: Exclude<Outcome, { readonly kind: "value" | "none" }>): Refusal {
   switch (outcome.kind) {
     case "thrown":
-      return clientRefusal(outcome.code, outcome.msg) ?? FAILED;
+      return foreignRefusal(outcome.code, outcome.msg) ?? FAILED;
     case "timeout":
       return TOO_LATE;
     case "lost":
@@ -67,10 +64,4 @@ export function refusalOf(outcome: Exclude<Outcome, { readonly kind: "value" | "
     case "unwritable":
       return TOO_DEEP;
   }
-}
-
-/** A refusal in an extension's own words; null where these are not what a client may be told. */
-export function clientRefusal(code: unknown, msg: unknown): Refusal | null {
-  if (!ERROR_CODES.includes(code as ErrorCode) || typeof msg !== "string") return null;
-  return refusal(code as ErrorCode, msg.slice(0, MSG_CHARS_MAX));
 }

@@ -3,13 +3,13 @@
 
 import type { Envelope } from "../protocol/envelope.ts";
 import { Patterns } from "../protocol/patterns.ts";
-import { type Refusal, refusal } from "../protocol/codes.ts";
+import { foreignRefusal, type Refusal, refusal } from "../protocol/codes.ts";
 import type { AnyDispatcher } from "../service/dispatcher.ts";
 import { isData } from "../service/action.ts";
 import { type Answer, type Context, SILENCE } from "../service/service.ts";
 import type { Outcome } from "./calls.ts";
 import type { Extension } from "./extension.ts";
-import { clientRefusal, messageInput, refusalOf } from "./extension_service.ts";
+import { messageInput, refusalOf } from "./extension_service.ts";
 
 /** A plugin and what it sees. */
 export interface Plugin {
@@ -114,7 +114,7 @@ type Verdict = "pass" | { readonly data: unknown } | Answer | { readonly failed:
 function readVerdict(outcome: Outcome): Verdict {
   if (outcome.kind === "none") return "pass";
   if (outcome.kind === "thrown" && outcome.code !== undefined) {
-    return clientRefusal(outcome.code, outcome.msg) ?? { failed: BAD_VERDICT };
+    return foreignRefusal(outcome.code, outcome.msg) ?? { failed: BAD_VERDICT };
   }
   if (outcome.kind !== "value") return { failed: refusalOf(outcome) };
   const { value } = outcome;
@@ -127,7 +127,7 @@ function readVerdict(outcome: Outcome): Verdict {
   if (key === "data" && isData(data)) return { data };
   if (key === "reject" && typeof reject === "object" && reject !== null) {
     const { code, msg } = reject as Readonly<Record<string, unknown>>;
-    return clientRefusal(code, msg) ?? { failed: BAD_VERDICT };
+    return foreignRefusal(code, msg) ?? { failed: BAD_VERDICT };
   }
   return { failed: BAD_VERDICT };
 }

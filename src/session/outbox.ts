@@ -254,7 +254,7 @@ export class Outbox {
     }
     // A turn can bring more than the bound to a client that is not slow at all: above, it had its chance.
     if (!this.#isFull(queue)) return;
-    // Whoever publishes is iterating over a room: the session ends at the flush, not here.
+    // A fan-out is walking through the members of a room just now: the session ends at the flush, not here.
     this.#overflowed = true;
     this.#dropAll(frame.lane, queue, "full");
     if (!this.#dirty) this.#markDirty();

@@ -4,6 +4,7 @@
 
 import { openSync, readSync } from "node:fs";
 import process from "node:process";
+import { ownEntry } from "../../own_entry.ts";
 import { ChunkReader, writeChunk } from "../chunks.ts";
 import { confine, isEnough, missingWalls } from "../confine.ts";
 import type { Confinement } from "../host_process.ts";
@@ -42,11 +43,10 @@ export async function hostMain(confinement: Confinement, workers: Workers = ownW
   return 0;
 }
 
-/** An executable has all that its workers are made of in itself: every module at its root, entries where their source was. */
+/** An executable has all that its workers are made of in itself. */
 function ownWorkers(): Workers {
   const here = import.meta.url;
-  const entry = (kind: string) =>
-    new URL(here.endsWith(".ts") ? `./${kind}_worker.ts` : `./src/extension/host/${kind}_worker.ts`, here);
+  const entry = (kind: string) => ownEntry(here, "extension/host", `${kind}_worker.ts`);
   const entries: Entries = { script: entry("script"), wasm: entry("wasm") };
   if (process.versions["bun"] === undefined || !here.endsWith(".ts")) return { entries, folders: [] };
   const folders = [new URL("../..", here), new URL("../../../node_modules", here)];
