@@ -13,22 +13,27 @@ import type { Certificate } from "./config/certificate.ts";
 import type { SchemaCodes } from "./config/data_schema.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import type { ConfigSource } from "./config/file_source.ts";
-import { errorTrace } from "./error_text.ts";
 import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { LaunchHost } from "./extension/host_process.ts";
 import type { Config } from "./config/schema.ts";
+import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
+import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
 import { Persistence } from "./gateway/persistence.ts";
+import { publicDoor } from "./gateway/public_door.ts";
 import { poll, StaggeredClose } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
+import { messageBytesMax } from "./gateway/transport_options.ts";
 import type { Log } from "./log.ts";
-import { Durations } from "./metrics.ts";
+import { Durations, type MetricSource } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
+import { Inflow } from "./outbound/inflow.ts";
+import { FreshEnough } from "./ops/fresh_enough.ts";
 import { opsRoutes } from "./ops/http.ts";
-import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
+import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
 import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
@@ -76,6 +81,8 @@ export interface GatewayOptions {
   readonly clock: Clock;
   /** Further ext services of every tenant, by name, for embedding. */
   readonly services: ReadonlyMap<string, ExtService>;
+  /** Further metrics: of what runs it. */
+  readonly metrics: readonly MetricSource[];
 }
 
 /** How long clients may take to answer the last close of a drain. */
@@ -91,13 +98,18 @@ export class Gateway {
   readonly #extensionSettings: Config["extensions"];
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
+  readonly #requestLimiter: HandshakeLimiter;
+  /** What a scrape is answered. */
+  readonly #metrics: FreshEnough;
   readonly #quotas: GatewayQuotas;
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
+  readonly #degraded = () => this.#tenants.isDegraded || this.#persistence.isDegraded;
   readonly #certificate: CertificateKeeper | null;
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
+  readonly #acceptance: Acceptance;
   readonly #admin: AdminListener | null;
   #ops: Hono;
   #stopTicking: (() => void) | null = null;
@@ -131,6 +143,7 @@ export class Gateway {
       unixMs: clock.unixMs,
     };
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
+    this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
     this.#persistence = new Persistence({ config, log, clock });
@@ -148,6 +161,7 @@ export class Gateway {
         state: () => this.#persistence.state,
         env: (name) => options.env[name],
         settings: this.#extensionSettings,
+        inflow: new Inflow(clock.now),
         ...clock,
         log,
       },
@@ -159,6 +173,7 @@ export class Gateway {
     this.#admission = new Admission({
       entries: this.#tenants.entries,
       limiter: this.#limiter,
+      requestLimiter: this.#requestLimiter,
       delay: new Delay({
         wheel: this.#context.wheel,
         afterTurn: (task) => transport.afterTurn(task),
@@ -184,7 +199,11 @@ export class Gateway {
       log,
       clock,
     });
+    this.#acceptance = new Acceptance(log);
+    this.#acceptance.add("public");
+    if (options.adminTransport !== null) this.#acceptance.add("admin");
     this.#exporter = this.#buildExporter();
+    this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
     const { adminTransport } = options;
     this.#admin = adminTransport === null ? null : new AdminListener({
       transport: adminTransport,
@@ -193,6 +212,9 @@ export class Gateway {
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
+      degraded: this.#degraded,
+      acceptance: this.#acceptance,
+      metrics: () => this.#metrics.get(),
       exporter: this.#exporter,
       log,
       clock,
@@ -219,27 +241,15 @@ export class Gateway {
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       await this.#admin?.start();
-      const address = await transport.start({
-        request: (request) => this.#ops.fetch(request),
-        upgrade: (request) => {
-          // The transport answers with a bare 500; why, only this log knows.
-          const failed = (cause: unknown) => {
-            log.error("handshake failed", { error: errorTrace(cause) });
-            throw cause;
-          };
-          try {
-            const answer = this.#admission.answer(request);
-            return answer instanceof Promise ? answer.catch(failed) : answer;
-          } catch (cause) {
-            return failed(cause);
-          }
-        },
-      });
+      const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
+      const address = await transport.start(publicDoor(door));
       const limits = describeLimits(transport.limits);
       if (limits !== null) log.warn(limits, { transport: transport.name });
       for (const fixed of describeFixed(config, transport.limits.fixed)) {
         log.warn(fixed, { transport: transport.name });
       }
+      const descriptors = describeDescriptors(config, descriptorLimit());
+      if (descriptors !== null) log.warn(descriptors);
       this.#certificate?.start();
       this.#tenants.start();
       log.info("listening", { ...address, transport: transport.name, ...build });
@@ -346,6 +356,7 @@ export class Gateway {
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
     this.#context.settings = gatewaySettings(gateway, transport.limits);
     this.#limiter.apply(gateway.handshake_limit);
+    this.#requestLimiter.apply(gateway.handshake_limit);
     this.#quotas.apply(gateway.quotas, this.#context.now());
     this.#admission.apply(handshakeConfig(gateway));
     if (gateway.tls !== undefined) this.#certificate?.apply(gateway.tls);
@@ -355,7 +366,7 @@ export class Gateway {
     this.#tenants.apply(plan, gateway);
     this.#persistence.apply(this.#tenants);
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
-      transport.boundMessages(this.#tenants.maxMessageBytes);
+      transport.boundMessages(messageBytesMax(this.#tenants.maxMessageBytes));
     }
   }
 
@@ -374,6 +385,8 @@ export class Gateway {
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
         ...this.#persistence.metrics,
+        ...this.#acceptance.metrics,
+        ...this.#options.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });
@@ -383,10 +396,11 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
-      degraded: () => this.#tenants.isDegraded,
+      degraded: this.#degraded,
+      accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
-      metrics: () => this.#exporter.render(),
+      metrics: () => this.#metrics.get(),
       wsPath: WS_PATH,
     });
   }

@@ -30,8 +30,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "extension/messages": [],
   "extension/module_check": [],
   "extension/wasm_module": [],
-  "extension/source": ["extension/messages", "extension/module_check", "extension/wasm_module"],
-  "config": ["protocol", "extension/messages", "extension/source"],
+  "extension/running_text": [],
+  "extension/source": [
+    "extension/messages",
+    "extension/module_check",
+    "extension/running_text",
+    "extension/wasm_module",
+  ],
+  "config": ["protocol", "extension/messages", "extension/source", "metrics", "log"],
   "policy": ["config", "protocol", "ordered_index"],
   "cluster/bus": ["protocol"],
   "cluster": ["cluster/bus", "protocol"],
@@ -39,6 +45,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "service": ["protocol", "room"],
   "extension": [
     "extension/messages",
+    "extension/running_text",
     "protocol",
     "config",
     "service",
@@ -75,6 +82,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   "ops": ["protocol", "config", "session", "room", "service", "policy", "secret_index", "log"],
   "gateway": [
+    "outbound",
     "extension/messages",
     "transport/port",
     "metrics",
@@ -95,6 +103,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "ops",
   ],
   "cli": [
+    "protocol",
+    "outbound",
     "gateway",
     "config",
     "policy",
@@ -105,6 +115,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "extension/source",
     "ops",
     "transport",
+    "metrics",
     "log",
   ],
 };
@@ -120,6 +131,7 @@ const RUNTIME_FILES = [
   "transport/mod.ts", // Finds out which runtime this is, by names in quotes.
   "extension/launch.ts",
   "extension/confine.ts",
+  "cli/descriptor.ts",
 ];
 
 const LINES_MAX = 400;

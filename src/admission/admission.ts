@@ -16,6 +16,7 @@ import type { AddressFinder } from "./address.ts";
 import type { Delay } from "./delay.ts";
 import type { HandshakeLimiter } from "./limiter.ts";
 import type { OriginRule } from "./origin.ts";
+import { RefusalLog } from "./refusal_log.ts";
 import { readResume, Return } from "./resume_request.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
@@ -50,6 +51,8 @@ export interface TenantEntry {
 export interface AdmissionOptions {
   readonly entries: ReadonlyMap<string, TenantEntry>;
   readonly limiter: HandshakeLimiter;
+  /** For requests that are no handshake. */
+  readonly requestLimiter: HandshakeLimiter;
   readonly delay: Delay;
   readonly retry: Retry;
   readonly log: Log;
@@ -103,11 +106,13 @@ export class Admission {
   readonly strayRejections = new Counts();
   #config: HandshakeConfig;
   readonly #options: AdmissionOptions;
+  readonly #refusals: RefusalLog;
   #draining = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#config = options.config;
+    this.#refusals = new RefusalLog(options);
   }
 
   /** Another configuration holds for handshakes from now on. */
@@ -121,6 +126,18 @@ export class Admission {
     const { entries, retry } = this.#options;
     const { drainRetryMs } = this.#config;
     for (const { waits } of entries.values()) waits?.drain(() => retry.after(drainRetryMs, SPREAD_MS.all));
+  }
+
+  /**
+   * Whether a plain request may be answered: its bounds are those of handshakes, in buckets of their own, so that neither
+   * costs the other.
+   * @returns the milliseconds to wait, 0 for none
+   */
+  mayAsk(remoteAddress: string, header: UpgradeRequest["header"]): number {
+    const { requestLimiter, now } = this.#options;
+    const { addresses } = this.#config;
+    const addressGroup = addresses.group(addresses.find(remoteAddress, header));
+    return requestLimiter.take(addressGroup, now())?.waitMs ?? 0;
   }
 
   /** Answers a handshake: with a session for its link, or with a refusal. */
@@ -165,6 +182,7 @@ export class Admission {
     }
     const origin = request.header("origin");
     if (origin !== null && !entry.origins.allows(origin, request.header("host"))) {
+      this.#refusals.origin(entry.tenant.id, origin);
       const msg = "pages of this origin may not connect";
       return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, handshake);
     }
@@ -349,7 +367,7 @@ export class Admission {
     const metrics = entry?.tenant.metrics;
     (metrics?.handshakeRejections ?? this.strayRejections).add({ reason });
     metrics?.upgrades.add({ status: String(status) });
-    this.#options.log.debug("handshake refused", { status, code, reason, address });
+    this.#refusals.refused({ tenant: entry?.tenant.id ?? null, status, code, reason, address });
     const headers: Record<string, string> = { "content-type": "application/json" };
     if (status === 401) headers["www-authenticate"] = "Bearer";
     if (retryAfterMs !== undefined) {

@@ -12,6 +12,8 @@ import {
 } from "jose";
 import type { JwtConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
+import { readForeign } from "../protocol/json.ts";
+import { JSON_DEPTH } from "../protocol/json_scan.ts";
 import { type Client, textOf } from "./asking.ts";
 
 /** Largest set, in bytes; a provider with dozens of keys has some 50 KiB. */
@@ -97,7 +99,9 @@ export class Jwks {
     try {
       const timeoutMs = timing.jwks_timeout_ms;
       const text = textOf(await client.get({ headers, timeoutMs, repeatable: true }));
-      const set = JSON.parse(text) as JSONWebKeySet;
+      const read = readForeign(text, JSON_DEPTH);
+      if (!read.ok) throw new Error(`the JWKS ${read.why}`);
+      const set = read.value as JSONWebKeySet;
       if (!Array.isArray(set?.keys) || set.keys.length === 0 || set.keys.length > KEYS_MAX) {
         throw new Error(`no JWKS of 1..${KEYS_MAX} keys`);
       }

@@ -69,6 +69,7 @@ export class Return implements ConnectionUser {
 
   text(): void {}
   binary(): void {}
+  control(): void {}
   ponged(): void {}
   drained(): void {}
   timedOut(): void {}

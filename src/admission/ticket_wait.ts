@@ -16,6 +16,10 @@ import { isBad, TICKET_CHARS_MAX, type Unverified } from "./verifier.ts";
 /** A first message: the longest ticket, and an envelope around it. */
 const MESSAGE_CHARS_MAX = TICKET_CHARS_MAX + 1024;
 
+/** Pings, pongs and fragments before the ticket: a message of 17 KB in pieces of 1 KB, and some pings. */
+const FRAMES_MAX = 32;
+
+const FLOODING = refusal("RATE_LIMITED", "too many frames before the ticket", CLOSE.rateLimited);
 const FULL = refusal("RESOURCE_EXHAUSTED", "too many connections await their ticket", CLOSE.overloaded);
 const AUTH_FIRST = refusal("AUTH_FAILED", "the first message must be sys.auth", CLOSE.authFailed);
 const TOO_EARLY = refusal("AUTH_FAILED", "wait for sys.authed", CLOSE.authFailed);
@@ -118,6 +122,8 @@ export class TicketWait implements ConnectionUser {
   #connection: Connection | null = null;
   #state: "waiting" | "checking" | "failing" | "over" = "waiting";
   #failure: Unverified | null = null;
+  /** Frames that were no message. */
+  #frames = 0;
 
   constructor(options: TicketWaitOptions) {
     this.addressGroup = options.addressGroup;
@@ -148,6 +154,10 @@ export class TicketWait implements ConnectionUser {
   ponged(): void {}
 
   drained(): void {}
+
+  control(): void {
+    if (++this.#frames > FRAMES_MAX) this.end(FLOODING);
+  }
 
   timedOut(): void {
     this.end(this.#failure ?? TOO_LATE);

@@ -3,6 +3,8 @@
 // run in an engine that is linear in the text, nothing is fetched, and nothing compares each item with each other one
 // without a bound on their number.
 
+import { readForeign } from "../protocol/json.ts";
+import { JSON_DEPTH_MAX } from "../protocol/json_scan.ts";
 import { errorText } from "../error_text.ts";
 import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
 import equal from "ajv/dist/runtime/equal.js";
@@ -49,12 +51,9 @@ export class SchemaCompiler {
 
   /** @returns the code, for `loadSchema`; or what is wrong with the text */
   compile(text: string): { readonly code: string } | string {
-    let schema: unknown;
-    try {
-      schema = JSON.parse(text);
-    } catch (error) {
-      return `is not JSON: ${oneLine(error)}`;
-    }
+    const read = readForeign(text, JSON_DEPTH_MAX);
+    if (!read.ok) return read.why === "is not valid JSON" ? "is not JSON" : read.why;
+    const schema = read.value;
     if (
       typeof schema !== "boolean" && (typeof schema !== "object" || schema === null || Array.isArray(schema))
     ) {

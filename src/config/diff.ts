@@ -38,6 +38,8 @@ const RESTART_KEYS = [
   "header_timeout_ms",
   "socket_unsent_bytes",
   "state_dir",
+  "state_max_bytes",
+  "state_tenant_max_bytes",
 ] as const;
 
 /** Such keys besides, where the transport itself watches for silence: Deno's own server is told once. */

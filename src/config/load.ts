@@ -27,6 +27,9 @@ export { type ConfigIssue, formatIssue, formatWarning } from "./issue.ts";
 /** Largest file, in bytes. */
 export const FILE_BYTES_MAX = 1_048_576;
 
+/** Where a gateway with `--dev` listens that is told no address. */
+const DEV_HOST = "127.0.0.1";
+
 /** What a configuration is made from. */
 export interface LoadOptions {
   readonly text: string;
@@ -73,7 +76,9 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const parsed = configSchema.safeParse(tree.root);
   if (!parsed.success) failures.push(...valueFailures(parsed.error.issues, tree, shape));
   failures.push(...checkRelations(tree));
-  const listen = listenFromEnv(options.env, parsed.data?.gateway.listen);
+  // Whoever tries things out means this machine, unless they say otherwise.
+  const preset = options.dev && !tree.has(["gateway", "listen"]) ? DEV_HOST : undefined;
+  const listen = listenFromEnv(options.env, parsed.data?.gateway.listen, preset);
   if (typeof listen === "object") failures.push(listen);
   const auth = checkAuth(tree, options);
   const tls = checkTls(tree, options);
@@ -109,14 +114,23 @@ export function loadConfig(options: LoadOptions): LoadResult {
 /** What came of a file, and which further files it names, in full; those of `gateway.tls` are not among them. */
 export type FileResult = LoadResult & { readonly files: readonly string[] };
 
-/** Reads a file and loads it. A file that cannot be read is a failure like any other. */
+/** The name of the file that is no file: what it names is looked for in the working folder. */
+export const STDIN = "-";
+
+/**
+ * Reads a file and loads it. A file that cannot be read is a failure like any other.
+ * @param options `bytes` where it has been read already
+ */
 export async function readConfig(
   path: string,
-  options: Pick<LoadOptions, "env" | "dev">,
+  options: Pick<LoadOptions, "env" | "dev"> & { readonly bytes?: Uint8Array },
 ): Promise<FileResult> {
-  let bytes: Uint8Array;
+  let { bytes } = options;
+  if (bytes === undefined && path === STDIN) {
+    return refused({ path: "", message: "it came from stdin, which cannot be read a second time" });
+  }
   try {
-    bytes = await readFile(path);
+    bytes ??= await readFile(path);
   } catch (error) {
     return refused({ path: "", message: unreadable(error) });
   }
@@ -220,6 +234,7 @@ function shapeAt(root: Shape, path: Path): Shape {
 function listenFromEnv(
   env: LoadOptions["env"],
   fromFile: string | undefined,
+  preset: string | undefined,
 ): string | ConfigIssue | undefined {
   const { WSPRISM_LISTEN: whole, PORT: portText } = env;
   if (whole !== undefined && whole !== "") {
@@ -229,7 +244,13 @@ function listenFromEnv(
       'in the environment must be "host:port" with a port 0..65535, as it replaces gateway.listen';
     return { path: "WSPRISM_LISTEN", message };
   }
-  if (portText === undefined || portText === "") return undefined;
+  const address = fromFile === undefined ? undefined : parseListen(fromFile);
+  const hostname = preset ?? address?.hostname ?? "0.0.0.0";
+  if (portText === undefined || portText === "") {
+    return preset === undefined || address === undefined
+      ? undefined
+      : formatListen({ hostname, port: address.port });
+  }
   const port = parsePort(portText);
   if (port === undefined) {
     return {
@@ -237,8 +258,7 @@ function listenFromEnv(
       message: "in the environment must be 0..65535, as it replaces the port of gateway.listen",
     };
   }
-  const address = fromFile === undefined ? undefined : parseListen(fromFile);
-  return formatListen({ hostname: address?.hostname ?? "0.0.0.0", port });
+  return formatListen({ hostname, port });
 }
 
 function tooLarge(): ConfigIssue {

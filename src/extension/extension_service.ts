@@ -2,6 +2,7 @@
 
 import { foreignRefusal, type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
+import { writeObject } from "../protocol/json.ts";
 import { isData } from "../service/action.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "../service/service.ts";
 import type { Outcome } from "./calls.ts";
@@ -24,7 +25,7 @@ export class ExtensionService implements ExtService {
 
   handle(context: Context, message: Envelope): Answer | Promise<Answer> {
     const input = messageInput(message);
-    if (input === null) return TOO_DEEP;
+    if (typeof input !== "string") return input;
     let settle: (answer: Answer) => void;
     const answer = new Promise<Answer>((resolve) => settle = resolve);
     const now = this.#extension.call("onMessage", input, context, (outcome) => settle(answerOf(outcome)));
@@ -32,13 +33,11 @@ export class ExtensionService implements ExtService {
   }
 }
 
-/** A message as hooks are given it, as JSON; null where it cannot be written. */
-export function messageInput({ svc, type, room, seq, data = null }: Envelope): string | null {
-  try {
-    return JSON.stringify({ svc, type, room, seq, data } satisfies MessageInput);
-  } catch { // RangeError
-    return null;
-  }
+/** A message as hooks are given it, as JSON; refused where JavaScript, which reads it, would change its data. */
+export function messageInput({ svc, type, room, seq, data }: Envelope): string | Refusal {
+  const read = data?.read();
+  if (read?.ok === false) return refusal("BAD_REQUEST", `data ${read.why}, which no extension can read`);
+  return writeObject({ svc, type, room, seq, data: data ?? null } satisfies MessageInput);
 }
 
 function answerOf(outcome: Outcome): Answer {

@@ -2,6 +2,7 @@
 // it. A tenant without plugins does not have this; a message that no plugin matches costs a look into a map.
 
 import type { Envelope } from "../protocol/envelope.ts";
+import { Json } from "../protocol/json.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { foreignRefusal, type Refusal, refusal } from "../protocol/codes.ts";
 import type { AnyDispatcher } from "../service/dispatcher.ts";
@@ -85,7 +86,7 @@ export class Plugins {
     for (const { extension, open } of plugins) {
       const verdict = readVerdict(await ask(extension, context, current));
       if (verdict === "pass") continue;
-      if ("data" in verdict) current = { ...current, data: verdict.data };
+      if ("data" in verdict) current = { ...current, data: Json.of(verdict.data) };
       else if (!("failed" in verdict)) return verdict;
       else if (!open) return verdict.failed;
     }
@@ -101,8 +102,8 @@ function concerns({ type, rooms }: Compiled, message: Envelope): boolean {
 function ask(extension: Extension, context: Context, message: Envelope): Promise<Outcome> {
   return new Promise((resolve) => {
     const input = messageInput(message);
-    const now = input === null
-      ? { kind: "unwritable" } as const
+    const now = typeof input !== "string"
+      ? { kind: "thrown", code: input.code, msg: input.msg } as const
       : extension.call("onIngress", input, context, resolve);
     if (now !== null) resolve(now);
   });

@@ -11,6 +11,7 @@ import type { AdminApp, AdminHouse, AdminWebhooks } from "../ops/admin/house.ts"
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
 import type { Transport } from "../transport/port.ts";
+import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
 import type { ReloadResult } from "./reloader.ts";
 import type { TenantRuntime } from "./tenant_runtime.ts";
@@ -24,6 +25,10 @@ export interface AdminListenerOptions {
   readonly config: () => Config;
   readonly reload: () => Promise<ReloadResult>;
   readonly draining: () => boolean;
+  readonly degraded: () => boolean;
+  readonly acceptance: Acceptance;
+  /** All metrics, as a scrape gets them. */
+  readonly metrics: () => Promise<string>;
   readonly exporter: Exporter;
   readonly log: Log;
   readonly clock: Clock;
@@ -50,7 +55,7 @@ export class AdminListener {
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenants, webhooks, draining, exporter, log, clock, build } = options;
+    const { transport, tenants, webhooks, draining, degraded, exporter, log, clock, build } = options;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#house = {
       config: options.config,
@@ -64,10 +69,12 @@ export class AdminListener {
       tenants: () => served(tenants),
       tenant: (id) => tenants.entries.has(id) ? tenants.get(id) : undefined,
       draining,
+      degraded,
+      accepting: () => options.acceptance.works,
       webhooks,
       metrics: {
         contentType: exporter.contentType,
-        render: (tenant) => tenant === null ? exporter.render() : exporter.renderTenant(tenant),
+        render: (tenant) => tenant === null ? options.metrics() : exporter.renderTenant(tenant),
       },
       version: build["version"] ?? "",
     };
@@ -80,10 +87,11 @@ export class AdminListener {
 
   /** @throws when the address cannot be bound, see `Transport.start` */
   async start(): Promise<void> {
-    const { transport, log } = this.#options;
+    const { transport, log, acceptance } = this.#options;
     const address = await transport.start({
       request: (request, remoteAddress) => this.#api.fetch(request, { address: remoteAddress }),
       upgrade: () => NO_WEBSOCKET,
+      accepting: (works, why) => acceptance.tell("admin", works, why),
     });
     log.info("admin listening", { ...address });
   }

@@ -3,6 +3,7 @@
 
 import { errorText } from "../error_text.ts";
 import { inlineChannel, workerChannel } from "../backend/state_channel.ts";
+import { SteadyUnix } from "../backend/steady_unix.ts";
 import { StateStore } from "../backend/state_store.ts";
 import { Webhooks } from "../backend/webhooks.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";
@@ -15,7 +16,7 @@ import { TenantRecord } from "./tenant_record.ts";
 export interface PersistenceOptions {
   readonly config: Config;
   readonly log: Log;
-  readonly clock: Pick<Clock, "unixMs" | "newId" | "wait">;
+  readonly clock: Pick<Clock, "now" | "unixMs" | "newId" | "wait">;
 }
 
 /** A tenant that is served, as far as this is concerned. */
@@ -29,6 +30,8 @@ export interface Kept {
 export class Persistence {
   readonly webhooks: Webhooks;
   readonly #options: PersistenceOptions;
+  /** So that a clock that is set ahead ends no ban. */
+  readonly #steady: SteadyUnix;
   #store: StateStore | null = null;
   /** By tenant; those of tenants that have left too, as long as something in them is known here only. */
   readonly #records = new Map<string, TenantRecord>();
@@ -38,6 +41,7 @@ export class Persistence {
   constructor(options: PersistenceOptions) {
     this.#options = options;
     const { config, log, clock } = options;
+    this.#steady = new SteadyUnix(clock.unixMs, clock.now);
     this.webhooks = new Webhooks({
       store: () => this.#open(),
       durable: config.gateway.state_dir !== undefined,
@@ -47,6 +51,11 @@ export class Persistence {
     });
   }
 
+  /** Whether something that is to be kept cannot be written. */
+  get isDegraded(): boolean {
+    return this.#store !== null && this.#store.failing !== null;
+  }
+
   /** For whoever has something to keep. */
   get state(): State {
     return this.#open();
@@ -54,6 +63,11 @@ export class Persistence {
 
   get metrics(): MetricSource[] {
     return [...this.webhooks.metrics, {
+      name: "state_degraded",
+      help: "1 while something that is to be kept cannot be written, else 0.",
+      type: "gauge",
+      read: () => [{ labels: {}, value: this.isDegraded ? 1 : 0 }],
+    }, {
       name: "state_write_failures_total",
       help: "Writes to the state that failed; what could be tried again is.",
       type: "counter",
@@ -68,7 +82,13 @@ export class Persistence {
   record(tenant: string): TenantRecord {
     const { config, log, clock } = this.#options;
     const state = config.gateway.state_dir === undefined ? null : () => this.#open();
-    return this.#records.get(tenant) ?? new TenantRecord({ tenant, state, log, wait: clock.wait });
+    return this.#records.get(tenant) ?? new TenantRecord({
+      tenant,
+      state,
+      log,
+      wait: clock.wait,
+      aheadMs: () => this.#steady.aheadMs,
+    });
   }
 
   /** A tenant with this record is served. */
@@ -90,10 +110,16 @@ export class Persistence {
     const { config } = this.#options;
     const { state_dir: folder } = config.gateway;
     if (folder === undefined && config.tenants.every(({ webhooks }) => webhooks.length === 0)) return;
-    await this.#open().ready;
-    await Promise.all([...tenants].map((tenant) => tenant.recall()));
-    await this.webhooks.configure(config.tenants);
-    await this.webhooks.tellLost();
+    try {
+      await this.#open().ready;
+      await Promise.all([...tenants].map((tenant) => tenant.recall()));
+      await this.webhooks.configure(config.tenants);
+      await this.webhooks.tellLost();
+    } catch (cause) {
+      // Its thread would keep the process alive.
+      await this.stop();
+      throw cause;
+    }
   }
 
   /** Goes by another configuration of the webhooks, soon; those of tenants that leave stay until these have gone. */
@@ -114,14 +140,16 @@ export class Persistence {
   #open(): StateStore {
     if (this.#store !== null) return this.#store;
     const { config, log } = this.#options;
-    const { state_dir: folder } = config.gateway;
+    const { state_dir: folder, state_max_bytes, state_tenant_max_bytes } = config.gateway;
+    const bounds = { maxBytes: state_max_bytes, tenantMaxBytes: state_tenant_max_bytes };
     const busy = folder !== undefined ||
       config.tenants.some(({ webhooks, services, plugins }) =>
         webhooks.length > 0 || [...services, ...plugins].some(({ permissions }) => permissions?.kv)
       );
     // A state in memory that neither webhooks nor extensions write to is hardly used: it does without a thread.
     return this.#store = new StateStore({
-      open: busy ? (listener) => workerChannel(folder ?? null, listener) : inlineChannel,
+      open: (listener) =>
+        busy ? workerChannel({ folder: folder ?? null, bounds }, listener) : inlineChannel(bounds, listener),
       log,
     });
   }

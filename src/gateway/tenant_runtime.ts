@@ -27,10 +27,10 @@ import { Presence } from "../room/presence.ts";
 import { Rooms } from "../room/rooms.ts";
 import type { ExtService } from "../service/service.ts";
 import { outboxLimits } from "../session/outbox_limits.ts";
-import { Registry, REMOVED, type SessionLimits, SUSPENDED } from "../session/registry.ts";
+import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
 import type { GatewayContext } from "../session/gateway_context.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
-import type { ResumeSettings, TenantSettings } from "../session/settings.ts";
+import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
 import type { Turns } from "../turns.ts";
 import type { Clock } from "./clock.ts";
@@ -38,6 +38,7 @@ import type { Persistence } from "./persistence.ts";
 import { StaggeredClose } from "./staggered_close.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
+import { resumeSettings, sessionLimits } from "./tenant_settings.ts";
 import { TenantServices } from "./tenant_services.ts";
 import { type Teller, TenantWatch } from "./tenant_watch.ts";
 
@@ -324,6 +325,7 @@ export class TenantRuntime implements TenantView {
       every: clock.every,
       http: {
         tenant: config.id,
+        share: this.extensions.runner.share,
         // The tenant itself comes later, and there are no sessions before.
         actions: { perform: (action, by) => this.tenant.actions.perform(action, by) },
         log,
@@ -353,7 +355,8 @@ export class TenantRuntime implements TenantView {
       resume: resumeSettings(config),
     };
     const print = openFingerprint(config);
-    return { config, print, auth, verifier, origins: new OriginRule(config.origins), services, settings };
+    const origins = new OriginRule(config.origins, { thisMachine: this.#deps.dev });
+    return { config, print, auth, verifier, origins, services, settings };
   }
 
   /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */
@@ -365,7 +368,15 @@ export class TenantRuntime implements TenantView {
     if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
       return { verifier: former.verifier, auth };
     }
-    const verifier = verifierFor({ tenant: id, config: auth, signatureTurns, now, unixMs, log });
+    const verifier = verifierFor({
+      tenant: id,
+      config: auth,
+      signatureTurns,
+      share: this.extensions.runner.share,
+      now,
+      unixMs,
+      log,
+    });
     return { verifier, auth };
   }
 
@@ -388,22 +399,4 @@ function endRefused(session: SessionHandle, refused: Refusal): void {
 /** The part of `auth` by which tickets are verified. */
 function verifiesBy({ mode, jwt, static: fixed, http }: AuthConfig): string {
   return JSON.stringify([mode, jwt, fixed, http]);
-}
-
-function resumeSettings({ resume }: TenantConfig): ResumeSettings | null {
-  return resume === undefined ? null : {
-    windowMs: resume.window_ms,
-    maxBytes: resume.max_bytes,
-    maxMessages: resume.max_messages,
-    maxDetached: resume.max_detached,
-  };
-}
-
-function sessionLimits({ limits, policy: { sessions } }: TenantConfig): SessionLimits {
-  return {
-    maxSessions: limits.max_sessions_total,
-    maxPerAddress: limits.max_sessions_per_ip,
-    maxPerUser: sessions.max_sessions_per_user,
-    onExceed: sessions.on_exceed,
-  };
 }

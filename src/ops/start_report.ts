@@ -9,6 +9,7 @@ interface Abilities {
   readonly terminates: boolean;
   readonly pauses: boolean;
   readonly boundsFragments: boolean;
+  readonly showsControl: boolean;
   readonly renewsTls: boolean;
 }
 
@@ -53,15 +54,36 @@ export function describeFixed({ gateway }: Config, fixed: FixedLimits): string[]
 
 /** What a transport cannot do, or null. */
 export function describeLimits(abilities: Abilities): string | null {
-  const { pings, terminates, pauses, boundsFragments, renewsTls } = abilities;
+  const { pings, terminates, pauses, boundsFragments, showsControl, renewsTls } = abilities;
   const lacks = [
     pings ? null : "own pings",
     terminates ? null : "ending a stalled socket",
     pauses ? null : "pausing a flood",
     boundsFragments ? null : "a bound on fragmented messages",
+    showsControl ? null : "a bound on control frames",
     renewsTls ? null : "taking up a new certificate without a restart",
   ].filter((lack) => lack !== null);
   return lacks.length === 0
     ? null
     : `this transport lacks ${lacks.join(", ")}: keep it off the open internet`;
+}
+
+/** Descriptors that are no connections: files, pipes, listeners, calls to backends. */
+const DESCRIPTORS_BESIDE = 64;
+/** Above it nobody is surprised. */
+const DESCRIPTORS_MANY = 65_536;
+
+/** How the limit of file descriptors stands to the connections that are allowed, where that is worth a warning. */
+export function describeDescriptors({ gateway }: Config, limit: number | null): string | null {
+  if (limit === null) return null;
+  const { max_connections: max } = gateway;
+  const room = Math.max(0, limit - DESCRIPTORS_BESIDE);
+  if (max === 0) {
+    if (limit >= DESCRIPTORS_MANY) return null;
+    return `gateway.max_connections is 0 and this process may open ${limit} files, so that about ${room} connections ` +
+      `are the bound, and whoever comes then is refused without a word: raise "ulimit -n" (LimitNOFILE), or set it`;
+  }
+  if (max <= room) return null;
+  return `gateway.max_connections is ${max}, but this process may open ${limit} files, which are about ${room} ` +
+    `connections: raise "ulimit -n" (LimitNOFILE) to ${max + DESCRIPTORS_BESIDE} or more`;
 }

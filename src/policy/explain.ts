@@ -109,7 +109,7 @@ class Explainer {
       this.#add(CHECK.decode, "pass", [], `service ${this.#input.svcId}:${this.#input.opcode}`);
       return "hot";
     }
-    const decoded = decode(message);
+    const decoded = decode(message, this.#policy.maxJsonDepth);
     if (typeof decoded === "string") return this.#unreadable(decoded);
     if (!decoded.ok) return this.#unreadable(decoded.refusal.msg);
     fillExt(this.#input, decoded, active);
@@ -223,10 +223,10 @@ class Explainer {
   }
 }
 
-function decode(message: Uint8Array): ReturnType<typeof decodeJson> | Unreadable | string {
-  if (looksLikeCborMap(message)) return decodeCbor(message);
+function decode(message: Uint8Array, depthMax: number): ReturnType<typeof decodeJson> | Unreadable | string {
+  if (looksLikeCborMap(message)) return decodeCbor(message, depthMax);
   try {
-    return decodeJson(new TextDecoder("utf-8", { fatal: true }).decode(message));
+    return decodeJson(new TextDecoder("utf-8", { fatal: true }).decode(message), depthMax);
   } catch {
     return "message is neither UTF-8 nor CBOR";
   }

@@ -1,6 +1,7 @@
 // What policy is told of a message and of its sender: facts, and the place where it keeps what it knows of the session.
 
 import type { Envelope } from "../protocol/envelope.ts";
+import type { Json } from "../protocol/json.ts";
 import { HOT_AT } from "../protocol/hot.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
 import type { Denial } from "./denial.ts";
@@ -26,7 +27,7 @@ export interface PolicyInput {
   /** Of an ext message. */
   svc: string;
   type: string;
-  data: unknown;
+  data: Json | undefined;
   /** Of a hot message. */
   svcId: number;
   opcode: number;
@@ -114,6 +115,8 @@ export class SessionPolicyState {
   /** Buckets (see rate.ts) of its own messages and bytes, and of refusals that it is told or may cause. */
   messagesFullAt = 0;
   bytesFullAt = 0;
+  /** Of frames that are no messages, where messages have no quota. */
+  framesFullAt = 0;
   toldFullAt = 0;
   excessFullAt = 0;
   /** Until when its messages are not looked at (see session/denials.ts). */

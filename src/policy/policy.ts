@@ -39,6 +39,7 @@ const NARROWED_MAX = 256;
 const EXCESS_MIN = 100;
 /** What sessions are held to in this where no quota of messages holds them. */
 const ANY: Limit = { perSecond: 1000, burst: 1000 };
+const FRAMES = new Rate(ANY.perSecond, ANY.burst);
 
 /** What a policy is compiled from. */
 export interface PolicyOptions {
@@ -79,6 +80,8 @@ interface Common {
 
 export class TenantPolicy {
   readonly maxFrameBytes: number;
+  /** Levels of values within each other in a message, itself the first. */
+  readonly maxJsonDepth: number;
   /** Whether refused hot messages are answered, or only counted. */
   readonly answersHotErrors: boolean;
   readonly hotRequiresActiveRoom: boolean;
@@ -106,6 +109,7 @@ export class TenantPolicy {
     this.#options = options;
     this.dryRun = options.dryRun;
     this.maxFrameBytes = Math.min(limits.max_frame_bytes, by?.limits?.max_frame_bytes ?? Infinity);
+    this.maxJsonDepth = limits.max_json_depth;
     this.answersHotErrors = policy.hot_error_mode === "sys_error";
     this.hotRequiresActiveRoom = policy.hot_requires_active_room;
     const ext = whole === null ? new ExtAllowlist(policy.ext_allowlist) : whole.#ext;
@@ -170,6 +174,16 @@ export class TenantPolicy {
       sessionState.bytesFullAt = ofBytes.take(sessionState.bytesFullAt, now, bytes);
     }
     if (messages !== null) sessionState.messagesFullAt = messages.take(sessionState.messagesFullAt, now);
+    return null;
+  }
+
+  /** Charges a frame that is no message as if it were one; bounded where messages are not, for nobody needs many. */
+  arriveFrame(state: SessionPolicyState, bytes: number, now: number): Denial | null {
+    const denial = this.arrive(state, bytes, now);
+    if (denial !== null || this.#messages !== null) return denial;
+    const waitMs = FRAMES.waitMs(state.framesFullAt, now);
+    if (waitMs > 0) return overQuota(CHECK.session, "session_rate", { unit: "messages", waitMs });
+    state.framesFullAt = FRAMES.take(state.framesFullAt, now);
     return null;
   }
 

@@ -6,6 +6,8 @@ import { parseHotEntry } from "../config/allowlist.ts";
 import { isHotService } from "../config/policies.ts";
 import type { RuleConfig } from "../config/schema.ts";
 import { type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
+import type { Json } from "../protocol/json.ts";
+import { sameNumber, WideNumber } from "../protocol/json_number.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { Buckets } from "./buckets.ts";
 import type { Denial } from "./denial.ts";
@@ -155,11 +157,11 @@ export class Rule {
     const { subject, room } = input;
     if (this.#member && (room === null || subject.membership(room) === undefined)) return NOT_A_MEMBER;
     for (const { name, value, lacks } of this.#claims) {
-      if (!Object.hasOwn(subject.claims, name) || asText(subject.claims[name]) !== value) return lacks;
+      if (!Object.hasOwn(subject.claims, name) || !isSaid(subject.claims[name], value)) return lacks;
     }
     const waitMs = this.#rate === null ? 0 : this.#waitMs(input, now);
     if (waitMs > 0) return { code: "RATE_LIMITED", what: "too many messages", waitMs };
-    const fault = this.#schema === null ? null : this.#schema.fault(input.data);
+    const fault = this.#schema === null ? null : faultOf(this.#schema, input.data);
     return fault === null ? null : { code: "BAD_REQUEST", what: fault, waitMs: 0 };
   }
 
@@ -212,13 +214,18 @@ function readClaim(text: string): { name: string; value: string; lacks: Violatio
   return { name, value: claim.slice(at + 1), lacks: { code: "NOT_ALLOWED", what, waitMs: 0 } };
 }
 
-/** A claim's value as a text, undefined for what is no single value. */
-function asText(value: unknown): string | undefined {
-  return typeof value === "string"
-    ? value
-    : typeof value === "number" || typeof value === "boolean"
-    ? String(value)
-    : undefined;
+/** What a schema has against data; also against data that reading would change, as a verdict is about what was sent. */
+function faultOf(schema: DataSchema, data: Json | undefined): string | null {
+  const read = data?.read();
+  return read?.ok === false ? `data ${read.why}` : schema.fault(read?.value);
+}
+
+/** Whether a claim is what the configuration says. Numbers are compared as they are written, however many digits they have. */
+function isSaid(claim: unknown, text: string): boolean {
+  if (typeof claim === "string") return claim === text;
+  if (typeof claim === "boolean") return String(claim) === text;
+  const number = claim instanceof WideNumber ? claim.text : typeof claim === "number" ? String(claim) : null;
+  return number !== null && sameNumber(number) === sameNumber(text);
 }
 
 function readService(text: string | undefined): ServiceMatch {

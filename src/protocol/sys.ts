@@ -2,6 +2,7 @@
 // Every `sys` message carries `trace_id`: it finds the session in the logs.
 
 import type { ErrorCode, Refusal } from "./codes.ts";
+import { Json, membersOf } from "./json.ts";
 import { extFrame, type Frame, LANE, LANE_NAMES, type LossLane, type OutEnvelope } from "./frame.ts";
 
 /** The content of `sys.authed`. */
@@ -115,20 +116,40 @@ export function sysDraining(traceId: string, retryAfterMs: number): Frame {
 /**
  * Answers `sys.ping`: an object as `data` comes back with `time_ms` added, any other value as `data.echo`.
  * @param heard ext messages taken from this client; null where its session cannot be resumed
- * @throws RangeError when `data` is nested too deep to be written.
  */
 export function sysPong(
   traceId: string,
-  data: unknown,
+  data: Json | undefined,
   { timeMs, seq, heard }: { timeMs: number; seq: number | null; heard: number | null },
 ): Frame {
-  const ours = heard === null ? { time_ms: timeMs } : { time_ms: timeMs, heard };
-  const answer = typeof data === "object" && data !== null && !Array.isArray(data)
-    ? { ...data, ...ours }
-    : data === undefined
-    ? ours
-    : { echo: data, ...ours };
+  const ours: Record<string, number> = heard === null ? { time_ms: timeMs } : { time_ms: timeMs, heard };
+  const answer = data === undefined ? ours : Json.written(pongText(data, ours));
   return control(withSeq({ v: 1, svc: "sys", type: "pong", data: answer, trace_id: traceId }, seq));
+}
+
+/** What the client says goes back as it came, but for these numbers, which are the gateway's own. */
+function pongText(data: Json, ours: Readonly<Record<string, number>>): string {
+  const { text } = data;
+  const added = JSON.stringify(ours).slice(1, -1);
+  const plain = text.charCodeAt(0) === 0x7b && text.includes('"') && !text.includes("\\");
+  if (plain && !text.includes("time") && !text.includes("heard")) return `${text.slice(0, -1)},${added}}`;
+  const members = membersOf(data);
+  if (members === null) return `{"echo":${text},${added}}`;
+  const given = new Set(members.map(({ key }) => key));
+  const own = Object.entries(ours).filter(([key]) => !given.has(key)).map(([key, value]) =>
+    `"${key}":${value}`
+  );
+  if (own.length === Object.keys(ours).length) {
+    return members.length === 0 ? `{${added}}` : `${text.slice(0, -1)},${added}}`;
+  }
+  const told = new Set<string>();
+  const texts = members.flatMap(({ key, text }) => {
+    if (!Object.hasOwn(ours, key)) return [text];
+    if (told.has(key)) return [];
+    told.add(key);
+    return [`"${key}":${ours[key]}`];
+  });
+  return `{${[...texts, ...own].join(",")}}`;
 }
 
 function withSeq(envelope: OutEnvelope, seq: number | null): OutEnvelope {

@@ -1,8 +1,9 @@
 // The built-in `chat` service: a member says something to its room, reliably.
 
-import { refusal } from "../protocol/codes.ts";
+import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { extFrame, LANE } from "../protocol/frame.ts";
+import type { Json } from "../protocol/json.ts";
 import { BUSY, type Rooms } from "../room/rooms.ts";
 import { type Answer, type Context, DONE, type ExtService, ROOM_BUSY, UNKNOWN_TYPE } from "./service.ts";
 
@@ -24,10 +25,19 @@ export class ChatService implements ExtService {
     if (message.type !== "send") return UNKNOWN_TYPE;
     const { room, data } = message;
     if (room === null) return NO_ROOM;
-    const msg = typeof data === "object" && data !== null ? (data as { msg?: unknown }).msg : undefined;
-    if (typeof msg !== "string") return BAD_DATA;
+    const msg = msgIn(data);
+    if (typeof msg !== "string") return msg;
     if (context.membership(room) === undefined) return NOT_A_MEMBER;
     const said = { v: 1, svc: this.#svc, type: "msg", room, data: { from: context.user, msg } } as const;
     return this.#rooms.publish(room, extFrame(said, LANE.reliable)) === BUSY ? ROOM_BUSY : DONE;
   }
+}
+
+function msgIn(data: Json | undefined): string | Refusal {
+  const read = data?.read();
+  if (read === undefined) return BAD_DATA;
+  if (!read.ok) return refusal("BAD_REQUEST", `data of chat.send ${read.why}`);
+  const { value } = read;
+  const msg = typeof value === "object" && value !== null ? (value as { msg?: unknown }).msg : undefined;
+  return typeof msg === "string" ? msg : BAD_DATA;
 }

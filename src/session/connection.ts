@@ -18,6 +18,8 @@ import { Timer } from "./timer_wheel.ts";
 /** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
 const CLOSE_TIMEOUT_MS = 5000;
 const FLOOD_CLOSE_TIMEOUT_MS = 1000;
+/** Frames of a peer that were on their way when it was told to go. */
+const LATE_MAX = 100_000;
 
 /** When a new connection is looked at for the first time: one that is idle then gives back what it was greeted with. */
 const SETTLED_MS = 1000;
@@ -35,6 +37,8 @@ export interface ConnectionUser {
   ponged(): void;
   /** All that waited in the socket has been taken. */
   drained(): void;
+  /** A frame that is no message: a ping, a pong that nobody asked for, or a fragment. */
+  control(bytes: number, now: number): void;
   /** Time is up: that of `Connection.expectWithin`, or nothing was heard within the idle timeout. MUST close. */
   timedOut(): void;
   /** Reliable frames cannot be delivered. MUST close. @param waitingBytes what its outbox holds */
@@ -60,6 +64,7 @@ const NOBODY: ConnectionUser = {
   opened: () => {},
   text: () => {},
   binary: () => {},
+  control: () => {},
   ponged: () => {},
   drained: () => {},
   timedOut: () => {},
@@ -81,6 +86,10 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   #pingedAt = 0;
   /** Until when nothing is read; 0: it is. */
   #pausedUntil = 0;
+  /** Pings without an answer. */
+  #pongsDue = 0;
+  /** What came after our close. */
+  #late = 0;
 
   constructor(deps: ConnectionDeps, user: ConnectionUser, cbor: boolean) {
     super();
@@ -138,18 +147,28 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   }
 
   text(message: string): void {
+    if (this.#state === "closing") return this.#ignoreLate();
     this.#user.text(message, this.#heard());
     this.#outbox?.flushSpeaker();
   }
 
   binary(message: Uint8Array): void {
+    if (this.#state === "closing") return this.#ignoreLate();
     this.#user.binary(message, this.#heard());
     this.#outbox?.flushSpeaker();
   }
 
   pong(): void {
+    // A peer that answers pings which nobody sent pays for them.
+    if (this.#pongsDue === 0) return this.control(0);
+    this.#pongsDue--;
     this.#heard();
     this.#user.ponged();
+  }
+
+  control(bytes: number): void {
+    if (this.#state === "closing") this.#ignoreLate();
+    else this.#user.control(bytes, this.#heard());
   }
 
   onDrain(): void {
@@ -180,6 +199,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   /** Asks the peer's end to answer, once what was sent before is on its way. */
   ping(): void {
     this.#outbox?.flushSpeaker();
+    this.#pongsDue++;
     this.#link?.ping();
   }
 
@@ -196,10 +216,12 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   /** Starts the closing handshake. @param reliable whether what waits on the reliable lane goes out before it */
   close(code: CloseCode, reliable: boolean): void {
     if (this.#state === "closing" || this.#state === "gone") return;
+    const floods = code === CLOSE.rateLimited;
+    // A stranger that floods is not waited for at all.
+    if (floods && this.#state === "authenticating") this.#late = LATE_MAX;
     this.#state = "closing";
     const { gateway, metrics } = this.#deps;
     metrics.closes.add({ name: code.name });
-    const floods = code === CLOSE.rateLimited;
     gateway.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
     // Either of these may bring the link's close at once, and with it the end of all this.
     this.#outbox?.finish(reliable);
@@ -237,6 +259,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     if (this.#outbox?.isIdle) this.#outbox = null;
     if (now - this.#pingedAt >= pingIntervalMs) {
       this.#pingedAt = now;
+      this.#pongsDue++;
       this.#link!.ping();
       if (this.#link === null) return 0; // the ping found the socket dead
     }
@@ -248,6 +271,11 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     const { gateway: { flusher } } = this.#deps;
     const options = { link: this.#link, flusher, tenant: this.#deps, owner: this, replay: this.#user.replay };
     return this.#outbox = new Outbox(options);
+  }
+
+  /** A peer that goes on after it was told to go is not waited for. */
+  #ignoreLate(): void {
+    if (++this.#late > LATE_MAX) this.#link?.terminate();
   }
 
   #heard(): number {

@@ -45,6 +45,8 @@ const THROTTLES_MAX = 2;
 const CALM_MS = 10_000;
 /** More messages sent before it was throttled than any socket's buffer holds: this transport cannot stop reading. */
 const IGNORED_MAX = 65_536;
+/** The same of frames that are no message: nobody has a use for so many, and each costs as much as a message. */
+export const FRAMES_IGNORED_MAX = 1_000;
 /** Lines that one tenant's denials may put into the log. */
 const LOG_RATE = new Rate(50, 100);
 
@@ -83,13 +85,13 @@ export class Denials {
   }
 
   /** A message of a session that is throttled, which was on its way already: it prolongs that, at the least cost. */
-  ignored(from: InboundState, lane: "ext" | "hot"): void {
+  ignored(from: InboundState, lane: "ext" | "hot", max = IGNORED_MAX): void {
     const { metrics } = this.#options;
     metrics.ignored[lane]++;
     const until = from.throttledUntil + from.session.policy.messageMs;
     const throttling = from.throttling!;
     this.#throttle(from, Math.min(until, throttling.since + THROTTLE_MS_MAX));
-    if (++throttling.ignored <= IGNORED_MAX) return;
+    if (++throttling.ignored <= max) return;
     metrics.denied.add({ lane, decision: "close", reason: "flood" });
     this.#end(from, { ...FLOODING, ruleId: CHECK.session }, { seq: null });
   }

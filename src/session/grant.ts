@@ -2,6 +2,7 @@
 // verifies is admission's business.
 
 import type { Narrowing } from "../policy/narrowing.ts";
+import type { Json } from "../protocol/json.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { ResumeFailure } from "./resume_tokens.ts";
 
@@ -83,7 +84,9 @@ export function rightOf(
 }
 
 /** The ticket in the data of a `sys.auth`, or null. */
-export function ticketIn(data: unknown): string | null {
+export function ticketIn(json: Json | undefined): string | null {
+  const read = json?.read();
+  const data = read?.ok ? read.value : null;
   if (typeof data !== "object" || data === null || !Object.hasOwn(data, "ticket")) return null;
   const { ticket } = data as { ticket: unknown };
   return typeof ticket === "string" && ticket !== "" ? ticket : null;

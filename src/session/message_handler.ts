@@ -18,10 +18,11 @@ import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protocol/envelope.ts";
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
+import { depthOf, type Json } from "../protocol/json.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysPong, sysRefused } from "../protocol/sys.ts";
 import { type Answer, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
-import { Denials, type DeniedMessage } from "./denials.ts";
+import { Denials, type DeniedMessage, FRAMES_IGNORED_MAX } from "./denials.ts";
 import type { InboundState } from "./inbound_state.ts";
 import { PendingCalls } from "./pending.ts";
 import type { SessionHandle } from "./session_handle.ts";
@@ -58,7 +59,7 @@ const BAD_HEARD = refusal(
   "BAD_REQUEST",
   "data.heard must be how many ext messages were heard on this session",
 );
-const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
+const REPLY_TOO_DEEP = "the reply is nested deeper than limits.max_json_depth";
 
 /** One hot message in this many is timed. A power of two. */
 const HOT_SAMPLE = 1024;
@@ -91,19 +92,29 @@ export class MessageHandler {
     else this.#hot(from, message, now);
   }
 
+  /** A frame that is no message costs its sender what one does. */
+  control(from: InboundState, bytes: number, now: number): void {
+    if (now < from.throttledUntil) return this.#denials.ignored(from, "ext", FRAMES_IGNORED_MAX);
+    const denial = from.session.policy.arriveFrame(from, bytes, now);
+    if (denial === null) return;
+    const found = { lane: "ext", state: from, bytes, now, service: () => null, seq: () => null } as const;
+    this.#denies(from, denial, found);
+  }
+
   #ext(from: InboundState, message: string | Uint8Array, bytes: number, now: number): void {
     const { metrics } = this.#options;
+    const depth = from.session.policy.maxJsonDepth;
     metrics.in.ext.add(1, bytes);
     if (now < from.throttledUntil) return this.#denials.ignored(from, "ext");
     const state = from;
     const early = from.session.policy.size(bytes) ?? from.session.policy.arrive(state, bytes, now);
     if (early !== null) {
       // Only a message whose sender is told of it needs to be read, for its seq; a large one is not.
-      const seq = () => early.ruleId === CHECK.size ? null : decode(message).seq;
+      const seq = () => early.ruleId === CHECK.size ? null : decode(message, depth).seq;
       const service = () => null;
       if (this.#denies(from, early, { lane: "ext", state, bytes, now, service, seq })) return;
     }
-    const decoded = decode(message);
+    const decoded = decode(message, depth);
     if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq);
     const { svc, type, seq } = decoded;
     const input = this.#about(from, state, bytes);
@@ -126,11 +137,7 @@ export class MessageHandler {
   #sys(from: InboundState, message: Envelope): void {
     switch (message.type) {
       case "ping":
-        try {
-          this.#pong(from.session, message);
-        } catch { // RangeError, see sysPong
-          tell(from.session, TOO_DEEP, message.seq);
-        }
+        this.#pong(from.session, message);
         return;
       case "ack":
         return;
@@ -146,8 +153,8 @@ export class MessageHandler {
   #pong(session: SessionHandle, { data, seq }: Envelope): void {
     const { taken } = session;
     if (taken !== null) {
-      const heard = typeof data === "object" && data !== null && "heard" in data ? data.heard : undefined;
-      if (heard !== undefined && !(typeof heard === "number" && isCount(heard) && session.hasHeard(heard))) {
+      const heard = heardIn(data);
+      if (heard !== undefined && !(isCount(heard) && session.hasHeard(heard))) {
         return tell(session, BAD_HEARD, seq);
       }
     }
@@ -222,6 +229,8 @@ export class MessageHandler {
   #reply(from: InboundState, { svc, seq }: Envelope, data: unknown): Refusal | null {
     if (data === undefined) return null;
     const head = { v: 1, svc, type: "reply" } as const;
+    const depth = from.session.policy.maxJsonDepth - 1;
+    if (depthOf(data, depth) > depth) return this.#failed(from, svc, REPLY_TOO_DEEP);
     try {
       from.session.deliver(
         extFrame(seq === null ? { ...head, data } : { ...head, seq, data }, LANE.reliable),
@@ -283,7 +292,8 @@ export class MessageHandler {
   #unreadable(from: InboundState, refused: Refusal, seq: number | null): void {
     this.#options.metrics.decodeErrors++;
     const why = { ...refused, ruleId: CHECK.decode };
-    from.session.end(refused.close ?? CLOSE.policyViolation, sysRefused(from.session.traceId, why, { seq }));
+    if (refused.close === undefined) return tell(from.session, why, seq);
+    from.session.end(refused.close, sysRefused(from.session.traceId, why, { seq }));
   }
 
   /** The place to write down what there is to know of a message. */
@@ -319,10 +329,19 @@ function tell(to: SessionHandle, refused: Refusal, seq: number | null): void {
   to.deliver(sysRefused(to.traceId, refused, { seq }));
 }
 
-function isCount(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0;
+/** `heard` in the data of a ping; undefined where it is not said. */
+function heardIn(data: Json | undefined): unknown {
+  if (data === undefined || !data.text.startsWith("{")) return undefined;
+  const read = data.read();
+  // What cannot be read is not to be taken for silence: it may well have said something else.
+  if (!read.ok) return data.text.includes("heard") ? null : undefined;
+  return Object.hasOwn(read.value as object, "heard") ? (read.value as { heard: unknown }).heard : undefined;
 }
 
-function decode(message: string | Uint8Array): Envelope | Unreadable {
-  return typeof message === "string" ? decodeJson(message) : decodeCbor(message);
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function decode(message: string | Uint8Array, depthMax: number): Envelope | Unreadable {
+  return typeof message === "string" ? decodeJson(message, depthMax) : decodeCbor(message, depthMax);
 }

@@ -8,6 +8,7 @@ import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import type { Json } from "../protocol/json.ts";
 import { looksLikeCborMap } from "../protocol/cbor.ts";
 import {
   type Authed,
@@ -244,6 +245,12 @@ export class Session implements ResumableSession, SessionHandle {
     return this.replay === null || this.replay.heard(count);
   }
 
+  control(bytes: number, now: number): void {
+    if (this.#state === "open" || this.#state === "admitted") {
+      this.#tenant.handler.control(this.#hear(now), bytes, now);
+    }
+  }
+
   timedOut(): void {
     if (this.#resumption === null || this.#state !== "open") {
       return this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
@@ -329,7 +336,7 @@ export class Session implements ResumableSession, SessionHandle {
   }
 
   /** Takes a new ticket of the same user. The session lives on until its old right ends, whatever comes of the ticket. */
-  renew(data: unknown, seq: number | null): void {
+  renew(data: Json | undefined, seq: number | null): void {
     const { gateway, settings: { authenticator } } = this.#tenant;
     const ticket = ticketIn(data);
     if (ticket === null) return this.#refuse(BAD_AUTH, seq);

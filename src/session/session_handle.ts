@@ -4,6 +4,7 @@
 import type { TenantPolicy } from "../policy/policy.ts";
 import { type CloseCode, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import type { Json } from "../protocol/json.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";
 
@@ -38,7 +39,7 @@ export interface SessionHandle extends Context {
   /** Reads nothing more until this time, as far as the transport can: who sends on meets TCP's own flow control. */
   throttle(until: number): void;
   /** Its client has sent a new ticket. */
-  renew(data: unknown, seq: number | null): void;
+  renew(data: Json | undefined, seq: number | null): void;
 }
 
 /** What a session answers when it has ended. */

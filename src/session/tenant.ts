@@ -67,7 +67,10 @@ export class Tenant {
     this.actions = new TenantActions({
       targets: this.targets,
       registry,
-      maxFrameBytes: () => this.settings.policy.maxFrameBytes,
+      bounds: () => {
+        const { maxFrameBytes, maxJsonDepth } = this.settings.policy;
+        return { maxBytes: maxFrameBytes, maxDepth: maxJsonDepth };
+      },
     });
     const { log, now, unixMs } = options.gateway;
     this.resumeTokens = new ResumeTokens(options.newId, now);

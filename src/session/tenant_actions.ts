@@ -6,7 +6,7 @@ import { sysJoined, sysKicked, sysLeft } from "../protocol/sys.ts";
 import { BUSY } from "../room/rooms.ts";
 import type { Action, Actions, Actor, Performed, PublishAction, SendAction } from "../service/action.ts";
 import { ROOM_BUSY, TENANT_BUSY } from "../service/service.ts";
-import { messageFrame } from "./message_frame.ts";
+import { type MessageBounds, messageFrame } from "./message_frame.ts";
 import type { Registry } from "./registry.ts";
 import type { SessionHandle } from "./session_handle.ts";
 import type { Targets } from "./targets.ts";
@@ -14,8 +14,8 @@ import type { Targets } from "./targets.ts";
 export interface TenantActionsOptions {
   readonly targets: Targets;
   readonly registry: Registry<SessionHandle>;
-  /** Largest message, in bytes; asked each time, as it may change. */
-  readonly maxFrameBytes: () => number;
+  /** Of a message; asked each time, as they may change. */
+  readonly bounds: () => MessageBounds;
 }
 
 const NO_SUCH_SESSION = refusal("NOT_FOUND", "tenant has no such session");
@@ -46,16 +46,16 @@ export class TenantActions implements Actions {
   }
 
   #publish({ room, type, data, except }: PublishAction, { svc }: Actor): Performed {
-    const { targets, maxFrameBytes } = this.#options;
-    const frame = messageFrame({ v: 1, svc, type, room, data }, maxFrameBytes());
+    const { targets, bounds } = this.#options;
+    const frame = messageFrame({ v: 1, svc, type, room, data }, bounds());
     if ("ok" in frame) return frame;
     const deliveries = targets.room(room, frame, except ?? null);
     return deliveries === BUSY ? ROOM_BUSY : { ok: true, deliveries };
   }
 
   #send({ to, type, data }: SendAction, { svc }: Actor): Performed {
-    const { targets, registry, maxFrameBytes } = this.#options;
-    const frame = messageFrame({ v: 1, svc, type, data }, maxFrameBytes());
+    const { targets, registry, bounds } = this.#options;
+    const frame = messageFrame({ v: 1, svc, type, data }, bounds());
     if ("ok" in frame) return frame;
     if ("session" in to && registry.find(to.session) === undefined) return NO_SUCH_SESSION;
     const deliveries = "session" in to

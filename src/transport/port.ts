@@ -50,6 +50,12 @@ export interface LinkHandler {
   /** The bytes MAY be kept; they can be a view of a larger read buffer. */
   binary(message: Uint8Array): void;
   pong(): void;
+  /**
+   * A frame that is no message came: a ping, or a fragment of a message that is not whole yet, empty or not. Not called
+   * where `TransportLimits.showsControl` or `.showsFragments` is false, see there.
+   * @param bytes those of its payload that no message will count
+   */
+  control(bytes: number): void;
   /** Everything that waited in this process has been taken by the kernel. */
   onDrain(): void;
   /**
@@ -88,6 +94,12 @@ export interface Door {
    * never come (the peer left first); then nothing else comes either.
    */
   upgrade(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer>;
+  /**
+   * Told each time that connections cannot be accepted, which the transport mends by itself as soon as it can, and
+   * once when they are accepted again. MUST NOT throw.
+   * @param why "" when they are
+   */
+  accepting(works: boolean, why: string): void;
 }
 
 /** A certificate with its intermediates, and its private key without a passphrase; both PEM, and a pair. */
@@ -110,6 +122,8 @@ export interface TransportOptions {
   readonly headerTimeoutMs: number;
   /** Bytes that the kernel may keep unsent for each connection, about; 0: what the system says. */
   readonly socketUnsentBytes: number;
+  /** When file descriptors run out it stops listening, so that others go on; else it goes on for as long as it can. */
+  readonly yields: boolean;
   /** Null serves plain HTTP. */
   readonly tls: TlsPair | null;
 }
@@ -122,6 +136,10 @@ export interface TransportLimits {
   readonly terminates: boolean;
   /** False: `pause` does nothing. */
   readonly pauses: boolean;
+  /** False: pings and pongs are neither told nor bounded. */
+  readonly showsControl: boolean;
+  /** False: fragments are not told as they come; on Bun they are reckoned from the bytes that a socket has received. */
+  readonly showsFragments: boolean;
   /** False: the bound of a message holds per WebSocket frame only, not over all its fragments. */
   readonly boundsFragments: boolean;
   /** False: `renewTls` throws, and a new certificate needs a restart. */

@@ -1,4 +1,4 @@
-// Bounds what the kernel keeps unsent for each socket that a listener accepts: TCP_NOTSENT_LOWAT, which accepted sockets
+// What adapters cannot do without the C library: it bounds what the kernel keeps unsent for each socket that a listener accepts: TCP_NOTSENT_LOWAT, which accepted sockets
 // inherit. Without it a socket whose peer does not read takes megabytes before it says no, and all of them stand before
 // whatever the lanes would rather send. Bun has no option for it, but can call the C library; a descriptor of the listener
 // is found by its address. https://man7.org/linux/man-pages/man7/tcp.7.html
@@ -47,7 +47,13 @@ const SYMBOLS = {
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  getpeername: { args: ["i32", "ptr", "ptr"], returns: "i32" },
 } as const;
+/** `struct tcp_info` of linux/tcp.h: bytes received are its 64-bit field here (since 4.1). */
+const TCP_INFO = 11;
+const TCP_INFO_BYTES = 192;
+const BYTES_RECEIVED_AT = 128;
+const AF_INET = 2;
 /** Of `sockaddr_storage`; the port is in bytes 2 and 3 of either family, in network order. */
 const ADDRESS_BYTES = 128;
 
@@ -92,6 +98,28 @@ export class SocketCalls {
     return bounded;
   }
 
+  /**
+   * Bytes that each TCP socket of this process has received, by its peer: "port address", the address's bytes joined by
+   * dots, four of them for IPv4. Empty where the system does not tell.
+   */
+  received(): Map<string, number> {
+    const received = new Map<string, number>();
+    if (process.platform !== "linux") return received;
+    const info = new DataView(new ArrayBuffer(TCP_INFO_BYTES)), address = new Uint8Array(ADDRESS_BYTES);
+    const length = new Uint32Array(1);
+    for (const entry of readdirSync(this.#system.descriptors)) {
+      const fd = Number(entry);
+      length[0] = TCP_INFO_BYTES;
+      if (this.#libc["getsockopt"]!(fd, IPPROTO_TCP, TCP_INFO, info, length) !== 0) continue;
+      if (length[0] < BYTES_RECEIVED_AT + 8) continue;
+      length[0] = ADDRESS_BYTES;
+      if (this.#libc["getpeername"]!(fd, address, length) !== 0) continue; // it listens
+      const bytes = Number(info.getBigUint64(BYTES_RECEIVED_AT, true));
+      received.set(`${address[2]! << 8 | address[3]!} ${addressOf(address)}`, bytes);
+    }
+    return received;
+  }
+
   #listens(fd: number, port: number): boolean {
     const { solSocket, soAcceptConn } = this.#system;
     const listens = new Int32Array(1);
@@ -103,4 +131,13 @@ export class SocketCalls {
     if (this.#libc["getsockname"]!(fd, address, Uint32Array.of(ADDRESS_BYTES)) !== 0) return false;
     return (address[2]! << 8 | address[3]!) === port;
   }
+}
+
+/** A `sockaddr`'s address; IPv4 in IPv6 is written as IPv4. */
+function addressOf(sockaddr: Uint8Array): string {
+  if ((sockaddr[0]! | sockaddr[1]! << 8) === AF_INET) return sockaddr.subarray(4, 8).join(".");
+  const bytes = sockaddr.subarray(8, 24);
+  const mapped = bytes[10] === 0xff && bytes[11] === 0xff &&
+    bytes.subarray(0, 10).every((byte) => byte === 0);
+  return (mapped ? bytes.subarray(12) : bytes).join(".");
 }

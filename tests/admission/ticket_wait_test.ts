@@ -2,7 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { Encoder } from "cbor-x";
+import { Encoder } from "cbor-x/encode";
 import { Client, elsewhere, House, type HouseOptions, OPEN_POLICY } from "../session/house.ts";
 import { SECRET, ticket } from "./keys.ts";
 
@@ -216,4 +216,29 @@ test("A drain sends those who wait elsewhere at once", async () => {
   client.gone();
   house.clock.advance(100);
   await drained;
+});
+
+test("Whoever sends frames that are no message in the place of a ticket is closed at once, and not read", async () => {
+  for (const send of ["control", "pong"] as const) {
+    const house = await start();
+    const client = await house.enter(null, "tenant=acme");
+    let sent = 0;
+    while (client.link.closed === null && sent < 1000) {
+      client.handler[send](0);
+      sent++;
+    }
+    assert.equal(sent, 33);
+    assert.equal(codeOf(client), 4005);
+    assert.ok(client.link.paused);
+    client.handler[send](0);
+    assert.equal(client.link.terminated, 1);
+  }
+});
+
+test("A ticket may come in pieces, and after a ping", async () => {
+  const house = await start();
+  const client = await house.enter(null, "tenant=acme");
+  for (let i = 0; i < 20; i++) client.handler.control(0);
+  auth(client);
+  assert.deepEqual(heard(house, client), ["authed"]);
 });

@@ -1,5 +1,6 @@
 // Short ways for the tests of this folder to a policy, and to sessions that speak under it.
 
+import { Json } from "../../src/protocol/json.ts";
 import type { Denial } from "../../src/policy/denial.ts";
 import {
   newPolicyInput,
@@ -61,7 +62,7 @@ export function matterOf(subject: Speaking, said: Said): PolicyInput {
     opcode: Number(second),
     bytes: said.bytes ?? 1,
     room: said.room ?? null,
-    data: said.data,
+    data: said.data === undefined ? undefined : Json.of(said.data),
   };
 }
 

@@ -45,6 +45,9 @@ class User implements ConnectionUser {
   }
   ponged(): void {}
   drained(): void {}
+  control(): void {
+    this.told.push("control");
+  }
   timedOut(): void {
     this.told.push("timed out");
     this.connection!.close(CLOSE.idleTimeout, true);

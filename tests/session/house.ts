@@ -156,6 +156,8 @@ class FakeTransport implements Transport {
       pings,
       terminates: true,
       pauses: true,
+      showsControl: true,
+      showsFragments: true,
       boundsFragments: true,
       renewsTls: true,
       fixed: {},
@@ -247,6 +249,7 @@ export class House {
       build: { version: "0" },
       clock: this.clock,
       services,
+      metrics: [],
     });
   }
 

@@ -17,7 +17,8 @@ import type {
 } from "../../src/transport/port.ts";
 import { makePair } from "../certificates.ts";
 import { strictly } from "../uncaught.ts";
-import { closePayload, frame, handshake, OP, type Peer, RawClient, within } from "../raw_client.ts";
+import { closePayload, frame, handshake, OP, type Peer, RawClient, statusOf, within } from "../raw_client.ts";
+import { expected, PLAIN, UPGRADES } from "../raw_requests.ts";
 
 const MAX_MESSAGE_BYTES = 100_000;
 const MAX_HEADER_BYTES = 8_192;
@@ -38,6 +39,8 @@ class Recorder implements LinkHandler {
   /** What broke the contract's order; every test ends by seeing that there is nothing here. */
   readonly faults: string[] = [];
   readonly heard: Happening[] = [];
+  /** Frames that were no message. */
+  controls = 0;
   onText: (message: string) => void = () => {};
   readonly opened: Promise<Link>;
   readonly closed: Promise<{ code: number; reason: string }>;
@@ -68,6 +71,13 @@ class Recorder implements LinkHandler {
 
   pong(): void {
     this.#hear({ kind: "pong" });
+  }
+
+  control(): void {
+    if (this.opens === 0 || this.count("close") > 0) {
+      this.faults.push("a frame came before open or after close");
+    }
+    this.controls++;
   }
 
   onDrain(): void {
@@ -171,6 +181,7 @@ export function contract(
     idleTimeoutMs: 60_000,
     maxHeaderBytes: MAX_HEADER_BYTES,
     headerTimeoutMs: 12_000,
+    yields: true,
     socketUnsentBytes: UNSENT_BYTES,
     tls,
   };
@@ -217,6 +228,7 @@ export function contract(
             house.requests.push(request);
             return house.upgrade(request);
           },
+          accepting: () => {},
         });
         const peer = tls === null ? { port: bound.port } : { port: bound.port, ca: tls.cert };
         Object.assign(house, { port: bound.port, peer });
@@ -351,7 +363,6 @@ export function contract(
       [handshake("/", { "sec-websocket-key": null }), 400],
       [handshake("/", { "sec-websocket-version": null }), 426],
       [handshake("/", { "sec-websocket-version": "8" }), 426],
-      [handshake("/", { upgrade: "h2c" }), 400],
       [handshake("/", { "sec-websocket-protocol": "a b" }), 400],
       [handshake("/", { "sec-websocket-protocol": "a,,b" }), 400],
       [handshake("/", { "sec-websocket-protocol": "a, b, a" }), 400],
@@ -378,6 +389,21 @@ export function contract(
     assert.equal(house.requests.length, 0);
     client.destroy();
   });
+
+  for (const row of [...PLAIN, ...UPGRADES]) {
+    it(`${row.what} is answered with ${expected(row, name)}`, async (house) => {
+      house.request = async (request) => {
+        await request.arrayBuffer();
+        const { pathname } = new URL(request.url);
+        return new Response("", { status: pathname === "/healthz" ? 200 : 404 });
+      };
+      const status = await statusOf(house.peer, row.bytes);
+      assert.equal(status, expected(row, name));
+      const served = house.recorders.length;
+      assert.equal(served, status === 101 ? 1 : 0);
+      await house.alive();
+    });
+  }
 
   it("a handshake may arrive byte by byte, with lists and any case in its headers", async (house) => {
     const client = await RawClient.connect(house.peer);
@@ -423,6 +449,21 @@ export function contract(
       client.destroy();
     }
     await house.alive();
+  });
+
+  it("pings and fragments of what is not whole yet are told, each once, where the runtime shows them", async (house) => {
+    const { client, recorder } = await house.pair();
+    client.sendFrame(OP.ping, "abc");
+    client.sendFrame(OP.text, "one", { fin: false });
+    client.sendFrame(OP.continuation, "", { fin: false });
+    client.sendFrame(OP.ping);
+    client.sendFrame(OP.continuation, "two");
+    assert.equal((await recorder.next("text")).text, "onetwo");
+    assert.equal(recorder.controls, (limits.showsControl ? 2 : 0) + (limits.showsFragments ? 2 : 0));
+    client.text("whole");
+    await recorder.next("text");
+    assert.equal(recorder.controls, (limits.showsControl ? 2 : 0) + (limits.showsFragments ? 2 : 0));
+    client.destroy();
   });
 
   // Hostile before the upgrade
@@ -1282,7 +1323,11 @@ export function contract(
     await assert.rejects(RawClient.connect(house.peer));
     const again = create({ ...options, port: house.port });
     assert.equal(
-      (await again.start({ request: () => new Response(), upgrade: () => house.accept() })).port,
+      (await again.start({
+        request: () => new Response(),
+        upgrade: () => house.accept(),
+        accepting: () => {},
+      })).port,
       house.port,
     );
     await again.stop();
@@ -1291,7 +1336,7 @@ export function contract(
   it("a port in use is told in one line that names the address", async (house) => {
     const second = create({ ...options, port: house.port });
     await assert.rejects(
-      second.start({ request: () => new Response(), upgrade: () => house.accept() }),
+      second.start({ request: () => new Response(), upgrade: () => house.accept(), accepting: () => {} }),
       (error: Error) => {
         assert.equal(error.message, `Cannot listen on 127.0.0.1:${house.port}: the address is in use`);
         return true;

@@ -12,6 +12,7 @@ const options = {
   maxHeaderBytes: 16_384,
   headerTimeoutMs: 12_000,
   socketUnsentBytes: 0,
+  yields: true,
   tls: null,
 };
 

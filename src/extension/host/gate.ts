@@ -2,6 +2,7 @@
 // await. SessionPolicyState still is not taken for work.
 
 import { receiveMessageOnPort } from "node:worker_threads";
+import { parseJson } from "../../protocol/json.ts";
 import type { Request, WorkerOrder } from "../messages.ts";
 import type { Outlet } from "./outlet.ts";
 import { refusal, type Requests } from "./requests.ts";
@@ -69,5 +70,5 @@ export class Gate {
 }
 
 export function readOrders(bytes: Uint8Array): WorkerOrder[] {
-  return JSON.parse(new TextDecoder().decode(bytes)) as WorkerOrder[];
+  return parseJson(new TextDecoder().decode(bytes)) as WorkerOrder[];
 }

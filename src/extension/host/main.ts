@@ -14,6 +14,11 @@ import { type Entries, Slot } from "./slot.ts";
 
 /** How often the workers' turns are looked at, in milliseconds. */
 const LOOK_MS = 5;
+/**
+ * Most that a host may have by any configuration, in MiB; by its own it is ended long before. A reload can change that one,
+ * and what the system was told stays.
+ */
+const HOST_MB_MAX = 4096;
 /** Largest chunk from the gateway; it sends one call's input, or one program, and little more. */
 const ORDER_BYTES_MAX = 134_217_728;
 
@@ -33,7 +38,7 @@ export interface Workers {
 /** Runs until its stdin ends. @returns the exit code; the process is to end then, whatever its workers do */
 export async function hostMain(confinement: Confinement, workers: Workers = ownWorkers()): Promise<number> {
   const rss = rssReader();
-  const confined = await confine(workers.folders);
+  const confined = await confine(workers.folders, HOST_MB_MAX);
   if (!isEnough(confinement, confined)) {
     await said([{ kind: "unsafe", why: missingWalls(confined) }]);
     return 1;

@@ -74,7 +74,10 @@ export interface Handed {
 }
 
 /** Publishes now. A room, user or session that is not there is no fault: nothing is delivered to it. */
-export function publish({ tenant: { targets }, config }: AdminTenant, message: Message): Handed | Refusal {
+export function publish(
+  { tenant: { targets, rooms }, config }: AdminTenant,
+  message: Message,
+): Handed | Refusal {
   const { to, except = null } = message;
   if ("rooms" in to) return toRooms(new Set(to.rooms));
   const frame = frameOf(message, config, null);
@@ -89,7 +92,17 @@ export function publish({ tenant: { targets }, config }: AdminTenant, message: M
   function toRooms(names: ReadonlySet<string>): Handed | Refusal {
     let deliveries = 0;
     const busy: string[] = [];
+    let isChecked = false;
     for (const name of names) {
+      if (rooms.find(name) === undefined) {
+        // The same for each: one tells whether the message can be one at all.
+        if (!isChecked) {
+          const frame = frameOf(message, config, longest(names));
+          if ("ok" in frame) return frame;
+          isChecked = true;
+        }
+        continue;
+      }
       const frame = frameOf(message, config, name);
       if ("ok" in frame) return frame;
       const served = targets.room(name, frame, except);
@@ -100,12 +113,19 @@ export function publish({ tenant: { targets }, config }: AdminTenant, message: M
   }
 }
 
+function longest(names: Iterable<string>): string {
+  let found = "";
+  for (const name of names) if (Buffer.byteLength(name) > Buffer.byteLength(found)) found = name;
+  return found;
+}
+
 /** @param room the one that an ext message names, null for none */
 function frameOf(message: Message, config: AdminTenant["config"], room: string | null): Frame | Refusal {
-  const { max_frame_bytes: maxBytes } = config.limits;
+  const { max_frame_bytes: maxBytes, max_json_depth: maxDepth } = config.limits;
   if (!("hot" in message)) {
     const { svc, type, data } = message;
-    return messageFrame({ v: 1, svc, type, ...(room === null ? {} : { room }), data }, maxBytes);
+    const bounds = { maxBytes, maxDepth };
+    return messageFrame({ v: 1, svc, type, ...(room === null ? {} : { room }), data }, bounds);
   }
   const { svc_id, opcode, payload, lane } = message.hot;
   const header = [PROTOCOL_VERSION, svc_id, opcode, 0];

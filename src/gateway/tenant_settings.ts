@@ -1,0 +1,24 @@
+// What a tenant's configuration says, as its sessions and rooms go by it.
+
+import type { TenantConfig } from "../config/schema.ts";
+import type { SessionLimits } from "../session/registry.ts";
+import type { ResumeSettings } from "../session/settings.ts";
+
+export function sessionLimits({ limits, policy: { sessions } }: TenantConfig): SessionLimits {
+  return {
+    maxSessions: limits.max_sessions_total,
+    maxPerAddress: limits.max_sessions_per_ip,
+    maxPerUser: sessions.max_sessions_per_user,
+    onExceed: sessions.on_exceed,
+  };
+}
+
+/** @returns null where a session ends with its connection */
+export function resumeSettings({ resume }: TenantConfig): ResumeSettings | null {
+  return resume === undefined ? null : {
+    windowMs: resume.window_ms,
+    maxBytes: resume.max_bytes,
+    maxMessages: resume.max_messages,
+    maxDetached: resume.max_detached,
+  };
+}
