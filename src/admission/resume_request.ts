@@ -5,7 +5,7 @@ import type { Connection, ConnectionUser } from "../session/connection.ts";
 import { CLOSE, refusal } from "../protocol/codes.ts";
 import { SUBPROTOCOL_RESUME } from "../protocol/limits.ts";
 import { sysRefused } from "../protocol/sys.ts";
-import type { ResumableSession } from "../session/resumption.ts";
+import type { ResumableSession } from "../session/resumable_session.ts";
 
 export type ResumeRequest =
   | { readonly kind: "no" }

@@ -38,7 +38,7 @@ import type { Persistence } from "./persistence.ts";
 import { StaggeredClose } from "./staggered_close.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
-import { resumeSettings, sessionLimits } from "./tenant_settings.ts";
+import { resumeSettings, sessionLimits, verifiesBy } from "./tenant_settings.ts";
 import { TenantServices } from "./tenant_services.ts";
 import { type Teller, TenantWatch } from "./tenant_watch.ts";
 
@@ -206,6 +206,7 @@ export class TenantRuntime implements TenantView {
     tenant.settings = { ...parts.settings, outbox: outboxLimits(parts.config, config) };
     if (former !== parts) {
       parts.settings.policy.apply(this.#deps.gateway.now());
+      tenant.recheckDetached();
       this.runExtensions();
       former.services.stop(parts.services);
       if (former.verifier !== parts.verifier) former.verifier.stop();
@@ -394,9 +395,4 @@ export class TenantRuntime implements TenantView {
 /** Ends a session with the refusal that is to blame. */
 function endRefused(session: SessionHandle, refused: Refusal): void {
   session.end(refused.close ?? CLOSE.policyViolation, sysRefused(session.traceId, refused, { seq: null }));
-}
-
-/** The part of `auth` by which tickets are verified. */
-function verifiesBy({ mode, jwt, static: fixed, http }: AuthConfig): string {
-  return JSON.stringify([mode, jwt, fixed, http]);
 }

@@ -1,6 +1,6 @@
 // What a tenant's configuration says, as its sessions and rooms go by it.
 
-import type { TenantConfig } from "../config/schema.ts";
+import type { AuthConfig, TenantConfig } from "../config/schema.ts";
 import type { SessionLimits } from "../session/registry.ts";
 import type { ResumeSettings } from "../session/settings.ts";
 
@@ -21,4 +21,9 @@ export function resumeSettings({ resume }: TenantConfig): ResumeSettings | null 
     maxMessages: resume.max_messages,
     maxDetached: resume.max_detached,
   };
+}
+
+/** The part of `auth` by which tickets are verified. */
+export function verifiesBy({ mode, jwt, static: fixed, http }: AuthConfig): string {
+  return JSON.stringify([mode, jwt, fixed, http]);
 }

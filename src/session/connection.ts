@@ -45,9 +45,9 @@ export interface ConnectionUser {
   tooSlow(cause: SlowCause, waitingBytes: number): void;
   /**
    * The link is gone, whoever began it. Comes last.
-   * @param unwritten ext frames that were queued and never written, for who has a `replay`
+   * @param unwritten ext frames that were queued and never written, for who has a `replay`; null where some are lost
    */
-  lost(code: number, reason: string, unwritten: readonly Frame[]): void;
+  lost(code: number, reason: string, unwritten: readonly Frame[] | null): void;
 }
 
 /** What connections of one tenant share. */
@@ -119,16 +119,17 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
 
   /**
    * Serves nobody from now on: its user goes on without it. The link is closed, or gone at once where there is no code.
-   * @returns ext frames that were queued and never written
+   * @returns ext frames that were queued and never written; null where some are lost
    */
-  release(code: CloseCode | null): readonly Frame[] {
-    const replays = this.#user.replay !== null;
+  release(code: CloseCode | null): readonly Frame[] | null {
+    const outbox = this.#outbox;
     this.#user = NOBODY;
     if (code !== null) {
+      const isWhole = outbox === null || !outbox.hasOverflowed;
       this.close(code, true);
-      return NO_FRAMES;
+      return isWhole ? NO_FRAMES : null;
     }
-    const unwritten = replays ? this.#outbox?.abandon() ?? NO_FRAMES : NO_FRAMES;
+    const unwritten = outbox === null ? NO_FRAMES : outbox.abandon();
     this.#link?.terminate();
     return unwritten;
   }
@@ -179,7 +180,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   onClose(code: number, reason: string): void {
     if (this.#state === "gone") return;
     this.#state = "gone";
-    let unwritten = NO_FRAMES;
+    let unwritten: readonly Frame[] | null = NO_FRAMES;
     if (this.#user.replay === null) this.#outbox?.discard();
     else if (this.#outbox !== null) unwritten = this.#outbox.abandon();
     this.#outbox = null;

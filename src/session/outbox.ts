@@ -205,17 +205,25 @@ export class Outbox {
     this.discard();
   }
 
-  /** Ends the outbox of a session that goes on without it. @returns the ext frames that wait, in the order of writing */
-  abandon(): Frame[] {
+  /** More waited than may wait, and what waited is lost. */
+  get hasOverflowed(): boolean {
+    return this.#overflowed;
+  }
+
+  /**
+   * Ends the outbox of a session that goes on without it.
+   * @returns the ext frames that wait, in the order of writing; null where some are lost
+   */
+  abandon(): Frame[] | null {
     const frames: Frame[] = [];
     for (const queue of [this.#control, this.#reliable]) {
-      if (queue === null || this.#closed || this.#overflowed) continue;
+      if (queue === null) continue;
       const waiting: Frame[] = [];
       queue.moveTo(waiting, 0);
       for (const frame of waiting) if (frame.isExt) frames.push(frame);
     }
     this.discard();
-    return frames;
+    return this.#overflowed ? null : frames;
   }
 
   /** Ends the outbox; what waits is lost and counted. */

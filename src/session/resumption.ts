@@ -1,9 +1,16 @@
 // What makes a session outlive its connection: its tokens, the count of messages taken from its client, and the time for
 // which nobody has been there. What its client has yet to be sent is its backlog's business.
 
-import type { ConnectionUser } from "./connection.ts";
-import type { Identity } from "./grant.ts";
-import type { ResumeFailure, ResumeToken, ResumeTokens } from "./resume_tokens.ts";
+import type { Frame } from "../protocol/frame.ts";
+import type { Authed } from "../protocol/sys.ts";
+import { sysResumed } from "../protocol/sys.ts";
+import type { Context } from "../service/service.ts";
+import type { Backlog } from "./backlog.ts";
+import type { Connection } from "./connection.ts";
+import type { ResumableSession } from "./resumable_session.ts";
+import type { ResumeFailure, ResumeToken } from "./resume_tokens.ts";
+import type { ResumeSettings } from "./settings.ts";
+import type { Tenant } from "./tenant.ts";
 
 /** What a greeting says to a client that may come back. */
 export interface ResumeOffer {
@@ -11,66 +18,145 @@ export interface ResumeOffer {
   readonly window_ms: number;
 }
 
-/** A session to which a client can come back. */
-export interface ResumableSession extends ConnectionUser {
-  readonly cbor: boolean;
-  readonly addressGroup: string;
-  /**
-   * Its client is about to come back, and has heard so many of its messages.
-   * @returns null when it may; "bad" for a number that cannot be
-   */
-  mayResume(heard: number): "overflow" | "bad" | null;
-  /**
-   * Its client is back, over a connection that is handed to it next; one that it has yet is left.
-   * @returns false when it has ended since it was found
-   */
-  comeBack(heard: number, from: Pick<Identity, "address" | "addressGroup">): boolean;
-  /** Nobody has come back within the time for that, or others need its place. */
-  expire(): void;
+/** The session. */
+export interface ResumptionOwner extends ResumableSession, Context {
+  /** More waits for its client than may be kept. MUST end it. */
+  overflow(): void;
 }
+
+/** Close codes by which a client, or what lies between, tells of a lost connection rather than of a wish to go. */
+const LOSSES: ReadonlySet<number> = new Set([1001, 1006, 1011, 1012, 1013, 1014]);
+
+/** How the connection goes of a client that comes back before its loss was noticed. */
+export const TAKEN_OVER: LostConnection = { code: 1006, reason: "connection_replaced" };
 
 /** Of one session. */
 export class Resumption {
   /** Ext messages taken from the client, on all its connections. */
   taken = 0;
-  /** When its connection was lost, by the gateway's monotonic clock; null while it has one. */
-  detachedAt: number | null = null;
   /** What is told to a client that comes back after the end. */
   failure: ResumeFailure = "ended";
-  readonly #tokens: ResumeTokens<ResumableSession>;
-  readonly #session: ResumableSession;
+  readonly #tenant: Tenant;
+  readonly #owner: ResumptionOwner;
+  /** Those that held when last looked at: they go on for who is there when a reload takes resuming away. */
+  #settings: ResumeSettings;
+  /** When its connection was lost, by the gateway's monotonic clock; null while it has one. */
+  #detachedAt: number | null = null;
   #current: ResumeToken;
   /** The token that the client came back with, until its end has answered for the current one. */
   #former: ResumeToken | null = null;
 
-  constructor(tokens: ResumeTokens<ResumableSession>, session: ResumableSession) {
-    this.#tokens = tokens;
-    this.#session = session;
-    this.#current = tokens.issue(session);
+  constructor(tenant: Tenant, owner: ResumptionOwner, settings: ResumeSettings) {
+    this.#tenant = tenant;
+    this.#owner = owner;
+    this.#settings = settings;
+    this.#current = tenant.resumeTokens.issue(owner);
   }
 
-  get token(): string {
-    return this.#current.token;
+  /** What may be kept and for how long, as it is now. */
+  get settings(): ResumeSettings {
+    return this.#settings = this.#tenant.settings.resume ?? this.#settings;
   }
 
-  /** The client came back, and is given another token. */
-  renew(): void {
-    // A client that comes back twice with the same one has never seen the other.
-    if (this.#former === null) this.#former = this.#current;
-    else this.#tokens.revoke(this.#current.digest);
-    this.#current = this.#tokens.issue(this.#session);
+  get offer(): ResumeOffer {
+    return { token: this.#current.token, window_ms: this.settings.windowMs };
+  }
+
+  get detachedMs(): number | null {
+    return this.#detachedAt === null ? null : this.#tenant.gateway.now() - this.#detachedAt;
+  }
+
+  /** Until when the client may come back, on the gateway's clock; infinite while it is there. */
+  get awayUntil(): number {
+    const { resume } = this.#tenant.settings;
+    if (this.#detachedAt === null) return Number.POSITIVE_INFINITY;
+    return this.#detachedAt + (resume?.windowMs ?? 0);
+  }
+
+  /** Whether a connection that ended so leaves a session behind. */
+  survives(code: number): boolean {
+    return LOSSES.has(code) && this.#tenant.settings.resume !== null;
+  }
+
+  /**
+   * The connection is gone, and the session waits for its client.
+   * @param unwritten ext frames that it never wrote; null where some were lost
+   * @param backlog the session's
+   */
+  detach(backlog: Backlog, unwritten: readonly Frame[] | null, { code, reason }: LostConnection): void {
+    const { gateway, metrics, watchers, detached, id } = this.#tenant;
+    const owner = this.#owner;
+    this.#detachedAt = gateway.now();
+    metrics.sessions--;
+    metrics.detached++;
+    detached.add(owner);
+    const fits = backlog.detach(unwritten ?? []);
+    if (!fits || unwritten === null) return owner.overflow();
+    owner.schedule();
+    const { user, session, traceId } = owner;
+    gateway.log.debug("session detached", { tenant: id, user, session, trace_id: traceId, code, reason });
+    for (const watcher of watchers) watcher.detached(owner, { code, reason });
+    // The client of one that was taken over is here: nobody goes for its sake.
+    if (reason !== TAKEN_OVER.reason) this.#tenant.boundDetached();
+  }
+
+  /** The client is back, over this connection, and hears first how far both sides are. */
+  resumed(backlog: Backlog, connection: Connection, greeting: () => Authed): void {
+    const { gateway, metrics, watchers, detached, id, settings: { dispatcher } } = this.#tenant;
+    const owner = this.#owner;
+    const detachedMs = Math.round(this.detachedMs!);
+    this.#detachedAt = null;
+    this.#renew();
+    detached.delete(owner);
+    metrics.detached--;
+    metrics.sessions++;
+    metrics.resumes.add({ outcome: "ok" });
+    connection.attached();
+    const told = { ...greeting(), heard: this.taken, replay: backlog.replay.waiting };
+    connection.send(sysResumed(owner.traceId, told));
+    // Once the peer's end has answered, its former token is of no use any more.
+    connection.ping();
+    backlog.attach(connection);
+    owner.schedule();
+    const { user, session, traceId } = owner;
+    const who = { tenant: id, user, session, trace_id: traceId };
+    gateway.log.debug("session resumed", { ...who, detached_ms: detachedMs });
+    for (const watcher of watchers) watcher.resumed(owner, detachedMs);
+    for (const membership of owner.memberships.values()) dispatcher.resumed(membership);
+  }
+
+  /** An ext message is taken from the client. */
+  count(): void {
+    this.taken++;
+    if (this.#former !== null) this.confirm();
   }
 
   /** The client's end has answered since it was given its token. */
   confirm(): void {
     if (this.#former === null) return;
-    this.#tokens.revoke(this.#former.digest);
+    this.#tenant.resumeTokens.revoke(this.#former.digest);
     this.#former = null;
   }
 
-  /** The session is gone. @param keepMs how long the reason is told */
-  end(keepMs: number): void {
-    this.#tokens.end(this.#current.digest, this.failure, keepMs);
-    if (this.#former !== null) this.#tokens.end(this.#former.digest, this.failure, keepMs);
+  /** The session is gone, and the reason is told for a while to who comes too late. */
+  end(): void {
+    const { resumeTokens, settings } = this.#tenant;
+    const keepMs = settings.resume?.windowMs ?? 0;
+    resumeTokens.end(this.#current.digest, this.failure, keepMs);
+    if (this.#former !== null) resumeTokens.end(this.#former.digest, this.failure, keepMs);
   }
+
+  #renew(): void {
+    const { resumeTokens } = this.#tenant;
+    // A client that comes back twice with the same one has never seen the other.
+    if (this.#former === null) this.#former = this.#current;
+    else resumeTokens.revoke(this.#current.digest);
+    this.#current = resumeTokens.issue(this.#owner);
+  }
+}
+
+/** How a connection went. */
+export interface LostConnection {
+  readonly code: number;
+  readonly reason: string;
 }

@@ -12,7 +12,7 @@ import type { GatewayContext } from "./gateway_context.ts";
 import { MessageHandler } from "./message_handler.ts";
 import type { Registry } from "./registry.ts";
 import { ResumeTokens } from "./resume_tokens.ts";
-import type { ResumableSession } from "./resumption.ts";
+import type { ResumableSession } from "./resumable_session.ts";
 import type { SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
 import { Targets } from "./targets.ts";
@@ -75,6 +75,22 @@ export class Tenant {
     const { log, now, unixMs } = options.gateway;
     this.resumeTokens = new ResumeTokens(options.newId, now);
     this.handler = new MessageHandler({ tenant: this, metrics: options.metrics, log, now, unixMs });
+  }
+
+  /** Those whose clients are away go by what the settings say now, and as many end as are too many. */
+  recheckDetached(): void {
+    for (const session of this.detached) session.schedule();
+    this.boundDetached();
+  }
+
+  /** Those who wait longest end where they are too many. */
+  boundDetached(): void {
+    const { resume } = this.settings;
+    if (resume === null) return;
+    for (const longest of this.detached) {
+      if (this.detached.size <= resume.maxDetached) return;
+      longest.expire();
+    }
   }
 
   /** Ends all sessions of a user, who is not let in again for so many milliseconds. @returns the ban that holds */
