@@ -38,7 +38,7 @@ export class HistoryStore {
     this.#unixMs = unixMs;
     this.#bounds = bounds;
     const rows = this.#db.all(
-      "SELECT tenant, sum(bytes) AS bytes FROM history JOIN history_rooms ON id = room GROUP BY tenant",
+      "SELECT tenant, sum(bytes) AS bytes FROM history JOIN history_rooms ON id = history.room GROUP BY tenant",
     );
     for (const { tenant, bytes } of rows) bounds.add(String(tenant), Number(bytes));
   }

@@ -23,21 +23,21 @@ export type Value = string | number | null;
 export type Row = Readonly<Record<string, Value>>;
 
 const HISTORY_TABLES = `
-  CREATE TABLE history_rooms (
+  CREATE TABLE IF NOT EXISTS history_rooms (
     id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, room TEXT NOT NULL, epoch TEXT NOT NULL, last INTEGER NOT NULL,
     used_ms INTEGER NOT NULL, max_age_ms INTEGER NOT NULL,
     UNIQUE (tenant, room)
   );
-  CREATE TABLE history (
+  CREATE TABLE IF NOT EXISTS history (
     room INTEGER NOT NULL, off INTEGER NOT NULL, at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (room, off)
   ) WITHOUT ROWID;
-  CREATE TABLE history_keys (
+  CREATE TABLE IF NOT EXISTS history_keys (
     tenant TEXT NOT NULL, name TEXT NOT NULL, room TEXT NOT NULL, epoch TEXT NOT NULL, off INTEGER NOT NULL,
     until_ms INTEGER NOT NULL,
     PRIMARY KEY (tenant, name)
   ) WITHOUT ROWID;
-  CREATE INDEX history_keys_expiry ON history_keys (until_ms);
+  CREATE INDEX IF NOT EXISTS history_keys_expiry ON history_keys (until_ms);
 `;
 const TABLES = `
   CREATE TABLE kv (

@@ -384,12 +384,6 @@ export type StaticConfig = NonNullable<AuthConfig["static"]>;
 export type HttpAuthConfig = NonNullable<AuthConfig["http"]>;
 /** `tenants[].limits`; 0 is no limit, save where a key's range begins above it. */
 export type LimitsConfig = TenantConfig["limits"];
-/** `tenants[].resume`. */
-export type ResumeConfig = NonNullable<TenantConfig["resume"]>;
-/** `tenants[].rooms[]`. */
-export type RoomClassConfig = TenantConfig["rooms"][number];
-/** `tenants[].rooms[].history`. */
-export type HistoryConfig = NonNullable<RoomClassConfig["history"]>;
 /** `tenants[].policy`. */
 export type PolicyConfig = TenantConfig["policy"];
 /** `tenants[].policy.sessions`. */

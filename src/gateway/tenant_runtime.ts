@@ -9,69 +9,32 @@ import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
-import type { ExtensionHouse } from "../extension/runner.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
-import type { GatewayQuotas } from "../policy/quotas.ts";
 import { PolicyState } from "../policy/state.ts";
 import { CLOSE, type Refusal } from "../protocol/codes.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
 import { sysRefused } from "../protocol/sys.ts";
-import type { OpenBus } from "../cluster/bus.ts";
-import type { Fanout } from "../room/fanout.ts";
 import { Presence } from "../room/presence.ts";
-import type { HistoryBudget } from "../room/history_budget.ts";
 import { RoomClasses } from "../room/room_class.ts";
 import { Rooms } from "../room/rooms.ts";
 import type { Action, Actions, Actor } from "../service/action.ts";
-import type { ExtService } from "../service/service.ts";
 import { outboxLimits } from "../session/outbox_limits.ts";
 import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
-import type { GatewayContext } from "../session/gateway_context.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
-import type { Turns } from "../turns.ts";
-import type { Clock } from "./clock.ts";
-import type { Persistence } from "./persistence.ts";
 import { StaggeredClose } from "./staggered_close.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
+import type { TenantDeps } from "./tenant_deps.ts";
 import { resumeSettings, sessionLimits, verifiesBy } from "./tenant_settings.ts";
 import { TenantServices } from "./tenant_services.ts";
 import { type Teller, TenantWatch } from "./tenant_watch.ts";
-
-/** What all tenants of a gateway have in common. */
-export interface TenantDeps {
-  readonly gateway: GatewayContext;
-  /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
-  readonly fanout: Fanout;
-  /** Makes the bus of a tenant's rooms. */
-  readonly openBus: OpenBus;
-  readonly clock: Clock;
-  /** Whether a tenant without `auth` accepts dev tickets. */
-  readonly dev: boolean;
-  /** Further ext services of every tenant, by name. */
-  readonly services: ReadonlyMap<string, ExtService>;
-  /** For the signatures of all tickets: the runtime verifies them on threads of its own. */
-  readonly signatureTurns: Turns;
-  /** What the policies of all tenants share. */
-  readonly policy: {
-    readonly gateway: GatewayQuotas;
-    /** Whether everything is decided and nothing is denied. */
-    readonly dryRun: boolean;
-  };
-  readonly extensions: ExtensionHouse;
-  readonly persistence: Persistence;
-  /** Of what rooms keep in memory, all tenants together. */
-  readonly historyBudget: HistoryBudget;
-  /** Takes note of a bad ticket from this address. */
-  readonly charge: (addressGroup: string) => void;
-}
 
 /** A tenant's configuration, and the code of its rules' schemas. */
 export interface TenantLoaded {

@@ -9,7 +9,8 @@ import type { Config, GatewayConfig } from "../config/schema.ts";
 import type { Extension } from "../extension/extension.ts";
 import type { HostPool } from "../extension/host_pool.ts";
 import { Slices } from "./slices.ts";
-import { type Parts, type TenantDeps, TenantRuntime } from "./tenant_runtime.ts";
+import type { TenantDeps } from "./tenant_deps.ts";
+import { type Parts, TenantRuntime } from "./tenant_runtime.ts";
 
 /** A configuration, and the code of its rules' schemas. */
 export interface Loaded {

@@ -1,6 +1,6 @@
 // What rooms of tests keep: nothing, or what some classes say, in memory.
 
-import { type HistoriesOptions } from "../../src/room/histories.ts";
+import type { HistoriesOptions } from "../../src/room/histories.ts";
 import { HistoryBudget } from "../../src/room/history_budget.ts";
 import { RoomClasses, type RoomClassSpec } from "../../src/room/room_class.ts";
 
