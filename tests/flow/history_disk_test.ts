@@ -17,7 +17,7 @@ const config = {
     state_tenant_max_bytes: 65_536,
     drain_grace_ms: 0,
   },
-  admin: adminConfig({ root: { tenants: ["*"], permissions: ["read", "publish", "kick", "manage"] } }),
+  admin: adminConfig({ root: { tenants: ["*"], permissions: ["read", "publish"] } }),
   tenants: ["acme", "other"].map((id) => ({
     id,
     policy: { ext_allowlist: ["room:*", "chat:*"], rate_limit_rps: 10_000, rate_limit_burst: 10_000 },
