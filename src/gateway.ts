@@ -26,6 +26,7 @@ import { publicDoor } from "./gateway/public_door.ts";
 import { poll, StaggeredClose } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
+import { startTicking } from "./gateway/ticking.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
 import type { Log } from "./log.ts";
 import { Durations, type MetricSource } from "./metrics.ts";
@@ -39,6 +40,7 @@ import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
 import { LocalBus } from "./cluster/local.ts";
+import { HistoryBudget } from "./room/history_budget.ts";
 import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
 import type { ExtService } from "./service/service.ts";
@@ -150,6 +152,7 @@ export class Gateway {
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
+      historyBudget: new HistoryBudget(() => this.#config.gateway.max_history_bytes),
       openBus: (receiver) => new LocalBus(receiver),
       clock,
       dev: options.dev,
@@ -230,13 +233,11 @@ export class Gateway {
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
     await this.#persistence.start(this.#tenants);
-    let before = clock.now();
-    this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
-      const now = clock.now();
-      this.#loopLag.observe(Math.max(0, now - before - TimerWheel.tickMs));
-      before = now;
-      this.#context.wheel.advance();
-      this.#context.flusher.look();
+    this.#stopTicking = startTicking({
+      clock,
+      context: this.#context,
+      loopLag: this.#loopLag,
+      eachSecond: () => this.#tenants.eachSecond(),
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {

@@ -24,7 +24,10 @@ import { sysRefused } from "../protocol/sys.ts";
 import type { OpenBus } from "../cluster/bus.ts";
 import type { Fanout } from "../room/fanout.ts";
 import { Presence } from "../room/presence.ts";
+import type { HistoryBudget } from "../room/history_budget.ts";
+import { RoomClasses } from "../room/room_class.ts";
 import { Rooms } from "../room/rooms.ts";
+import type { Action, Actions, Actor } from "../service/action.ts";
 import type { ExtService } from "../service/service.ts";
 import { outboxLimits } from "../session/outbox_limits.ts";
 import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
@@ -64,6 +67,8 @@ export interface TenantDeps {
   };
   readonly extensions: ExtensionHouse;
   readonly persistence: Persistence;
+  /** Of what rooms keep in memory, all tenants together. */
+  readonly historyBudget: HistoryBudget;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }
@@ -108,7 +113,18 @@ export class TenantRuntime implements TenantView {
     this.#record = persistence.record(id);
     this.extensions = new TenantExtensions(id, deps.extensions);
     // Rooms and registry ask the tenant, which comes after them.
-    const rooms = new Rooms(() => this.tenant.settings.rooms, fanout, openBus);
+    const rooms = new Rooms({
+      limits: () => this.tenant.settings.rooms,
+      fanout,
+      openBus,
+      histories: {
+        classes: () => this.tenant.settings.roomClasses,
+        budget: deps.historyBudget,
+        disk: persistence.histories(id),
+        now: gateway.now,
+        newEpoch: deps.clock.newId,
+      },
+    });
     rooms.watch(new Presence(fanout));
     const metrics = new TenantMetrics(LANE_NAMES);
     const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
@@ -207,6 +223,7 @@ export class TenantRuntime implements TenantView {
     if (former !== parts) {
       parts.settings.policy.apply(this.#deps.gateway.now());
       tenant.recheckDetached();
+      tenant.rooms.histories.apply();
       this.runExtensions();
       former.services.stop(parts.services);
       if (former.verifier !== parts.verifier) former.verifier.stop();
@@ -280,6 +297,7 @@ export class TenantRuntime implements TenantView {
   /** Nobody is served any more. Resolves when all that it ran has ended. */
   async stop(): Promise<void> {
     this.#parts.services.stop();
+    this.tenant.rooms.histories.stop();
     this.#parts.verifier.stop();
     await this.extensions.stop();
   }
@@ -328,7 +346,10 @@ export class TenantRuntime implements TenantView {
         tenant: config.id,
         share: this.extensions.runner.share,
         // The tenant itself comes later, and there are no sessions before.
-        actions: { perform: (action, by) => this.tenant.actions.perform(action, by) },
+        actions: {
+          perform: ((action: Action, by: Actor) =>
+            this.tenant.actions.perform(action, by)) as Actions["perform"],
+        },
         log,
         now: clock.now,
         unixMs: clock.unixMs,
@@ -353,6 +374,7 @@ export class TenantRuntime implements TenantView {
       outbox: outboxLimits(config, gatewayConfig),
       sessions: sessionLimits(config),
       rooms: config.limits,
+      roomClasses: new RoomClasses(config.rooms),
       resume: resumeSettings(config),
     };
     const print = openFingerprint(config);

@@ -131,6 +131,11 @@ export class Tenants implements Iterable<TenantRuntime> {
     for (const tenant of this.#all.values()) tenant.runExtensions();
   }
 
+  /** Lets go of what their rooms keep and is too old. */
+  eachSecond(): void {
+    for (const { tenant: { rooms } } of this.#all.values()) rooms.histories.sweep();
+  }
+
   /** Resolves when all that they ran has ended. */
   async stop(): Promise<void> {
     await Promise.all([...this.#all.values()].map((tenant) => tenant.stop()));

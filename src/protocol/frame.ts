@@ -88,6 +88,12 @@ function withJson({ svc, type, seq, room, trace_id }: OutEnvelope, { text }: Jso
   return `{"v":1,"svc":"${svc}","type":"${type}"${numbered}${placed},"data":${text}${traced}}`;
 }
 
+/** The same message with its offset in its room: what a room with a history gives to all its members. */
+export function withOffset(frame: Frame, offset: number): Frame {
+  const { payload, lane } = frame;
+  return new Frame(`${(payload as string).slice(0, -1)},"offset":${offset}}`, lane, 0);
+}
+
 /**
  * Bytes as a binary frame of the hot lane. `bytes` MUST NOT be empty or change afterwards.
  * @param key on the latest lane, what this frame is the newest state of; elsewhere it means nothing

@@ -17,6 +17,9 @@ export const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 /** What `NAME_PATTERN` allows, in words for an error. */
 export const NAME_RULE = "1–64 of A–Z a–z 0–9 . _ -";
 
+/** The key of a message. */
+export const KEY_PATTERN = /^[A-Za-z0-9._:-]{1,64}$/;
+
 /** A room's name: 1–128 bytes of printable UTF-8. */
 export const ROOM_BYTES_MAX = 128;
 

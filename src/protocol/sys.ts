@@ -31,6 +31,29 @@ export interface ErrorDetail {
   readonly ruleId?: string | undefined;
 }
 
+/** What an ack says of a message that is kept, or that had a key. */
+export interface AckData {
+  readonly offset?: number;
+  readonly epoch?: string;
+  /** It was published before under the same key; offset and epoch are those of the first. */
+  readonly duplicate?: true;
+}
+
+/** The content of `sys.joined`; what comes behind `count` is said in rooms that keep what is said in them. */
+export interface JoinedData {
+  /** The session's number in the room (u32). */
+  readonly member: number;
+  /** How many members the room has. */
+  readonly count: number;
+  readonly epoch?: string;
+  /** The offset after which the member hears everything live. */
+  readonly offset?: number;
+  /** Whether what is replayed is all that was missed, where the client said what it has. */
+  readonly recovered?: boolean;
+  readonly replayed?: number;
+  readonly reason?: string;
+}
+
 /** `seq` is that of the `sys.auth` that this answers. */
 export function sysAuthed(traceId: string, data: Authed, seq: number | null = null): Frame {
   return control(withSeq({ v: 1, svc: "sys", type: "authed", data, trace_id: traceId }, seq));
@@ -64,11 +87,10 @@ export function sysRefused(traceId: string, { code, msg, ruleId }: Refusal, deta
   return sysError(traceId, code, msg, { ...detail, ruleId });
 }
 
-/** `member` is the session's number in the room (u32), `count` how many members the room has. */
 export function sysJoined(
   traceId: string,
   room: string,
-  data: { member: number; count: number },
+  data: JoinedData,
   seq: number | null,
 ): Frame {
   return control(withSeq({ v: 1, svc: "sys", type: "joined", room, data, trace_id: traceId }, seq));
@@ -85,15 +107,16 @@ export function sysKicked(traceId: string, reason: string): Frame {
   return control({ v: 1, svc: "sys", type: "kicked", data: { reason }, trace_id: traceId });
 }
 
-export function sysAck(traceId: string, seq: number): Frame {
-  return control({ v: 1, svc: "sys", type: "ack", seq, trace_id: traceId });
+export function sysAck(traceId: string, seq: number, data?: AckData): Frame {
+  const head = { v: 1, svc: "sys", type: "ack", seq } as const;
+  return control(data === undefined ? { ...head, trace_id: traceId } : { ...head, data, trace_id: traceId });
 }
 
 /** A change in a room's membership. On the reliable lane: it can be many, so it must be bounded. */
 export function sysPresence(
   traceId: string,
   room: string,
-  data: { event: "join" | "leave"; user: string; member: number; count: number },
+  data: { event: "join" | "leave"; user: string; member: number; count: number; at?: number },
 ): Frame {
   return extFrame({ v: 1, svc: "sys", type: "presence", room, data, trace_id: traceId }, LANE.reliable);
 }

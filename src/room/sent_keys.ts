@@ -3,8 +3,6 @@
 
 /** How long a key is known. */
 export const KEY_MEMORY_MS = 300_000;
-/** 1–64 of these. */
-export const KEY_PATTERN = /^[A-Za-z0-9._:-]{1,64}$/;
 
 /** Where a message with a key went. */
 export interface SentAs {

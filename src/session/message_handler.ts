@@ -163,6 +163,7 @@ export class MessageHandler {
 
   #enqueue(from: InboundState, message: Envelope): void {
     const { pending } = from;
+    if (from.later >= this.#options.tenant.settings.maxPending) return this.#tooMany(from, message);
     if (pending === null || pending.count === 0) return this.#call(from, message);
     // A service that is idle is asked at once: it may not be one of those that answer later.
     if (!pending.isBusy(message.svc)) return this.#call(from, message);
@@ -170,8 +171,12 @@ export class MessageHandler {
       pending.add(message);
       return;
     }
+    this.#tooMany(from, message);
+  }
+
+  #tooMany(from: InboundState, { seq }: Envelope): void {
     this.#options.metrics.denied.add({ lane: "ext", decision: "reject", reason: "pending" });
-    tell(from.session, TOO_MANY_PENDING, message.seq);
+    tell(from.session, TOO_MANY_PENDING, seq);
   }
 
   #call(from: InboundState, message: Envelope): void {
@@ -213,6 +218,13 @@ export class MessageHandler {
 
   #answer(from: InboundState, message: Envelope, answer: Answer, startedAt: number): void {
     const { metrics, now } = this.#options;
+    if (answer.ok && answer.later !== undefined) {
+      from.later++;
+      return void answer.later.then((settled) => {
+        from.later--;
+        if (from.session.isOpen) this.#answer(from, message, settled, startedAt);
+      });
+    }
     metrics.dispatch.ext.observe(now() - startedAt);
     if (answer === SILENCE) return;
     const { seq, flags } = message;
@@ -222,7 +234,7 @@ export class MessageHandler {
       if (refused === UNKNOWN_SERVICE) metrics.unknownServices++;
       tell(from.session, refused, seq);
     } else if (seq !== null && (flags & EXT_FLAG.ackRequested) !== 0) {
-      from.session.deliver(sysAck(from.session.traceId, seq));
+      from.session.deliver(sysAck(from.session.traceId, seq, answer.ok ? answer.ack : undefined));
     }
   }
 

@@ -112,7 +112,7 @@ export class Resumption {
     metrics.sessions++;
     metrics.resumes.add({ outcome: "ok" });
     connection.attached();
-    const told = { ...greeting(), heard: this.taken, replay: backlog.replay.waiting };
+    const told = { ...greeting(), heard: this.taken, replay: backlog.count };
     connection.send(sysResumed(owner.traceId, told));
     // Once the peer's end has answered, its former token is of no use any more.
     connection.ping();

@@ -8,6 +8,7 @@ import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Json } from "../protocol/json.ts";
 import { type Authed, sysAuthed, sysError, sysExpiring, sysLeft, sysRefused } from "../protocol/sys.ts";
+import type { Missed } from "../room/kept_room.ts";
 import type { Membership } from "../room/rooms.ts";
 import { Backlog } from "./backlog.ts";
 import type { Connection } from "./connection.ts";
@@ -90,7 +91,7 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     const { resume } = this.home.settings;
     if (this.#resume !== "no" && resume !== null) {
       this.#resumption = new Resumption(this.home, this, resume);
-      this.#backlogOf().attach(connection);
+      this.#backlogOf(connection);
     }
     connection.attached();
     this.schedule();
@@ -103,6 +104,11 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
   /** What it is sent goes over this connection from now on. */
   attach(connection: Connection): void {
     this.#connection = connection;
+  }
+
+  recover(missed: Missed): void {
+    if (this.#state === "open") this.#backlogOf(this.#connection).recover(missed);
+    else missed.stop();
   }
 
   mayResume(heard: number): "overflow" | "bad" | null {
@@ -316,10 +322,11 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     else this.#backlog.send(frame);
   }
 
-  #backlogOf(): Backlog {
+  /** @param connection what it goes to when it is made now */
+  #backlogOf(connection: Connection | null): Backlog {
     if (this.#backlog !== null) return this.#backlog;
     const { gateway, metrics } = this.home;
-    return this.#backlog = new Backlog({
+    this.#backlog = new Backlog({
       cbor: this.cbor,
       flusher: gateway.flusher,
       pump: gateway.replayPump,
@@ -328,6 +335,8 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
       overflowed: () => this.scheduleOverflow(),
       evicted: () => this.overflow(),
     });
+    if (connection !== null) this.#backlog.attach(connection);
+    return this.#backlog;
   }
 
   #refused(refused: Refusal): void {

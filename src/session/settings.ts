@@ -2,6 +2,7 @@
 // one assignment, so that nobody sees some of both. A session notices with its next message.
 
 import type { TenantPolicy } from "../policy/policy.ts";
+import type { RoomClasses } from "../room/room_class.ts";
 import type { RoomLimits } from "../room/rooms.ts";
 import type { AnyDispatcher } from "../service/dispatcher.ts";
 import type { Authenticator } from "./grant.ts";
@@ -18,6 +19,7 @@ export interface TenantSettings {
   readonly outbox: OutboxLimits;
   readonly sessions: SessionLimits;
   readonly rooms: RoomLimits;
+  readonly roomClasses: RoomClasses;
   /** Null where a session ends with its connection. */
   readonly resume: ResumeSettings | null;
 }

@@ -23,9 +23,10 @@ export class Published {
    * Publishes, unless the same has been published under its idempotency key.
    * @param keyId whose: two keys of the API may well choose the same words
    */
-  once(seat: AdminTenant, message: Message, keyId: string): Handed | Refusal {
+  async once(seat: AdminTenant, message: Message, keyId: string): Promise<Handed | Refusal> {
     const { idempotency_key: own, ...rest } = message;
-    if (own === undefined) return publish(seat, message);
+    const sender = `admin ${keyId}`;
+    if (own === undefined) return await publish(seat, message, sender);
     let memory = this.#remembered.get(seat.tenant);
     if (memory === undefined) this.#remembered.set(seat.tenant, memory = new Idempotency(this.#now));
     const request = writeObject(rest);
@@ -33,7 +34,7 @@ export class Published {
     const known = memory.recall(name, request);
     if (known === "other") return KEY_REUSED;
     if (known !== null) return known;
-    const handed = publish(seat, message);
+    const handed = await publish(seat, message, sender);
     if (handed.ok) memory.remember(name, request, handed);
     return handed;
   }

@@ -2,7 +2,9 @@
 // outboxes at once; what an outbox does with it is as for any other message.
 
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
+import type { Stored } from "../../room/kept_room.ts";
 import { BUSY } from "../../room/rooms.ts";
 import type { Refusal } from "../../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../../protocol/frame.ts";
@@ -71,14 +73,26 @@ export interface Handed {
   readonly ok: true;
   readonly deliveries: number;
   readonly busy: readonly string[];
+  /** Where it stands in rooms that keep what is said in them. */
+  readonly stored: readonly StoredIn[];
+}
+
+export interface StoredIn {
+  readonly room: string;
+  readonly offset: number;
+  readonly epoch: string;
+  readonly duplicate: boolean;
 }
 
 /** Publishes now. A room, user or session that is not there is no fault: nothing is delivered to it. */
 export function publish(
   { tenant: { targets, rooms }, config }: AdminTenant,
   message: Message,
-): Handed | Refusal {
-  const { to, except = null } = message;
+  sender: string,
+): Handed | Refusal | Promise<Handed | Refusal> {
+  const { to, except = null, idempotency_key: own } = message;
+  // A key of its own making may be any text.
+  const key = own === undefined ? null : { sender, key: createHash("sha256").update(own).digest("hex") };
   if ("rooms" in to) return toRooms(new Set(to.rooms));
   const frame = frameOf(message, config, null);
   if ("ok" in frame) return frame;
@@ -87,14 +101,27 @@ export function publish(
     : "users" in to
     ? targets.users(to.users, frame, except)
     : targets.sessions(to.sessions, frame, except);
-  return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries, busy: [] };
+  return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries, busy: [], stored: [] };
 
-  function toRooms(names: ReadonlySet<string>): Handed | Refusal {
+  function toRooms(names: ReadonlySet<string>): Handed | Refusal | Promise<Handed | Refusal> {
     let deliveries = 0;
-    const busy: string[] = [];
+    const busy: string[] = [], stored: StoredIn[] = [];
+    const later: Promise<void>[] = [];
+    const note = (room: string, outcome: number | Stored): void => {
+      if (typeof outcome === "number") {
+        if (outcome < 0) busy.push(room);
+        else deliveries += outcome;
+        return;
+      }
+      deliveries += outcome.deliveries;
+      const { offset, epoch, duplicate } = outcome;
+      if (offset !== null && epoch !== null) stored.push({ room, offset, epoch, duplicate });
+    };
+    const handed = (): Handed | Refusal =>
+      busy.length === names.size ? ROOM_BUSY : { ok: true, deliveries, busy, stored };
     let isChecked = false;
     for (const name of names) {
-      if (rooms.find(name) === undefined) {
+      if (rooms.find(name) === undefined && !rooms.keeps(name)) {
         // The same for each: one tells whether the message can be one at all.
         if (!isChecked) {
           const frame = frameOf(message, config, longest(names));
@@ -105,11 +132,11 @@ export function publish(
       }
       const frame = frameOf(message, config, name);
       if ("ok" in frame) return frame;
-      const served = targets.room(name, frame, except);
-      if (served === BUSY) busy.push(name);
-      else deliveries += served;
+      const outcome = targets.room(name, frame, { except, key });
+      if (outcome instanceof Promise) later.push(outcome.then((settled) => note(name, settled)));
+      else note(name, outcome);
     }
-    return busy.length === names.size ? ROOM_BUSY : { ok: true, deliveries, busy };
+    return later.length === 0 ? handed() : Promise.all(later).then(handed);
   }
 }
 
