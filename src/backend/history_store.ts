@@ -142,7 +142,8 @@ export class HistoryStore {
     this.#db.run("DELETE FROM history_keys WHERE until_ms <= ?", now);
     const rows = this.#db.all(
       "SELECT tenant, room FROM history_rooms WHERE used_ms + max_age_ms < ? LIMIT ?",
-      ...[now, SWEEP_MAX],
+      // A room that is in use notes it now and then only.
+      ...[now - 2 * NOTE_MS, SWEEP_MAX],
     );
     for (const row of rows) {
       const tenant = String(row["tenant"]), name = String(row["room"]);
