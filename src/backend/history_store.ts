@@ -32,20 +32,26 @@ export class HistoryStore {
   readonly #unixMs: () => number;
   readonly #bounds: StateBounds;
   readonly #rooms = new Map<string, Room>();
+  /** What each tenant's rooms keep, as the bounds have it: a transaction that fails has kept nothing. */
+  readonly #bytes = new Map<string, number>();
 
   constructor(db: StateDb, unixMs: () => number, bounds: StateBounds) {
     this.#db = db;
     this.#unixMs = unixMs;
     this.#bounds = bounds;
-    const rows = this.#db.all(
-      "SELECT tenant, sum(bytes) AS bytes FROM history JOIN history_rooms ON id = history.room GROUP BY tenant",
-    );
-    for (const { tenant, bytes } of rows) bounds.add(String(tenant), Number(bytes));
+    this.load();
   }
 
   /** What was known of rooms may not hold any more: a transaction has failed. */
   load(): void {
     this.#rooms.clear();
+    for (const [tenant, bytes] of [...this.#bytes]) this.#count(tenant, -bytes);
+    this.#bytes.clear();
+    const rows = this.#db.all(
+      "SELECT tenant, total(bytes) AS bytes FROM history JOIN history_rooms ON history_rooms.id = history.room " +
+        "GROUP BY tenant",
+    );
+    for (const { tenant, bytes } of rows) this.#count(String(tenant), Number(bytes));
   }
 
   open(tenant: string, name: string, bounds: HistoryAppend["bounds"]): HistoryMeta {
@@ -83,7 +89,7 @@ export class HistoryStore {
       text,
     ]);
     room.bytes += bytes;
-    this.#bounds.add(tenant, bytes);
+    this.#count(tenant, bytes);
     if (key !== null) {
       this.#db.run(
         "INSERT OR REPLACE INTO history_keys (tenant, name, epoch, off, room, until_ms) VALUES (?, ?, ?, ?, ?, ?)",
@@ -136,7 +142,8 @@ export class HistoryStore {
     this.#db.run("DELETE FROM history_keys WHERE until_ms <= ?", now);
     const rows = this.#db.all(
       "SELECT tenant, room FROM history_rooms WHERE used_ms + max_age_ms < ? LIMIT ?",
-      ...[now, SWEEP_MAX],
+      // A room that is in use notes it now and then only.
+      ...[now - 2 * NOTE_MS, SWEEP_MAX],
     );
     for (const row of rows) {
       const tenant = String(row["tenant"]), name = String(row["room"]);
@@ -209,7 +216,7 @@ export class HistoryStore {
     if (first <= room.first) return;
     room.first = first;
     room.bytes -= freed;
-    this.#bounds.add(tenant, -freed);
+    this.#count(tenant, -freed);
     const isEmpty = first > room.last;
     if (!isEmpty && first - room.oldestRow < DELETE_ROWS) return;
     this.#db.run("DELETE FROM history WHERE room = ? AND off < ?", room.id, first);
@@ -233,8 +240,13 @@ export class HistoryStore {
     this.#db.run("UPDATE history_rooms SET used_ms = ?, max_age_ms = ? WHERE id = ?", now, maxAgeMs, room.id);
   }
 
+  #count(tenant: string, bytes: number): void {
+    this.#bytes.set(tenant, (this.#bytes.get(tenant) ?? 0) + bytes);
+    this.#bounds.add(tenant, bytes);
+  }
+
   #drop(tenant: string, name: string, room: Room): void {
-    this.#bounds.add(tenant, -room.bytes);
+    this.#count(tenant, -room.bytes);
     this.#db.run("DELETE FROM history WHERE room = ?", room.id);
     this.#db.run("DELETE FROM history_rooms WHERE id = ?", room.id);
     this.#rooms.delete(`${tenant} ${name}`);

@@ -225,6 +225,8 @@ export class Rooms implements BusReceiver, HistoriesRooms {
   readonly #fanout: Fanout;
   readonly #bus: Bus;
   readonly histories: Histories;
+  /** Rooms that somebody is in: others are there for what they keep, which is bounded by its bytes. */
+  #occupied = 0;
   #lastId = 0;
   #lastStamp = 0;
 
@@ -347,6 +349,7 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     if (refused !== null) return refused;
     const found = this.histories.of(name);
     const room = this.#rooms.get(name) ?? this.#add(name);
+    if (room.members.length === 0) this.#occupied++;
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
     if (found.class?.presence) room.setPresence(membership, true);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
@@ -365,6 +368,7 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     }
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
+    this.#occupied--;
     this.#fanout.forget(room);
     this.#dropIfUnused(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
@@ -385,8 +389,8 @@ export class Rooms implements BusReceiver, HistoriesRooms {
 
   #refuses(room: Room | undefined, user: string): Refusal | null {
     const limits = this.#limits();
-    if (room === undefined) {
-      if (limits.max_rooms_total > 0 && this.#rooms.size >= limits.max_rooms_total) return TOO_MANY_ROOMS;
+    if (room === undefined || room.members.length === 0) {
+      if (limits.max_rooms_total > 0 && this.#occupied >= limits.max_rooms_total) return TOO_MANY_ROOMS;
     } else {
       if (room.hasUser(user)) return null;
       if (limits.max_users_per_room > 0 && room.userCount >= limits.max_users_per_room) return ROOM_FULL;

@@ -91,8 +91,11 @@ export function publish(
   sender: string,
 ): Handed | Refusal | Promise<Handed | Refusal> {
   const { to, except = null, idempotency_key: own } = message;
-  // A key of its own making may be any text.
-  const key = own === undefined ? null : { sender, key: createHash("sha256").update(own).digest("hex") };
+  // A key of its own making may be any text; and each room is a message of its own.
+  const keyIn = (room: string) =>
+    own === undefined
+      ? null
+      : { sender, key: createHash("sha256").update(JSON.stringify([own, room])).digest("hex") };
   if ("rooms" in to) return toRooms(new Set(to.rooms));
   const frame = frameOf(message, config, null);
   if ("ok" in frame) return frame;
@@ -132,7 +135,7 @@ export function publish(
       }
       const frame = frameOf(message, config, name);
       if ("ok" in frame) return frame;
-      const outcome = targets.room(name, frame, { except, key });
+      const outcome = targets.room(name, frame, { except, key: keyIn(name) });
       if (outcome instanceof Promise) later.push(outcome.then((settled) => note(name, settled)));
       else note(name, outcome);
     }
