@@ -294,7 +294,7 @@ export class Admission {
     const full = addressGroup === found.addressGroup ? null : tenant.registry.addressRefusal(addressGroup);
     if (full !== null) return this.#denyCapacity(full, handshake);
     tenant.metrics.upgrades.add({ status: "ok" });
-    const user = new Return({ session: found, heard, address, addressGroup });
+    const user = new Return({ session: found, token, heard, address, addressGroup });
     return { accept: new Connection(tenant, user, found.cbor), protocol };
   }
 

@@ -106,7 +106,6 @@ export class Resumption {
     const owner = this.#owner;
     const detachedMs = Math.round(this.detachedMs!);
     this.#detachedAt = null;
-    this.#renew();
     detached.delete(owner);
     metrics.detached--;
     metrics.sessions++;
@@ -146,12 +145,21 @@ export class Resumption {
     if (this.#former !== null) resumeTokens.end(this.#former.digest, this.failure, keepMs);
   }
 
-  #renew(): void {
+  /**
+   * The client comes back with this token, and another takes its place; it stays good itself until the client's end
+   * has answered for the other.
+   * @returns false when it is not good any more
+   */
+  accept(token: string): boolean {
     const { resumeTokens } = this.#tenant;
-    // A client that comes back twice with the same one has never seen the other.
-    if (this.#former === null) this.#former = this.#current;
+    if (token === this.#current.token) {
+      this.confirm();
+      this.#former = this.#current;
+    } else if (token !== this.#former?.token) return false;
+    // It has never seen the current one.
     else resumeTokens.revoke(this.#current.digest);
     this.#current = resumeTokens.issue(this.#owner);
+    return true;
   }
 }
 
