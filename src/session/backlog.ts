@@ -54,6 +54,8 @@ export class Backlog implements Flushable {
   }
 
   send(frame: Frame): void {
+    // Behind what is lost nothing more is told: the session ends, and a gap must not come before that word.
+    if (this.#overflowed) return;
     const connection = this.#connection;
     if (connection !== null && this.replay.waiting === 0) connection.send(frame);
     else if (frame.isExt) this.#wait(frame);
@@ -110,7 +112,7 @@ export class Backlog implements Flushable {
   give(maxBytes: number): number {
     const connection = this.#connection;
     let given = 0;
-    while (connection !== null && !this.isEmpty && given < maxBytes) {
+    while (connection !== null && !this.#overflowed && !this.isEmpty && given < maxBytes) {
       if (connection.waitingBytes >= CONNECTION_BYTES_MAX) break;
       const frame = this.replay.next();
       given += Math.max(1, frame.bytes);

@@ -267,6 +267,8 @@ class World {
     if (type === "msg") this.#heard.push(data.msg);
     else if (type === "ack") this.#acks.push(seq!);
     else if (type === "pong") {
+      // One that was said again may be older than what the greeting said.
+      if (data.heard <= this.#base) return;
       this.#unconfirmed.splice(0, data.heard - this.#base);
       this.#base = data.heard;
     } else if (type === "error") assert.ok(this.#client?.link.closed, JSON.stringify(data));
