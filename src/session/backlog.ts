@@ -112,7 +112,11 @@ export class Backlog implements Flushable {
   give(maxBytes: number): number {
     const connection = this.#connection;
     let given = 0;
-    while (connection !== null && !this.#overflowed && !this.isEmpty && given < maxBytes) {
+    // A connection can be found dead by what it is given.
+    while (
+      connection !== null && connection === this.#connection && !this.#overflowed && !this.isEmpty &&
+      given < maxBytes
+    ) {
       if (connection.waitingBytes >= CONNECTION_BYTES_MAX) break;
       const frame = this.replay.next();
       given += Math.max(1, frame.bytes);

@@ -110,17 +110,19 @@ export class Resumption {
     metrics.detached--;
     metrics.sessions++;
     metrics.resumes.add({ outcome: "ok" });
-    connection.attached();
-    const told = { ...greeting(), heard: this.taken, replay: backlog.replay.waiting };
-    connection.send(sysResumed(owner.traceId, told));
-    // Once the peer's end has answered, its former token is of no use any more.
-    connection.ping();
-    backlog.attach(connection);
-    owner.schedule();
     const { user, session, traceId } = owner;
     const who = { tenant: id, user, session, trace_id: traceId };
     gateway.log.debug("session resumed", { ...who, detached_ms: detachedMs });
     for (const watcher of watchers) watcher.resumed(owner, detachedMs);
+    connection.attached();
+    const told = { ...greeting(), heard: this.taken, replay: backlog.replay.waiting };
+    connection.send(sysResumed(traceId, told));
+    // Once the peer's end has answered, its former token is of no use any more.
+    connection.ping();
+    // On some runtimes a write finds a dead connection inside the call: then the session waits again already.
+    if (this.#detachedAt !== null) return;
+    backlog.attach(connection);
+    owner.schedule();
     for (const membership of owner.memberships.values()) dispatcher.resumed(membership);
   }
 

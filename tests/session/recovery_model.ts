@@ -22,6 +22,7 @@ export const STEPS = [
   "up", // some of what the client sent arrives
   "down", // some of what the gateway sent arrives
   "cut", // the connection is lost, noticed by the gateway
+  "break", // the next write finds the connection dead, inside the call on some runtimes
   "return", // the client comes back, whether the gateway has noticed its loss or not
   "turn", // the gateway's event-loop turn ends
   "stall", // the client's socket takes nothing more
@@ -87,6 +88,8 @@ class World {
   /** Since when the gateway knows that nobody is there. */
   #goneAt: number | null = null;
   #kicked = false;
+  /** The next connection breaks with this write. */
+  #breaksAt: number | null = null;
   /** Since when its socket may have taken nothing. */
   #stalledAt: number | null = null;
   /** The most that the gateway can have had to keep: messages since the client last said how far it is. */
@@ -132,6 +135,12 @@ class World {
         return this.#down(amount);
       case "cut":
         return this.#cut([1006, 1001, 1011][amount % 3]!);
+      case "break": {
+        // This connection, or the next one, with its first write or one of those after that.
+        if (amount > 4) this.#breaksAt = amount - 5;
+        else if (this.#client !== null) this.#break(this.#client, amount);
+        return;
+      }
       case "return":
         return await this.#return();
       case "turn":
@@ -199,7 +208,21 @@ class World {
     this.#client = new Client(this.#house, handler, "192.0.2.1");
     this.#greeted = false;
     this.#uplink = [];
+    if (this.#breaksAt !== null) this.#break(this.#client, this.#breaksAt);
+    this.#breaksAt = null;
     handler.open(this.#client.link);
+  }
+
+  #break(client: Client, writes: number): void {
+    const write = client.link.write.bind(client.link);
+    let left = writes;
+    client.link.write = (frames, count) => {
+      if (left-- > 0) return write(frames, count);
+      if (this.#client === client) this.#client = null;
+      this.#goneAt ??= this.#house.clock.now();
+      client.gone();
+      return 0;
+    };
   }
 
   #chat(): void {
@@ -222,6 +245,7 @@ class World {
       if (heard !== null) this.#pings++;
       if (heard !== null) this.#confirmed = Math.max(this.#confirmed, Number(heard[1]));
       this.#client.handler.text(text);
+      if (this.#client === null) return;
     }
   }
 
@@ -285,7 +309,6 @@ class World {
   }
 
   async #return(): Promise<void> {
-    const { clock } = this.#house;
     const query = `tenant=acme&resume=${this.#token}&heard=${this.#count}`;
     const answer = await this.#house.knock(query);
     const former = this.#client;
@@ -294,10 +317,9 @@ class World {
       assert.equal(status, 401, body);
       return this.#ended((JSON.parse(body) as { msg: string }).msg);
     }
+    this.#goneAt = null;
     this.#connect(answer.accept);
     if (former !== null) former.gone();
-    this.#goneAt = null;
-    void clock;
   }
 
   #listen(): void {
