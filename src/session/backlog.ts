@@ -48,6 +48,11 @@ export class Backlog implements Flushable {
     return this.replay.waiting === 0;
   }
 
+  /** More came to wait than may: some of it is lost. */
+  get hasOverflowed(): boolean {
+    return this.#overflowed;
+  }
+
   /** Payload bytes that wait; what shedding goes by. */
   get heldBytes(): number {
     return this.#countedBytes;

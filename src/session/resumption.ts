@@ -27,6 +27,9 @@ export interface ResumptionOwner extends ResumableSession, Context {
 /** Close codes by which a client, or what lies between, tells of a lost connection rather than of a wish to go. */
 const LOSSES: ReadonlySet<number> = new Set([1001, 1006, 1011, 1012, 1013, 1014]);
 
+/** How long it is told why a session ended, at the least; as long as its window otherwise. */
+const REASON_MS_MIN = 60_000;
+
 /** How the connection goes of a client that comes back before its loss was noticed. */
 export const TAKEN_OVER: LostConnection = { code: 1006, reason: "connection_replaced" };
 
@@ -142,7 +145,7 @@ export class Resumption {
   /** The session is gone, and the reason is told for a while to who comes too late. */
   end(): void {
     const { resumeTokens, settings } = this.#tenant;
-    const keepMs = settings.resume?.windowMs ?? 0;
+    const keepMs = settings.resume === null ? 0 : Math.max(settings.resume.windowMs, REASON_MS_MIN);
     resumeTokens.end(this.#current.digest, this.failure, keepMs);
     if (this.#former !== null) resumeTokens.end(this.#former.digest, this.failure, keepMs);
   }

@@ -109,7 +109,7 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
   mayResume(heard: number): "overflow" | "bad" | null {
     const { replay } = this;
     if (replay === null || heard > replay.sentCount) return "bad";
-    if (replay.reachesBackTo(heard)) return null;
+    if (replay.reachesBackTo(heard) && !this.#backlog!.hasOverflowed) return null;
     this.overflow();
     return "overflow";
   }

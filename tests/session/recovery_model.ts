@@ -364,7 +364,7 @@ class World {
     // The reason is kept for a window.
     if (reason === "unknown") {
       const since = Math.min(this.#goneAt ?? Infinity, this.#stalledAt ?? Infinity);
-      const known = this.#kicked || this.#house.clock.now() - since >= WINDOW_MS;
+      const known = this.#kicked || this.#house.clock.now() - since >= 60_000;
       return assert.ok(known, `unknown after ${away} ms`);
     }
     assert.fail(`ended by ${reason}`);
