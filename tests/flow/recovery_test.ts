@@ -67,10 +67,13 @@ for (const seed of [1, 2]) {
     }
     proxy.cutAfter("up", Infinity);
     proxy.cutAfter("down", Infinity);
-    while (!ann.isConnected) await ann.connect({ ticket: false });
     const count = 2 * said;
+    // A cut can still be under way.
+    while (ann.chat.length < count) {
+      if (!ann.isConnected) await ann.connect({ ticket: false });
+      await ann.until(() => ann.chat.length >= count || !ann.isConnected, "all of it for ann");
+    }
     await bob.until(() => bob.chat.length >= count, "all of it for bob");
-    await ann.until(() => ann.chat.length >= count || !ann.isConnected, "all of it for ann");
     assert.deepEqual(ann.chat, bob.chat);
     for (const one of ["a", "b"]) {
       const own = bob.chat.filter((msg) => msg.startsWith(one));
