@@ -6,7 +6,7 @@ import { Admission, WS_PATH } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
-import { Retry, SPREAD_MS } from "./admission/retry.ts";
+import { Retry } from "./admission/retry.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./backend/webhooks.ts";
 import type { Certificate } from "./config/certificate.ts";
@@ -23,7 +23,8 @@ import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicDoor } from "./gateway/public_door.ts";
-import { poll, StaggeredClose } from "./gateway/staggered_close.ts";
+import { sendElsewhere } from "./gateway/drain.ts";
+import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
 import { startTicking } from "./gateway/ticking.ts";
@@ -36,9 +37,7 @@ import { FreshEnough } from "./ops/fresh_enough.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
-import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
-import { sysDraining } from "./protocol/sys.ts";
 import { LocalBus } from "./cluster/local.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
 import { Fanout } from "./room/fanout.ts";
@@ -284,22 +283,10 @@ export class Gateway {
     const graceMs = this.#config.gateway.drain_grace_ms;
     const sessions = [...this.#tenants].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
-    const closing = new StaggeredClose({
-      sessions,
-      overMs: graceMs,
-      end: (session) => session.end(CLOSE.draining, null),
-      isEmpty: () => this.#context.totals.sessions === 0,
-      clock,
-    });
-    // Their ends are spread over the grace already; where that is short, their return is.
-    const spreadMs = Math.max(0, SPREAD_MS.one - graceMs);
-    sessions.forEach((session, i) => {
-      const retryAfterMs = Math.ceil(closing.endsAfter(i) + clock.random() * spreadMs);
-      session.deliver(sysDraining(session.traceId, retryAfterMs));
-    });
-    await closing.start();
+    const { totals } = this.#context;
+    await sendElsewhere({ sessions, graceMs, isEmpty: () => totals.sessions === 0, clock });
     const closedAt = clock.now();
-    await poll(clock, () => this.#context.totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
+    await poll(clock, () => totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });
   }
 

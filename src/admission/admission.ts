@@ -21,6 +21,7 @@ import { readResume, Return } from "./resume_request.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
 import { findTicket } from "./ticket.ts";
+import { pick, readQuery, subprotocolsOf } from "./upgrade_parts.ts";
 import { TicketWait, type TicketWaits } from "./ticket_wait.ts";
 import {
   BAD_TICKET,
@@ -294,7 +295,7 @@ export class Admission {
     const full = addressGroup === found.addressGroup ? null : tenant.registry.addressRefusal(addressGroup);
     if (full !== null) return this.#denyCapacity(full, handshake);
     tenant.metrics.upgrades.add({ status: "ok" });
-    const user = new Return({ session: found, heard, address, addressGroup });
+    const user = new Return({ session: found, token, heard, address, addressGroup });
     return { accept: new Connection(tenant, user, found.cbor), protocol };
   }
 
@@ -382,30 +383,4 @@ export class Admission {
 /** A connection that serves this user first. */
 function accept(user: ConnectionUser, { entry, protocol }: AdmissibleHandshake): UpgradeAnswer {
   return { accept: new Connection(entry.tenant, user, protocol === SUBPROTOCOL_CBOR), protocol };
-}
-
-/** These headers of a request, as far as they are there. */
-function pick(names: readonly string[], request: UpgradeRequest): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const name of names) {
-    const value = request.header(name);
-    if (value !== null) headers[name] = value;
-  }
-  return headers;
-}
-
-function subprotocolsOf(request: UpgradeRequest): readonly string[] {
-  const header = request.header("sec-websocket-protocol");
-  return header === null ? [] : header.split(",").map((name) => name.trim());
-}
-
-/** A query's parameters, or null when it says something twice or cannot be decoded. */
-function readQuery(text: string): URLSearchParams | null {
-  try {
-    decodeURIComponent(text);
-  } catch {
-    return null;
-  }
-  const query = new URLSearchParams(text);
-  return new Set(query.keys()).size === query.size ? query : null;
 }

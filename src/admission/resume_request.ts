@@ -5,7 +5,7 @@ import type { Connection, ConnectionUser } from "../session/connection.ts";
 import { CLOSE, refusal } from "../protocol/codes.ts";
 import { SUBPROTOCOL_RESUME } from "../protocol/limits.ts";
 import { sysRefused } from "../protocol/sys.ts";
-import type { ResumableSession } from "../session/resumable_session.ts";
+import type { ResumableSession, ReturnRequest } from "../session/resumable_session.ts";
 
 export type ResumeRequest =
   | { readonly kind: "no" }
@@ -40,11 +40,8 @@ function tokenOf(token: string, heard: string): ResumeRequest {
 
 const GONE = refusal("UNAVAILABLE", "session has ended meanwhile", CLOSE.internal);
 
-export interface ReturnOptions {
+export interface ReturnOptions extends ReturnRequest {
   readonly session: ResumableSession;
-  readonly heard: number;
-  readonly address: string;
-  readonly addressGroup: string;
 }
 
 /** What a connection does from its handshake to its session, to which its client comes back. */
@@ -59,8 +56,8 @@ export class Return implements ConnectionUser {
   }
 
   opened(connection: Connection): void {
-    const { session, heard } = this.#options;
-    if (session.comeBack(heard, this.#options)) return connection.handTo(session);
+    const { session } = this.#options;
+    if (session.comeBack(this.#options)) return connection.handTo(session);
     connection.send(sysRefused(this.traceId, GONE, { seq: null }));
     connection.close(CLOSE.internal, true);
   }

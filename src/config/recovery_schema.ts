@@ -2,7 +2,7 @@
 // rooms, some of which keep what was said in them.
 
 import * as z from "zod";
-import { flag, whole } from "./fields.ts";
+import { flag, limit, whole } from "./fields.ts";
 
 /** `tenants[].resume`; without it a session ends with its connection. */
 export const resumeSchema = z.strictObject({
@@ -49,3 +49,18 @@ export const roomClassesSchema = z.array(z.strictObject({
   description: "Classes of rooms; the first that matches a room's name counts. Others have neither.",
   wish: "a list of at most 256 classes of rooms",
 });
+
+/** Keys of `gateway`. */
+export const recoveryKeys = {
+  max_history_bytes: limit(
+    "Payload bytes that rooms with `store: memory` keep, all tenants together; above it, the room idle longest loses its " +
+      "history.",
+    268_435_456,
+  ),
+  max_replay_bytes: whole(
+    65_536,
+    1_073_741_824,
+    67_108_864,
+    "Payload bytes of replays on their way to clients that caught up late, all sessions together; the next waits.",
+  ),
+};

@@ -14,7 +14,7 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
-import { resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
+import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -126,17 +126,7 @@ const gateway = z.strictObject({
     "Bytes that the kernel may keep unsent for a socket, about, on Bun with Linux or macOS; they can't be overtaken " +
       "any more either. 0: what the system says.",
   ),
-  max_history_bytes: limit(
-    "Payload bytes that rooms with `store: memory` keep, all tenants together; above it, the room idle longest loses its " +
-      "history.",
-    268_435_456,
-  ),
-  max_replay_bytes: whole(
-    65_536,
-    1_073_741_824,
-    67_108_864,
-    "Payload bytes of replays on their way to clients that caught up late, all sessions together; the next waits.",
-  ),
+  ...recoveryKeys,
   transport: z.enum(["auto", "native", "node"]).default("auto").meta({
     description:
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +

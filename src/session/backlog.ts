@@ -59,12 +59,19 @@ export class Backlog implements Flushable {
     return this.replay.waiting + missed + (this.#behind?.size ?? 0);
   }
 
+  /** More came to wait than may: some of it is lost. */
+  get hasOverflowed(): boolean {
+    return this.#overflowed;
+  }
+
   /** Payload bytes that wait; what shedding goes by. */
   get heldBytes(): number {
     return this.#countedBytes;
   }
 
   send(frame: Frame): void {
+    // Behind what is lost nothing more is told: the session ends, and a gap must not come before that word.
+    if (this.#overflowed) return;
     const connection = this.#connection;
     if (connection !== null && this.isEmpty) connection.send(frame);
     else if (frame.isExt) this.#wait(frame);
@@ -119,7 +126,11 @@ export class Backlog implements Flushable {
   give(maxBytes: number): number {
     const connection = this.#connection;
     let given = 0;
-    while (connection !== null && !this.isEmpty && given < maxBytes) {
+    // A connection can be found dead by what it is given.
+    while (
+      connection !== null && connection === this.#connection && !this.#overflowed && !this.isEmpty &&
+      given < maxBytes
+    ) {
       if (connection.waitingBytes >= CONNECTION_BYTES_MAX) break;
       const frame = this.replay.waiting > 0 ? this.replay.next() : this.#nextMissed();
       if (frame === null) {

@@ -3,6 +3,13 @@
 import type { ConnectionUser } from "./connection.ts";
 import type { Identity } from "./grant.ts";
 
+/** How a client comes back. */
+export interface ReturnRequest extends Pick<Identity, "address" | "addressGroup"> {
+  readonly token: string;
+  /** How many messages of the session it has heard. */
+  readonly heard: number;
+}
+
 /** A session to which a client can come back. */
 export interface ResumableSession extends ConnectionUser {
   readonly cbor: boolean;
@@ -14,9 +21,9 @@ export interface ResumableSession extends ConnectionUser {
   mayResume(heard: number): "overflow" | "bad" | null;
   /**
    * Its client is back, over a connection that is handed to it next; one that it has yet is left.
-   * @returns false when it has ended since it was found
+   * @returns false when it has ended since it was found, or somebody came with the token before
    */
-  comeBack(heard: number, from: Pick<Identity, "address" | "addressGroup">): boolean;
+  comeBack(request: ReturnRequest): boolean;
   /** Nobody has come back within the time for that, or others need its place. */
   expire(): void;
   /** What it waits for has another time now. */

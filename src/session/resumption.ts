@@ -27,6 +27,9 @@ export interface ResumptionOwner extends ResumableSession, Context {
 /** Close codes by which a client, or what lies between, tells of a lost connection rather than of a wish to go. */
 const LOSSES: ReadonlySet<number> = new Set([1001, 1006, 1011, 1012, 1013, 1014]);
 
+/** How long it is told why a session ended, at the least; as long as its window otherwise. */
+const REASON_MS_MIN = 60_000;
+
 /** How the connection goes of a client that comes back before its loss was noticed. */
 export const TAKEN_OVER: LostConnection = { code: 1006, reason: "connection_replaced" };
 
@@ -106,22 +109,23 @@ export class Resumption {
     const owner = this.#owner;
     const detachedMs = Math.round(this.detachedMs!);
     this.#detachedAt = null;
-    this.#renew();
     detached.delete(owner);
     metrics.detached--;
     metrics.sessions++;
     metrics.resumes.add({ outcome: "ok" });
-    connection.attached();
-    const told = { ...greeting(), heard: this.taken, replay: backlog.count };
-    connection.send(sysResumed(owner.traceId, told));
-    // Once the peer's end has answered, its former token is of no use any more.
-    connection.ping();
-    backlog.attach(connection);
-    owner.schedule();
     const { user, session, traceId } = owner;
     const who = { tenant: id, user, session, trace_id: traceId };
     gateway.log.debug("session resumed", { ...who, detached_ms: detachedMs });
     for (const watcher of watchers) watcher.resumed(owner, detachedMs);
+    connection.attached();
+    const told = { ...greeting(), heard: this.taken, replay: backlog.count };
+    connection.send(sysResumed(traceId, told));
+    // Once the peer's end has answered, its former token is of no use any more.
+    connection.ping();
+    // On some runtimes a write finds a dead connection inside the call: then the session waits again already.
+    if (this.#detachedAt !== null) return;
+    backlog.attach(connection);
+    owner.schedule();
     for (const membership of owner.memberships.values()) dispatcher.resumed(membership);
   }
 
@@ -141,17 +145,26 @@ export class Resumption {
   /** The session is gone, and the reason is told for a while to who comes too late. */
   end(): void {
     const { resumeTokens, settings } = this.#tenant;
-    const keepMs = settings.resume?.windowMs ?? 0;
+    const keepMs = settings.resume === null ? 0 : Math.max(settings.resume.windowMs, REASON_MS_MIN);
     resumeTokens.end(this.#current.digest, this.failure, keepMs);
     if (this.#former !== null) resumeTokens.end(this.#former.digest, this.failure, keepMs);
   }
 
-  #renew(): void {
+  /**
+   * The client comes back with this token, and another takes its place; it stays good itself until the client's end
+   * has answered for the other.
+   * @returns false when it is not good any more
+   */
+  accept(token: string): boolean {
     const { resumeTokens } = this.#tenant;
-    // A client that comes back twice with the same one has never seen the other.
-    if (this.#former === null) this.#former = this.#current;
+    if (token === this.#current.token) {
+      this.confirm();
+      this.#former = this.#current;
+    } else if (token !== this.#former?.token) return false;
+    // It has never seen the current one.
     else resumeTokens.revoke(this.#current.digest);
     this.#current = resumeTokens.issue(this.#owner);
+    return true;
   }
 }
 

@@ -22,6 +22,7 @@ import { Renewals, type Renewing } from "./renewals.ts";
 import type { Replay } from "./replay.ts";
 import { type LostConnection, Resumption, type ResumptionOwner, TAKEN_OVER } from "./resumption.ts";
 import { SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
+import type { ReturnRequest } from "./resumable_session.ts";
 import type { Tenant } from "./tenant.ts";
 import { TicketHolder } from "./ticket_holder.ts";
 
@@ -114,20 +115,22 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
   mayResume(heard: number): "overflow" | "bad" | null {
     const { replay } = this;
     if (replay === null || heard > replay.sentCount) return "bad";
-    if (replay.reachesBackTo(heard)) return null;
+    if (replay.reachesBackTo(heard) && !this.#backlog!.hasOverflowed) return null;
     this.overflow();
     return "overflow";
   }
 
-  comeBack(heard: number, from: Pick<Identity, "address" | "addressGroup">): boolean {
+  comeBack({ token, heard, address, addressGroup }: ReturnRequest): boolean {
     if (this.#state !== "open" || this.mayResume(heard) !== null) return false;
+    if (!this.#resumption!.accept(token)) return false;
     const former = this.#connection;
     if (former !== null) this.#detach(TAKEN_OVER, former.release(null));
-    if (this.#state !== "open") return false;
+    // What the former connection had not written is kept as well now, and may have taken the place of what was missed.
+    if (this.#state !== "open" || this.mayResume(heard) !== null) return false;
     this.replay!.rewind(heard);
     const { addressGroup: before } = this;
-    this.address = from.address;
-    this.addressGroup = from.addressGroup;
+    this.address = address;
+    this.addressGroup = addressGroup;
     this.home.registry.readdress(this, before);
     return true;
   }
@@ -177,9 +180,9 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
 
   overflow(): void {
     if (this.#state === "ended") return;
+    if (this.#connection !== null) return this.tooSlow("full", this.#backlog!.heldBytes);
     if (this.#resumption !== null) this.#resumption.failure = "overflow";
-    if (this.#connection !== null) this.tooSlow("full", this.#backlog!.heldBytes);
-    else this.#leave(CLOSE.slowConsumer.code, "resume_overflow");
+    this.#leave(CLOSE.slowConsumer.code, "resume_overflow");
   }
 
   rightEndsSoon(leftMs: number): void {
@@ -193,6 +196,7 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
   tooSlow(cause: SlowCause, waitingBytes: number): void {
     const { metrics, gateway } = this.home;
     if (cause === "stalled") metrics.writerTimeouts++;
+    if (this.#resumption !== null) this.#resumption.failure = "overflow";
     gateway.log.warn("session too slow", { ...this.who, cause, waiting_bytes: waitingBytes });
     const farewell = sysError(this.traceId, "RESOURCE_EXHAUSTED", CLOSE.slowConsumer.reason);
     this.#end(CLOSE.slowConsumer, farewell, false);

@@ -1,104 +1,23 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { Counting, msgs, refusal, resumable, RESUME, type Said } from "./counting.ts";
 import { Client, House, OPEN_POLICY, settle } from "./house.ts";
 
-interface Said {
-  readonly svc?: string;
-  readonly type: string;
-  readonly seq?: number;
-  // deno-lint-ignore no-explicit-any -- a test reads what it expects
-  readonly data?: any;
-}
-
-const RESUME = ["resume: { window_ms: 30000, max_messages: 20 }", OPEN_POLICY];
-
-/** A client that counts, as the protocol asks of it. */
-class Counting {
-  client: Client;
-  token = "";
-  session = "";
-  heard = 0;
-  sent = 0;
-  readonly #house: House;
-  readonly user: string;
-
-  private constructor(house: House, user: string, client: Client) {
-    this.#house = house;
-    this.user = user;
-    this.client = client;
-  }
-
-  static async enter(house: House, user: string, query = ""): Promise<Counting> {
-    const client = await house.enter(null, `tenant=acme&ticket=dev:${user}&resume=1${query}`);
-    const one = new Counting(house, user, client);
-    one.greeted("authed");
-    return one;
-  }
-
-  greeted(type: string): Said {
-    const [greeting, ...others] = this.client.link.read() as Said[];
-    assert.equal(greeting?.type, type, JSON.stringify(greeting));
-    this.token = greeting.data.resume.token;
-    this.session = greeting.data.session;
-    this.heard += others.length;
-    this.after = others;
-    return greeting;
-  }
-
-  after: Said[] = [];
-
-  read(): Said[] {
-    const all = this.client.link.read() as Said[];
-    this.heard += all.length;
-    return all;
-  }
-
-  say(svc: string, type: string, more: Record<string, unknown> = {}): Said[] {
-    this.sent++;
-    this.client.tell(svc, type, more);
-    this.#house.turn();
-    return this.read();
-  }
-
-  chat(msg: string): Said[] {
-    return this.say("chat", "send", { room: "lobby", data: { msg } });
-  }
-
-  async comeBack(more: { heard?: number; token?: string; address?: string } = {}): Promise<Said> {
-    const { heard = this.heard, token = this.token, address } = more;
-    this.client = await this.#house.enter(null, `tenant=acme&resume=${token}&heard=${heard}`, address);
-    this.#house.turn();
-    return this.greeted("resumed");
-  }
-}
-
-async function house(tenant: readonly string[] = RESUME, gateway?: string): Promise<House> {
-  return await new House({ tenant, ...(gateway === undefined ? {} : { gateway }) }).start();
-}
-
-const msgs = (said: readonly Said[]) => said.filter(({ type }) => type === "msg").map(({ data }) => data.msg);
-
-async function refusal(house: House, query: string): Promise<[number, string]> {
-  const answer = await house.knock(`tenant=acme&${query}`);
-  assert.ok("refuse" in answer, "it was let in");
-  return [answer.refuse.status, JSON.parse(answer.refuse.body).msg];
-}
-
 test("Without asking, or where the tenant has none, nobody hears of resuming and a loss is an end", async () => {
-  const plain = await house([OPEN_POLICY]);
+  const plain = await resumable([OPEN_POLICY]);
   const client = await plain.enter(null, "tenant=acme&ticket=dev:ann&resume=1");
   assert.equal((client.link.read() as Said[])[0]!.data.resume, undefined);
   client.gone();
   assert.deepEqual(plain.census(), { sessions: 0, users: 0, rooms: 0, roomUsers: 0, timers: 0 });
 
-  const able = await house();
+  const able = await resumable();
   const silent = able.connect("ann");
   silent.gone();
   assert.deepEqual(able.census(), { sessions: 0, users: 0, rooms: 0, roomUsers: 0, timers: 0 });
 });
 
 test("A lost client stays in its rooms, nobody hears a leave, and it is told all it missed, in order, then what is live", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann"), bob = all.connect("bob");
   ann.say("room", "join", { room: "lobby", data: { presence: true } });
   bob.ask("room", "join", { room: "lobby", data: { presence: true } });
@@ -116,7 +35,7 @@ test("A lost client stays in its rooms, nobody hears a leave, and it is told all
 });
 
 test("What was written and never arrived is said again, once, and over many losses", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann");
   ann.say("room", "join", { room: "lobby" });
   const got: string[] = [];
@@ -155,7 +74,7 @@ test("Replies and acks of what was under way when the connection was lost are no
 });
 
 test("The gateway says how many messages it has taken, so that the client sends the rest again", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann");
   ann.say("room", "join", { room: "lobby" });
   ann.chat("a");
@@ -168,7 +87,7 @@ test("The gateway says how many messages it has taken, so that the client sends 
 });
 
 test("A ping says how far the client is, and lets the gateway forget; a pong says how far the gateway is", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann");
   ann.say("room", "join", { room: "lobby" });
   // More than is kept, and each of them heard of in time.
@@ -184,7 +103,7 @@ test("A ping says how far the client is, and lets the gateway forget; a pong say
 });
 
 test("A token is good once; the one before stays good only until the client's end has answered", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann");
   const first = ann.token;
   ann.client.gone();
@@ -202,7 +121,7 @@ test("A token is good once; the one before stays good only until the client's en
 });
 
 test("A client that comes back before its loss was noticed takes its session over", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann");
   ann.say("room", "join", { room: "lobby" });
   const former = ann.client;
@@ -214,7 +133,7 @@ test("A client that comes back before its loss was noticed takes its session ove
 });
 
 test("After the window, an end or an overflow the reason is told, with 401 or with a new session", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann");
   ann.say("room", "join", { room: "lobby" });
   ann.client.gone();
@@ -243,7 +162,7 @@ test("After the window, an end or an overflow the reason is told, with 401 or wi
 });
 
 test("A client that never said how far it is and comes back too far behind gets an overflow, never a gap", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann");
   ann.say("room", "join", { room: "lobby" });
   for (let i = 0; i < 30; i++) ann.chat(String(i));
@@ -253,7 +172,7 @@ test("A client that never said how far it is and comes back too far behind gets 
 });
 
 test("A number that cannot be, another encoding or half a request is a bad one, and costs the session nothing", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann");
   ann.client.gone();
   for (
@@ -274,7 +193,7 @@ test("A number that cannot be, another encoding or half a request is a bad one, 
 });
 
 test("As a subprotocol a client asks, and comes back, without a word in the query", async () => {
-  const all = await house();
+  const all = await resumable();
   const offer = async (...names: readonly string[]) => {
     const header = names.join(", ");
     const answer = await all.knock("tenant=acme", { "sec-websocket-protocol": header });
@@ -293,7 +212,7 @@ test("As a subprotocol a client asks, and comes back, without a word in the quer
 });
 
 test("A kick, a new connection with the sid and a goodbye end a session that waits, at once", async () => {
-  const all = await house();
+  const all = await resumable();
   const ended = async (how: (ann: Counting) => void | Promise<void>) => {
     const ann = await Counting.enter(all, "ann", "&sid=tab");
     ann.say("room", "join", { room: "lobby" });
@@ -316,7 +235,7 @@ test("A kick, a new connection with the sid and a goodbye end a session that wai
 });
 
 test("Above max_detached the session whose client is away longest ends", async () => {
-  const all = await house(["resume: { max_detached: 2 }", OPEN_POLICY]);
+  const all = await resumable(["resume: { max_detached: 2 }", OPEN_POLICY]);
   const clients: Counting[] = [];
   for (const user of ["ann", "bob", "cid"]) {
     const one = await Counting.enter(all, user);
@@ -329,7 +248,7 @@ test("Above max_detached the session whose client is away longest ends", async (
 });
 
 test("Hot frames are dropped while the client is away, and a state service brings it up to date when it is back", async () => {
-  const all = await house([...RESUME, "hot_services: [{ id: 2, kind: relay }, { id: 3, kind: state }]"]);
+  const all = await resumable([...RESUME, "hot_services: [{ id: 2, kind: relay }, { id: 3, kind: state }]"]);
   const ann = await Counting.enter(all, "ann"), bob = all.connect("bob");
   ann.say("room", "join", { room: "lobby" });
   bob.join("lobby");
@@ -349,7 +268,7 @@ test("Hot frames are dropped while the client is away, and a state service bring
 });
 
 test("An idle connection is closed, and its session waits", async () => {
-  const all = await house(RESUME, "ping_interval_ms: 5000, idle_timeout_ms: 10000");
+  const all = await resumable(RESUME, "ping_interval_ms: 5000, idle_timeout_ms: 10000");
   const ann = await Counting.enter(all, "ann");
   all.clock.advance(10_100);
   assert.equal(ann.client.link.closed?.code, 4001);
@@ -358,7 +277,7 @@ test("An idle connection is closed, and its session waits", async () => {
 });
 
 test("What is counted for operators comes and goes with it", async () => {
-  const all = await house();
+  const all = await resumable();
   const ann = await Counting.enter(all, "ann");
   ann.client.gone();
   assert.deepEqual(await all.metric("sessions_detached"), ['{tenant="acme"} 1']);
