@@ -44,7 +44,9 @@ export class FakeClock implements Clock {
       let next: Timer | null = null;
       for (const timer of this.#timers) {
         if (timer.at > until) continue;
-        if (next === null || timer.at < next.at || (timer.at === next.at && timer.order < next.order)) next = timer;
+        if (next === null || timer.at < next.at || (timer.at === next.at && timer.order < next.order)) {
+          next = timer;
+        }
       }
       if (next === null) break;
       this.#now = Math.max(this.#now, next.at);

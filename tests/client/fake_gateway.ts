@@ -124,6 +124,8 @@ export class FakeGateway implements Transport {
   refuses: (request: LinkRequest) => boolean = () => false;
   /** Answers in the place of the gateway: return true for "done". */
   intercept: (message: Message, link: FakeLink) => boolean = () => false;
+  /** Hot frames arrive here. */
+  binary: (frame: Uint8Array) => void = () => {};
   /** Bytes that seem to wait in the client's link. */
   buffered = 0;
   readonly options: Required<FakeOptions>;
@@ -156,12 +158,12 @@ export class FakeGateway implements Transport {
     this.links.push(link);
     const refused = this.refuses(request);
     this.later(() => refused ? link.cut() : this.#greet(link));
-    const gateway = this;
+    const buffered = () => this.buffered;
     return {
       send: (message) => link.take(typeof message === "string" ? message : message.slice()),
       close: (code) => link.closedByClient(code),
       get buffered() {
-        return gateway.buffered;
+        return buffered();
       },
     };
   }
@@ -197,7 +199,9 @@ export class FakeGateway implements Transport {
       detachTimer: null,
     };
     link.session = session;
-    link.deliver(this.#greeting(session, "authed", failed === null ? {} : { resumed: { ok: false, reason: failed } }));
+    link.deliver(
+      this.#greeting(session, "authed", failed === null ? {} : { resumed: { ok: false, reason: failed } }),
+    );
   }
 
   /** @returns why not, null when it was */
@@ -276,7 +280,8 @@ export class FakeGateway implements Transport {
   /** What a client of ours has sent arrives. */
   heard(link: FakeLink, data: string | Uint8Array): void {
     const { session } = link;
-    if (session === null || session.ended || typeof data !== "string") return;
+    if (session === null || session.ended) return;
+    if (typeof data !== "string") return this.binary(data);
     const message = JSON.parse(data) as Message;
     session.heard++;
     this.taken.push(message);
@@ -286,7 +291,9 @@ export class FakeGateway implements Transport {
     const refuse = (code: string) => sys("error", { data: { code, msg: code.toLowerCase() } });
     switch (`${svc}.${type}`) {
       case "sys.ping":
-        return sys("pong", { data: { ...said, ...(this.options.windowMs > 0 ? { heard: session.heard } : {}) } });
+        return sys("pong", {
+          data: { ...said, ...(this.options.windowMs > 0 ? { heard: session.heard } : {}) },
+        });
       case "sys.auth":
         return sys("authed", { data: this.#greeting(session, "authed", {}).data });
       case "room.join":
@@ -297,7 +304,10 @@ export class FakeGateway implements Transport {
         return sys("left", { room: name });
       }
       case "room.members": {
-        const members = [...this.rooms.get(name)?.members ?? []].map(([one, { member }]) => ({ user: one.user, member }));
+        const members = [...this.rooms.get(name)?.members ?? []].map(([one, { member }]) => ({
+          user: one.user,
+          member,
+        }));
         return this.say(session, { svc, type: "reply", seq, data: { members, count: members.length } });
       }
       case "room.history": {
@@ -306,12 +316,22 @@ export class FakeGateway implements Transport {
         const messages = room.messages.filter(({ offset }: Message) => offset > after).slice(0, limit);
         const first = room.messages[0]?.offset ?? 0;
         const more = (messages.at(-1)?.offset ?? room.offset) < room.offset;
-        return this.say(session, { svc, type: "reply", seq, data: { epoch: room.epoch, first, last: room.offset, messages, more } });
+        return this.say(session, {
+          svc,
+          type: "reply",
+          seq,
+          data: { epoch: room.epoch, first, last: room.offset, messages, more },
+        });
       }
       case "chat.send": {
         const room = this.rooms.get(name);
         if (!room?.members.has(session)) return refuse("NOT_ALLOWED");
-        const result = this.publish(name, "msg", { from: session.user, ...said }, key === undefined ? undefined : `${session.user} ${key}`);
+        const result = this.publish(
+          name,
+          "msg",
+          { from: session.user, ...said },
+          key === undefined ? undefined : `${session.user} ${key}`,
+        );
         if (flags === 4) sys("ack", this.options.history > 0 ? { data: result } : {});
         return;
       }
@@ -348,7 +368,14 @@ export class FakeGateway implements Transport {
   #room(name: string): FakeRoom {
     let room = this.rooms.get(name);
     if (room === undefined) {
-      room = { epoch: `e${++this.#names}`, offset: 0, messages: [], keys: new Map(), members: new Map(), lastMember: 0 };
+      room = {
+        epoch: `e${++this.#names}`,
+        offset: 0,
+        messages: [],
+        keys: new Map(),
+        members: new Map(),
+        lastMember: 0,
+      };
       this.rooms.set(name, room);
     }
     return room;

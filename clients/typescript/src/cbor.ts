@@ -68,8 +68,14 @@ class Reader {
       const key = String(this.item(depth - 1));
       const inner = this.item(depth - 1);
       // An assignment would set the map's prototype.
-      if (key === "__proto__") Object.defineProperty(map, key, { value: inner, enumerable: true, writable: true, configurable: true });
-      else map[key] = inner;
+      if (key === "__proto__") {
+        Object.defineProperty(map, key, {
+          value: inner,
+          enumerable: true,
+          writable: true,
+          configurable: true,
+        });
+      } else map[key] = inner;
     }
     return map;
   }
@@ -146,7 +152,15 @@ class Writer {
   #head(major: number, value: number): void {
     this.#reserve(9);
     const view = this.#view, at = this.#at + 1;
-    const info = value < 24 ? value : value < 0x100 ? 24 : value < 0x1_0000 ? 25 : value < 0x1_0000_0000 ? 26 : 27;
+    const info = value < 24
+      ? value
+      : value < 0x100
+      ? 24
+      : value < 0x1_0000
+      ? 25
+      : value < 0x1_0000_0000
+      ? 26
+      : 27;
     view.setUint8(at - 1, major << 5 | info);
     if (info === 24) view.setUint8(at, value);
     else if (info === 25) view.setUint16(at, value);

@@ -52,7 +52,8 @@ export class Client<Services extends object = AnyServices> {
    * @throws TypeError for an address that is none
    */
   constructor(url: string | URL, options: ClientOptions) {
-    const { clock = systemClock, random = Math.random, timeoutMs = 10_000, outbox, page = browserPage } = options;
+    const { clock = systemClock, random = Math.random, timeoutMs = 10_000, outbox, page = browserPage } =
+      options;
     const rooms = this.#rooms;
     const forget = () => {
       for (const room of rooms.values()) room.isIn = false;

@@ -240,7 +240,12 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       confirm(count);
       for (const message of sent) link!.send(message);
     } else {
-      heard = untold = taken = sentBytes = unasked = 0;
+      heard =
+        untold =
+        taken =
+        sentBytes =
+        unasked =
+          0;
       sent = [];
     }
     token = resume?.token ?? null;

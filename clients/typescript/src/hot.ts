@@ -62,7 +62,9 @@ class Lane implements HotLane {
   on(svcId: number, run: HotHandler): () => void {
     this.#handlers.set(svcId, [...this.#handlers.get(svcId) ?? [], run]);
     return () => {
-      this.#handlers.set(svcId, this.#handlers.get(svcId)!.filter((other) => other !== run));
+      const rest = (this.#handlers.get(svcId) ?? []).filter((other) => other !== run);
+      if (rest.length > 0) this.#handlers.set(svcId, rest);
+      else this.#handlers.delete(svcId);
     };
   }
 

@@ -14,7 +14,11 @@ export interface RoomHost {
   readonly clock: Clock;
   readonly random: () => number;
   readonly messenger: Messenger;
-  ask(draft: Draft, want: Want, options?: SendOptions & { readonly offline?: "keep" | "session" }): Promise<Incoming>;
+  ask(
+    draft: Draft,
+    want: Want,
+    options?: SendOptions & { readonly offline?: "keep" | "session" },
+  ): Promise<Incoming>;
   send(draft: Draft, options?: SendOptions): Promise<Receipt>;
   /** The room was asked for again, and becomes the active one. */
   activated(): void;
@@ -40,7 +44,15 @@ export interface JoinedRoom {
 }
 
 /** Refusals after which asking again can help; after the last three, the next connection asks. */
-const PASSING = ["RATE_LIMITED", "UNAVAILABLE", "INTERNAL", "TIMEOUT", "OFFLINE", "CONNECTION_LOST", "DRAINING"];
+const PASSING = [
+  "RATE_LIMITED",
+  "UNAVAILABLE",
+  "INTERNAL",
+  "TIMEOUT",
+  "OFFLINE",
+  "CONNECTION_LOST",
+  "DRAINING",
+];
 const LATER_FROM = 4;
 const AGAIN_MS = 1000;
 /** What may wait for a `for await`. */

@@ -96,7 +96,9 @@ export interface Room<Events extends object = AnyEvents, Sends extends object = 
   /** Who is here. */
   members(): Promise<readonly Member[]>;
   /** A page of what was said, oldest first. At most 100 messages. */
-  history(page?: { readonly after?: number; readonly before?: number; readonly limit?: number }): Promise<History<Events>>;
+  history(
+    page?: { readonly after?: number; readonly before?: number; readonly limit?: number },
+  ): Promise<History<Events>>;
   /** Makes this the room that hot frames go to, as joining did. */
   activate(): Promise<void>;
   leave(): Promise<void>;

@@ -27,7 +27,10 @@ export function webSocket(options: WebSocketOptions = {}): Transport {
       if (address.pathname === "/") address.pathname = "/v1/ws";
       address.searchParams.set("tenant", tenant);
       if (sid !== undefined) address.searchParams.set("sid", sid);
-      const protocols = [protocol, `wsprism.resume${resume === null ? "" : `.${resume.token}.${resume.heard}`}`];
+      const protocols = [
+        protocol,
+        `wsprism.resume${resume === null ? "" : `.${resume.token}.${resume.heard}`}`,
+      ];
       const asHeader = options.WebSocket === undefined && takesHeaders();
       if (ticket !== undefined && !asHeader) protocols.push(`wsprism.ticket.${base64url(ticket)}`);
       const headers = ticket === undefined ? {} : { authorization: `Bearer ${ticket}` };
