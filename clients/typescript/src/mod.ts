@@ -10,7 +10,7 @@ export type {
   SendOptions,
 } from "./client_types.ts";
 export { type ClientErrorCode, type ErrorCode, type GatewayErrorCode, WsPrismError } from "./error.ts";
-export type { AnyEvents, Cursor, Gap, History, Member, Room, RoomMessage } from "./room_types.ts";
+export type { AnyEvents, Cursor, Gap, History, Member, Presence, Room, RoomMessage } from "./room_types.ts";
 export type { Status } from "./status.ts";
 export type { Readable } from "./store.ts";
 export { webSocket, type WebSocketLike, type WebSocketOptions } from "./websocket.ts";
