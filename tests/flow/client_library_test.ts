@@ -7,8 +7,10 @@ import { SECRET, ticket as sign } from "../admission/keys.ts";
 import {
   Client,
   type ClientOptions,
-  webSocket,
+  type Incoming,
+  type Presence,
   type WebSocketLike,
+  webSocket,
 } from "../../clients/typescript/src/mod.ts";
 import { cbor } from "../../clients/typescript/src/cbor.ts";
 import { hotLane } from "../../clients/typescript/src/hot.ts";

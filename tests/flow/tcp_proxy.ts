@@ -38,8 +38,9 @@ export class TcpProxy {
         });
         from.on("error", () => {});
         from.on("close", () => {
+          if (this.#swallowed.has(from)) return;
           this.#pairs.delete(pair);
-          if (!this.#swallowed.has(from)) to.destroy();
+          to.destroy();
         });
       }
     });
