@@ -10,7 +10,9 @@ test("What the client writes, the gateway reads as the same, and the other way r
   const message = fc.record({ svc: fc.string(), data: fc.jsonValue({ maxDepth: 6 }) });
   fc.assert(
     fc.property(message, (value) => {
-      const plain = JSON.parse(JSON.stringify(value)) as unknown;
+      const text = JSON.stringify(value);
+      fc.pre(!text.includes("__proto__")); // which the gateway takes from nobody
+      const plain = JSON.parse(text) as unknown;
       assert.deepEqual(readPlainCbor(cbor.encode(value) as Uint8Array), plain);
       assert.deepEqual(cbor.decode(writePlainCbor(plain)), plain);
     }),

@@ -82,7 +82,7 @@ test("connect is rejected when the gateway does not want the client, and tells w
   await clock.pass(0.5);
   gateway.link.close(4504, "banned");
   await clock.pass(10);
-  await assert.rejects(up, { code: "CLOSED", message: "the client is closed: banned (4504)" });
+  await assert.rejects(up, { code: "CLOSED", message: "client closed: banned (4504)" });
 });
 
 test("The gateway's own time to come back is kept, to the millisecond, whoever wakes the client", async () => {

@@ -173,7 +173,7 @@ export class FakeGateway implements Transport {
     const { request } = link;
     const { windowMs } = this.options;
     let failed: string | null = null;
-    if (request.resume !== null && windowMs > 0) {
+    if (request.resume !== undefined && windowMs > 0) {
       const former = this.#sessions.get(request.resume.token);
       failed = former === undefined ? "unknown" : this.#resume(former, link, request.resume.heard);
       if (failed === null) return;

@@ -116,7 +116,7 @@ test("A room without history says that something may have been missed, after eac
   say(all, "after");
   await all.clock.pass(10);
   assert.deepEqual(said, ["before", "after"]);
-  assert.deepEqual([room.recovered, gaps], [false, [{ reason: "no_history", since: null }]]);
+  assert.deepEqual([room.recovered, gaps], [false, [{ reason: "no_history", since: undefined }]]);
 });
 
 test("A room with history goes on from its cursor, nothing missing and nothing twice", async () => {

@@ -12,10 +12,10 @@ import type {
   RequestOptions,
   SendOptions,
 } from "./client_types.ts";
-import { type Connection, connectionOf } from "./connection.ts";
+import { connectionOf } from "./connection.ts";
 import { WsPrismError } from "./error.ts";
 import type { HotLane } from "./hot.ts";
-import { type Draft, type Messenger, messengerOf, type PostOptions, type Want } from "./messenger.ts";
+import { type Draft, messengerOf, type PostOptions, type Want } from "./messenger.ts";
 import { browserPage } from "./page.ts";
 import { type JoinedRoom, roomOf } from "./room.ts";
 import type { AnyEvents, Room } from "./room_types.ts";
@@ -34,27 +34,65 @@ const json: Codec = {
 /**
  * A connection to a tenant of a gateway, that stays.
  *
- * Nothing happens before `connect`, or the first `join`. `Services` types what `send` and `request` take and give.
+ * Nothing happens before `connect`, or the first `join`. `Services` types what `send` and `request` take and give. All
+ * methods are bound: they can be passed on as they are.
  */
 export class Client<Services extends object = AnyServices> {
   /** How the connection is, to read and to follow. */
   readonly status: Readable<Status>;
-  readonly #connection: Connection;
-  readonly #messenger: Messenger;
-  readonly #handlers = handlersByName();
-  readonly #rooms = new Map<string, JoinedRoom>();
+  /**
+   * Connects, if it is not connected already.
+   * @throws WsPrismError CLOSED when the gateway does not want this client back; `status` knows why
+   */
+  readonly connect: () => Promise<void>;
+  /** Ends the session. `connect` begins another, in the same rooms. */
+  readonly close: () => Promise<void>;
+  /** Ends the session for good: no timer, handler or socket is left. */
+  readonly dispose: () => Promise<void>;
+  /**
+   * Joins a room, and connects first where that was not done. Joining again gives the same room, as it was joined.
+   * @throws WsPrismError when the gateway refuses
+   */
+  readonly join: <Events extends object = AnyEvents, Sends extends object = AnyEvents>(
+    name: string,
+    options?: JoinOptions,
+  ) => Promise<Room<Events, Sends>>;
+  /**
+   * Sends a message to a service and waits until it is accepted.
+   * @throws WsPrismError
+   */
+  readonly send: <S extends keyof Services & string, T extends keyof Services[S] & string>(
+    svc: S,
+    type: T,
+    ...rest: DataArgs<DataOf<Services[S][T]>, RequestOptions>
+  ) => Promise<Receipt>;
+  /**
+   * Sends a message to a service and waits for its reply.
+   * @throws WsPrismError; what `signal` was aborted with
+   */
+  readonly request: <S extends keyof Services & string, T extends keyof Services[S] & string>(
+    svc: S,
+    type: T,
+    ...rest: DataArgs<DataOf<Services[S][T]>, RequestOptions>
+  ) => Promise<ReplyOf<Services[S][T]>>;
+  /** Calls `run` with each message of a service that is not of a joined room, until the returned function is called. */
+  readonly on: <D = unknown>(
+    svc: string,
+    type: string,
+    run: (data: D, message: Incoming) => void,
+  ) => () => void;
+  readonly #session: () => Greeting | undefined;
   readonly #hot: HotLane | undefined;
-  readonly #options: Required<Pick<ClientOptions, "clock" | "random">>;
-  readonly #leavePage: (() => void) | undefined;
 
   /**
    * @param url where the gateway is: "wss://realtime.example", or with a path, or relative to the page
    * @throws TypeError for an address that is none
    */
   constructor(url: string | URL, options: ClientOptions) {
-    const { clock = systemClock, random = Math.random, timeoutMs = 10_000, outbox, page = browserPage } =
-      options;
-    const rooms = this.#rooms;
+    const { clock = systemClock, random = Math.random, outbox, page = browserPage } = options;
+    const handlers = handlersByName();
+    const rooms = new Map<string, JoinedRoom>();
+
     const forget = () => {
       for (const room of rooms.values()) room.isIn = false;
       messenger.forget();
@@ -76,7 +114,18 @@ export class Client<Services extends object = AnyServices> {
         // In the order in which they were joined, for the last one is the active one.
         for (const room of [...rooms.values()]) if (!room.isIn) room.enter();
       },
-      message: (message) => this.#message(message),
+      message(message) {
+        if (messenger.answer(message)) return;
+        const { svc, type, seq, room } = message;
+        const joined = rooms.get(room!);
+        if (joined) {
+          if (svc !== "sys" || type === "presence") return joined.receive(message);
+          if (type === "left" && seq === undefined) {
+            joined.out(new WsPrismError("NOT_ALLOWED", "taken out of the room"));
+          }
+        }
+        handlers.emit(`${svc} ${type}`, message.data, message);
+      },
       frame: (bytes) => this.#hot?.receive(bytes),
       // Otherwise the next greeting says what is lost.
       down: () => connection.isResumable || forget(),
@@ -91,147 +140,87 @@ export class Client<Services extends object = AnyServices> {
       connection,
       clock,
       random,
-      timeoutMs,
-      outbox: outbox ? { max: 100, ttlMs: 60_000, ...(outbox === true ? {} : outbox) } : null,
+      timeoutMs: options.timeoutMs ?? 10_000,
+      outbox: outbox ? { max: 100, ttlMs: 60_000, ...(outbox === true ? {} : outbox) } : undefined,
       epochOf(name) {
         const joined = rooms.get(name);
-        return joined === undefined ? null : joined.isIn && (joined.room.cursor?.epoch ?? null);
+        return joined && (joined.isIn && joined.room.cursor?.epoch);
       },
     });
-    this.#connection = connection;
-    this.#messenger = messenger;
-    this.#options = { clock, random };
-    this.status = connection.status;
+    const ask = (draft: Draft, want: Want, more?: Partial<PostOptions>) =>
+      new Promise<Incoming>((settle, fail) => messenger.post(draft, want, { ...more, settle, fail }));
+    const send = async (draft: Draft, more?: SendOptions): Promise<Receipt> => {
+      const { data } = await ask(draft, "ack", { ...more, offline: "keep" });
+      return { offset: null, epoch: null, duplicate: false, ...data as object };
+    };
+
     this.#hot = options.hot?.(connection);
-    this.#leavePage = page?.(connection);
+    this.#session = () => connection.greeting;
+    this.status = connection.status;
+    this.connect = () => {
+      connection.start();
+      return new Promise((resolve, reject) => {
+        const off = connection.status.subscribe((status) => {
+          if (status.state === "connected") resolve();
+          else if (status.state === "closed") reject(closedError(status));
+          else return;
+          queueMicrotask(() => off());
+        });
+      });
+    };
+    this.close = () => connection.stop();
+    const leavePage = page?.(connection);
+    this.dispose = () => {
+      leavePage?.();
+      const gone = connection.stop();
+      for (const { out } of rooms.values()) out();
+      handlers.clear();
+      return gone;
+    };
+    this.join = async (name, wish = {}) => {
+      let joined = rooms.get(name);
+      if (!joined) {
+        const mine: JoinedRoom = joined = roomOf(name, wish, {
+          clock,
+          random,
+          messenger,
+          ask,
+          send,
+          activated: () => rooms.delete(name) && rooms.set(name, mine),
+          left: () => rooms.get(name) === mine && rooms.delete(name),
+        });
+        rooms.set(name, joined);
+        if (connection.isUp) joined.enter();
+        else connection.start();
+      }
+      await joined.ready;
+      return joined.room as never;
+    };
+    this.send = (svc, type, ...[data, more]) => send({ svc, type, data, room: more?.room }, more);
+    this.request = async (svc, type, ...[data, more]) => {
+      const draft = { svc, type, data, room: more?.room };
+      return (await ask(draft, "reply", { ...more, offline: "keep" })).data as never;
+    };
+    this.on = (svc, type, run) => handlers.on(`${svc} ${type}`, run);
   }
 
-  /** What the gateway said of this session: its names, and the limits. Null before the first connection. */
-  get session(): Greeting | null {
-    return this.#connection.greeting;
+  /** What the gateway said of this session: its names, and the limits. Undefined before the first connection. */
+  get session(): Greeting | undefined {
+    return this.#session();
   }
 
   /** The hot lane. @throws TypeError where the client was made without */
   get hot(): HotLane {
-    if (this.#hot === undefined) throw new TypeError('pass { hot: hotLane } of "wsprism-client/hot"');
+    if (!this.#hot) throw new TypeError('pass { hot: hotLane } of "wsprism-client/hot"');
     return this.#hot;
-  }
-
-  /**
-   * Connects, if it is not connected already.
-   * @throws WsPrismError CLOSED when the gateway does not want this client back; `status` knows why
-   */
-  connect(): Promise<void> {
-    this.#connection.start();
-    return new Promise((resolve, reject) => {
-      const off = this.status.subscribe((status) => {
-        if (status.state === "connected") resolve();
-        else if (status.state === "closed") reject(closedError(status));
-        else return;
-        queueMicrotask(() => off());
-      });
-    });
-  }
-
-  /** Ends the session. `connect` begins another, in the same rooms. */
-  close(): Promise<void> {
-    return this.#connection.stop();
-  }
-
-  /** Ends the session for good: no timer, handler or socket is left. */
-  dispose(): Promise<void> {
-    this.#leavePage?.();
-    const gone = this.#connection.stop();
-    for (const { out } of this.#rooms.values()) out();
-    this.#handlers.clear();
-    return gone;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
-
-  /**
-   * Joins a room, and connects first where that was not done. Joining again gives the same room, as it was joined.
-   * @throws WsPrismError when the gateway refuses
-   */
-  async join<Events extends object = AnyEvents, Sends extends object = AnyEvents>(
-    name: string,
-    options: JoinOptions = {},
-  ): Promise<Room<Events, Sends>> {
-    const rooms = this.#rooms;
-    let joined = rooms.get(name);
-    if (joined === undefined) {
-      const mine: JoinedRoom = joined = roomOf(name, options, {
-        ...this.#options,
-        messenger: this.#messenger,
-        ask: (draft, want, more) => this.#ask(draft, want, more),
-        send: (draft, more) => this.#send(draft, more),
-        activated: () => rooms.delete(name) && rooms.set(name, mine),
-        left: () => rooms.get(name) === mine && rooms.delete(name),
-      });
-      rooms.set(name, joined);
-      if (this.#connection.isUp) joined.enter();
-      else this.#connection.start();
-    }
-    await joined.ready;
-    return joined.room as unknown as Room<Events, Sends>;
-  }
-
-  /**
-   * Sends a message to a service and waits until it is accepted.
-   * @throws WsPrismError
-   */
-  send<S extends keyof Services & string, T extends keyof Services[S] & string>(
-    svc: S,
-    type: T,
-    ...[data, options]: DataArgs<DataOf<Services[S][T]>, RequestOptions>
-  ): Promise<Receipt> {
-    return this.#send({ svc, type, data, room: options?.room }, options);
-  }
-
-  /**
-   * Sends a message to a service and waits for its reply.
-   * @throws WsPrismError; what `signal` was aborted with
-   */
-  async request<S extends keyof Services & string, T extends keyof Services[S] & string>(
-    svc: S,
-    type: T,
-    ...[data, options]: DataArgs<DataOf<Services[S][T]>, RequestOptions>
-  ): Promise<ReplyOf<Services[S][T]>> {
-    const draft = { svc, type, data, room: options?.room };
-    return (await this.#ask(draft, "reply", { ...options, offline: "keep" })).data as ReplyOf<Services[S][T]>;
-  }
-
-  /** Calls `run` with each message of a service that is not of a joined room, until the returned function is called. */
-  on<D = unknown>(svc: string, type: string, run: (data: D, message: Incoming) => void): () => void {
-    return this.#handlers.on(`${svc} ${type}`, run);
-  }
-
-  async #send(draft: Draft, options?: SendOptions): Promise<Receipt> {
-    const { data } = await this.#ask(draft, "ack", { ...options, offline: "keep" });
-    return { offset: null, epoch: null, duplicate: false, ...data as object };
-  }
-
-  #ask(draft: Draft, want: Want, options?: Partial<PostOptions>): Promise<Incoming> {
-    return new Promise((settle, fail) => this.#messenger.post(draft, want, { ...options, settle, fail }));
-  }
-
-  #message(message: Incoming): void {
-    if (this.#messenger.answer(message)) return;
-    const { svc, type, seq, room } = message;
-    const joined = this.#rooms.get(room!);
-    if (joined !== undefined) {
-      if (svc !== "sys" || type === "presence") return joined.receive(message);
-      if (type === "left" && seq === undefined) {
-        joined.out(new WsPrismError("NOT_ALLOWED", "the gateway has taken this client out of the room"));
-      }
-    }
-    this.#handlers.emit(`${svc} ${type}`, message.data, message);
-  }
 }
 
 function closedError(status: Status): WsPrismError {
   const why = status.state === "closed" ? `: ${status.reason} (${status.code})` : "";
-  return new WsPrismError("CLOSED", `the client is closed${why}`);
+  return new WsPrismError("CLOSED", `client closed${why}`);
 }

@@ -49,8 +49,8 @@ export interface ConnectionOptions {
 export interface Connection {
   readonly status: Readable<Status>;
   readonly isUp: boolean;
-  /** What the gateway said of this session; null before it did. */
-  readonly greeting: Greeting | null;
+  /** What the gateway said of this session; undefined before it did. */
+  readonly greeting: Greeting | undefined;
   /** Whether a lost link may be followed by one on which the session goes on. */
   readonly isResumable: boolean;
   /** Bytes that wait in the link. */
@@ -94,16 +94,16 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   const { ticket: source, clock, backoff, codec } = options;
   const status = storeOf<Status>({ state: "idle" });
   let state: "idle" | "opening" | "up" | "waiting" | "closed" = "idle";
-  let greeting: Greeting | null = null;
-  let link: Link | null = null;
+  let greeting: Greeting | undefined;
+  let link: Link | undefined;
   /** Changes with each link, so that a former one is not heard. */
   let run = 0;
   let timer: unknown;
   let renewTimer: unknown;
   /** Asks for another ticket, later. */
   let renewLater: (() => void) | undefined;
-  /** With what the session can be resumed; null where it cannot. */
-  let token: string | null = null;
+  /** With what the session can be resumed; undefined where it cannot. */
+  let token: string | undefined;
   let windowMs = 0;
   /** Messages heard on this session, but for the greeting; and bytes since the gateway was told. */
   let heard = 0;
@@ -129,7 +129,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   let forgave = false;
   /** When the gateway wants us back, and where. */
   let backAt = 0;
-  let elsewhere: URL | null = null;
+  let elsewhere: URL | undefined;
   /** What the gateway said last that may explain a close. */
   let reason = "";
   let reasonAt = 0;
@@ -149,11 +149,11 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
     openedAt = clock.now();
     if (attempt > 0) status.set({ ...status.get(), at: null } as Status);
     arm(options.connectTimeoutMs, () => drop("no answer"));
-    if (until < openedAt) token = null;
+    if (until < openedAt) token = undefined;
     if (typeof source !== "function") return dial(source);
     // A session that goes on needs no ticket; the last one goes along, should it not go on. After a failure, which may
     // have been the ticket's, a new one does.
-    if (token !== null && tries++ === 0 && ticket !== undefined) return dial(ticket);
+    if (token && tries++ === 0 && ticket) return dial(ticket);
     fresh(source).then(
       (next) => mine === run && dial(next),
       (error) => mine === run && lost(1006, `no ticket: ${error}`),
@@ -169,11 +169,11 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       tenant,
       ticket,
       // With its former name it takes the place of its former self, which may not be known to be gone yet.
-      sid: sid ?? (token === null ? greeting?.sid : undefined),
-      resume: token === null ? null : { token, heard },
+      sid: sid ?? (token ? undefined : greeting?.sid),
+      resume: token ? { token, heard } : undefined,
       protocol: codec.protocol,
     };
-    elsewhere = null;
+    elsewhere = undefined;
     const events: LinkHandler = {
       message: (data) => mine === run && read(data),
       close: (code, why) => mine === run ? lost(code, why) : gone?.(),
@@ -193,16 +193,16 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
     try {
       message = codec.decode(raw) as Incoming | undefined;
     } catch (error) {
-      token = null;
+      token = undefined;
       return drop(`${error}`);
     }
     if (state === "up") {
-      if (message === undefined) return handler.frame(raw as Uint8Array);
+      if (!message) return handler.frame(raw as Uint8Array);
       heard++;
       untold += raw.length + MESSAGE_BYTES;
-      if (untold > CONFIRM_BYTES && token !== null) ping();
+      if (untold > CONFIRM_BYTES && token) ping();
     }
-    if (message === undefined) return;
+    if (!message) return;
     if (message.svc === "sys" && hear(message)) return;
     handler.message(message);
   }
@@ -224,8 +224,8 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       // The error may be about a frame of the hot lane, or why a close follows.
       reason = said.reason ?? said.msg ?? type;
       reasonAt = heardAt;
-      if (retryAfterMs !== undefined) backAt = heardAt + retryAfterMs;
-      if (said.url !== undefined) elsewhere = new URL(said.url, options.url);
+      if (retryAfterMs) backAt = heardAt + retryAfterMs;
+      if (said.url) elsewhere = new URL(said.url, options.url);
     }
     return false;
   }
@@ -248,7 +248,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
           0;
       sent = [];
     }
-    token = resume?.token ?? null;
+    token = resume?.token;
     windowMs = resume?.window_ms ?? 0;
     watch(half());
     status.set({ state: "connected", user, sid, session, resumed });
@@ -257,20 +257,20 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
 
   /** The gateway has taken so many messages of ours: those need not be kept. */
   function confirm(count: number | undefined): void {
-    if (token === null || count === undefined || count <= taken) return;
-    for (const { length } of sent.splice(0, count - taken)) sentBytes -= length + MESSAGE_BYTES;
-    taken = count;
+    if (!token || !(count! > taken)) return;
+    for (const { length } of sent.splice(0, count! - taken)) sentBytes -= length + MESSAGE_BYTES;
+    taken = count!;
   }
 
   function send(encoded: string | Uint8Array): void {
     link!.send(encoded);
-    if (token === null) return;
+    if (!token) return;
     const bytes = encoded.length + MESSAGE_BYTES;
     sent.push(encoded);
     sentBytes += bytes;
     unasked += bytes;
     if (sentBytes > SENT_BYTES_MAX) {
-      token = null;
+      token = undefined;
       sent = [];
     } else if (unasked > CONFIRM_BYTES) ping();
   }
@@ -282,9 +282,9 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   /** Asks for a sign of life, and says how far we are. */
   function ping(withinMs = half()): void {
     const by = clock.now() + withinMs;
-    if (answerBy === 0 || by < answerBy) answerBy = by;
+    if (!answerBy || by < answerBy) answerBy = by;
     untold = unasked = 0;
-    say("ping", token === null ? undefined : { heard });
+    say("ping", token && { heard });
   }
 
   /** Half of the time in which a link that is dead must be found. */
@@ -299,7 +299,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
 
   function look(): void {
     const now = clock.now();
-    if (answerBy === 0) {
+    if (!answerBy) {
       forgave = false;
       const restMs = heardAt + half() - now;
       if (restMs > 0) return watch(restMs);
@@ -341,14 +341,14 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   function lost(code: number, why: string): void {
     const now = clock.now();
     const wasUp = state === "up";
-    if (reason !== "" && now - reasonAt < PROBE_MS) why = reason;
+    if (reason && now - reasonAt < PROBE_MS) why = reason;
     clear();
     if (code >= 4500 && code < 5000) return end(code, why);
     if (code === 4004) {
       if (typeof source !== "function") return end(code, why);
       ticket = undefined;
     }
-    if (NOT_RESUMABLE.includes(code)) token = null;
+    if (NOT_RESUMABLE.includes(code)) token = undefined;
     if (wasUp) {
       until = now + windowMs;
       if (now - upAt >= backoff.stableMs) attempt = 0;
@@ -374,7 +374,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   function end(code: number, why: string): void {
     clear();
     state = "closed";
-    token = null;
+    token = undefined;
     ticket = undefined;
     status.set({ state: "closed", code, reason: why, remedy: remedyFor(code) });
     handler.closed();
@@ -383,8 +383,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   /** Lets go of the link, which is not heard any more, and of its timers. */
   function clear(): void {
     run++;
-    link = null;
-    renewLater = gone = undefined;
+    link = renewLater = gone = undefined;
     clock.clearTimeout(timer);
     clock.clearTimeout(renewTimer);
   }
@@ -404,7 +403,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       return greeting;
     },
     get isResumable() {
-      return token !== null;
+      return !!token;
     },
     get buffered() {
       return link?.buffered ?? 0;
@@ -416,9 +415,9 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
     stop() {
       const former = link;
       const wasUp = state === "up";
-      if (state !== "closed") end(1000, "closed by this client");
+      if (state !== "closed") end(1000, "closed");
       return new Promise((resolve) => {
-        if (former === null) return resolve();
+        if (!former) return resolve();
         const late = clock.setTimeout(resolve, RETRY_MIN_MS);
         gone = () => {
           clock.clearTimeout(late);
@@ -439,7 +438,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       if (state === "idle" || state === "closed") return;
       if (!cached) return void this.stop();
       // A page with an open link may not be kept at all.
-      drop("the page is put away");
+      drop("page hidden");
       openedAt = Number.NEGATIVE_INFINITY;
     },
   };

@@ -32,10 +32,10 @@ export interface MessengerOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly timeoutMs: number;
-  /** Null refuses what is sent while offline. */
-  readonly outbox: { readonly max: number; readonly ttlMs: number } | null;
-  /** The epoch of a room's history, null for none; false while the room is to be entered. */
-  readonly epochOf: (room: string) => string | null | false;
+  /** Undefined refuses what is sent while offline. */
+  readonly outbox: { readonly max: number; readonly ttlMs: number } | undefined;
+  /** The epoch of a room's history, undefined for none; false while the room is to be entered. */
+  readonly epochOf: (room: string) => string | undefined | false;
 }
 
 export interface Messenger {
@@ -57,35 +57,32 @@ interface Pending {
   readonly settle: (answer: Incoming) => void;
   readonly fail: (error: Error) => void;
   isSent: boolean;
-  /** Sent in this epoch of its room, in which its key makes it safe to send it again; null where nothing does. */
-  epoch: string | null;
+  /** Sent in this epoch of its room, in which its key makes it safe to send it again; undefined where nothing does. */
+  epoch: string | undefined;
   timer: unknown;
 }
 
 const ACK_REQUESTED = 4;
 
-const lost = () => new WsPrismError("CONNECTION_LOST", "the connection was lost before an answer came");
+const lost = () => new WsPrismError("CONNECTION_LOST", "connection lost, outcome unknown");
 
 export function messengerOf(options: MessengerOptions): Messenger {
   const { connection, clock, random, outbox } = options;
   const pending = new Map<number, Pending>();
-  const prefix = (random() + 1).toString(36).slice(2) + (random() + 1).toString(36).slice(2);
+  const prefix = `${random()}-${random()}`;
   let lastSeq = 0;
 
   function post(draft: Draft, want: Want, { offline, key, timeoutMs, signal, ...on }: PostOptions): void {
-    const refuse = (code: ErrorCode, why: string) => on.fail(new WsPrismError(code, why));
-    let keepMs = 0;
     if (signal?.aborted) return on.fail(signal.reason);
+    let keepMs = 0;
     if (!connection.isUp) {
-      if (connection.status.get().state === "closed") return refuse("CLOSED", "the client is closed");
-      if (offline === "keep" && outbox !== null) {
-        if ([...pending.values()].filter(({ isSent }) => !isSent).length >= outbox.max) {
-          return refuse("OUTBOX_FULL", `${outbox.max} messages wait`);
-        }
+      let code: ErrorCode | undefined;
+      if (connection.status.get().state === "closed") code = "CLOSED";
+      else if (offline === "keep" && outbox) {
         keepMs = outbox.ttlMs;
-      } else if (offline !== "session" || !connection.isResumable) {
-        return refuse("OFFLINE", "there is no connection");
-      }
+        if ([...pending.values()].filter(({ isSent }) => !isSent).length >= outbox.max) code = "OUTBOX_FULL";
+      } else if (offline !== "session" || !connection.isResumable) code = "OFFLINE";
+      if (code) return on.fail(new WsPrismError(code, "not sent"));
     }
     const seq = ++lastSeq;
     const end = () => {
@@ -107,25 +104,25 @@ export function messengerOf(options: MessengerOptions): Messenger {
         on.fail(error);
       },
       isSent: false,
-      epoch: null,
-      timer: null,
+      epoch: undefined,
+      timer: undefined,
     };
     pending.set(seq, one);
     signal?.addEventListener("abort", abort);
     if (connection.isUp) transmit(one);
-    if (keepMs > 0) failLater(one, keepMs, "EXPIRED", "not sent, for there was no connection");
+    if (keepMs) failLater(one, keepMs, "EXPIRED", "not sent in time");
   }
 
   /** Sends it, unless the gateway would refuse it before its room is entered again. */
   function transmit(one: Pending): void {
     const { message, want, timeoutMs } = one;
     const isOfRooms = want === "joined" || want === "left" || message.room === undefined;
-    const epoch = isOfRooms ? null : options.epochOf(message.room!);
+    const epoch = isOfRooms ? undefined : options.epochOf(message.room!);
     if (epoch === false) return;
     // Another epoch does not remember the key.
-    if (one.epoch !== null && one.epoch !== epoch) return one.fail(lost());
-    one.epoch = want === "ack" ? epoch : null;
-    const key = message.key ?? (one.epoch === null ? undefined : `${prefix}-${message.seq}`);
+    if (one.epoch && one.epoch !== epoch) return one.fail(lost());
+    one.epoch = want === "ack" ? epoch : undefined;
+    const key = message.key ?? (one.epoch && `${prefix}-${message.seq}`);
     const encoded = connection.encode({ ...message, key });
     const max = connection.greeting!.max_frame_bytes;
     if (encoded.length * 3 > max && bytesOf(encoded) > max) {
@@ -146,7 +143,7 @@ export function messengerOf(options: MessengerOptions): Messenger {
     answer(message) {
       const { svc, type, seq, data } = message;
       const one = pending.get(seq!);
-      if (one === undefined) return false;
+      if (!one) return false;
       if (type === "error" && svc === "sys") {
         const refused = data as Refused;
         one.fail(new WsPrismError(refused.code as ErrorCode, refused.msg, refused));
@@ -159,7 +156,7 @@ export function messengerOf(options: MessengerOptions): Messenger {
     },
     forget() {
       for (const one of pending.values()) {
-        if (one.isSent ? one.epoch === null : one.want === "left") one.fail(lost());
+        if (one.isSent ? !one.epoch : one.want === "left") one.fail(lost());
         else one.isSent = false;
       }
     },

@@ -11,31 +11,21 @@ export interface PageHandler {
 /** Tells of the page until the returned function is called. */
 export type Page = (handler: PageHandler) => () => void;
 
-type Listen = (type: string, run: (event: { readonly persisted?: boolean }) => void) => void;
-interface Target {
-  readonly addEventListener?: Listen;
-  readonly removeEventListener?: Listen;
-}
-
 /** The page that this runs in; elsewhere nothing is ever told. */
 export const browserPage: Page = (handler) => {
-  const window = globalThis as unknown as Target;
-  const document = (globalThis as { document?: Target & { visibilityState?: string } }).document;
-  const wake = () => {
-    if (document?.visibilityState !== "hidden") handler.wake();
+  const { document } = globalThis as { document?: EventTarget };
+  const listener = ({ type, persisted }: { readonly type: string; readonly persisted?: boolean }) => {
+    if (type === "pagehide") handler.hide(!!persisted);
+    else handler.wake();
   };
-  const hide = (event: { readonly persisted?: boolean }) => handler.hide(event.persisted === true);
-  const pairs: [Target | undefined, string, (event: { readonly persisted?: boolean }) => void][] = [
-    // Network news counts in a hidden tab as well.
-    [window, "online", () => handler.wake()],
-    [window, "offline", () => handler.wake()],
-    [window, "pageshow", wake],
-    [window, "pagehide", hide],
-    [document, "visibilitychange", wake],
-    [document, "resume", wake],
-  ];
-  for (const [target, type, run] of pairs) target?.addEventListener?.(type, run);
-  return () => {
-    for (const [target, type, run] of pairs) target?.removeEventListener?.(type, run);
+  const each = (what: "addEventListener" | "removeEventListener") => {
+    for (const type of ["online", "offline", "pageshow", "pagehide"]) {
+      (globalThis as Partial<EventTarget>)[what]?.(type, listener as unknown as EventListener);
+    }
+    for (const type of ["visibilitychange", "resume"]) {
+      document?.[what](type, listener as unknown as EventListener);
+    }
   };
+  each("addEventListener");
+  return () => each("removeEventListener");
 };

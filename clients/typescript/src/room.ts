@@ -67,29 +67,29 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
   const readers = new Set<(message?: AnyMessage) => void>();
   let member = 0;
   let recovered = true;
-  let cursor: Cursor | null = null;
+  let cursor: Cursor | undefined;
   let wasIn = false;
   let isEntering = false;
   let isOver = false;
   let overBy: WsPrismError | undefined;
   let timer: unknown;
-  /** What came before anybody could listen; null once that was possible. */
-  let held: (() => void)[] | null = [];
+  /** What came before anybody could listen; undefined once that was possible. */
+  let held: (() => void)[] | undefined = [];
   let resolve!: (value?: unknown) => void;
   let reject!: (error: Error) => void;
   const ready = new Promise<unknown>((...both) => [resolve, reject] = both);
   ready.catch(() => {});
 
   const draft = (type: string, data?: unknown): Draft => ({ svc: "room", type, room: name, data });
-  const closedError = () => new WsPrismError("CLOSED", "the room was left");
-  const soon = (what: () => void) => held === null ? what() : held.push(what);
+  const closedError = () => new WsPrismError("CLOSED", "room left");
+  const soon = (what: () => void) => held ? held.push(what) : what();
 
   function enter(): void {
     if (isEntering) return;
     isEntering = true;
     clock.clearTimeout(timer);
     const since = cursor ?? (wasIn ? undefined : options.since);
-    const last = since === undefined && !wasIn ? options.last : undefined;
+    const last = since || wasIn ? undefined : options.last;
     messenger.post(draft("join", { presence: options.presence, since, last }), "joined", {
       settle: ({ data }) => {
         isEntering = false;
@@ -109,23 +109,23 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
 
   function entered(joined: Joined, since: Cursor | undefined): void {
     const { epoch, offset = 0, replayed = 0 } = joined;
-    const isBack = wasIn || since !== undefined;
+    const isBack = wasIn || since;
     member = joined.member;
     self.isIn = wasIn = true;
-    recovered = !isBack || (epoch !== undefined && since !== undefined && joined.recovered === true);
-    if (epoch === undefined) cursor = null;
-    else if (replayed === 0) cursor = { epoch, offset };
+    recovered = !isBack || !!(epoch && since && joined.recovered);
+    if (!epoch) cursor = undefined;
+    else if (!replayed) cursor = { epoch, offset };
     // What is replayed moves the cursor as it comes: should the link be lost before, the rest comes the next time.
     else cursor = { epoch, offset: since?.epoch === epoch && since.offset <= offset ? since.offset : 0 };
     if (!recovered) {
-      const gap: Gap = { reason: joined.reason ?? "no_history", since: since ?? null };
+      const gap: Gap = { reason: joined.reason ?? "no_history", since };
       soon(() => handlers.emit("gap", gap));
     }
     resolve();
-    if (held !== null) {
+    if (held) {
       timer = clock.setTimeout(() => {
         const waiting = held ?? [];
-        held = null;
+        held = undefined;
         for (const what of waiting) what();
       }, 0);
     }
@@ -155,16 +155,16 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     const waiting: AnyMessage[] = [];
     let wake = () => {};
     const read = (message?: AnyMessage) => {
-      if (message !== undefined) waiting.push(message);
+      if (message) waiting.push(message);
       wake();
     };
     readers.add(read);
     try {
       while (true) {
-        if (waiting.length > WAITING_MAX) throw new WsPrismError("OVERFLOW", `${WAITING_MAX} messages wait`);
-        if (waiting.length > 0) yield waiting.shift()!;
+        if (waiting.length > WAITING_MAX) throw new WsPrismError("OVERFLOW", "reads too slowly");
+        if (waiting.length) yield waiting.shift()!;
         else if (!isOver) await new Promise<void>((next) => wake = next);
-        else if (overBy !== undefined) throw overBy;
+        else if (overBy) throw overBy;
         else return;
       }
     } finally {
@@ -215,7 +215,7 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     enter,
     receive(message) {
       const { offset } = message;
-      if (offset !== undefined && cursor !== null) {
+      if (offset !== undefined && cursor) {
         if (offset <= cursor.offset) return;
         cursor = { epoch: cursor.epoch, offset };
       }
@@ -232,7 +232,7 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
       clock.clearTimeout(timer);
       host.left();
       reject(error ?? closedError());
-      if (error !== undefined) handlers.emit("left", error);
+      if (error) handlers.emit("left", error);
       handlers.clear();
       for (const read of readers) read();
     },

@@ -39,8 +39,8 @@ export interface Member {
 export interface Gap {
   /** `no_history`: the room keeps none. Otherwise the gateway's: `epoch`, `trimmed`, `ahead`, `too_many`. */
   readonly reason: string;
-  /** After what they may have been missed; null where there was no cursor. */
-  readonly since: Cursor | null;
+  /** After what they may have been missed; undefined where there was no cursor. */
+  readonly since: Cursor | undefined;
 }
 
 /** Who came or went. */
@@ -68,8 +68,8 @@ export interface Room<Events extends object = AnyEvents, Sends extends object = 
   readonly name: string;
   /** This client's number in the room. */
   readonly member: number;
-  /** Where this client is in the room's history; null where there is none. Keep it to go on from there (`since`). */
-  readonly cursor: Cursor | null;
+  /** Where this client is in the room's history; undefined where there is none. Keep it to go on from there (`since`). */
+  readonly cursor: Cursor | undefined;
   /** Whether nothing was missed since the cursor, or the last connection: `gap` says when that is not so. */
   readonly recovered: boolean;
   /** Who is here, by number; empty unless joined with `presence`. */

@@ -32,26 +32,24 @@ export type Status =
     readonly remedy: string;
   };
 
-const OPERATOR = "ask the operator";
 const UPDATE = "update this client";
 const REMEDIES: Readonly<Record<number, string>> = {
+  1000: "",
   1006: "check the gateway, the ticket and the tenant's origins",
-  4000: "read faster, or ask for less",
+  4000: "read faster",
   4004: "pass the ticket as a function",
   4005: "send less",
   4500: "get a new ticket",
   4501: "connect again only if the user wishes",
   4502: "give each tab its own sid",
-  4503: "end another session of this user",
-  4504: OPERATOR,
+  4503: "end another session",
   4505: UPDATE,
   4506: UPDATE,
   4507: "see the tenant's policy",
   4508: "send smaller messages",
-  4509: OPERATOR,
 };
 
-/** What can be done about a close code; empty for nothing. */
+/** What can be done about a close code. */
 export function remedyFor(code: number): string {
-  return REMEDIES[code] ?? "";
+  return REMEDIES[code] ?? "ask the operator";
 }

@@ -10,8 +10,8 @@ export interface LinkRequest {
   readonly ticket: string | undefined;
   /** The client's name for itself; undefined lets the gateway make one. */
   readonly sid: string | undefined;
-  /** Null asks for a session that can be resumed; a token resumes one of which that many messages were heard. */
-  readonly resume: { readonly token: string; readonly heard: number } | null;
+  /** Undefined asks for a session that can be resumed; a token resumes one of which that many messages were heard. */
+  readonly resume: { readonly token: string; readonly heard: number } | undefined;
   /** "wsprism.v1" or "wsprism.v1.cbor". */
   readonly protocol: string;
 }

@@ -21,19 +21,19 @@ export function webSocket(options: WebSocketOptions = {}): Transport {
   return {
     open({ url, tenant, ticket, sid, resume, protocol }: LinkRequest, handler: LinkHandler): Link {
       const Socket = options.WebSocket ?? globalThis.WebSocket;
-      if (Socket === undefined) throw new TypeError("no WebSocket here: pass webSocket({ WebSocket })");
+      if (!Socket) throw new TypeError("no WebSocket here: pass webSocket({ WebSocket })");
       const address = new URL(url);
       address.protocol = address.protocol.replace("http", "ws");
       if (address.pathname === "/") address.pathname = "/v1/ws";
       address.searchParams.set("tenant", tenant);
-      if (sid !== undefined) address.searchParams.set("sid", sid);
+      if (sid) address.searchParams.set("sid", sid);
       const protocols = [
         protocol,
-        `wsprism.resume${resume === null ? "" : `.${resume.token}.${resume.heard}`}`,
+        resume ? `wsprism.resume.${resume.token}.${resume.heard}` : "wsprism.resume",
       ];
-      const asHeader = options.WebSocket === undefined && takesHeaders();
-      if (ticket !== undefined && !asHeader) protocols.push(`wsprism.ticket.${base64url(ticket)}`);
-      const headers = ticket === undefined ? {} : { authorization: `Bearer ${ticket}` };
+      const asHeader = !options.WebSocket && takesHeaders();
+      if (ticket && !asHeader) protocols.push(`wsprism.ticket.${base64url(ticket)}`);
+      const headers = ticket ? { authorization: `Bearer ${ticket}` } : {};
       const socket = new Socket(address.href, (asHeader ? { protocols, headers } : protocols) as string[]);
       socket.binaryType = "arraybuffer";
       socket.onmessage = ({ data }) => handler.message(data);
