@@ -43,15 +43,16 @@ export interface JoinedRoom {
   out(error?: WsPrismError): void;
 }
 
-/** Refusals after which asking again can help; after the last three, the next connection asks. */
+/** Errors after which asking again can help; after the last four, only on another connection. */
 const PASSING = [
   "RATE_LIMITED",
   "UNAVAILABLE",
   "INTERNAL",
   "TIMEOUT",
+  "DRAINING",
   "OFFLINE",
   "CONNECTION_LOST",
-  "DRAINING",
+  "CLOSED",
 ];
 const LATER_FROM = 4;
 const AGAIN_MS = 1000;
@@ -202,7 +203,7 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
       self.out();
       // Without a session there is nothing to leave.
       await host.ask(draft("leave"), "left", { offline: "session" }).catch((error: WsPrismError) => {
-        if (!["OFFLINE", "CONNECTION_LOST", "CLOSED"].includes(error.code)) throw error;
+        if (PASSING.indexOf(error.code) < LATER_FROM) throw error;
       });
     },
     [Symbol.asyncDispose]: () => room.leave(),
