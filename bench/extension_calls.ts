@@ -19,7 +19,7 @@ import { prepareScript, prepareWasm } from "../src/extension/source.ts";
 import { SILENT } from "../src/log.ts";
 import type { Context } from "../src/service/service.ts";
 import { buildWasm } from "../tests/extension/assembly_script.ts";
-import { Latency } from "./latency.ts";
+import { Latency } from "./generator/latency.ts";
 import { cpuSeconds, descendants, residentBytes } from "./proc.ts";
 
 /** What is measured of a kind of extension. Times are in milliseconds or microseconds, as named. */

@@ -65,3 +65,9 @@ export function kernelBytes(serverPort: number, clientPorts: ReadonlySet<number>
   }
   return held;
 }
+
+/** Bytes that the kernel has given to all TCP sockets of the machine, in pages, its own overhead included. */
+export function kernelTcpBytes(): number {
+  const pages = /^TCP:.* mem (\d+)/m.exec(readFileSync("/proc/net/sockstat", "utf8"))?.[1];
+  return Number(pages ?? 0) * 4096;
+}

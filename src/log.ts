@@ -27,11 +27,22 @@ export type LogFormat = (typeof LOG_FORMATS)[number];
 /** A log that goes nowhere. */
 export const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
+/** The process's log, and how it writes a line. */
+export interface ProcessLog {
+  readonly log: Log;
+  /** A line with its line end, for who brings it to the stream by a way of its own. */
+  readonly lineOf: (level: LogLevelName, message: string, fields: LogFields) => string;
+}
+
 /**
  * The process's log. Configures the logging library, so call it once.
  * @param write takes a line with its line end
  */
-export function processLog(level: LogLevelName, format: LogFormat, write: (line: string) => void): Log {
+export function processLog(
+  level: LogLevelName,
+  format: LogFormat,
+  write: (line: string) => void,
+): ProcessLog {
   const toLine = format === "json"
     ? getJsonLinesFormatter({ message: "rendered", properties: "flatten" })
     : prettyLine;
@@ -44,12 +55,22 @@ export function processLog(level: LogLevelName, format: LogFormat, write: (line:
     ],
   });
   const logger = getLogger("wsprism");
-  return {
+  const log: Log = {
     debug: (message, fields = {}) => logger.debug(literal(message), fields),
     info: (message, fields = {}) => logger.info(literal(message), fields),
     warn: (message, fields = {}) => logger.warn(literal(message), fields),
     error: (message, fields = {}) => logger.error(literal(message), fields),
   };
+  const lineOf: ProcessLog["lineOf"] = (of, message, properties) =>
+    toLine({
+      category: ["wsprism"],
+      level: of,
+      message: [message],
+      rawMessage: message,
+      timestamp: Date.now(),
+      properties,
+    });
+  return { log, lineOf };
 }
 
 const LEVEL_WORDS: Record<string, string> = {
@@ -61,7 +82,8 @@ const LEVEL_WORDS: Record<string, string> = {
 };
 
 function prettyLine(record: LogRecord): string {
-  const time = new Date(record.timestamp).toISOString().slice(11, 23);
+  // With its date and its Z: whoever reads it later, or elsewhere, knows when that was.
+  const time = new Date(record.timestamp).toISOString();
   const fields = Object.entries(record.properties).map(([name, value]) => `  ${name}=${prettyValue(value)}`);
   return `${time} ${LEVEL_WORDS[record.level] ?? record.level} ${record.message.join("")}${
     fields.join("")

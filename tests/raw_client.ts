@@ -261,6 +261,24 @@ export class RawClient {
     return this.#take(Number(length)).toString();
   }
 
+  /** Reads so many HTTP answers to their ends, and forgets them. */
+  async answers(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const head = await this.head();
+      if (head.headers.has("content-length")) await this.body(head);
+      else await this.#chunked();
+    }
+  }
+
+  async #chunked(): Promise<void> {
+    for (let size = -1; size !== 0;) {
+      let end = -1;
+      while ((end = this.#peek().indexOf("\r\n")) < 0) await this.#more("the size of a chunk");
+      size = parseInt(this.#take(end + 2).toString("latin1"), 16);
+      await this.bytes(size + 2);
+    }
+  }
+
   /** Reads exactly `count` bytes. */
   async bytes(count: number): Promise<Buffer> {
     while (this.#length < count) await this.#more(`${count} bytes`);
@@ -356,7 +374,7 @@ export class RawClient {
 }
 
 /** The status that a handshake is answered with, whatever is in it; 0 when the connection ends without an answer. */
-export async function statusOf(port: number, head: string): Promise<number> {
+export async function statusOf(port: number | Peer, head: string): Promise<number> {
   const client = await RawClient.connect(port);
   client.send(head);
   try {

@@ -170,7 +170,7 @@ export const authSchema = z.strictObject({
 /** `tenants[].origins`. */
 export const originsSchema = z.array(text((value) => parseOriginEntry(value) !== undefined, {
   description: "An origin.",
-  wish: '"https://app.example", "https://*.example" or "*"',
+  wish: '"https://app.example", "https://*.example", "file://", "null" or "*"',
 })).max(1000).default([]).meta({
   description:
     "Web pages that may connect, by their `Origin`. Empty: those of the host that they connect to. Clients that " +

@@ -2,6 +2,7 @@
 // last one, and the calls that it is given. A reload that changes it makes another one, to which new calls go while this one
 // finishes its own.
 
+import { errorText } from "../error_text.ts";
 import type { Context } from "../service/service.ts";
 import { type Call, Calls, OUTCOME, type Outcome, type Settle } from "./calls.ts";
 import { Comeback, type Wait } from "./comeback.ts";
@@ -113,7 +114,7 @@ export class Extension implements Occupant, ExtensionView {
     try {
       place = pool.take(this, now() < this.#soloUntil);
     } catch (cause) {
-      return this.#failed(`no process for it: ${cause instanceof Error ? cause.message : String(cause)}`);
+      return this.#failed(`no process for it: ${errorText(cause)}`);
     }
     if (typeof place === "string") this.refused(place);
     else this.#place = place;

@@ -134,6 +134,7 @@ export class ExtensionSet {
       allow: permissions.net,
       concurrency: limits.fetch_concurrency,
       resolve: resolveName,
+      share: runner.share,
     });
     const extension = new Extension({
       spec: {

@@ -2,6 +2,8 @@
 // table; what the table cannot do is refused.
 
 import { type Refusal, refusal } from "../protocol/codes.ts";
+import { parseJson } from "../protocol/json.ts";
+import { isData } from "../service/action.ts";
 import type { Table } from "../state.ts";
 import type { RawRequest } from "./words.ts";
 
@@ -15,7 +17,7 @@ const LIST_MAX = 1000;
 const LIST_CHARS_MAX = 1_048_576;
 
 const BAD_KEY = refusal("BAD_REQUEST", `kv: key must be a text of 1..${KEY_CHARS_MAX} characters`);
-const BAD_VALUE = refusal("BAD_REQUEST", "kv: value must be one that JSON has");
+const BAD_VALUE = refusal("BAD_REQUEST", "kv: value must be one that JSON has, and not nested too deep");
 const BAD_TTL = refusal("BAD_REQUEST", `kv: ttl_ms must be a whole number 1..${TTL_MS_MAX}`);
 const BAD_BY = refusal("BAD_REQUEST", "kv: increment needs a finite number");
 const BAD_LIST = refusal("BAD_REQUEST", `kv: list takes { prefix, after, limit }, limit 1..${LIST_MAX}`);
@@ -42,7 +44,7 @@ export class KeyValues {
       case "get":
         return this.#withKey(request, async (key) => {
           const entry = await this.#table().get(key);
-          return entry === null ? { ok: true } : { ok: true, value: JSON.parse(entry.value) };
+          return entry === null ? { ok: true } : { ok: true, value: parseJson(entry.value) };
         });
       case "set":
         return this.#set(request);
@@ -59,7 +61,7 @@ export class KeyValues {
 
   #set(request: RawRequest): Promise<Granted> | Granted {
     const value = request["value"] === undefined ? undefined : JSON.stringify(request["value"]);
-    if (value === undefined) return BAD_VALUE;
+    if (value === undefined || !isData(request["value"])) return BAD_VALUE;
     const expiresMs = this.#expiry(request);
     if (expiresMs === undefined) return BAD_TTL;
     return this.#withKey(
@@ -92,7 +94,7 @@ export class KeyValues {
       for (const { key, value } of entries) {
         chars += key.length + value.length;
         if (chars > LIST_CHARS_MAX && found.length > 0) break;
-        found.push({ key, value: JSON.parse(value) });
+        found.push({ key, value: parseJson(value) });
       }
       return { ok: true, value: found };
     });

@@ -2,6 +2,7 @@
 // it logs, and what it takes. Actions are only written down; kv is empty at first; fetch is real.
 
 import { SILENT } from "../log.ts";
+import { Inflow } from "../outbound/inflow.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { ExtensionMetrics } from "./extension_metrics.ts";
 import { GuardedFetch, resolveName } from "./fetch.ts";
@@ -119,6 +120,7 @@ class Trial implements Seat {
       allow: permissions.net,
       concurrency: limits.fetchConcurrency,
       resolve: resolveName,
+      share: new Inflow(() => performance.now()).share(),
     });
     this.#desk = this.#makeDesk();
     this.#host = new Host({

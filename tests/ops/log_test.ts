@@ -10,7 +10,7 @@ function lines(
   level: Parameters<typeof processLog>[0] = "debug",
 ): string[] {
   const written: string[] = [];
-  say(processLog(level, format, (line) => void written.push(line)));
+  say(processLog(level, format, (line) => void written.push(line)).log);
   return written;
 }
 
@@ -61,7 +61,7 @@ test("A pretty line reads time, level, message and fields, plain values plain an
   );
   assert.match(
     line!,
-    /^\d\d:\d\d:\d\d\.\d{3} ERROR service failed {2}tenant=acme {2}address=\[2001:db8::1\] {2}user="a \\"b\\"\\nc" {2}code=4000\n$/,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ERROR service failed {2}tenant=acme {2}address=\[2001:db8::1\] {2}user="a \\"b\\"\\nc" {2}code=4000\n$/,
   );
 });
 

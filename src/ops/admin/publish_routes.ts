@@ -12,6 +12,8 @@ import { TenantParams } from "./words.ts";
 const BATCH_MAX = 1000;
 /** Deliveries of a batch in one turn of the event loop, a millisecond's worth; then others have theirs. */
 const TURN_DELIVERIES = 20_000;
+/** And milliseconds of work, whatever it came to: a message can be much to look at and be delivered to nobody. */
+const TURN_MS = 2;
 
 const Deliveries = z.int().min(0).openapi({ description: "Sessions that it was handed to." });
 const Busy = z.array(z.string()).optional().openapi({
@@ -49,16 +51,18 @@ export function publishRoutes(app: AdminApp, { doorman, house, published }: Admi
         return handed.ok ? c.json(shown(handed), 200) : refuse(c, handed);
       }
       const results: Result[] = [];
-      let deliveries = 0, inTurn = 0;
+      let deliveries = 0, inTurn = 0, since = house.now();
       for (const message of body.messages) {
         const handed = published.once(seat, message, key.id);
         results.push(shown(handed));
-        if (!handed.ok) continue;
-        deliveries += handed.deliveries;
-        inTurn += handed.deliveries;
-        if (inTurn < TURN_DELIVERIES) continue;
+        if (handed.ok) {
+          deliveries += handed.deliveries;
+          inTurn += handed.deliveries;
+        }
+        if (inTurn < TURN_DELIVERIES && house.now() - since < TURN_MS) continue;
         await house.turn();
         inTurn = 0;
+        since = house.now();
       }
       return c.json({ deliveries, results }, 200);
     },

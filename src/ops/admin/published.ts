@@ -1,6 +1,7 @@
 // What was published under an idempotency key, by tenant: asked again, it is not published twice.
 
 import { type Refusal, refusal } from "../../protocol/codes.ts";
+import { writeObject } from "../../protocol/json.ts";
 import type { Tenant } from "../../session/tenant.ts";
 import type { AdminTenant } from "./house.ts";
 import { Idempotency } from "./idempotency.ts";
@@ -23,10 +24,11 @@ export class Published {
    * @param keyId whose: two keys of the API may well choose the same words
    */
   once(seat: AdminTenant, message: Message, keyId: string): Handed | Refusal {
-    const { idempotency_key: own, ...request } = message;
+    const { idempotency_key: own, ...rest } = message;
     if (own === undefined) return publish(seat, message);
     let memory = this.#remembered.get(seat.tenant);
     if (memory === undefined) this.#remembered.set(seat.tenant, memory = new Idempotency(this.#now));
+    const request = writeObject(rest);
     const name = `${keyId} ${own}`;
     const known = memory.recall(name, request);
     if (known === "other") return KEY_REUSED;

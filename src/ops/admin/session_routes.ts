@@ -2,7 +2,8 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import { CLOSE, refusal } from "../../protocol/codes.ts";
-import type { Resident } from "../../session/resident.ts";
+import { sysKicked } from "../../protocol/sys.ts";
+import type { SessionHandle } from "../../session/session_handle.ts";
 import type { AdminParts } from "./parts.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./house.ts";
@@ -50,7 +51,7 @@ const SessionDetail = z.strictObject({
 export const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
 
 export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
-  const summaryOf = (session: Resident) => ({
+  const summaryOf = (session: SessionHandle) => ({
     session: session.session,
     user: session.user,
     sid: session.sid,
@@ -81,7 +82,7 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       const { registry, rooms } = c.var.seat.tenant;
       const { user, room, limit, cursor: after = null } = c.req.valid("query");
       const keyOf = ({ session }: { readonly session: string }) => session;
-      let found: Page<Resident, string>;
+      let found: Page<SessionHandle, string>;
       if (user !== undefined) {
         const own = registry.ofUser(user).filter(({ memberships }) =>
           room === undefined || memberships.has(room)
@@ -133,7 +134,8 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
     (c) => {
       const session = c.var.seat.tenant.registry.find(c.req.valid("param").session);
       if (session === undefined) return refuse(c, NO_SUCH_SESSION);
-      session.kick(c.req.valid("query").reason ?? NO_REASON, CLOSE.kicked);
+      const { reason = NO_REASON } = c.req.valid("query");
+      session.end(CLOSE.kicked, sysKicked(session.traceId, reason));
       return c.json({ disconnected: 1 }, 200);
     },
   );

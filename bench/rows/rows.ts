@@ -1,0 +1,27 @@
+// Every row, by group, in the order of the report.
+
+import type { Row } from "../row.ts";
+import { backend } from "./backend.ts";
+import { extensions } from "./extensions.ts";
+import { handshakes } from "./handshakes.ts";
+import { hot } from "./hot.ts";
+import { neighbours } from "./neighbours.ts";
+import { policy } from "./policy.ts";
+import { reload } from "./reload.ts";
+import { slow } from "./slow.ts";
+
+export interface Group {
+  readonly name: string;
+  readonly rows: readonly Row[];
+}
+
+export const groups: readonly Group[] = [
+  { name: "hot", rows: hot },
+  { name: "slow", rows: slow },
+  { name: "policy", rows: policy },
+  { name: "handshakes", rows: handshakes },
+  { name: "reload", rows: reload },
+  { name: "backend", rows: backend },
+  { name: "extensions", rows: extensions },
+  { name: "neighbours", rows: neighbours },
+];
