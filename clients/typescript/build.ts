@@ -21,7 +21,10 @@ export interface Bundle {
 export async function bundle(name: string): Promise<Bundle> {
   const bun = `${ROOT}node_modules/bun/bin/bun.exe`;
   const entry = `${HERE}src/${name}.ts`;
-  const joined = execFileSync(bun, ["build", "--sourcemap=inline", entry], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  const joined = execFileSync(bun, ["build", "--sourcemap=inline", entry], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const { code, map } = await minify(joined, {
     module: true,
     compress: { passes: 3, ecma: 2022 },
@@ -34,14 +37,18 @@ export async function bundle(name: string): Promise<Bundle> {
 /** The bundle as the gateway has it: without the reference to a map that is not there. */
 export async function embeddedBundle(): Promise<string> {
   const { code } = await bundle("bundle");
-  return `// Made by clients/typescript/build.ts of clients/typescript/src: do not edit.\n${code.replace(/\n?\/\/# sourceMappingURL=.*/, "")}\n`;
+  return `// Made by clients/typescript/build.ts of clients/typescript/src: do not edit.\n${
+    code.replace(/\n?\/\/# sourceMappingURL=.*/, "")
+  }\n`;
 }
 
 /** Builds `dist/`. */
 export async function build(): Promise<void> {
   const version = (JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8")) as { version: string }).version;
   const own = JSON.parse(readFileSync(`${HERE}package.json`, "utf8")) as { version: string };
-  if (own.version !== version) throw new Error(`package.json says version ${own.version}, deno.json ${version}`);
+  if (own.version !== version) {
+    throw new Error(`package.json says version ${own.version}, deno.json ${version}`);
+  }
   rmSync(`${HERE}dist`, { recursive: true, force: true });
   mkdirSync(`${HERE}dist`);
   execFileSync("node", [`${ROOT}node_modules/typescript/bin/tsc`, "-p", HERE], { stdio: "inherit" });

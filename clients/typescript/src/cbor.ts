@@ -6,8 +6,8 @@ import type { Codec } from "./transport.ts";
 const text = new TextDecoder("utf-8", { ignoreBOM: true });
 const utf8 = new TextEncoder();
 
-/** Deeper data is refused, by the gateway as well. */
-const DEPTH_MAX = 64;
+/** Levels of values within each other: more is refused, by the gateway as well. */
+const DEPTH_MAX = 512;
 
 export const cbor: Codec = {
   protocol: "wsprism.v1.cbor",
@@ -20,6 +20,8 @@ export const cbor: Codec = {
   },
 };
 
+const strange = () => new RangeError("CBOR that JSON could not say");
+
 class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -31,11 +33,18 @@ class Reader {
   }
 
   item(depth: number): unknown {
+    const value = this.#any(depth);
+    // As JSON.parse has it: the nearest number.
+    return typeof value === "bigint" ? Number(value) : value;
+  }
+
+  /** As `item`, but for whole numbers beyond 2^53, which are exact. */
+  #any(depth: number): unknown {
     const view = this.#view;
     const head = view.getUint8(this.#at++);
     const major = head >> 5, info = head & 31;
     const at = this.#at;
-    if (depth === 0 || info > 27) throw new RangeError("CBOR that JSON could not say");
+    if (depth === 0 || info > 27) throw strange();
     this.#at += info < 24 ? 0 : 1 << (info - 24);
     if (major === 7) {
       if (info === 20 || info === 21) return info === 21;
@@ -43,7 +52,7 @@ class Reader {
       if (info === 25) return half(view.getUint16(at));
       if (info === 26) return view.getFloat32(at);
       if (info === 27) return view.getFloat64(at);
-      throw new RangeError("CBOR that JSON could not say");
+      throw strange();
     }
     const value = info < 24
       ? info
@@ -53,39 +62,62 @@ class Reader {
       ? view.getUint16(at)
       : info === 26
       ? view.getUint32(at)
-      : view.getUint32(at) * 0x1_0000_0000 + view.getUint32(at + 4);
+      : exact(view.getBigUint64(at));
     if (major === 0) return value;
-    if (major === 1) return -1 - value;
-    if (major === 3) return this.#text(value);
+    if (major === 1) return exact(-1n - BigInt(value));
+    const count = Number(value);
+    if (major === 3) return text.decode(this.#take(count));
     if (major === 4) {
       const list: unknown[] = [];
-      for (let i = 0; i < value; i++) list.push(this.item(depth - 1));
+      for (let i = 0; i < count; i++) list.push(this.item(depth - 1));
       return list;
     }
-    if (major !== 5) throw new RangeError("CBOR that JSON could not say");
+    if (major === 6) return this.#number(count, depth);
+    if (major !== 5) throw strange();
     const map: Record<string, unknown> = {};
-    for (let i = 0; i < value; i++) {
+    for (let i = 0; i < count; i++) {
       const key = String(this.item(depth - 1));
       const inner = this.item(depth - 1);
       // An assignment would set the map's prototype.
-      if (key === "__proto__") {
-        Object.defineProperty(map, key, {
+      if (key !== "__proto__") map[key] = inner;
+      else {Object.defineProperty(map, key, {
           value: inner,
           enumerable: true,
           writable: true,
           configurable: true,
-        });
-      } else map[key] = inner;
+        });}
     }
     return map;
   }
 
-  #text(length: number): string {
-    const bytes = this.#bytes, from = this.#at, end = from + length;
-    if (end > bytes.length) throw new RangeError("CBOR that ends too early");
-    this.#at = end;
-    return text.decode(bytes.subarray(from, end));
+  /** What a tag makes of a number that no double holds: a bignum (2, 3), or a decimal fraction (4, 264). */
+  #number(tag: number, depth: number): bigint | number {
+    if (tag === 2 || tag === 3) {
+      const head = this.#view.getUint8(this.#at++);
+      // Shorter ones would be integers; longer ones than 255 bytes no double comes near to.
+      const length = head === 0x58 ? this.#view.getUint8(this.#at++) : head - 0x40;
+      if (length < 0 || (length > 23 && head !== 0x58)) throw strange();
+      let value = 0n;
+      for (const byte of this.#take(length)) value = value << 8n | BigInt(byte);
+      return tag === 2 ? value : -1n - value;
+    }
+    if ((tag !== 4 && tag !== 264) || this.#view.getUint8(this.#at++) !== 0x82) throw strange();
+    const exponent = this.#any(depth - 1), mantissa = this.#any(depth - 1);
+    return Number(`${mantissa}e${exponent}`);
   }
+
+  #take(length: number): Uint8Array {
+    const from = this.#at;
+    this.#at += length;
+    if (this.#at > this.#bytes.length) throw new RangeError("CBOR that ends too early");
+    return this.#bytes.subarray(from, this.#at);
+  }
+}
+
+/** A number where one holds it. */
+function exact(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
 }
 
 /** A half-precision float from its bits. */
