@@ -21,7 +21,7 @@ export interface Bundle {
 export async function bundle(name: string): Promise<Bundle> {
   const bun = `${ROOT}node_modules/bun/bin/bun.exe`;
   const entry = `${HERE}src/${name}.ts`;
-  const joined = execFileSync(bun, ["build", "--sourcemap=inline", entry], {
+  const joined = execFileSync(bun, ["build", "--minify", "--sourcemap=inline", entry], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -9,8 +9,8 @@ import {
   type ClientOptions,
   type Incoming,
   type Presence,
-  type WebSocketLike,
   webSocket,
+  type WebSocketLike,
 } from "../../clients/typescript/src/mod.ts";
 import { cbor } from "../../clients/typescript/src/cbor.ts";
 import { hotLane } from "../../clients/typescript/src/hot.ts";

@@ -89,7 +89,8 @@ export class Client<Services extends object = AnyServices> {
    * @throws TypeError for an address that is none
    */
   constructor(url: string | URL, options: ClientOptions) {
-    const { clock = systemClock, random = Math.random, outbox, page = browserPage } = options;
+    const { clock = systemClock, random = Math.random, timeoutMs = 10_000, outbox, page = browserPage } =
+      options;
     const handlers = handlersByName();
     const rooms = new Map<string, JoinedRoom>();
 
@@ -100,11 +101,11 @@ export class Client<Services extends object = AnyServices> {
     const connection = connectionOf({
       transport: webSocket(),
       codec: json,
-      connectTimeoutMs: 10_000,
       ...options,
       url: new URL(url, (globalThis as { location?: { href: string } }).location?.href),
       clock,
       random,
+      timeoutMs,
       backoff: { baseMs: 1000, maxMs: 30_000, stableMs: 60_000, ...options.backoff },
     }, {
       up(resumed) {
@@ -140,7 +141,7 @@ export class Client<Services extends object = AnyServices> {
       connection,
       clock,
       random,
-      timeoutMs: options.timeoutMs ?? 10_000,
+      timeoutMs,
       outbox: outbox ? { max: 100, ttlMs: 60_000, ...(outbox === true ? {} : outbox) } : undefined,
       epochOf(name) {
         const joined = rooms.get(name);
@@ -196,11 +197,9 @@ export class Client<Services extends object = AnyServices> {
       await joined.ready;
       return joined.room as never;
     };
-    this.send = (svc, type, ...[data, more]) => send({ svc, type, data, room: more?.room }, more);
-    this.request = async (svc, type, ...[data, more]) => {
-      const draft = { svc, type, data, room: more?.room };
-      return (await ask(draft, "reply", { ...more, offline: "keep" })).data as never;
-    };
+    this.send = (svc, type, ...[data, more]) => send({ svc, type, data }, more);
+    this.request = async (svc, type, ...[data, more]) =>
+      (await ask({ svc, type, data }, "reply", { ...more, offline: "keep" })).data as never;
     this.on = (svc, type, run) => handlers.on(`${svc} ${type}`, run);
   }
 
@@ -211,7 +210,7 @@ export class Client<Services extends object = AnyServices> {
 
   /** The hot lane. @throws TypeError where the client was made without */
   get hot(): HotLane {
-    if (!this.#hot) throw new TypeError('pass { hot: hotLane } of "wsprism-client/hot"');
+    if (!this.#hot) throw new TypeError("no hot lane: pass { hot: hotLane }");
     return this.#hot;
   }
 

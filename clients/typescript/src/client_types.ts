@@ -39,10 +39,8 @@ export interface ClientOptions {
   readonly transport?: Transport;
   /** Keeps what is sent while offline: at most `max` messages (100), each for `ttlMs` (60,000). Otherwise it is refused. */
   readonly outbox?: boolean | { readonly max?: number; readonly ttlMs?: number };
-  /** How long an answer may take, milliseconds; 10,000 otherwise. */
+  /** How long connecting may take, and how long an answer, milliseconds; 10,000 otherwise. */
   readonly timeoutMs?: number;
-  /** How long connecting may take, milliseconds; 10,000 otherwise. */
-  readonly connectTimeoutMs?: number;
   /** Waits between tries: at random up to `baseMs` (1,000), doubled each time up to `maxMs` (30,000), anew after a connection that lasted `stableMs` (60,000). */
   readonly backoff?: Partial<Backoff>;
   readonly clock?: Clock;

@@ -42,7 +42,7 @@ export interface ConnectionOptions {
   readonly random: () => number;
   readonly backoff: Backoff;
   /** For the handshake and `sys.authed`. */
-  readonly connectTimeoutMs: number;
+  readonly timeoutMs: number;
 }
 
 /** A connection, made by `connectionOf`. */
@@ -93,7 +93,8 @@ const NOT_RESUMABLE = [1000, 1002, 1007, 1009, 4000, 4004, 4005];
 export function connectionOf(options: ConnectionOptions, handler: ConnectionHandler): Connection {
   const { ticket: source, clock, backoff, codec } = options;
   const status = storeOf<Status>({ state: "idle" });
-  let state: "idle" | "opening" | "up" | "waiting" | "closed" = "idle";
+  /** Closed before the start as well. */
+  let state: "opening" | "up" | "waiting" | "closed" = "closed";
   let greeting: Greeting | undefined;
   let link: Link | undefined;
   /** Changes with each link, so that a former one is not heard. */
@@ -137,7 +138,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   let gone: (() => void) | undefined;
 
   function start(): void {
-    if (state !== "idle" && state !== "closed") return;
+    if (state !== "closed") return;
     attempt = backAt = 0;
     status.set({ state: "connecting" });
     open();
@@ -148,7 +149,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
     state = "opening";
     openedAt = clock.now();
     if (attempt > 0) status.set({ ...status.get(), at: null } as Status);
-    arm(options.connectTimeoutMs, () => drop("no answer"));
+    arm(options.timeoutMs, () => drop("no answer"));
     if (until < openedAt) token = undefined;
     if (typeof source !== "function") return dial(source);
     // A session that goes on needs no ticket; the last one goes along, should it not go on. After a failure, which may
@@ -209,15 +210,18 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
 
   /** What the gateway itself says. @returns whether it was the greeting */
   function hear({ type, seq, data }: Incoming): boolean {
-    const said = data as Partial<Greeting & Refused> & { readonly reason?: string; readonly url?: string };
-    const retryAfterMs = said?.retry_after_ms;
+    const said = (data ?? {}) as Partial<Greeting & Refused> & {
+      readonly reason?: string;
+      readonly url?: string;
+    };
+    const retryAfterMs = said.retry_after_ms;
     if (type === "authed" || type === "resumed") {
       const isFirst = state === "opening";
       greeting = said as Greeting;
       if (isFirst) greet(greeting, type === "resumed");
       return isFirst;
     }
-    if (type === "pong") confirm(said?.heard);
+    if (type === "pong") confirm(said.heard);
     else if (type === "expiring") renew(heardAt + said.expires_in_ms!, RETRY_MIN_MS);
     else if (type === "error" && seq === RENEWAL_SEQ) renewLater?.();
     else if (type === "draining" || type === "kicked" || (type === "error" && seq === undefined)) {
@@ -234,7 +238,6 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
     state = "up";
     upAt = heardAt;
     backAt = tries = 0;
-    until = Number.POSITIVE_INFINITY;
     reason = "";
     if (resumed) {
       confirm(count);
@@ -415,7 +418,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
     stop() {
       const former = link;
       const wasUp = state === "up";
-      if (state !== "closed") end(1000, "closed");
+      if (status.get().state !== "closed") end(1000, "closed");
       return new Promise((resolve) => {
         if (!former) return resolve();
         const late = clock.setTimeout(resolve, RETRY_MIN_MS);
@@ -435,11 +438,11 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       } else if (state === "waiting" && now >= backAt && now - openedAt >= RETRY_MIN_MS) open();
     },
     hide(cached) {
-      if (state === "idle" || state === "closed") return;
+      if (state === "closed") return;
       if (!cached) return void this.stop();
       // A page with an open link may not be kept at all.
       drop("page hidden");
-      openedAt = Number.NEGATIVE_INFINITY;
+      openedAt = -RETRY_MIN_MS;
     },
   };
 }

@@ -19,6 +19,8 @@ export type Want = "ack" | "reply" | "joined" | "left";
 export interface PostOptions {
   /** Without a connection: refused, or kept in the outbox where there is one, or kept for as long as the session may go on. */
   readonly offline?: "keep" | "session";
+  /** Where the draft names none. */
+  readonly room?: string | undefined;
   readonly key?: string | undefined;
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -64,7 +66,7 @@ interface Pending {
 
 const ACK_REQUESTED = 4;
 
-const lost = () => new WsPrismError("CONNECTION_LOST", "connection lost, outcome unknown");
+const lost = () => new WsPrismError("CONNECTION_LOST", "connection lost");
 
 export function messengerOf(options: MessengerOptions): Messenger {
   const { connection, clock, random, outbox } = options;
@@ -72,7 +74,11 @@ export function messengerOf(options: MessengerOptions): Messenger {
   const prefix = `${random()}-${random()}`;
   let lastSeq = 0;
 
-  function post(draft: Draft, want: Want, { offline, key, timeoutMs, signal, ...on }: PostOptions): void {
+  function post(
+    draft: Draft,
+    want: Want,
+    { offline, room, key, timeoutMs, signal, ...on }: PostOptions,
+  ): void {
     if (signal?.aborted) return on.fail(signal.reason);
     let keepMs = 0;
     if (!connection.isUp) {
@@ -92,7 +98,7 @@ export function messengerOf(options: MessengerOptions): Messenger {
     };
     const abort = () => one.fail(signal!.reason);
     const one: Pending = {
-      message: { v: 1, ...draft, key, seq, flags: want === "ack" ? ACK_REQUESTED : undefined },
+      message: { v: 1, room, ...draft, key, seq, flags: want === "ack" ? ACK_REQUESTED : undefined },
       want,
       timeoutMs: timeoutMs ?? options.timeoutMs,
       settle(answer) {

@@ -220,7 +220,8 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
         if (offset <= cursor.offset) return;
         cursor = { epoch: cursor.epoch, offset };
       }
-      soon(() => give(message));
+      if (held) held.push(() => give(message));
+      else give(message);
     },
     closed(error) {
       if (!wasIn) self.out(error);

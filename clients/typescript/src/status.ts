@@ -35,18 +35,18 @@ export type Status =
 const UPDATE = "update this client";
 const REMEDIES: Readonly<Record<number, string>> = {
   1000: "",
-  1006: "check the gateway, the ticket and the tenant's origins",
+  1006: "check gateway, ticket, origins",
   4000: "read faster",
   4004: "pass the ticket as a function",
   4005: "send less",
   4500: "get a new ticket",
-  4501: "connect again only if the user wishes",
+  4501: "connect again only if asked to",
   4502: "give each tab its own sid",
   4503: "end another session",
   4505: UPDATE,
   4506: UPDATE,
-  4507: "see the tenant's policy",
-  4508: "send smaller messages",
+  4507: "see the policy",
+  4508: "send less",
 };
 
 /** What can be done about a close code. */

@@ -21,7 +21,7 @@ export function webSocket(options: WebSocketOptions = {}): Transport {
   return {
     open({ url, tenant, ticket, sid, resume, protocol }: LinkRequest, handler: LinkHandler): Link {
       const Socket = options.WebSocket ?? globalThis.WebSocket;
-      if (!Socket) throw new TypeError("no WebSocket here: pass webSocket({ WebSocket })");
+      if (!Socket) throw new TypeError("no WebSocket: pass webSocket({ WebSocket })");
       const address = new URL(url);
       address.protocol = address.protocol.replace("http", "ws");
       if (address.pathname === "/") address.pathname = "/v1/ws";
