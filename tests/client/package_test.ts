@@ -238,3 +238,18 @@ void [price, list, off, unknown];
     .catch(String);
   assert.equal(said, "");
 });
+
+test("The source keeps the house's rules: no circles, no long files, a word on what each is", () => {
+  const names = readdirSync(join(PACKAGE, "src"));
+  const edges = new Map(names.map((name) => {
+    const text = readFileSync(join(PACKAGE, "src", name), "utf8");
+    assert.ok(text.startsWith("// ") && text.split("\n").length <= 401, name);
+    assert.doesNotMatch(text, /^(export\s+)?(let|var)\s|\benum\s+\w+\s*\{|\bconsole\./m, name);
+    return [name, [...text.matchAll(/ from "\.\/(\w+\.ts)"/g)].map(([, to]) => to!)];
+  }));
+  const visit = (name: string, way: readonly string[]) => {
+    assert.ok(!way.includes(name), `a circle: ${[...way, name].join(" -> ")}`);
+    for (const next of edges.get(name)!) visit(next, [...way, name]);
+  };
+  for (const name of names) visit(name, []);
+});

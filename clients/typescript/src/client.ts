@@ -6,7 +6,6 @@ import type {
   ClientOptions,
   DataArgs,
   DataOf,
-  JoinOptions,
   Receipt,
   ReplyOf,
   RequestOptions,
@@ -18,7 +17,7 @@ import type { HotLane } from "./hot.ts";
 import { type Draft, messengerOf, type PostOptions, type Want } from "./messenger.ts";
 import { browserPage } from "./page.ts";
 import { type JoinedRoom, roomOf } from "./room.ts";
-import type { AnyEvents, Room } from "./room_types.ts";
+import type { AnyEvents, JoinOptions, Room } from "./room_types.ts";
 import type { Status } from "./status.ts";
 import { handlersByName, type Readable } from "./store.ts";
 import type { Codec } from "./transport.ts";

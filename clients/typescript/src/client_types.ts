@@ -1,10 +1,9 @@
 // How a caller types its messages once, and what it may ask for. Types only.
 
-import type { Backoff } from "./connection.ts";
+import type { Backoff } from "./connection_types.ts";
 import type { Clock } from "./clock.ts";
 import type { HotLaneFactory } from "./hot.ts";
 import type { Page } from "./page.ts";
-import type { Cursor } from "./room_types.ts";
 import type { Codec, Transport } from "./transport.ts";
 
 /**
@@ -69,15 +68,4 @@ export interface Receipt {
   readonly epoch: string | null;
   /** It had been published already, under the same key. */
   readonly duplicate: boolean;
-}
-
-export interface JoinOptions {
-  /** Go on after this message, in rooms with history. */
-  readonly since?: Cursor;
-  /** Begin with so many of the newest messages, in rooms with history. */
-  readonly last?: number;
-  /** Keep `room.presence`; needs the right to `room:members`. */
-  readonly presence?: boolean;
-  /** The service that `room.send` speaks to; "chat" otherwise. */
-  readonly svc?: string;
 }

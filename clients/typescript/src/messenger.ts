@@ -1,7 +1,7 @@
 // Messages that wait: for a connection, for their room, for an answer. Each has a number, which its answer brings back.
 
 import type { Clock } from "./clock.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection } from "./connection_types.ts";
 import { type ErrorCode, WsPrismError } from "./error.ts";
 import type { Incoming, Outgoing, Refused } from "./wire.ts";
 

@@ -2,10 +2,10 @@
 // missed.
 
 import type { Clock } from "./clock.ts";
-import type { JoinOptions, Receipt, SendOptions } from "./client_types.ts";
+import type { Receipt, SendOptions } from "./client_types.ts";
 import { WsPrismError } from "./error.ts";
 import type { Draft, Messenger, Want } from "./messenger.ts";
-import type { Cursor, Gap, History, Member, MessageOf, Presence, Room } from "./room_types.ts";
+import type { Cursor, Gap, History, JoinOptions, Member, MessageOf, Presence, Room } from "./room_types.ts";
 import { handlersByName, type Run, storeOf } from "./store.ts";
 import type { Incoming, Joined } from "./wire.ts";
 

@@ -15,6 +15,18 @@ export interface Cursor {
   readonly offset: number;
 }
 
+/** How a room is joined. */
+export interface JoinOptions {
+  /** Go on after this message, in rooms with history. */
+  readonly since?: Cursor;
+  /** Begin with so many of the newest messages, in rooms with history. */
+  readonly last?: number;
+  /** Keep `room.presence`; needs the right to `room:members`. */
+  readonly presence?: boolean;
+  /** The service that `room.send` speaks to; "chat" otherwise. */
+  readonly svc?: string;
+}
+
 /** A message of a room. */
 export interface RoomMessage<T extends string = string, D = unknown> {
   readonly svc: string;
