@@ -65,7 +65,7 @@ async function gate(): Promise<Step[]> {
   return [
     { name: "format", command: [DENO, "fmt", "--check", "-q"] },
     { name: "lint", command: [DENO, "lint", "-q"] },
-    { name: "types", command: [DENO, "check", "-q", "main.ts", "src", "tests", "bench"] },
+    { name: "types", command: [DENO, "check", "-q", "main.ts", "src", "tests", "bench", "clients"] },
     {
       name: "unit tests on Deno",
       // Side by side with others, a thread of the least priority would hardly ever run.
