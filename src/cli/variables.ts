@@ -42,11 +42,15 @@ const PLACEHOLDERS: readonly ((name: string) => string)[] = [
   () => "127.0.0.1:1",
 ];
 
+/** Why an extension cannot be given a variable (see config/extensions.ts). */
+const UNSET = /names a variable that is not set: (\w+)$/;
+
 /** The variables of one file. */
 export class Variables {
   readonly env: Environment;
   /** Variables that are not set and were replaced. */
-  readonly unset: readonly string[];
+  readonly unset: string[] = [];
+  readonly #allowUnset: boolean;
   /** By name, which placeholder is tried. */
   readonly #tries = new Map<string, number>();
   readonly #values: Record<string, string> = {};
@@ -54,12 +58,11 @@ export class Variables {
   /** @throws in one line, when the file of variables cannot be read */
   constructor(text: string, { envFile, allowUnset = false }: VariableOptions) {
     const given = envFile === undefined ? {} : readEnvFile(envFile);
-    const names = new Set([
-      ...OVERRIDES,
-      ...[...text.matchAll(/\$\{([A-Za-z_]\w*)/g)].map((found) => found[1]!),
-    ]);
+    // Any word may be the name of one: in `${…}`, and in what an extension is given.
+    const names = new Set([...OVERRIDES, ...text.match(/\b[A-Za-z_]\w*/g) ?? []]);
     const needed = new Set([...text.matchAll(/(?<!\$)\$\{([A-Za-z_]\w*)\}/g)].map((found) => found[1]!));
-    const unset: string[] = [];
+    this.#allowUnset = allowUnset;
+    const { unset } = this;
     for (const name of names) {
       if (Object.hasOwn(given, name)) this.#values[name] = given[name]!;
       else if (allowUnset && needed.has(name) && guarded(name) === undefined) {
@@ -72,12 +75,18 @@ export class Variables {
       }
     }
     this.env = this.#values;
-    this.unset = unset;
   }
 
   /** Puts another placeholder where one did not fit. @returns whether there is another to try */
   adapt(failures: readonly ConfigIssue[]): boolean {
     let changed = false;
+    for (const { message } of this.#allowUnset ? failures : []) {
+      const name = UNSET.exec(message)?.[1];
+      if (name === undefined || Object.hasOwn(this.#values, name)) continue;
+      this.#values[name] = PLACEHOLDERS[0]!(name);
+      this.unset.push(name);
+      changed = true;
+    }
     for (const [name, at] of this.#tries) {
       const at1 = at + 1, next = PLACEHOLDERS[at1];
       if (next === undefined || !failures.some(({ message }) => message.includes(`\${${name}}`))) continue;

@@ -330,7 +330,7 @@ test("a pipe gets JSON lines, one a tenant and one when it listens, and --log-fo
   );
   assert.match(
     pretty.stdout,
-    /^\d\d:\d\d:\d\d\.\d{3} info {2}listening {2}hostname=127\.0\.0\.1 {2}port=\d+ /m,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info {2}listening {2}hostname=127\.0\.0\.1 {2}port=\d+ /m,
   );
 });
 
