@@ -189,6 +189,26 @@ test("A cursor of an earlier day is gone on from, and told apart from one that i
   assert.deepEqual([old.room.recovered, old.said, old.gaps[0]?.reason], [false, ["3", "4", "5"], "trimmed"]);
 });
 
+test("A message that comes twice all the same is heard once", async () => {
+  const all = await connected({ history: 100 });
+  const { said, room } = await join(all);
+  say(all, "one");
+  say(all, "two");
+  for (const message of all.gateway.rooms.get("lobby")!.messages) {
+    all.gateway.say(all.gateway.link.session!, message);
+  }
+  await all.clock.pass(10);
+  assert.deepEqual([said, room.cursor?.offset], [["one", "two"], 2]);
+});
+
+test("What is asked of a room is not asked again by itself", async () => {
+  const all = await connected({ history: 100 });
+  const { room } = await join(all);
+  const members = fate(room.members());
+  all.gateway.link.cut();
+  assert.equal(await members, "CONNECTION_LOST");
+});
+
 test("A message in flight when the connection is lost is published once, by its key", async () => {
   const all = await connected({ history: 100 });
   const { room, said } = await join(all);
