@@ -34,6 +34,7 @@ import { Durations, type MetricSource } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
 import { FreshEnough } from "./ops/fresh_enough.ts";
+import { playgroundFacts } from "./gateway/playground_facts.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -390,6 +391,7 @@ export class Gateway {
       metricsContentType: this.#exporter.contentType,
       metrics: () => this.#metrics.get(),
       wsPath: WS_PATH,
+      playground: this.#options.dev ? () => playgroundFacts(this.#config.tenants) : null,
     });
   }
 }
