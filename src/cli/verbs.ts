@@ -4,11 +4,13 @@ import { errorTrace } from "../error_text.ts";
 import { Command, CommanderError, Help, type Option } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
+import { completionCommand } from "./completion.ts";
 import { writeNow } from "./descriptor.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
 import { typesCommand } from "./extension_types.ts";
+import { initCommand } from "./init.ts";
 import { runExtensionCommand } from "./run_extension.ts";
 import { schemaCommand } from "./schema.ts";
 import { ProcessSignals } from "./signals.ts";
@@ -51,6 +53,7 @@ export async function runVerb(argv: readonly string[], { build, signals }: Surro
     .helpOption("-h, --help", "show this, or a verb's own help")
     .configureOutput(OUTPUT)
     .exitOverride();
+  program.addCommand(initCommand(done));
   program.addCommand(startCommand({ build, signals: () => signals ?? new ProcessSignals() }, done));
   program.addCommand(checkCommand(done));
   program.addCommand(tokenCommand(done));
@@ -61,6 +64,7 @@ export async function runVerb(argv: readonly string[], { build, signals }: Surro
   program.addCommand(doctorCommand(done));
   program.addCommand(typesCommand(done));
   program.addCommand(runExtensionCommand(done));
+  program.addCommand(completionCommand(() => program, done));
   program.addCommand(versionCommand(build, done));
   for (const command of program.commands.flatMap((verb) => [verb, ...verb.commands])) {
     const { parent } = command;
