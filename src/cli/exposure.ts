@@ -7,6 +7,8 @@ import { EVERY_TENANT } from "../config/admin_schema.ts";
 import { formatListen, type ListenAddress, parseListen } from "../config/addresses.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";
 
+/** What is to be seen first. */
+const OPEN = /\b(ANYBODY|EVERY)\b/;
 /** Tenants that are named before the rest is only counted. */
 const NAMED_MAX = 3;
 
@@ -37,7 +39,9 @@ export function welcome(
     `clients  ${clientAddress(config, local(address))}, ${reach(address)}`,
     `ready    ${http}/readyz`,
   ];
-  if (adminHttp !== null) lines.push(`admin    ${adminHttp}/v1/openapi.json, ${reach(admin!)}, with a key`);
+  if (adminHttp !== null) {
+    lines.push(`admin    ${adminHttp}/v1/openapi.json, ${reach(admin!)}, with a key to everything else`);
+  }
   if (enabled) {
     lines.push(
       adminHttp === null
@@ -96,7 +100,9 @@ function grouped(tenants: readonly TenantConfig[], say: (tenant: TenantConfig) =
     if (ids === undefined) groups.set(text, [tenant.id]);
     else ids.push(tenant.id);
   }
-  const parts = [...groups].map(([text, ids]) => `${named(ids)}: ${text}`);
+  // What is open to all must not be among those that are only counted.
+  const order = [...groups].sort(([a], [b]) => Number(OPEN.test(b)) - Number(OPEN.test(a)));
+  const parts = order.map(([text, ids]) => `${named(ids)}: ${text}`);
   const rest = parts.length - NAMED_MAX;
   return rest > 0 ? `${parts.slice(0, NAMED_MAX).join("; ")}; and ${rest} more` : parts.join("; ");
 }

@@ -122,17 +122,17 @@ function told({ use, tenant, listen, origin }: InitOptions): Wishes | string {
 /** Asks for what the options leave open. A text is why there is no answer. */
 async function ask(options: InitOptions): Promise<Wishes | string> {
   const lines = createInterface({ input: process.stdin, output: process.stdout });
-  const ended = new Promise<null>((resolve) => lines.once("close", () => resolve(null)));
+  const typed = lines[Symbol.asyncIterator]();
   /** An answer that is right; null where no more are to come. */
   const answer = async (
     question: string,
     { preset, wrong }: { preset: string; wrong: (text: string) => string | null },
   ): Promise<string | null> => {
     for (;;) {
-      const typed = new Promise<string>((resolve) => lines.question(`${question} [${preset}] `, resolve));
-      const text = await Promise.race([typed, ended]);
-      if (text === null) return null;
-      const value = text.trim() === "" ? preset : text.trim();
+      writeNow(1, `${question} [${preset}] `);
+      const line = await typed.next();
+      if (line.done === true) return null;
+      const value = line.value.trim() === "" ? preset : line.value.trim();
       const why = wrong(value);
       if (why === null) return value;
       writeNow(1, `It ${why}.\n`);

@@ -161,8 +161,12 @@ admin:
   keys:
     - id: operator
       secret: "\${WSPRISM_ADMIN_KEY}"
-      tenants: ["*"]
+      tenants: [${JSON.stringify(tenant)}]
       permissions: [read, publish, disconnect, reload]
+    - id: metrics # for Prometheus, which reads the numbers of all tenants
+      secret: "\${WSPRISM_METRICS_KEY}"
+      tenants: ["*"]
+      permissions: [read]
 
 tenants:
   - id: ${JSON.stringify(tenant)}
@@ -193,5 +197,7 @@ export function envText(secret: () => string): string {
 WSPRISM_TICKET_SECRET=${secret()}
 # The admin API's key: Authorization: Bearer <key>. "wsprism webhooks" takes it from this variable.
 WSPRISM_ADMIN_KEY=${secret()}
+# The key that metrics are read with.
+WSPRISM_METRICS_KEY=${secret()}
 `;
 }
