@@ -43,9 +43,10 @@ export function processLog(
   format: LogFormat,
   write: (line: string) => void,
 ): ProcessLog {
-  const toLine = format === "json"
+  const formatted = format === "json"
     ? getJsonLinesFormatter({ message: "rendered", properties: "flatten" })
     : prettyLine;
+  const toLine = (record: LogRecord) => escaped(formatted(record));
   configureSync({
     reset: true,
     sinks: { lines: (record: LogRecord) => write(toLine(record)) },
@@ -99,8 +100,19 @@ function literal(message: string): string {
 // control characters away from it.
 function prettyValue(value: unknown): string {
   if (typeof value === "string" && /^[\w.:\/@\-\[\]*]+$/.test(value)) return value;
-  return JSON.stringify(value).replace(
-    /[\u007f-\u009f\u2028\u2029]/g,
+  return JSON.stringify(value);
+}
+
+/**
+ * Characters that JSON writes as they are, and that a terminal or a reader of logs obeys: further control characters,
+ * line and paragraph separators, marks of direction, which show a line in another order than it has, and the byte order
+ * mark. JSON has such characters within texts only, where an escape means the same.
+ */
+const OBEYED = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+function escaped(line: string): string {
+  return line.replace(
+    OBEYED,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }

@@ -138,6 +138,12 @@ const LINES_MAX = 400;
 /** Files that may be longer, each with its reason. */
 const LONG_FILES: Readonly<Record<string, string>> = {};
 
+/** Files that make a Proxy, and why. Naming it for scripts, as a text, makes none. */
+const PROXIES: Readonly<Record<string, string>> = {
+  "extension/host/evaluator.ts":
+    "the outermost scope of a compartment must have every name, so that none is looked for behind it",
+};
+
 const VAGUE_NAMES = ["utils", "util", "helpers", "helper", "common", "types", "manager", "index", "misc"];
 
 interface Import {
@@ -366,7 +372,8 @@ test("Syntax is erasable: no enum, namespace, decorator or parameter property", 
         path,
       );
     }
-    assert.doesNotMatch(code, /\bnew Proxy\b/, path);
+    // However it is made.
+    assert.equal(/(?<!["'])\bProxy(?!Handler)\b/.test(code), path in PROXIES, `${path}: Proxy`);
   }
 });
 
@@ -376,7 +383,9 @@ test("No file is longer than somebody would read, but for those with a reason", 
     if (lines > LINES_MAX) assert.ok(LONG_FILES[path], `${path} has ${lines} lines`);
   }
   const known = new Set(sources.map(({ path }) => path));
-  for (const [path, reason] of Object.entries(LONG_FILES)) assert.ok(known.has(path) && reason !== "", path);
+  for (const [path, reason] of Object.entries({ ...LONG_FILES, ...PROXIES })) {
+    assert.ok(known.has(path) && reason !== "", path);
+  }
 });
 
 test("Every file opens with one to eight lines on what it is", () => {

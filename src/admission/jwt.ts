@@ -134,6 +134,10 @@ export class JwtVerifier implements Verifier {
         if (typeof claims === "string") {
           return { header, payload, key: name, verdict: BAD_TICKET, failed: claims };
         }
+        const tooLong = this.#lastsTooLong(claims);
+        if (tooLong !== null) {
+          return { header, payload: claims, key: name, verdict: BAD_TICKET, failed: tooLong };
+        }
         return { header, payload: claims, key: name, failed: null, verdict: this.#verified(claims) };
       } catch (error) {
         if (error instanceof errors.JWSSignatureVerificationFailed) continue;
@@ -151,6 +155,15 @@ export class JwtVerifier implements Verifier {
       verdict: BAD_TICKET,
       failed: "the signature is not that of any key that it could be",
     };
+  }
+
+  /** Why a ticket that is good lasts longer than the tenant wants; null where it does not. */
+  #lastsTooLong({ exp }: JWTPayload): string | null {
+    const { max_age_s, leeway_s } = this.#config;
+    if (max_age_s === 0) return null;
+    if (exp === undefined) return "it has no exp, and max_age_s bounds how long a ticket may last";
+    const ahead = exp - this.#unixMs() / 1000;
+    return ahead <= max_age_s + leeway_s ? null : `its exp is more than ${max_age_s} s ahead (max_age_s)`;
   }
 
   #verified(payload: JWTPayload): Verdict {
@@ -211,6 +224,7 @@ function claimsOf(ticket: string, judged: JWTPayload): JWTPayload | string {
   const read = readForeign(text, JSON_DEPTH, { wide: true });
   if (!read.ok) return `its payload ${read.why}`;
   const claims = read.value as JWTPayload;
+  if ((claims.exp as unknown) instanceof WideNumber) return "its exp is no time: it has too many digits";
   // Where the engine misreads keys, jose may have judged another ticket than this one.
   const differs = (name: string) => JSON.stringify(claims[name]) !== JSON.stringify(judged[name]);
   return MISREADS_KEYS && REGISTERED_CLAIMS.some(differs) ? "its payload cannot be read" : claims;

@@ -86,6 +86,13 @@ function judge(outcome: Outcome, claims: Readonly<Record<string, unknown>>, fail
   say("user", user);
   if (ticketId !== null) say("id", ticketId);
   say("expires", expiresAtMs === null ? "never" : expiry(expiresAtMs));
+  // As seconds, today's milliseconds are some 56,000 years ahead.
+  if (expiresAtMs !== null && expiresAtMs - Date.now() > CENTURY_MS) {
+    say(
+      "WARNING",
+      "exp is more than a century ahead: it counts seconds, and may have been written in milliseconds",
+    );
+  }
   const { rooms, services, limits } = claims;
   if (narrowing.rooms !== null) say("rooms", JSON.stringify(rooms));
   if (narrowing.ext !== null) say("services", JSON.stringify(services));
@@ -96,6 +103,8 @@ function judge(outcome: Outcome, claims: Readonly<Record<string, unknown>>, fail
   return EXIT.done;
 }
 
+const CENTURY_MS = 100 * 365.25 * 86_400_000;
+
 function refused(why: string): number {
   writeNow(1, `The ticket is refused: ${why}.\n`);
   return EXIT.failed;
@@ -103,7 +112,11 @@ function refused(why: string): number {
 
 function expiry(ms: number): string {
   const seconds = Math.round((ms - Date.now()) / 1000);
-  return `${new Date(ms).toISOString()}, in ${seconds} s, leeway included`;
+  const date = new Date(ms);
+  // Dates end in the year 275760.
+  return `${
+    Number.isNaN(date.getTime()) ? "after all dates" : date.toISOString()
+  }, in ${seconds} s, leeway included`;
 }
 
 /** One line, whatever a ticket may say. */

@@ -47,6 +47,8 @@ Everything not written takes its default, so the four lines above are a complete
   reported together with line and column.
 - A file of wsPrism v1 loads as it is, as long as its values are within the ranges below.
 - The file is YAML 1.2, one document of at most 1 MiB in UTF-8. Anchors and aliases work, merge keys (\`<<\`) do not.
+- Examples in these documents that do not begin with \`version: 1\` are parts of a file. \`auth:\`, \`services:\` and
+  \`webhooks:\` belong below a tenant, \`rules:\` and \`quotas:\` below a tenant's \`policy:\`.
 - Keys of the whole file that begin with \`x-\` are yours: nothing reads them, and anchors in them can be used below.
 - A section or list with nothing in it (\`limits:\` with all lines below commented out) is an empty one.
 - Text without quotes where text is wanted may look like a number: \`id: 2024\` is the tenant "2024". Where a number is

@@ -1,10 +1,12 @@
 // How deep JSON is nested, counted over its bytes before anything is built of it: an engine's parser and its writer need
 // quadratic time, or all of the stack, for what is nested some ten thousand levels deep.
 
+import { JSON_DEPTH_MAX } from "../protocol/json_scan.ts";
+
 /** Levels of lists and objects within each other beyond which a host's words are garbage, whatever they are about. */
-export const WORD_DEPTH_MAX = 1024;
-/** Levels of what an extension returns, sends, publishes or keeps. */
-export const VALUE_DEPTH_MAX = 512;
+export const WORD_DEPTH_MAX = 2 * JSON_DEPTH_MAX;
+/** Levels of what an extension returns, sends, publishes or keeps: as much as any tenant may allow. */
+export const VALUE_DEPTH_MAX = JSON_DEPTH_MAX;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

@@ -11,7 +11,7 @@ import { cut, type ExtensionLog } from "./extension_log.ts";
 import { LOOK_MS } from "./host.ts";
 import type { HostPool, Loss, Occupant, Place } from "./host_pool.ts";
 import type { Hook, WorkerSpec } from "./messages.ts";
-import type { RequestDesk } from "./request_desk.ts";
+import { orderOf, type RequestDesk } from "./request_desk.ts";
 import type { SessionTexts } from "./session_texts.ts";
 import type { ReadWord } from "./words.ts";
 
@@ -256,11 +256,7 @@ export class Extension implements Occupant, ExtensionView {
         return this.#options.desk.take(word.request, caller, (granted) => {
           // Another worker would not know what it asked.
           if (this.#place !== place) return;
-          this.#send(JSON.stringify(
-            granted.ok
-              ? { kind: "granted", id, value: granted.value }
-              : { kind: "refused", id, code: granted.code, msg: granted.msg },
-          ));
+          this.#send(orderOf(id, granted));
         });
       }
       case "log":

@@ -8,7 +8,8 @@ export type Machine = "x64" | "arm64";
 /** [x86-64, arm64]; null where a machine does not have the call. */
 type Numbers = readonly [number | null, number | null];
 
-const REFUSED: Readonly<Record<string, Numbers>> = {
+/** Refused whatever their arguments are. */
+export const REFUSED: Readonly<Record<string, Numbers>> = {
   // Sockets of every kind. What is open already, such as a pipe that is a socket, goes on.
   socket: [41, 198],
   socketpair: [53, 199],
@@ -188,7 +189,7 @@ const REFUSED: Readonly<Record<string, Numbers>> = {
  * Whether a path is there, how large and how old it is, and where it leads: Landlock tells that to everybody. A runtime that
  * loads its workers from source needs it; one that has them in itself does not.
  */
-const LOOKS: Readonly<Record<string, Numbers>> = {
+export const LOOKS: Readonly<Record<string, Numbers>> = {
   stat: [4, null],
   lstat: [6, null],
   newfstatat: [262, 79],

@@ -167,7 +167,7 @@ function importedFile(
   if (!/^\.\.?\//.test(specifier)) {
     throw new Refusal(name, {
       line,
-      msg: `imports ${JSON.stringify(specifier)}: only files of its own can be imported, as "./name.ts"`,
+      msg: `imports ${quoted(specifier)}: only files of its own can be imported, as "./name.ts"`,
     });
   }
   return fileWithin(folder, resolve(dirname(from), specifier), { named: specifier, by: name, line });
@@ -182,7 +182,7 @@ function fileWithin(
   const refuse = (msg: string) => {
     throw by === undefined
       ? new Refusal(specifier, { msg })
-      : new Refusal(by, { line, msg: `imports ${JSON.stringify(specifier)}: ${msg}` });
+      : new Refusal(by, { line, msg: `imports ${quoted(specifier)}: ${msg}` });
   };
   if (UNREADABLE.test(specifier)) refuse("a file's name has no line ends, control or invisible characters");
   // Told before the disk is asked, so that nobody learns what there is outside.
@@ -214,4 +214,12 @@ function realFolder(root: string): string {
 /** As errors name it: below the folder, with slashes. */
 function named(folder: string, path: string): string {
   return relative(folder, path).replaceAll(sep, "/");
+}
+
+/** A foreign text in a message that is one line to whoever shows it. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -10,6 +10,7 @@ import { EventFeed } from "../ops/admin/event_feed.ts";
 import type { AdminApp, AdminHouse, AdminWebhooks } from "../ops/admin/house.ts";
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
+import { SliceQueue } from "../ops/admin/slices.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
@@ -48,6 +49,7 @@ export class AdminListener {
   readonly #keys: AdminKeys;
   readonly #house: AdminHouse;
   readonly #doorman: Doorman;
+  readonly #slices: SliceQueue;
   readonly #published: Published;
   readonly #feed: EventFeed;
   #api: AdminApp;
@@ -79,6 +81,7 @@ export class AdminListener {
       version: build["version"] ?? "",
     };
     this.#doorman = new Doorman(this.#keys, this.#house);
+    this.#slices = new SliceQueue(this.#house);
     this.#published = new Published(clock.now);
     this.#feed = new EventFeed(this.#house);
     this.#metricsPath = this.#wantedMetricsPath();
@@ -127,6 +130,7 @@ export class AdminListener {
     return adminApi({
       house: this.#house,
       doorman: this.#doorman,
+      slices: this.#slices,
       published: this.#published,
       feed: this.#feed,
       metricsPath: this.#metricsPath,

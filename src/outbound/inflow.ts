@@ -94,6 +94,11 @@ export class Share {
     return this.#paidAt > now;
   }
 
+  /** Whether work that comes now has to wait: the time is used up, or others wait for it already. */
+  get isBusy(): boolean {
+    return this.#isWaiting || this.waitMs > 0;
+  }
+
   /** Takes note of work that an answer has caused. @param now the time, which the caller has just looked at */
   spent(ms: number, now: number): void {
     const part = PART / Math.max(1, this.#inflow.waiting);
@@ -109,6 +114,11 @@ export class Share {
       const now = this.now;
       this.spent(now - from, now);
     }
+  }
+
+  /** Resolves when work may go on, after others have had their turn. */
+  turn(): Promise<void> {
+    return new Promise((resolve) => this.later(resolve));
   }
 
   /** Runs a task when reading may go on; those who wait take turns, one after the other. */

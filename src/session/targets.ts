@@ -42,10 +42,14 @@ export class Targets {
     return this.#send([...this.#options.registry.all()], frame, except);
   }
 
-  #send(sessions: readonly SessionHandle[], frame: Frame, except: string | null): number {
-    const members: Place[] = sessions.map((subscriber, index) => ({ subscriber, index }));
+  /** To those who were looked for already, in a list that nobody changes any more. */
+  places(members: readonly Place[], frame: Frame, except: string | null): number {
     // Never the same twice, so its number says nothing.
     const audience: Audience = { line: this.#line, members, version: 0 };
     return this.#options.fanout.publish(audience, frame, except);
+  }
+
+  #send(sessions: readonly SessionHandle[], frame: Frame, except: string | null): number {
+    return this.places(sessions.map((subscriber, index) => ({ subscriber, index })), frame, except);
   }
 }

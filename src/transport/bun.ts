@@ -3,7 +3,9 @@
 // A message, open or drain callback is corked by Bun, and a corked socket reads as 0 buffered; so the gateway
 // writes after the turn, where `getBufferedAmount` is exact.
 
+import { lookup } from "node:dns/promises";
 import http from "node:http";
+import { isIP } from "node:net";
 import {
   asksUpgrade,
   BROKEN,
@@ -194,6 +196,8 @@ class BunTransport implements Transport {
     this.#door = door;
     this.#socketCalls = await socketCalls();
     try {
+      // Bun says of a name that is nobody's now EINVAL, now that the address is in use (1.4.5).
+      if (isIP(hostname) === 0) await lookup(hostname);
       const server = this.#server = this.#serve(port, this.#tls);
       this.#port = server.port;
       this.#watch.start();

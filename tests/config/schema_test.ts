@@ -111,6 +111,7 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["tenants[].auth.jwt.jwks_timeout_ms", 50, 60_000],
   ["tenants[].auth.jwt.jwks_max_stale_ms", 0, 2_592_000_000],
   ["tenants[].auth.jwt.leeway_s", 0, 300],
+  ["tenants[].auth.jwt.max_age_s", 0, 3_155_760_000],
   ["tenants[].auth.http.timeout_ms", 50, 30_000],
   ["tenants[].auth.http.max_concurrent", 1, 10_000],
   ["tenants[].auth.http.max_queued", 0, 100_000],

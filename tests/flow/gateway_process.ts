@@ -25,8 +25,8 @@ export const TARGET: Target = targetOf(process.env["WSPRISM_TARGET"] ?? "bun");
 /** What the target's transport cannot do, as src/transport/port.ts and docs name it. */
 export const NATIVE_DENO: boolean = TARGET === "deno-native";
 
-/** How long a process may take to start, and how long to end. */
-const PROCESS_MS = 10_000;
+/** How long a process may take to start, how long to end, and to read its configuration anew, on a machine that is busy. */
+const PROCESS_MS = 30_000;
 
 /** Variables of this process that no gateway is to see. */
 const OURS = /^(WSPRISM_|PORT$|NO_COLOR$|FORCE_COLOR$)/;
@@ -361,7 +361,7 @@ export class GatewayProcess {
   }
 
   /** The next line, from this one on, that tells what came of a reload. */
-  async reloaded(from: number, deadlineMs?: number): Promise<LogLine> {
+  async reloaded(from: number, deadlineMs: number = PROCESS_MS): Promise<LogLine> {
     return await until("the reload", () => {
       return this.lines.slice(from).find(({ message }) => RELOADED.test(message)) ?? null;
     }, deadlineMs);

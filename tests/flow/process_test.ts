@@ -239,13 +239,16 @@ test(
 
 /** Runs a command on a terminal of its own; tells its output, and does what it reads: hang up, or send a signal. */
 const TERMINAL = `
-import os, pty, signal, sys, threading
+import os, pty, select, signal, sys, threading
 pid, terminal = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[1], sys.argv[1:])
+# Closed by whoever reads: while another thread waits in a read, the terminal stays open whatever is closed.
+hang_up, hung_up = os.pipe()
 def read():
     try:
         while True:
+            if hang_up in select.select([terminal, hang_up], [], [])[0]: return os.close(terminal)
             part = os.read(terminal, 4096)
             if not part: break
             os.write(1, part)
@@ -254,7 +257,7 @@ threading.Thread(target=read, daemon=True).start()
 def obey():
     for order in sys.stdin:
         order = order.strip()
-        if order == "close": os.close(terminal)
+        if order == "close": os.write(hung_up, b".")
         elif order == "key": os.write(terminal, b"\\x03")
         else: os.kill(pid, getattr(signal, order))
 threading.Thread(target=obey, daemon=True).start()

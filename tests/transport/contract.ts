@@ -18,11 +18,11 @@ import type {
 import { makePair } from "../certificates.ts";
 import { strictly } from "../uncaught.ts";
 import { closePayload, frame, handshake, OP, type Peer, RawClient, statusOf, within } from "../raw_client.ts";
+import { BAD_FRAMES, CLOSES, GOOD_FRAMES } from "../raw_frames.ts";
 import { expected, PLAIN, UPGRADES } from "../raw_requests.ts";
 
 const MAX_MESSAGE_BYTES = 100_000;
 const MAX_HEADER_BYTES = 8_192;
-const UNMASKED = "an unmasked frame";
 const STALL_BYTES = 32 * 1024 * 1024;
 const UNSENT_BYTES = 65_536;
 
@@ -1153,41 +1153,18 @@ export function contract(
     assert.equal(recorder.count("binary"), 0);
   });
 
-  const bad: [string, Buffer, number[]][] = [
-    [UNMASKED, frame(OP.text, "x", { mask: null }), [1002]],
-    ["RSV1 without an extension", frame(OP.text, "x", { rsv: 4 }), [1002]],
-    ["RSV2", frame(OP.text, "x", { rsv: 2 }), [1002]],
-    ["RSV3", frame(OP.binary, "x", { rsv: 1 }), [1002]],
-    ["opcode 3", frame(3, "x"), [1002]],
-    ["opcode 11", frame(11, "x"), [1002]],
-    ["a ping of 126 bytes", frame(OP.ping, "x".repeat(126)), [1002]],
-    ["a fragmented ping", frame(OP.ping, "x", { fin: false }), [1002]],
-    ["a continuation of nothing", frame(OP.continuation, "x"), [1002]],
-    ["a new text amid fragments", Buffer.concat([frame(OP.text, "x", { fin: false }), frame(OP.text, "y")]), [
-      1002,
-    ]],
-    ["invalid UTF-8", frame(OP.text, Uint8Array.of(0xff, 0xfe)), [1007]],
-    ["an overlong UTF-8 form", frame(OP.text, Uint8Array.of(0xc0, 0xaf)), [1007]],
-    ["a lone surrogate in UTF-8", frame(OP.text, Uint8Array.of(0xed, 0xa0, 0x80)), [1007]],
-    [
-      "invalid UTF-8 over two fragments",
-      Buffer.concat([frame(OP.text, Uint8Array.of(0xc3), { fin: false }), frame(OP.continuation, "x")]),
-      [1007],
-    ],
-    ["an announced length of 2^62", frame(OP.binary, "x", { announce: 2n ** 62n }), [1009, 1002]],
-    ["an announced length of 2^63", frame(OP.binary, "x", { announce: 2n ** 63n }), [1009, 1002]],
-    ["a close frame of one byte", frame(OP.close, "x"), [1002]],
-    ["a close code that is never sent", frame(OP.close, closePayload(1006)), [1002]],
-    ["a close code below 1000", frame(OP.close, closePayload(999)), [1002]],
-    ["a close reason of invalid UTF-8", frame(OP.close, Uint8Array.of(0x03, 0xe8, 0xff)), [1007, 1002]],
-  ];
-  for (const [what, bytes, codes] of bad) {
+  for (const { what, bytes, codes, unmasked = false, passedOver = false } of BAD_FRAMES) {
     it(`${what} ends the link with ${codes.join(" or ")}, and nothing is delivered`, async (house) => {
       const { client, recorder } = await house.pair();
       client.send(bytes);
       client.text("after");
-      if (what === UNMASKED && !quirks.refusesUnmasked) {
+      if (unmasked && !quirks.refusesUnmasked) {
         assert.equal((await recorder.next("text")).text, "x");
+        client.destroy();
+        return;
+      }
+      if (passedOver && name === "deno") {
+        assert.equal((await recorder.next("text")).text, "after");
         client.destroy();
         return;
       }
@@ -1206,6 +1183,44 @@ export function contract(
       assert.equal(end.code, code, "the handler and the peer must be told the same");
       assert.deepEqual(recorder.heard.map((happening) => happening.kind), ["close"]);
       await house.alive();
+    });
+  }
+
+  for (const { what, bytes, heard, pongs = [] } of GOOD_FRAMES) {
+    it(`${what} is taken, whole and byte by byte, and the link goes on`, async (house) => {
+      for (const parts of [[bytes], Array.from(bytes, (byte) => Uint8Array.of(byte))]) {
+        const { client, recorder } = await house.pair();
+        for (const part of parts) client.send(part);
+        client.text("after");
+        for (;;) {
+          const said = await recorder.next("text");
+          if (said.text === "after") break;
+        }
+        const messages = recorder.heard.flatMap((happening) =>
+          happening.kind === "text"
+            ? [happening.text]
+            : happening.kind === "binary"
+            ? [Buffer.from(happening.bytes).toString("hex")]
+            : []
+        );
+        assert.deepEqual(messages, [...heard, "after"]);
+        for (const payload of pongs) {
+          const pong = await client.frame();
+          assert.deepEqual([pong.opcode, pong.payload.toString()], [OP.pong, payload]);
+        }
+        client.destroy();
+        await within(recorder.closed, "close");
+      }
+    });
+  }
+
+  for (const [code, reason] of CLOSES) {
+    it(`a close with ${code} and a reason of ${reason.length} characters is echoed, and told`, async (house) => {
+      const { client, recorder } = await house.pair();
+      client.sendFrame(OP.close, closePayload(code, reason));
+      assert.equal((await client.nextClose()).code, code);
+      client.end();
+      assert.deepEqual(await within(recorder.closed, "close"), { code, reason });
     });
   }
 

@@ -197,6 +197,10 @@ export class FetchAnswer {
   }
 }
 
+// What stands behind an object's `constructor` would make more of its kind, of whatever it is given: contexts that ask
+// nobody, and answers that nobody gave.
+for (const { prototype } of [Context, FetchAnswer]) Reflect.deleteProperty(prototype, "constructor");
+
 function bytesOf(answer: Answer): Uint8Array {
   return "text" in answer
     ? new TextEncoder().encode(answer.text)

@@ -17,7 +17,7 @@ const EVERY_NAME: ProxyHandler<object> = {
     throw new ReferenceError(`${String(name)} is not defined`);
   },
 };
-const NOTHING = Reflect.construct(Proxy, [Object.freeze(Object.create(null)), EVERY_NAME]) as object;
+const NOTHING = new Proxy<object>(Object.freeze(Object.create(null)), EVERY_NAME);
 
 /** The function within sees the engine's `eval` once, as the first name that it looks for, and with it evaluates its argument. */
 const FACTORY = `

@@ -6,6 +6,7 @@ import { answers, jsonBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
 import type { AdminApp } from "./house.ts";
 import { type Handed, Message } from "./publisher.ts";
+import { Slice } from "./slices.ts";
 import { TenantParams } from "./words.ts";
 
 /** Messages in a batch. */
@@ -32,7 +33,7 @@ const Body = z.union([
   z.strictObject({ messages: z.array(Message).min(1).max(BATCH_MAX) }).openapi("Batch"),
 ]);
 
-export function publishRoutes(app: AdminApp, { doorman, house, published }: AdminParts): void {
+export function publishRoutes(app: AdminApp, { doorman, slices, published }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "post",
@@ -46,23 +47,23 @@ export function publishRoutes(app: AdminApp, { doorman, house, published }: Admi
     async (c) => {
       const { seat, key } = c.var;
       const body = c.req.valid("json");
+      const slice = new Slice(slices.of(key), TURN_MS);
       if (!("messages" in body)) {
-        const handed = published.once(seat, body, key.id);
+        const handed = await published.once(seat, body, key.id, slice);
         return handed.ok ? c.json(shown(handed), 200) : refuse(c, handed);
       }
       const results: Result[] = [];
-      let deliveries = 0, inTurn = 0, since = house.now();
+      let deliveries = 0, inTurn = 0;
       for (const message of body.messages) {
-        const handed = published.once(seat, message, key.id);
+        const handed = await published.once(seat, message, key.id, slice);
         results.push(shown(handed));
         if (handed.ok) {
           deliveries += handed.deliveries;
           inTurn += handed.deliveries;
         }
-        if (inTurn < TURN_DELIVERIES && house.now() - since < TURN_MS) continue;
-        await house.turn();
+        if (inTurn < TURN_DELIVERIES && !slice.isOver) continue;
+        await slice.next();
         inTurn = 0;
-        since = house.now();
       }
       return c.json({ deliveries, results }, 200);
     },

@@ -10,7 +10,10 @@ import { PROTOCOL_VERSION } from "../../protocol/limits.ts";
 import { isData } from "../../service/action.ts";
 import { conflationKey, ROOM_BUSY, TENANT_BUSY } from "../../service/service.ts";
 import { MESSAGE_TOO_LARGE, messageFrame } from "../../session/message_frame.ts";
+import type { Place } from "../../room/fanout.ts";
+import type { SessionHandle } from "../../session/session_handle.ts";
 import type { AdminTenant } from "./house.ts";
+import type { Slice } from "./slices.ts";
 import { Name, RoomName, SessionId, UserName } from "./words.ts";
 
 /** Rooms, users or sessions that one message may name. */
@@ -73,27 +76,50 @@ export interface Handed {
   readonly busy: readonly string[];
 }
 
-/** Publishes now. A room, user or session that is not there is no fault: nothing is delivered to it. */
-export function publish(
-  { tenant: { targets, rooms }, config }: AdminTenant,
+/** Sessions that are looked for between two looks at the time. */
+const FOUND_AT_ONCE = 256;
+
+/**
+ * Publishes, in slices where that is much. A room, user or session that is not there is no fault: nothing is delivered to it.
+ * What comes later may be published meanwhile.
+ */
+export async function publish(
+  { tenant: { targets, rooms, registry }, config }: AdminTenant,
   message: Message,
-): Handed | Refusal {
+  slice: Slice,
+): Promise<Handed | Refusal> {
   const { to, except = null } = message;
-  if ("rooms" in to) return toRooms(new Set(to.rooms));
+  if ("rooms" in to) return await toRooms(new Set(to.rooms));
   const frame = frameOf(message, config, null);
   if ("ok" in frame) return frame;
-  const deliveries = "all" in to
-    ? targets.all(frame, except)
-    : "users" in to
-    ? targets.users(to.users, frame, except)
-    : targets.sessions(to.sessions, frame, except);
+  const deliveries = targets.places(await found(), frame, except);
   return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries, busy: [] };
 
-  function toRooms(names: ReadonlySet<string>): Handed | Refusal {
+  async function found(): Promise<Place[]> {
+    const places: Place[] = [];
+    for (const subscriber of sought()) {
+      places.push({ subscriber, index: places.length });
+      if (places.length % FOUND_AT_ONCE === 0 && slice.isOver) await slice.next();
+    }
+    return places;
+  }
+
+  function* sought(): Iterable<SessionHandle> {
+    if ("users" in to) { for (const user of new Set(to.users)) yield* registry.ofUser(user); }
+    else if ("sessions" in to) {
+      for (const name of new Set(to.sessions)) {
+        const session = registry.find(name);
+        if (session !== undefined) yield session;
+      }
+    } else yield* registry.all();
+  }
+
+  async function toRooms(names: ReadonlySet<string>): Promise<Handed | Refusal> {
     let deliveries = 0;
     const busy: string[] = [];
     let isChecked = false;
     for (const name of names) {
+      if (slice.isOver) await slice.next();
       if (rooms.find(name) === undefined) {
         // The same for each: one tells whether the message can be one at all.
         if (!isChecked) {

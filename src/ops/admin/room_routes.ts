@@ -41,7 +41,7 @@ const Removed = z.strictObject({ removed: Count.openapi({ description: "Sessions
 
 const MemberParams = RoomParams.extend({ session: SessionId });
 
-export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+export function roomRoutes(app: AdminApp, { doorman, slices }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
@@ -86,7 +86,7 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       const { items, next } = await pageAmong(
         [...room.members],
         { keyOf: ({ id }) => id, after, limit },
-        house,
+        slices.of(c.var.key),
       );
       const members = items.map(({ subscriber: { session, user }, member }) => ({ session, user, member }));
       return c.json({ members, next: next === null ? null : String(next) }, 200);
@@ -161,7 +161,7 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
         if (registry.find(session)?.memberships.get(name) !== membership) return;
         const left = actions.perform({ action: "leave", room: name, session }, ADMIN);
         if (left.ok) removed += left.deliveries;
-      }, house);
+      }, slices.of(c.var.key));
       return c.json({ removed }, 200);
     },
   );

@@ -50,7 +50,7 @@ const SessionDetail = z.strictObject({
 /** How many sessions were ended. */
 export const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
 
-export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+export function sessionRoutes(app: AdminApp, { doorman, house, slices }: AdminParts): void {
   const summaryOf = (session: SessionHandle) => ({
     session: session.session,
     user: session.user,
@@ -87,10 +87,10 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
         const own = registry.ofUser(user).filter(({ memberships }) =>
           room === undefined || memberships.has(room)
         );
-        found = await pageAmong(own, { keyOf, after, limit }, house);
+        found = await pageAmong(own, { keyOf, after, limit }, slices.of(c.var.key));
       } else if (room !== undefined) {
         const members = (rooms.find(room)?.members ?? []).map(({ subscriber }) => subscriber);
-        const { items, next } = await pageAmong(members, { keyOf, after, limit }, house);
+        const { items, next } = await pageAmong(members, { keyOf, after, limit }, slices.of(c.var.key));
         found = { items: items.flatMap(({ session }) => registry.find(session) ?? []), next };
       } else found = pageOf(registry.behind(after), { keyOf, limit });
       const { items, next } = found;

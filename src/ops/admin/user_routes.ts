@@ -50,7 +50,7 @@ const Revocation = z.union([
   description: "One ticket by its `jti`, or a user's tickets by when they were issued.",
 });
 
-export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+export function userRoutes(app: AdminApp, { doorman, house, slices }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "post",
@@ -65,7 +65,7 @@ export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       const { reason = NO_REASON } = c.req.valid("json");
       const sessions = [...c.var.seat.tenant.registry.ofUser(c.req.valid("param").user)];
       const end = (session: SessionHandle) => session.end(CLOSE.kicked, sysKicked(session.traceId, reason));
-      await inSlices(sessions, end, house);
+      await inSlices(sessions, end, slices.of(c.var.key));
       return c.json({ disconnected: sessions.length }, 200);
     },
   );

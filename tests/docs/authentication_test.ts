@@ -2,30 +2,19 @@
 
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
-import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { JwtVerifier } from "../src/admission/jwt.ts";
-import { findTicket } from "../src/admission/ticket.ts";
-import { Turns } from "../src/turns.ts";
-import { signature } from "../src/signing.ts";
-import { accepted } from "./config/loading.ts";
+import { JwtVerifier } from "../../src/admission/jwt.ts";
+import { findTicket } from "../../src/admission/ticket.ts";
+import { Turns } from "../../src/turns.ts";
+import { signature } from "../../src/signing.ts";
+import { accepted } from "../config/loading.ts";
+import { blocksOf } from "./blocks.ts";
+import { PYTHON as here, python } from "./programs.ts";
 
-const text = readFileSync(new URL("../docs/authentication.md", import.meta.url), "utf8");
 const blocks = (language: string) =>
-  [...text.matchAll(new RegExp("^```" + language + "\\n([\\s\\S]*?)^```", "gm"))].map((found) => found[1]!);
-
-function python(code: string): string | null {
-  try {
-    return execFileSync("python3", ["-c", code], { encoding: "utf8" }).trim();
-  } catch (error) {
-    if ((error as { code?: string }).code === "ENOENT") return null;
-    throw error;
-  }
-}
+  blocksOf("docs/authentication.md").filter((found) => found.language === language).map(({ text }) => text);
 
 const [minting, checking, ...others] = blocks("python") as [string, string];
-const here = python("print(1)") === null ? { skip: "there is no python3" } : {};
 
 test("There are two examples in Python", () => {
   assert.deepEqual(others, []);
@@ -73,6 +62,7 @@ test("A signature of the gateway is checked in Python", here, () => {
   assert.equal(ask(good, {}), "False");
   assert.equal(ask(signature(body, [key], Date.now() - 600_000), secrets), "False");
   assert.equal(ask(good.replace("t=", "t=1"), secrets), "False");
+  assert.equal(python(`${checking}\nprint(is_wsprism(b"", None, {"k1": "x"}))`), "False", "no header");
 });
 
 test("A web page's subprotocol carries the ticket", () => {

@@ -2,17 +2,17 @@
 
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { signature, type SigningKey } from "../src/signing.ts";
+import { signature, type SigningKey } from "../../src/signing.ts";
+import { blocksOf } from "./blocks.ts";
+import { PYTHON, python } from "./programs.ts";
 
-const text = readFileSync(new URL("../docs/backend.md", import.meta.url), "utf8");
 const block = (language: string) =>
-  new RegExp("^```" + language + "\\n([\\s\\S]*?)^```", "m").exec(text)![1]!;
+  blocksOf("docs/backend.md").find((found) => found.language === language)!.text;
 
 const BODY = JSON.stringify({ events: [{ id: "é" }] });
 const KEY: SigningKey = { id: "k1", secret: "a secret of the backend" };
@@ -43,19 +43,9 @@ function cases(): Case[] {
   ];
 }
 
-/** Runs a program with Python, null where there is none. */
-function python(code: string): string | null {
-  try {
-    return execFileSync("python3", ["-c", code], { encoding: "utf8" }).trim();
-  } catch (error) {
-    if ((error as { code?: string }).code === "ENOENT") return null;
-    throw error;
-  }
-}
-
 test(
   "Signatures are checked in Python",
-  python("print(1)") === null ? { skip: "there is no python3" } : {},
+  PYTHON,
   () => {
     const hex = Buffer.from(BODY).toString("hex");
     const all = cases();
@@ -64,6 +54,8 @@ test(
     );
     const answers = python(`${block("python")}\n${asked.join("\n")}`)!.split("\n");
     assert.deepEqual(answers.map((answer) => answer === "True"), all.map(({ good }) => good));
+    // What a request without the header has in most frameworks.
+    assert.equal(python(`${block("python")}\nprint(is_wsprism(b"", None, {"k1": "x"}))`), "False");
   },
 );
 
@@ -76,4 +68,5 @@ test("Signatures are checked in JavaScript", async () => {
   for (const { header, secrets, good } of cases()) {
     assert.equal(module.isWsprism(Buffer.from(BODY), header, secrets), good, header);
   }
+  assert.equal(module.isWsprism(Buffer.from(BODY), undefined, { k1: "x" }), false, "no header");
 });
