@@ -334,6 +334,23 @@ test("the dashboard's panels overlap nowhere, and their queries name variables a
 });
 
 if (here("promtool", "--version")) {
+  test("Prometheus reads the dashboard's queries", () => {
+    // As rules, for that is what it checks.
+    const rules = queries.map(({ expr }, i) => ({
+      record: `q${i}`,
+      expr: expr.replaceAll("$__rate_interval", "5m").replaceAll(/\$\w+/g, ".*"),
+    }));
+    const folder = mkdtempSync(join(tmpdir(), "wsprism-"));
+    try {
+      const file = join(folder, "rules.yaml");
+      writeFileSync(file, JSON.stringify({ groups: [{ name: "dashboard", rules }] }));
+      const { code, output } = ran("promtool", "check", "rules", file);
+      assert.equal(code, 0, output);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   test("Prometheus takes the alerts", () => {
     const { code, output } = ran("promtool", "check", "rules", deployPath("alerts.yaml"));
     assert.equal(code, 0, output);
