@@ -16,6 +16,7 @@ import { schemaCommand } from "./schema.ts";
 import { ProcessSignals } from "./signals.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
+import { topCommand } from "./top.ts";
 import { type Build, versionCommand, versionLine } from "./version.ts";
 import { webhooksCommand } from "./webhooks.ts";
 
@@ -59,6 +60,7 @@ export async function runVerb(argv: readonly string[], { build, signals }: Surro
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
+  program.addCommand(topCommand(done));
   program.addCommand(webhooksCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(doctorCommand(done));

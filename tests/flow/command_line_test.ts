@@ -240,7 +240,7 @@ test("the configuration of wsPrism v1, the shipped one and the examples pass che
     assert.deepEqual([code, stderr], [0, ""], file);
     assert.match(
       stdout,
-      / is good: \d+ tenants?, \d+ warnings?\n\n(  (clients|tickets|pages|admin|metrics) .+\n){5}$/,
+      / is good: \d+ tenants?, \d+ warnings?\n\n( {2}(clients|tickets|pages|admin|metrics) .+\n){5}$/,
     );
     if (!file.includes("v1")) return;
     assert.match(stdout, /"metrics:subscribe" names a service that this tenant doesn't have/);
