@@ -115,6 +115,8 @@ export class Gateway {
   readonly #admin: AdminListener | null;
   #ops: Hono;
   #stopTicking: (() => void) | null = null;
+  /** Where the admin API is served, once it is. */
+  adminAddress: { readonly hostname: string; readonly port: number } | null = null;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -241,7 +243,7 @@ export class Gateway {
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
-      await this.#admin?.start();
+      this.adminAddress = await this.#admin?.start() ?? null;
       const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
       const address = await transport.start(publicDoor(door));
       const limits = describeLimits(transport.limits);
