@@ -1,18 +1,17 @@
-// A tenant's rooms: who is in which, exact limits, and fan-out. Membership is counted twice, because
-// two questions are asked: sessions receive messages, users are limited. All of it runs
-// synchronously, so a limit is never overshot. `Rooms.publish` is the only way a message gets into a room, whoever sends it.
-// A room without members does not exist, unless somebody holds it for what it keeps.
+// A tenant's rooms: who is in which, exact limits, and fan-out. Membership is counted twice, because two questions are
+// asked: sessions receive messages, users are limited. All of it runs synchronously, so a limit is never overshot.
+// `Rooms.publish` is the only way a message gets into a room, whoever sends it. A room without members does not exist,
+// unless somebody holds it for what it keeps.
 
-import type { Bus, BusReceiver, OpenBus } from "../cluster/bus.ts";
+import { type Bus, BUSY, type BusReceiver, type OpenBus } from "../cluster/bus.ts";
 import { OrderedIndex } from "../ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
-import { BUSY } from "../cluster/bus.ts";
 import type { Audience, Delivered, Fanout, Line, Receiver } from "./fanout.ts";
 import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
 import type { KeptRoom, Published, SenderKey } from "./kept_room.ts";
 
-export { BUSY } from "../cluster/bus.ts";
+export { BUSY };
 
 /** Who receives a room's messages. */
 export interface Subscriber extends Receiver {

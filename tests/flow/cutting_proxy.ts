@@ -65,6 +65,8 @@ export class CuttingProxy {
       return;
     }
     this.#left = { up: Infinity, down: Infinity };
+    // What comes until it is cut would stand after a gap.
+    for (const socket of pair) socket.removeAllListeners("data");
     to.write(data.subarray(0, left), () => this.#end(pair));
   }
 

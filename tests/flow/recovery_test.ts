@@ -61,8 +61,9 @@ for (const seed of [1, 2]) {
       );
       // A handshake may be cut as well.
       while (!ann.isConnected) {
-        const { type } = await ann.connect({ ticket: false });
-        assert.ok(type === "resumed" || type === "lost", type);
+        const arrival = await ann.connect({ ticket: false });
+        const { type } = arrival;
+        assert.ok(type === "resumed" || type === "lost", JSON.stringify(arrival));
       }
     }
     proxy.cutAfter("up", Infinity);

@@ -57,7 +57,7 @@ test("One message to a thousand rooms is published in slices, whether they exist
     const { seat, sent } = tenant(existing, 0);
     const message = { to: { rooms: roomsOf(1000) }, ...MESSAGE } as Message;
     const handed = await publish(seat, message, { sender: "admin", slice: new Slice(loop.slices, 2) });
-    assert.deepEqual(handed, { ok: true, deliveries: existing, busy: [] });
+    assert.deepEqual(handed, { ok: true, deliveries: existing, busy: [], stored: [] });
     assert.deepEqual(sent, roomsOf(existing));
     assert.ok(loop.turns >= 40, `${loop.turns} turns`);
   }
@@ -73,7 +73,7 @@ test("One message to everybody, or to many sessions, looks for them in slices", 
       slice: new Slice(loop.slices, 0.15),
     });
     const count = "all" in to ? 50_000 : 1000;
-    assert.deepEqual(handed, { ok: true, deliveries: count, busy: [] });
+    assert.deepEqual(handed, { ok: true, deliveries: count, busy: [], stored: [] });
     assert.deepEqual(sent.splice(0), names.slice(0, count));
     assert.ok(loop.turns >= count / 1024, `${loop.turns} turns`);
   }
@@ -88,7 +88,7 @@ test("What is asked again while it is being published is not published twice", a
   const outcomes = await Promise.all(
     [message, message, other].map((each) => published.once(seat, each, "root", new Slice(loop.slices, 2))),
   );
-  assert.deepEqual(outcomes[0], { ok: true, deliveries: 100, busy: [] });
+  assert.deepEqual(outcomes[0], { ok: true, deliveries: 100, busy: [], stored: [] });
   assert.deepEqual(outcomes[1], outcomes[0]);
   assert.equal(outcomes[2]!.ok, false);
   assert.equal(sent.length, 100);
