@@ -1,9 +1,8 @@
 // A tenant's rooms: who is in which, exact limits, and fan-out. Membership is counted twice, because two questions are
 // asked: sessions receive messages, users are limited. All of it runs synchronously, so a limit is never overshot.
-// `Rooms.publish` is the only way a message gets into a room, whoever sends it. A room without members does not exist,
-// unless somebody holds it for what it keeps.
+// `Rooms.publish` is the only way in for a message. A room without members is gone, unless it is held for what it keeps.
 
-import { type Bus, BUSY, type BusReceiver, type OpenBus } from "../cluster/bus.ts";
+import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.ts";
 import { OrderedIndex } from "../ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
