@@ -215,10 +215,14 @@ export class Lab {
     return { measure };
   }
 
-  /** A program of the bench that says when it is ready and then answers lines; `free`: on any CPU. */
-  async program(file: string, job: unknown, free = false): Promise<Program> {
-    const cpu = free ? null : this.#options.cpus?.load ?? null;
-    const child = this.#spawn([BUN, file, JSON.stringify(job)], { cpu });
+  /**
+   * A program of the bench that says when it is ready and then answers lines. A disturber runs when nobody else wants its
+   * CPU (SCHED_IDLE), so that what it takes from the load generator is not mistaken for what it does to the gateway.
+   */
+  async program(file: string, job: unknown, disturbs = false): Promise<Program> {
+    const cpu = this.#options.cpus?.load ?? null;
+    const idle = disturbs && cpu !== null ? ["chrt", "-i", "0"] : [];
+    const child = this.#spawn([...idle, BUN, file, JSON.stringify(job)], { cpu });
     const out = new Lines(child.stdout!), err = new Lines(child.stderr!);
     const next = () =>
       out.next(() => true).catch(() => {
@@ -376,7 +380,8 @@ class Lines {
   constructor(stream: NodeJS.ReadableStream) {
     const lines = createInterface({ input: stream });
     lines.on("line", (line) => {
-      if (line !== "") this.last = line;
+      // Bun ends what it says about an error with its version.
+      if (line !== "" && !line.startsWith("Bun v")) this.last = line;
       this.#kept.push(line);
       if (this.#kept.length > 1000) this.#kept.shift();
       this.#wake();

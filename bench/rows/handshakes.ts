@@ -66,8 +66,8 @@ async function storm(lab: Lab): Promise<Sample> {
     pace: { kind: "storm", perSecond: STORM_PER_SECOND, users },
   });
   const storms = [
-    await lab.program("bench/generator/dial.ts", dial("s")),
-    await lab.program("bench/generator/dial.ts", dial("t")),
+    await lab.program("bench/generator/dial.ts", dial("s"), true),
+    await lab.program("bench/generator/dial.ts", dial("t"), true),
   ];
   const file = resolve("dist", "bench", `chatters-${gateway.port}.json`);
   mkdirSync(resolve("dist", "bench"), { recursive: true });

@@ -38,7 +38,7 @@ function flooded(tenant: "bench" | "noisy", isFlooded: boolean): Measure {
       tenant,
       units: [{ bytes: bytes.toBase64() }],
     };
-    const neighbour = await lab.program("bench/generator/neighbour.ts", job);
+    const neighbour = await lab.program("bench/generator/neighbour.ts", job, true);
     const [measured] = await Promise.all([crowd.measure(seconds), neighbour.ask(seconds)]);
     return measured;
   };
