@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 if [ ! -d node_modules ]; then
-  echo "compile.sh: no dependencies yet; run: deno install --frozen" >&2
+  echo "compile.sh: no dependencies yet; run: npx -y deno@2.9.6 install --frozen" >&2
   exit 1
 fi
 
@@ -43,7 +43,10 @@ ENTRY
 
 case "$runtime" in
   bun)
-    node_modules/bun/bin/bun.exe build --compile --minify --sourcemap=none --bytecode --format=esm \
+    # What lies in the folder of a start configures nothing, neither the building nor the built.
+    node_modules/bun/bin/bun.exe build --no-env-file --config=/dev/null --compile \
+      --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
+      --no-compile-autoload-tsconfig --no-compile-autoload-package-json --minify --sourcemap=none --bytecode --format=esm \
       --target "${target:-bun}" --outfile "$out" "$entry" $workers >&2
     ;;
   deno)

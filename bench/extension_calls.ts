@@ -13,6 +13,7 @@ import { LOOK_MS } from "../src/extension/host.ts";
 import { HostPool } from "../src/extension/host_pool.ts";
 import { launchHost } from "../src/extension/launch.ts";
 import type { Program } from "../src/extension/messages.ts";
+import { Inflow } from "../src/outbound/inflow.ts";
 import { RequestDesk } from "../src/extension/request_desk.ts";
 import { SessionTexts } from "../src/extension/session_texts.ts";
 import { prepareScript, prepareWasm } from "../src/extension/source.ts";
@@ -104,6 +105,7 @@ class Bench {
         kv: null,
         fetch: null,
         actions: { perform: () => ({ ok: true, deliveries: 0 }) },
+        share: new Inflow(now).share(),
         actionsPerSecond: 1,
         maxWaiting: 1,
         metrics,

@@ -2,8 +2,7 @@
 // them and stops them, in that order; nothing here is on a message's way.
 
 import type { Hono } from "hono";
-import { AddressFinder } from "./admission/address.ts";
-import { Admission, type Manners, WS_PATH } from "./admission/admission.ts";
+import { Admission, WS_PATH } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
@@ -16,27 +15,36 @@ import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.t
 import type { ConfigSource } from "./config/file_source.ts";
 import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { LaunchHost } from "./extension/host_process.ts";
-import type { Config, GatewayConfig } from "./config/schema.ts";
+import type { Config } from "./config/schema.ts";
+import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import type { Clock } from "./gateway/clock.ts";
-import { Keeping } from "./gateway/keeping.ts";
-import { Parting, poll } from "./gateway/parting.ts";
+import { descriptorLimit } from "./gateway/descriptor_limit.ts";
+import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
+import { Persistence } from "./gateway/persistence.ts";
+import { publicDoor } from "./gateway/public_door.ts";
+import { poll, StaggeredClose } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
+import { messageBytesMax } from "./gateway/transport_options.ts";
 import type { Log } from "./log.ts";
-import { Durations } from "./metrics.ts";
+import { Durations, type MetricSource } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
+import { Inflow } from "./outbound/inflow.ts";
+import { FreshEnough } from "./ops/fresh_enough.ts";
 import { opsRoutes } from "./ops/http.ts";
-import { describe, describeFixed, describeLimits } from "./ops/start_report.ts";
+import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
 import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import { sysDraining } from "./protocol/sys.ts";
+import { LocalBus } from "./cluster/local.ts";
 import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
 import type { ExtService } from "./service/service.ts";
 import { Flusher } from "./session/flusher.ts";
-import type { House } from "./session/tenant.ts";
+import type { GatewayContext } from "./session/gateway_context.ts";
+import { Totals } from "./session/registry.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
@@ -72,6 +80,8 @@ export interface GatewayOptions {
   readonly clock: Clock;
   /** Further ext services of every tenant, by name, for embedding. */
   readonly services: ReadonlyMap<string, ExtService>;
+  /** Further metrics: of what runs it. */
+  readonly metrics: readonly MetricSource[];
 }
 
 /** How long clients may take to answer the last close of a drain. */
@@ -81,19 +91,24 @@ export class Gateway {
   readonly #options: GatewayOptions;
   /** In use; a reload puts another in its place. */
   #config: Config;
-  readonly #house: House;
-  readonly #keeping: Keeping;
+  readonly #context: GatewayContext;
+  readonly #persistence: Persistence;
   /** `extensions`, as the extension hosts see it. */
   readonly #extensionSettings: Config["extensions"];
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
+  readonly #requestLimiter: HandshakeLimiter;
+  /** What a scrape is answered. */
+  readonly #metrics: FreshEnough;
   readonly #quotas: GatewayQuotas;
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
+  readonly #degraded = () => this.#tenants.isDegraded || this.#persistence.isDegraded;
   readonly #certificate: CertificateKeeper | null;
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
+  readonly #acceptance: Acceptance;
   readonly #admin: AdminListener | null;
   #ops: Hono;
   #stopTicking: (() => void) | null = null;
@@ -103,39 +118,41 @@ export class Gateway {
     const { config, transport, log, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
-    const fanout = new Fanout(() => this.#house.flusher.wake());
-    this.#house = {
-      totals: { sessions: 0, links: 0, pending: 0, maxSessions: gateway.max_connections },
+    const fanout = new Fanout(() => this.#context.flusher.wake());
+    this.#context = {
+      settings: gatewaySettings(gateway, transport.limits),
+      totals: new Totals(() => this.#context.settings.maxSessions),
       wheel: new TimerWheel(clock.now),
       flusher: new Flusher({
         afterTurn: (task) => transport.afterTurn(task),
         now: clock.now,
         prepare: () => fanout.advance(),
-        maxHeldBytes: gateway.max_outbox_bytes,
+        maxHeldBytes: () => this.#context.settings.maxHeldBytes,
       }),
       log,
       now: clock.now,
       unixMs: clock.unixMs,
-      pingIntervalMs: gateway.ping_interval_ms,
-      idleTimeoutMs: transport.limits.pings ? gateway.idle_timeout_ms : 0,
     };
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
+    this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
-    this.#keeping = new Keeping({ config, log, clock });
+    this.#persistence = new Persistence({ config, log, clock });
     this.#tenants = new Tenants(options, {
-      house: this.#house,
+      gateway: this.#context,
       fanout,
+      openBus: (receiver) => new LocalBus(receiver),
       clock,
       dev: options.dev,
       services: options.services,
-      keeping: this.#keeping,
+      persistence: this.#persistence,
       extensions: {
         launch: options.launchHost,
         afterTurn: (task) => transport.afterTurn(task),
-        state: () => this.#keeping.state,
+        state: () => this.#persistence.state,
         env: (name) => options.env[name],
         settings: this.#extensionSettings,
+        inflow: new Inflow(clock.now),
         ...clock,
         log,
       },
@@ -145,10 +162,11 @@ export class Gateway {
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
     });
     this.#admission = new Admission({
-      gates: this.#tenants.gates,
+      entries: this.#tenants.entries,
       limiter: this.#limiter,
+      requestLimiter: this.#requestLimiter,
       delay: new Delay({
-        wheel: this.#house.wheel,
+        wheel: this.#context.wheel,
         afterTurn: (task) => transport.afterTurn(task),
         max: WAITING_MAX,
       }),
@@ -156,7 +174,7 @@ export class Gateway {
       log,
       now: clock.now,
       newId: clock.newId,
-      manners: mannersOf(gateway),
+      config: handshakeConfig(gateway),
     });
     const { certificate: current } = options;
     const { tls: files } = gateway;
@@ -167,20 +185,27 @@ export class Gateway {
       source,
       tenants: this.#tenants,
       running: () => this.#config,
-      adopt: (next, plan) => this.#adopt(next, plan),
+      apply: (next, plan) => this.#apply(next, plan),
       fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
     });
+    this.#acceptance = new Acceptance(log);
+    this.#acceptance.add("public");
+    if (options.adminTransport !== null) this.#acceptance.add("admin");
     this.#exporter = this.#buildExporter();
+    this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
     const { adminTransport } = options;
     this.#admin = adminTransport === null ? null : new AdminListener({
       transport: adminTransport,
       tenants: this.#tenants,
-      webhooks: this.#keeping.webhooks,
+      webhooks: this.#persistence.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
+      degraded: this.#degraded,
+      acceptance: this.#acceptance,
+      metrics: () => this.#metrics.get(),
       exporter: this.#exporter,
       log,
       clock,
@@ -195,46 +220,34 @@ export class Gateway {
    */
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
-    await this.#keeping.start(this.#tenants);
+    await this.#persistence.start(this.#tenants);
     let before = clock.now();
     this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
       const now = clock.now();
       this.#loopLag.observe(Math.max(0, now - before - TimerWheel.tickMs));
       before = now;
-      this.#house.wheel.advance();
-      this.#house.flusher.look();
+      this.#context.wheel.advance();
+      this.#context.flusher.look();
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       await this.#admin?.start();
-      const address = await transport.start({
-        request: (request) => this.#ops.fetch(request),
-        upgrade: (request) => {
-          // The transport answers with a bare 500; why, only this log knows.
-          const failed = (cause: unknown) => {
-            log.error("handshake failed", { error: describeError(cause) });
-            throw cause;
-          };
-          try {
-            const answer = this.#admission.answer(request);
-            return answer instanceof Promise ? answer.catch(failed) : answer;
-          } catch (cause) {
-            return failed(cause);
-          }
-        },
-      });
+      const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
+      const address = await transport.start(publicDoor(door));
       const limits = describeLimits(transport.limits);
       if (limits !== null) log.warn(limits, { transport: transport.name });
       for (const fixed of describeFixed(config, transport.limits.fixed)) {
         log.warn(fixed, { transport: transport.name });
       }
+      const descriptors = describeDescriptors(config, descriptorLimit());
+      if (descriptors !== null) log.warn(descriptors);
       this.#certificate?.start();
       this.#tenants.start();
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
       this.#stopTicking();
-      await this.#keeping.stop();
+      await this.#persistence.stop();
       await this.#admin?.stop();
       throw cause;
     }
@@ -261,22 +274,22 @@ export class Gateway {
     const graceMs = this.#config.gateway.drain_grace_ms;
     const sessions = [...this.#tenants].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
-    const parting = new Parting({
+    const closing = new StaggeredClose({
       sessions,
       overMs: graceMs,
       end: (session) => session.end(CLOSE.draining, null),
-      isEmpty: () => this.#house.totals.sessions === 0,
+      isEmpty: () => this.#context.totals.sessions === 0,
       clock,
     });
     // Their ends are spread over the grace already; where that is short, their return is.
     const spreadMs = Math.max(0, SPREAD_MS.one - graceMs);
     sessions.forEach((session, i) => {
-      const retryAfterMs = Math.ceil(parting.endsAfter(i) + clock.random() * spreadMs);
+      const retryAfterMs = Math.ceil(closing.endsAfter(i) + clock.random() * spreadMs);
       session.deliver(sysDraining(session.traceId, retryAfterMs));
     });
-    await parting.start();
+    await closing.start();
     const closedAt = clock.now();
-    await poll(clock, () => this.#house.totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
+    await poll(clock, () => this.#context.totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });
   }
 
@@ -288,7 +301,7 @@ export class Gateway {
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
-    await this.#keeping.stop();
+    await this.#persistence.stop();
   }
 
   /** Numbers for tests and for the operator's HTTP: what is held right now. */
@@ -301,17 +314,17 @@ export class Gateway {
       users: registry.userCount,
       rooms: rooms.size,
       roomUsers: rooms.userCount,
-      timers: this.#house.wheel.size,
+      timers: this.#context.wheel.size,
     };
   }
 
   /** What survives a restart, as far as the configuration says where. */
   get state(): State {
-    return this.#keeping.state;
+    return this.#persistence.state;
   }
 
   get webhooks(): Webhooks {
-    return this.#keeping.webhooks;
+    return this.#persistence.webhooks;
   }
 
   /** Has somebody told what happens to a tenant's sessions from now on. */
@@ -325,29 +338,26 @@ export class Gateway {
   }
 
   /** Puts a planned configuration in place, all within this turn. */
-  #adopt(next: Config, plan: Plan): void {
+  #apply(next: Config, plan: Plan): void {
     const { transport } = this.#options;
     const fixed = transport.limits.pings ? [] : IDLE_FIXED;
     const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
-    const { totals, flusher } = this.#house;
-    totals.maxSessions = gateway.max_connections;
-    flusher.maxHeldBytes = gateway.max_outbox_bytes;
-    this.#house.pingIntervalMs = gateway.ping_interval_ms;
-    this.#house.idleTimeoutMs = transport.limits.pings ? gateway.idle_timeout_ms : 0;
-    this.#limiter.configure(gateway.handshake_limit);
-    this.#quotas.adopt(gateway.quotas, this.#house.now());
-    this.#admission.manners = mannersOf(gateway);
-    if (gateway.tls !== undefined) this.#certificate?.follow(gateway.tls);
+    this.#context.settings = gatewaySettings(gateway, transport.limits);
+    this.#limiter.apply(gateway.handshake_limit);
+    this.#requestLimiter.apply(gateway.handshake_limit);
+    this.#quotas.apply(gateway.quotas, this.#context.now());
+    this.#admission.apply(handshakeConfig(gateway));
+    if (gateway.tls !== undefined) this.#certificate?.apply(gateway.tls);
     this.#ops = this.#buildOps();
-    this.#admin?.adopt();
+    this.#admin?.apply();
     const { maxMessageBytes } = this.#tenants;
-    this.#tenants.adopt(plan, gateway);
-    this.#keeping.follow(this.#tenants);
+    this.#tenants.apply(plan, gateway);
+    this.#persistence.apply(this.#tenants);
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
-      transport.boundMessages(this.#tenants.maxMessageBytes);
+      transport.boundMessages(messageBytesMax(this.#tenants.maxMessageBytes));
     }
   }
 
@@ -359,13 +369,15 @@ export class Gateway {
       build: this.#options.build,
       draining: () => this.#draining,
       loopLag: () => this.#loopLag,
-      heldBytes: () => this.#house.flusher.heldBytes,
+      heldBytes: () => this.#context.flusher.heldBytes,
       limiterEntries: () => this.#limiter.size,
       certificate: this.#certificate?.metrics ?? null,
       reload: this.#reloader.metrics,
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
-        ...this.#keeping.metrics,
+        ...this.#persistence.metrics,
+        ...this.#acceptance.metrics,
+        ...this.#options.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });
@@ -375,22 +387,12 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
-      degraded: () => this.#tenants.isDegraded,
+      degraded: this.#degraded,
+      accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
-      metrics: () => this.#exporter.render(),
+      metrics: () => this.#metrics.get(),
       wsPath: WS_PATH,
     });
   }
-}
-
-function mannersOf(gateway: GatewayConfig): Manners {
-  return {
-    addresses: new AddressFinder(gateway.trusted_proxies, gateway.client_ip_header),
-    drainRetryMs: Math.max(1000, gateway.drain_grace_ms),
-  };
-}
-
-function describeError(cause: unknown): string {
-  return cause instanceof Error ? cause.stack ?? cause.message : String(cause);
 }

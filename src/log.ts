@@ -27,14 +27,26 @@ export type LogFormat = (typeof LOG_FORMATS)[number];
 /** A log that goes nowhere. */
 export const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
+/** The process's log, and how it writes a line. */
+export interface ProcessLog {
+  readonly log: Log;
+  /** A line with its line end, for who brings it to the stream by a way of its own. */
+  readonly lineOf: (level: LogLevelName, message: string, fields: LogFields) => string;
+}
+
 /**
  * The process's log. Configures the logging library, so call it once.
  * @param write takes a line with its line end
  */
-export function processLog(level: LogLevelName, format: LogFormat, write: (line: string) => void): Log {
-  const toLine = format === "json"
+export function processLog(
+  level: LogLevelName,
+  format: LogFormat,
+  write: (line: string) => void,
+): ProcessLog {
+  const formatted = format === "json"
     ? getJsonLinesFormatter({ message: "rendered", properties: "flatten" })
     : prettyLine;
+  const toLine = (record: LogRecord) => escaped(formatted(record));
   configureSync({
     reset: true,
     sinks: { lines: (record: LogRecord) => write(toLine(record)) },
@@ -44,12 +56,22 @@ export function processLog(level: LogLevelName, format: LogFormat, write: (line:
     ],
   });
   const logger = getLogger("wsprism");
-  return {
+  const log: Log = {
     debug: (message, fields = {}) => logger.debug(literal(message), fields),
     info: (message, fields = {}) => logger.info(literal(message), fields),
     warn: (message, fields = {}) => logger.warn(literal(message), fields),
     error: (message, fields = {}) => logger.error(literal(message), fields),
   };
+  const lineOf: ProcessLog["lineOf"] = (of, message, properties) =>
+    toLine({
+      category: ["wsprism"],
+      level: of,
+      message: [message],
+      rawMessage: message,
+      timestamp: Date.now(),
+      properties,
+    });
+  return { log, lineOf };
 }
 
 const LEVEL_WORDS: Record<string, string> = {
@@ -61,7 +83,8 @@ const LEVEL_WORDS: Record<string, string> = {
 };
 
 function prettyLine(record: LogRecord): string {
-  const time = new Date(record.timestamp).toISOString().slice(11, 23);
+  // With its date and its Z: whoever reads it later, or elsewhere, knows when that was.
+  const time = new Date(record.timestamp).toISOString();
   const fields = Object.entries(record.properties).map(([name, value]) => `  ${name}=${prettyValue(value)}`);
   return `${time} ${LEVEL_WORDS[record.level] ?? record.level} ${record.message.join("")}${
     fields.join("")
@@ -77,8 +100,19 @@ function literal(message: string): string {
 // control characters away from it.
 function prettyValue(value: unknown): string {
   if (typeof value === "string" && /^[\w.:\/@\-\[\]*]+$/.test(value)) return value;
-  return JSON.stringify(value).replace(
-    /[\u007f-\u009f\u2028\u2029]/g,
+  return JSON.stringify(value);
+}
+
+/**
+ * Characters that JSON writes as they are, and that a terminal or a reader of logs obeys: further control characters,
+ * line and paragraph separators, marks of direction, which show a line in another order than it has, and the byte order
+ * mark. JSON has such characters within texts only, where an escape means the same.
+ */
+const OBEYED = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+function escaped(line: string): string {
+  return line.replace(
+    OBEYED,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }

@@ -115,8 +115,8 @@ export class TenantMetrics {
   readonly passed = { ext: 0, hot: 0 };
   /** By `lane`, `decision` and `reason`: messages that policy did not let pass. */
   readonly denied = new Counts();
-  /** Messages of sessions that rest, because they sent far more than they may. */
-  readonly unheard = { ext: 0, hot: 0 };
+  /** Messages of throttled sessions, which sent far more than they may. */
+  readonly ignored = { ext: 0, hot: 0 };
   /** By `rule_id`, `action` and `dry_run`: what checks and rules found against messages. */
   readonly rules = new Counts();
   /** Outbound messages dropped. */

@@ -15,6 +15,8 @@ const SRC = join(ROOT, "src");
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "metrics": [],
   "log": [],
+  "error_text": [],
+  "own_entry": [],
   "signing": [],
   "outbound": [],
   "turns": [],
@@ -23,24 +25,30 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "ordered_index": [],
   "protocol": [],
   "transport/port": [],
-  "transport": ["transport/port", "log"],
+  "transport": ["transport/port"],
   // Scripts are read and prepared when a configuration is loaded, on the thread that loads it.
   "extension/messages": [],
   "extension/module_check": [],
   "extension/wasm_module": [],
-  "extension/source": ["extension/messages", "extension/module_check", "extension/wasm_module"],
-  "config": ["protocol", "extension/messages", "extension/source"],
+  "extension/running_text": [],
+  "extension/source": [
+    "extension/messages",
+    "extension/module_check",
+    "extension/running_text",
+    "extension/wasm_module",
+  ],
+  "config": ["protocol", "extension/messages", "extension/source", "metrics", "log"],
   "policy": ["config", "protocol", "ordered_index"],
-  "room": ["protocol", "ordered_index", "metrics", "log"],
+  "cluster/bus": ["protocol"],
+  "cluster": ["cluster/bus", "protocol"],
+  "room": ["cluster/bus", "protocol", "ordered_index"],
   "service": ["protocol", "room"],
   "extension": [
     "extension/messages",
-    "extension/module_check",
-    "extension/source",
+    "extension/running_text",
     "protocol",
     "config",
     "service",
-    "signing",
     "outbound",
     "turns",
     "state",
@@ -72,30 +80,31 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "metrics",
     "log",
   ],
-  "cluster": ["protocol", "room", "metrics", "log"],
-  "ops": ["protocol", "config", "session", "room", "service", "policy", "secret_index", "metrics", "log"],
+  "ops": ["protocol", "config", "session", "room", "service", "policy", "secret_index", "log"],
   "gateway": [
+    "outbound",
     "extension/messages",
     "transport/port",
     "metrics",
     "log",
-    "signing",
-    "outbound",
     "turns",
     "state",
     "protocol",
     "config",
     "policy",
+    "cluster/bus",
+    "cluster",
     "room",
     "service",
     "extension",
     "backend",
     "session",
     "admission",
-    "cluster",
     "ops",
   ],
   "cli": [
+    "protocol",
+    "outbound",
     "gateway",
     "config",
     "policy",
@@ -105,26 +114,34 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "extension/messages",
     "extension/source",
     "ops",
-    "transport/port",
     "transport",
+    "metrics",
     "log",
   ],
-  "main": ["cli"],
 };
+
+/** What everybody may import. */
+const FOR_ALL = ["error_text", "own_entry"];
 
 /** Where a runtime's own name may stand. */
 const RUNTIME_FILES = [
   "transport/bun.ts",
   "transport/deno.ts",
+  "transport/unsent_bytes.ts",
   "transport/mod.ts", // Finds out which runtime this is, by names in quotes.
   "extension/launch.ts",
   "extension/confine.ts",
+  "cli/descriptor.ts",
 ];
 
 const LINES_MAX = 400;
 /** Files that may be longer, each with its reason. */
-const LONG_FILES: Readonly<Record<string, string>> = {
-  "session/session.ts": "one connection's life, told in one piece",
+const LONG_FILES: Readonly<Record<string, string>> = {};
+
+/** Files that make a Proxy, and why. Naming it for scripts, as a text, makes none. */
+const PROXIES: Readonly<Record<string, string>> = {
+  "extension/host/evaluator.ts":
+    "the outermost scope of a compartment must have every name, so that none is looked for behind it",
 };
 
 const VAGUE_NAMES = ["utils", "util", "helpers", "helper", "common", "types", "manager", "index", "misc"];
@@ -242,7 +259,9 @@ test("Imports go one way: no room imports what it may not, types included", () =
       if (!isOurs(specifier)) continue;
       const to = target(path, specifier);
       // The port is a room of its own to everybody but its adapters.
-      if (roomOf(to) === room || MAY_IMPORT[room]?.includes(roomOf(to))) continue;
+      if (roomOf(to) === room || FOR_ALL.includes(roomOf(to)) || MAY_IMPORT[room]?.includes(roomOf(to))) {
+        continue;
+      }
       wrong.push(`${path} imports ${to}`);
     }
   }
@@ -267,14 +286,10 @@ test("Our own files are imported by their path with .ts, and exist; other people
   }
 });
 
-test("No file needs itself: the imports that load something go round in no circle", () => {
-  // Types are erased before anything is loaded, so two files may name each other's: a tenant holds its sessions, and a
-  // session knows its tenant. Between rooms even that is ruled out, by the table.
+test("No file needs itself: imports go round in no circle, those of types counted", () => {
   const edges = new Map(sources.map(({ path, imports }) => [
     path,
-    imports.filter(({ specifier, typeOnly }) => isOurs(specifier) && !typeOnly).map(({ specifier }) =>
-      target(path, specifier)
-    ),
+    imports.filter(({ specifier }) => isOurs(specifier)).map(({ specifier }) => target(path, specifier)),
   ]));
   const done = new Set<string>();
   const visit = (path: string, way: readonly string[]) => {
@@ -285,6 +300,23 @@ test("No file needs itself: the imports that load something go round in no circl
   };
   for (const path of edges.keys()) visit(path, []);
   assert.equal(done.size, sources.length);
+});
+
+test("The table allows nothing that nobody needs", () => {
+  const used = new Set(
+    sources.flatMap(({ path, imports }) =>
+      imports.filter(({ specifier }) => isOurs(specifier)).map(({ specifier }) =>
+        `${roomOf(path)} imports ${roomOf(target(path, specifier))}`
+      )
+    ),
+  );
+  const rooms = new Set(sources.map(({ path }) => roomOf(path)));
+  const dead = Object.entries(MAY_IMPORT).flatMap(([room, others]) =>
+    rooms.has(room)
+      ? others.map((other) => `${room} imports ${other}`).filter((row) => !used.has(row))
+      : [room]
+  );
+  assert.deepEqual(dead, []);
 });
 
 test("The table itself goes one way", () => {
@@ -340,7 +372,8 @@ test("Syntax is erasable: no enum, namespace, decorator or parameter property", 
         path,
       );
     }
-    assert.doesNotMatch(code, /\bnew Proxy\b/, path);
+    // However it is made.
+    assert.equal(/(?<!["'])\bProxy(?!Handler)\b/.test(code), path in PROXIES, `${path}: Proxy`);
   }
 });
 
@@ -350,7 +383,9 @@ test("No file is longer than somebody would read, but for those with a reason", 
     if (lines > LINES_MAX) assert.ok(LONG_FILES[path], `${path} has ${lines} lines`);
   }
   const known = new Set(sources.map(({ path }) => path));
-  for (const [path, reason] of Object.entries(LONG_FILES)) assert.ok(known.has(path) && reason !== "", path);
+  for (const [path, reason] of Object.entries({ ...LONG_FILES, ...PROXIES })) {
+    assert.ok(known.has(path) && reason !== "", path);
+  }
 });
 
 test("Every file opens with one to eight lines on what it is", () => {

@@ -10,7 +10,7 @@ import { findBrowser } from "./browser/find.ts";
 const DENO = process.execPath;
 const BUN = "node_modules/bun/bin/bun.exe";
 /** Bun gives a test five seconds, which a busy machine may take for what is usually done in one. */
-const BUN_TEST = [BUN, "test", "--timeout", "60000"];
+const BUN_TEST = [BUN, "--no-env-file", "--config=/dev/null", "test", "--timeout", "60000"];
 
 /** What tests may do: talk to themselves, start gateways, write files. */
 const PERMISSIONS = [
@@ -28,8 +28,8 @@ interface Step {
   readonly command: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /**
-   * What runs files again in which tests failed: on a small machine that is busy, a file may wait too long for its
-   * gateway to start. Alone it has the machine to itself, and what fails there has failed.
+   * What runs files again in which tests failed, by themselves, so that the last lines can tell what never passes from what
+   * fails beside others only. Either has failed: a test that a busy machine fails is at fault, or has found a fault.
    */
   readonly alone?: (files: readonly string[]) => readonly string[];
 }
@@ -39,6 +39,10 @@ interface Tally {
   readonly failed: number;
   /** Where tests failed. */
   readonly files: readonly string[];
+  /** Properties that a generated example has refuted. */
+  readonly properties: number;
+  /** What failed, each in a line with the first words of its reason. */
+  readonly faults: readonly string[];
 }
 
 /** Types are a step of their own. */
@@ -122,8 +126,16 @@ async function run(step: Step): Promise<Tally> {
     `\n=== ${step.name}: alone, for they failed beside others: ${first.files.join(" ")}\n`,
   );
   const second = await execute({ ...step, command: step.alone(first.files) });
-  if (second.failed === 0) unsteady.push(...first.files.map((file) => `${file} (${step.name})`));
-  return { ...second, passed: first.passed + Math.max(0, first.failed - second.failed) };
+  const kind = second.failed > 0
+    ? "FAILED"
+    // It has an example that fails, whatever another seed finds.
+    : first.properties > 0
+    ? "FAILED WITH ITS SEED"
+    : "FAILED BESIDE OTHERS, passed alone";
+  for (const fault of second.failed > 0 ? second.faults : first.faults) {
+    faults.push(`${kind} (${step.name}): ${fault}`);
+  }
+  return first;
 }
 
 /** Runs a command, its output passed on. One without tests counts as one. */
@@ -143,7 +155,7 @@ function execute(step: Step): Promise<Tally> {
     }
     child.on("error", (error) => {
       process.stdout.write(`${step.name}: ${error.message}\n`);
-      resolve({ passed: 0, failed: 1, files: [] });
+      resolve({ passed: 0, failed: 1, files: [], properties: 0, faults: [error.message] });
     });
     child.on("close", (code) => resolve(tally(output, code === 0)));
   });
@@ -156,8 +168,27 @@ function tally(output: string, ok: boolean): Tally {
   const bun = [/^\s*(\d+) pass$/m.exec(plain), /^\s*(\d+) fail$/m.exec(plain)];
   const passed = Number(deno?.[1] ?? bun[0]?.[1] ?? (ok ? 1 : 0));
   const failed = Number(deno?.[2] ?? bun[1]?.[1] ?? 0);
+  const properties = ok ? 0 : plain.match(/Property failed after \d+ tests?/g)?.length ?? 0;
   // A file that cannot even be loaded fails no test; the exit code knows.
-  return { passed, failed: ok ? failed : Math.max(1, failed), files: failedFiles(plain) };
+  const files = failedFiles(plain), faults = ok ? [] : reasons(plain);
+  return { passed, failed: ok ? failed : Math.max(1, failed), files, properties, faults };
+}
+
+/** Tests that failed, each with its file where that is known and the first line of why. */
+function reasons(output: string): string[] {
+  const short = (text: string) => text.trim().slice(0, 200);
+  const deno = [...output.matchAll(/^(\S.*) => (\.\/tests\/[\w/]+\.ts:\d+).*\nerror: (.*)$/gm)]
+    .map(([, name, place, why]) => `${place} ${short(name!)}: ${short(why!)}`);
+  const bun: string[] = [];
+  let file = "", why = "";
+  for (const line of output.split(/^\d+ tests? failed:$/m)[0]!.split("\n")) {
+    file = /^(tests\/[\w/]+_test\.ts):$/.exec(line)?.[1] ?? file;
+    why = /^\s*(?:error|\w*Error): (.*)$/.exec(line)?.[1] ?? why;
+    const failed = /^\(fail\) (.*?)(?: \[[\d.]+ms\])?$/.exec(line);
+    if (failed !== null) bun.push(`${file} ${short(failed[1]!)}: ${short(why)}`);
+    if (/^\((fail|pass|skip)\) /.test(line)) why = "";
+  }
+  return [...new Set([...deno, ...bun])];
 }
 
 /** Deno lists failures at the end, with their places; Bun marks them below the name of their file. */
@@ -173,8 +204,8 @@ function failedFiles(output: string): string[] {
 }
 
 const steps = process.argv[2] === "ok" ? await gate() : [...await gate(), ...flows(), ...browsers()];
-/** Files that failed beside others and passed alone. */
-const unsteady: string[] = [];
+/** What failed, and whether it did by itself. */
+const faults: string[] = [];
 let passed = 0, failed = 0;
 const lines: string[] = [];
 for (const step of steps) {
@@ -185,6 +216,6 @@ for (const step of steps) {
   const seconds = Math.round((performance.now() - since) / 1000);
   lines.push(`${step.name}: ${result.passed} passed, ${result.failed} failed (${seconds} s)`);
 }
-for (const file of unsteady) lines.push(`failed beside others, passed alone: ${file}`);
+lines.push(...faults);
 process.stdout.write(`\n${lines.join("\n")}\n${passed} passed, ${failed} failed\n`);
 process.exitCode = failed === 0 ? 0 : 1;

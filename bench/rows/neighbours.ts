@@ -252,6 +252,12 @@ const KINDS: readonly Kind[] = [
     "a script that publishes without a pause",
     'for (;;) await ctx.publish("den", "x", { n: "x".repeat(200) }).catch(() => 0);',
   ),
+  script(
+    "kv-pages",
+    "a script that lists pages of a megabyte without a pause",
+    'for (let n = 0; n < 16; n++) await ctx.kv.set(`p${n}`, "v".repeat(60_000)).catch(() => 0);\n' +
+      'for (;;) await ctx.kv.list("p", { limit: 1000 }).catch(() => 0);',
+  ),
   script("spin", "a script that never yields", "for (;;);", 5),
   {
     name: "dead-webhook",
@@ -266,7 +272,11 @@ function configOf(kind: Kind, bombs: number): (config: Config) => void {
   return (config) => {
     const [tenant] = config.tenants;
     const { policy, limits: _limits, ...rest } = structuredClone(tenant!);
-    const allowed = { ext_allowlist: ["*:*"], hot_allowlist: ["1:*"], hot_requires_active_room: false };
+    const allowed = {
+      ext_allowlist: ["room:*", "chat:*", "bomb:*", "evil:*"],
+      hot_allowlist: ["1:*"],
+      hot_requires_active_room: false,
+    };
     config.tenants.push(
       { ...rest, id: "noisy", policy: allowed, ...kind.tenant?.({ bombs }) } as typeof rest & {
         policy: typeof policy;

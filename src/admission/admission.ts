@@ -6,6 +6,7 @@ import type { Log } from "../log.ts";
 import { Counts } from "../metrics.ts";
 import type { ErrorCode, Refusal } from "../protocol/codes.ts";
 import { NAME_PATTERN, NAME_RULE, SUBPROTOCOL_CBOR, SUBPROTOCOL_JSON } from "../protocol/limits.ts";
+import { Connection, type ConnectionUser } from "../session/connection.ts";
 import type { Grant } from "../session/grant.ts";
 import { Session } from "../session/session.ts";
 import type { Tenant } from "../session/tenant.ts";
@@ -13,11 +14,12 @@ import type { UpgradeAnswer, UpgradeRequest } from "../transport/port.ts";
 import type { AddressFinder } from "./address.ts";
 import type { Delay } from "./delay.ts";
 import type { HandshakeLimiter } from "./limiter.ts";
-import { Arrival, type Lobby } from "./lobby.ts";
 import type { OriginRule } from "./origin.ts";
+import { RefusalLog } from "./refusal_log.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
 import { findTicket } from "./ticket.ts";
+import { TicketWait, type TicketWaits } from "./ticket_wait.ts";
 import {
   banned,
   type Bearer,
@@ -35,28 +37,30 @@ export const WS_PATH = "/v1/ws";
 const CAPACITY_RETRY_MS = 1000;
 
 /** A tenant, seen from outside; a reload changes all but the tenant itself. */
-export interface Gate {
+export interface TenantEntry {
   readonly tenant: Tenant;
   auth: TenantAuth;
   origins: OriginRule;
   /** Null where every client must bring its ticket along. */
-  lobby: Lobby | null;
+  waits: TicketWaits | null;
 }
 
 export interface AdmissionOptions {
-  readonly gates: ReadonlyMap<string, Gate>;
+  readonly entries: ReadonlyMap<string, TenantEntry>;
   readonly limiter: HandshakeLimiter;
+  /** For requests that are no handshake. */
+  readonly requestLimiter: HandshakeLimiter;
   readonly delay: Delay;
   readonly retry: Retry;
   readonly log: Log;
   readonly now: () => number;
   /** A new name for a session or a trace, unique in this process. */
   readonly newId: () => string;
-  readonly manners: Manners;
+  readonly config: HandshakeConfig;
 }
 
 /** What the configuration says of every handshake, whoever it is for. */
-export interface Manners {
+export interface HandshakeConfig {
   readonly addresses: AddressFinder;
   /** Milliseconds a refused client should stay away while the gateway drains. */
   readonly drainRetryMs: number;
@@ -74,16 +78,16 @@ interface Denial {
 }
 
 /** A handshake as far as it is understood. */
-interface Visit {
+interface Handshake {
   readonly address: string;
   readonly addressGroup: string;
   /** Null before the tenant is known. */
-  readonly gate: Gate | null;
+  readonly entry: TenantEntry | null;
 }
 
 /** A handshake that passed all but the ticket. */
-interface Visitor extends Visit {
-  readonly gate: Gate;
+interface AdmissibleHandshake extends Handshake {
+  readonly entry: TenantEntry;
   /** What the client asked for. */
   readonly sid: string | null;
   readonly traceId: string;
@@ -96,143 +100,168 @@ const DRAINING_MSG = "gateway is draining";
 export class Admission {
   /** Refusals before the tenant was known, by `reason`. */
   readonly strayRejections = new Counts();
-  /** A reload puts others in their place. */
-  manners: Manners;
+  #config: HandshakeConfig;
   readonly #options: AdmissionOptions;
+  readonly #refusals: RefusalLog;
   #draining = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
-    this.manners = options.manners;
+    this.#config = options.config;
+    this.#refusals = new RefusalLog(options);
+  }
+
+  /** Another configuration holds for handshakes from now on. */
+  apply(config: HandshakeConfig): void {
+    this.#config = config;
   }
 
   /** From now on every handshake is answered with 503, and who has not brought a ticket yet is sent elsewhere. */
   drain(): void {
     this.#draining = true;
-    const { gates, retry } = this.#options;
-    const { drainRetryMs } = this.manners;
-    for (const { lobby } of gates.values()) lobby?.drain(() => retry.after(drainRetryMs, SPREAD_MS.all));
+    const { entries, retry } = this.#options;
+    const { drainRetryMs } = this.#config;
+    for (const { waits } of entries.values()) waits?.drain(() => retry.after(drainRetryMs, SPREAD_MS.all));
+  }
+
+  /**
+   * Whether a plain request may be answered: its bounds are those of handshakes, in buckets of their own, so that neither
+   * costs the other.
+   * @returns the milliseconds to wait, 0 for none
+   */
+  mayAsk(remoteAddress: string, header: UpgradeRequest["header"]): number {
+    const { requestLimiter, now } = this.#options;
+    const { addresses } = this.#config;
+    const addressGroup = addresses.group(addresses.find(remoteAddress, header));
+    return requestLimiter.take(addressGroup, now())?.waitMs ?? 0;
   }
 
   /** Answers a handshake: with a session for its link, or with a refusal. */
   answer(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer> {
-    const { limiter, now, gates, retry } = this.#options;
-    const { addresses } = this.manners;
+    const { limiter, now, entries, retry } = this.#options;
+    const { addresses } = this.#config;
     const at = request.target.indexOf("?");
     const path = at < 0 ? request.target : request.target.slice(0, at);
     const query = readQuery(at < 0 ? "" : request.target.slice(at + 1));
     const tenantId = query?.get("tenant") ?? "";
-    const gate = gates.get(tenantId) ?? null;
+    const entry = entries.get(tenantId) ?? null;
     const address = addresses.find(request.remoteAddress, (name) => request.header(name));
     const addressGroup = addresses.group(address);
-    const visit: Visit = { address, addressGroup, gate };
+    const handshake: Handshake = { address, addressGroup, entry };
 
     if (path !== WS_PATH) {
       const msg = `WebSockets are served at ${WS_PATH}`;
-      return this.#deny({ status: 404, code: "NOT_FOUND", msg, reason: "path" }, visit);
+      return this.#deny({ status: 404, code: "NOT_FOUND", msg, reason: "path" }, handshake);
     }
-    if (this.#draining) return this.#denyDraining(visit);
+    if (this.#draining) return this.#denyDraining(handshake);
     const limited = limiter.take(addressGroup, now());
     if (limited !== null) {
       const { reason, waitMs } = limited;
       const retryAfterMs = retry.after(waitMs, reason === "global_rate" ? SPREAD_MS.all : SPREAD_MS.one);
       const msg = "too many handshakes";
-      return this.#deny({ status: 429, code: "RATE_LIMITED", msg, reason, retryAfterMs }, visit);
+      return this.#deny({ status: 429, code: "RATE_LIMITED", msg, reason, retryAfterMs }, handshake);
     }
     if (query === null) {
       const msg = "query must be percent-encoded UTF-8 that names nothing twice";
-      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_query" }, visit);
+      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_query" }, handshake);
     }
-    if (gate === null) {
+    if (entry === null) {
       const msg = tenantId === "" ? "query needs tenant=<id>" : "no such tenant";
-      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" }, visit);
+      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" }, handshake);
     }
-    const { closed } = gate.tenant.registry;
-    if (closed !== null) return this.#denyClosed(closed, visit);
+    const { closed } = entry.tenant.registry;
+    if (closed !== null) return this.#denyClosed(closed, handshake);
     const sid = query.get("sid");
     if (sid !== null && !NAME_PATTERN.test(sid)) {
       const msg = `sid must be ${NAME_RULE}`;
-      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_sid" }, visit);
+      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_sid" }, handshake);
     }
     const origin = request.header("origin");
-    if (origin !== null && !gate.origins.allows(origin, request.header("host"))) {
+    if (origin !== null && !entry.origins.allows(origin, request.header("host"))) {
+      this.#refusals.origin(entry.tenant.id, origin);
       const msg = "pages of this origin may not connect";
-      return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, visit);
+      return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, handshake);
     }
-    const full = this.#denyFull(visit, gate);
+    const full = this.#denyFull(handshake, entry);
     if (full !== null) return full;
 
     const offered = subprotocolsOf(request);
     const protocol = offered.find((name) => name === SUBPROTOCOL_JSON || name === SUBPROTOCOL_CBOR) ?? null;
-    const visitor: Visitor = { ...visit, gate, sid, protocol, traceId: this.#options.newId() };
-    const { auth } = gate;
+    const admissible: AdmissibleHandshake = {
+      ...handshake,
+      entry,
+      sid,
+      protocol,
+      traceId: this.#options.newId(),
+    };
+    const { auth } = entry;
     const headers = pick(auth.headers, request);
     const found = findTicket(request.header("authorization"), offered, query);
     if (found?.way === "query" && !auth.config.allow_query_ticket) {
-      return this.#refuse(auth.refuse(QUERY_TICKET, "query", addressGroup), visitor);
+      return this.#refuse(auth.refuse(QUERY_TICKET, "query", addressGroup), admissible);
     }
     const bearer: Bearer = { ticket: found?.ticket ?? null, address, origin, headers, renews: null };
     if (found === null && !auth.speaksFor(headers)) {
-      if (gate.lobby !== null) return this.#letWait(gate.lobby, visitor, bearer);
-      return this.#refuse(auth.refuse(NO_TICKET, "none", addressGroup), visitor);
+      if (entry.waits !== null) return this.#letWait(entry.waits, admissible, bearer);
+      return this.#refuse(auth.refuse(NO_TICKET, "none", addressGroup), admissible);
     }
     const outcome = auth.check(bearer, found?.way ?? "none", addressGroup);
     return outcome instanceof Promise
-      ? outcome.then((settled) => this.#settle(settled, visitor))
-      : this.#settle(outcome, visitor);
+      ? outcome.then((settled) => this.#settle(settled, admissible))
+      : this.#settle(outcome, admissible);
   }
 
-  #settle(outcome: Outcome, visitor: Visitor): UpgradeAnswer | Promise<UpgradeAnswer> {
-    if (!outcome.ok) return this.#refuse(outcome, visitor);
-    const { gate, protocol } = visitor;
+  #settle(outcome: Outcome, handshake: AdmissibleHandshake): UpgradeAnswer | Promise<UpgradeAnswer> {
+    if (!outcome.ok) return this.#refuse(outcome, handshake);
+    const { entry } = handshake;
     // Verifying may have taken its time.
-    if (this.#draining) return this.#denyDraining(visitor);
-    const { closed } = gate.tenant.registry;
-    if (closed !== null) return this.#denyClosed(closed, visitor);
-    const full = this.#denyFull(visitor, gate);
+    if (this.#draining) return this.#denyDraining(handshake);
+    const { closed } = entry.tenant.registry;
+    if (closed !== null) return this.#denyClosed(closed, handshake);
+    const full = this.#denyFull(handshake, entry);
     if (full !== null) return full;
-    const session = this.#session(outcome, visitor);
-    if ("ok" in session) return this.#refuse(session, visitor);
-    gate.tenant.metrics.upgrades.add({ status: "ok" });
-    return { accept: session, protocol };
+    const session = this.#session(outcome, handshake);
+    if ("ok" in session) return this.#refuse(session, handshake);
+    entry.tenant.metrics.upgrades.add({ status: "ok" });
+    return accept(session, handshake);
   }
 
   /** Takes in a client that will send its ticket as its first message. */
-  #letWait(lobby: Lobby, visitor: Visitor, bearer: Bearer): UpgradeAnswer {
-    const { gate, protocol, addressGroup, traceId } = visitor;
-    const { tenant } = gate;
-    if (lobby.isFull(addressGroup)) {
+  #letWait(waits: TicketWaits, handshake: AdmissibleHandshake, bearer: Bearer): UpgradeAnswer {
+    const { entry, addressGroup, traceId } = handshake;
+    const { tenant } = entry;
+    if (waits.isFull(addressGroup)) {
       const msg = "too many connections await their ticket";
       const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.one);
       return this.#deny(
         { status: 503, code: "RESOURCE_EXHAUSTED", msg, reason: "pending", retryAfterMs },
-        visitor,
+        handshake,
       );
     }
     tenant.metrics.upgrades.add({ status: "ok" });
-    const accept = new Arrival({
-      lobby,
+    const wait = new TicketWait({
+      waits,
       addressGroup,
       traceId,
-      cbor: protocol === SUBPROTOCOL_CBOR,
-      check: (ticket) => gate.auth.check({ ...bearer, ticket }, "message", addressGroup),
-      admit: (grant) => this.#session(grant, visitor),
+      check: (ticket) => entry.auth.check({ ...bearer, ticket }, "message", addressGroup),
+      admit: (grant) => this.#session(grant, handshake),
     });
-    return { accept, protocol };
+    return accept(wait, handshake);
   }
 
-  #session(grant: Grant, visitor: Visitor): Session | Unverified {
-    const { gate, sid, address, addressGroup, traceId, protocol } = visitor;
+  #session(grant: Grant, handshake: AdmissibleHandshake): Session | Unverified {
+    const { entry, sid, address, addressGroup, traceId, protocol } = handshake;
     const { sid: granted } = grant.narrowing;
     if (sid !== null && granted !== null && sid !== granted) return WRONG_SID;
-    const nowMs = gate.tenant.house.unixMs();
-    const ban = gate.tenant.bans.find(grant.user, nowMs);
+    const nowMs = entry.tenant.gateway.unixMs();
+    const ban = entry.tenant.bans.find(grant.user, nowMs);
     if (ban !== null) return banned(ban, nowMs);
-    const { newId } = this.#options;
-    return new Session(gate.tenant, {
+    const session = this.#options.newId();
+    return new Session(entry.tenant, {
       grant,
-      sid: granted ?? sid ?? newId(),
-      session: newId(),
+      // A client that names none has one text for both.
+      sid: granted ?? sid ?? session,
+      session,
       traceId,
       address,
       addressGroup,
@@ -240,48 +269,48 @@ export class Admission {
     });
   }
 
-  #refuse(refused: Unverified, visitor: Visitor): UpgradeAnswer | Promise<UpgradeAnswer> {
+  #refuse(refused: Unverified, handshake: AdmissibleHandshake): UpgradeAnswer | Promise<UpgradeAnswer> {
     const { code, msg, reason, retryAfterMs, ruleId } = refused;
     const { delay, retry } = this.#options;
     if (isBad(refused)) {
-      const answer = this.#deny({ status: 401, code, msg, reason }, visitor);
-      return delay.after(visitor.gate.auth.config.failure_delay_ms, answer);
+      const answer = this.#deny({ status: 401, code, msg, reason }, handshake);
+      return delay.after(handshake.entry.auth.config.failure_delay_ms, answer);
     }
     if (reason === "banned") {
-      return this.#deny({ status: 403, code, msg, reason, retryAfterMs, ruleId }, visitor);
+      return this.#deny({ status: 403, code, msg, reason, retryAfterMs, ruleId }, handshake);
     }
     const wait = retry.after(retryAfterMs ?? CAPACITY_RETRY_MS, SPREAD_MS.all);
-    return this.#deny({ status: 503, code, msg, reason, retryAfterMs: wait }, visitor);
+    return this.#deny({ status: 503, code, msg, reason, retryAfterMs: wait }, handshake);
   }
 
-  #denyDraining(visit: Visit): UpgradeAnswer {
-    const retryAfterMs = this.#options.retry.after(this.manners.drainRetryMs, SPREAD_MS.all);
+  #denyDraining(handshake: Handshake): UpgradeAnswer {
+    const retryAfterMs = this.#options.retry.after(this.#config.drainRetryMs, SPREAD_MS.all);
     return this.#deny(
       { status: 503, code: "DRAINING", msg: DRAINING_MSG, reason: "draining", retryAfterMs },
-      visit,
+      handshake,
     );
   }
 
-  #denyClosed({ code, msg }: Refusal, visit: Visit): UpgradeAnswer {
-    return this.#deny({ status: 403, code, msg, reason: "suspended" }, visit);
+  #denyClosed({ code, msg }: Refusal, handshake: Handshake): UpgradeAnswer {
+    return this.#deny({ status: 403, code, msg, reason: "suspended" }, handshake);
   }
 
-  #denyFull(visit: Visit, { tenant }: Gate): UpgradeAnswer | null {
-    const full = tenant.registry.capacityRefusal(visit.addressGroup);
+  #denyFull(handshake: Handshake, { tenant }: TenantEntry): UpgradeAnswer | null {
+    const full = tenant.registry.capacityRefusal(handshake.addressGroup);
     if (full === null) return null;
     const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.all);
     return this.#deny(
       { status: 503, code: full.code, msg: full.msg, reason: "capacity", retryAfterMs },
-      visit,
+      handshake,
     );
   }
 
-  #deny(denial: Denial, { gate, address }: Visit): UpgradeAnswer {
+  #deny(denial: Denial, { entry, address }: Handshake): UpgradeAnswer {
     const { status, code, msg, reason, retryAfterMs, ruleId } = denial;
-    const metrics = gate?.tenant.metrics;
+    const metrics = entry?.tenant.metrics;
     (metrics?.handshakeRejections ?? this.strayRejections).add({ reason });
     metrics?.upgrades.add({ status: String(status) });
-    this.#options.log.debug("handshake refused", { status, code, reason, address });
+    this.#refusals.refused({ tenant: entry?.tenant.id ?? null, status, code, reason, address });
     const headers: Record<string, string> = { "content-type": "application/json" };
     if (status === 401) headers["www-authenticate"] = "Bearer";
     if (retryAfterMs !== undefined) {
@@ -291,6 +320,11 @@ export class Admission {
     const body = { code, msg, rule_id: ruleId, retry_after_ms: retryAfterMs };
     return { refuse: { status, headers, body: JSON.stringify(body) } };
   }
+}
+
+/** A connection that serves this user first. */
+function accept(user: ConnectionUser, { entry, protocol }: AdmissibleHandshake): UpgradeAnswer {
+  return { accept: new Connection(entry.tenant, user, protocol === SUBPROTOCOL_CBOR), protocol };
 }
 
 /** These headers of a request, as far as they are there. */

@@ -3,14 +3,18 @@
 
 import type { HttpResponse } from "../outbound/http1.ts";
 import { HttpClient } from "../outbound/http_client.ts";
+import type { Share } from "../outbound/inflow.ts";
 import type { NoAnswer } from "../outbound/wire.ts";
 
 /** Asks one URL; an `HttpClient`, or a test's. */
 export type Client = Pick<HttpClient, "get" | "post" | "close">;
 
 /** A client of this URL, over the network. */
-export function clientOf(url: string, bodyBytesMax: number): Client {
-  return new HttpClient({ url, headers: { "user-agent": "wsprism" }, bodyBytesMax });
+export function clientOf(
+  url: string,
+  bounds: { readonly bodyBytesMax: number; readonly share: Share },
+): Client {
+  return new HttpClient({ url, headers: {}, ...bounds });
 }
 
 /**

@@ -1,6 +1,7 @@
 // Keeps the certificate at the door current: watches its files, gives new pairs to the transport, and says in log and
 // metrics what became of them.
 
+import { errorText } from "../error_text.ts";
 import { readFile } from "node:fs/promises";
 import type { Certificate, CertificateFiles, Finding } from "../config/certificate.ts";
 import { CertificateWatch, describeFindings } from "../config/certificate_files.ts";
@@ -51,7 +52,7 @@ export class CertificateKeeper {
   }
 
   /** Other files are to be kept up with from now on. */
-  follow(files: CertificateFiles): void {
+  apply(files: CertificateFiles): void {
     this.#watch.files = files;
   }
 
@@ -60,7 +61,7 @@ export class CertificateKeeper {
     try {
       transport.renewTls(certificate);
     } catch (error) {
-      return this.#refuse(error instanceof Error ? error.message : String(error));
+      return this.#refuse(errorText(error));
     }
     this.metrics.renewed++;
     this.metrics.expiresMs = certificate.expiresMs;

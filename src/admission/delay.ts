@@ -2,7 +2,7 @@
 // connection itself waits with it. How many may wait is bounded; above that, answers come at once. Those that have
 // waited go out a few per turn: in a storm a hundred are due in the same tick, and sessions would wait for all of them.
 
-import type { Timed, TimerWheel } from "../session/timer_wheel.ts";
+import { Timer, type TimerWheel } from "../session/timer_wheel.ts";
 
 /** Answers waiting at the same time, all tenants together. */
 export const WAITING_MAX = 4096;
@@ -40,16 +40,8 @@ export class Delay {
     if (delayMs === 0 || this.#waiting >= max) return value;
     this.#waiting++;
     return new Promise((resolve) => {
-      const entry: Timed = {
-        timerSlot: -1,
-        timerIndex: -1,
-        timerDue: 0,
-        onTimer: () => {
-          this.#add(() => resolve(value));
-          return 0;
-        },
-      };
-      wheel.schedule(entry, delayMs);
+      const timer = new AnswerTimer(() => this.#add(() => resolve(value)));
+      wheel.schedule(timer, delayMs);
     });
   }
 
@@ -66,5 +58,20 @@ export class Delay {
     if (this.#head < this.#due.length) return this.#options.afterTurn(this.#answer);
     this.#due = [];
     this.#head = 0;
+  }
+}
+
+/** An answer that waits. */
+class AnswerTimer extends Timer {
+  readonly #answer: () => void;
+
+  constructor(answer: () => void) {
+    super();
+    this.#answer = answer;
+  }
+
+  override onTimer(): number {
+    this.#answer();
+    return 0;
   }
 }

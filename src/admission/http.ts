@@ -2,11 +2,14 @@
 // remembered for a short time, equal questions under way are asked once, and a backend that fails is left alone for a
 // while.
 
+import { errorText } from "../error_text.ts";
 import { createHash } from "node:crypto";
 import type { HttpAuthConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import { Breaker } from "../outbound/breaker.ts";
 import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../signing.ts";
+import { type Json, type JsonReading, readForeign } from "../protocol/json.ts";
+import { JSON_DEPTH } from "../protocol/json_scan.ts";
 import { Turns } from "../turns.ts";
 import { type Client, textOf } from "./asking.ts";
 import {
@@ -130,7 +133,7 @@ export class HttpVerifier implements Verifier {
 
   #failed(cause: unknown): Verdict {
     const { log, tenant, config } = this.#options;
-    const error = cause instanceof Error ? cause.message : String(cause);
+    const error = errorText(cause);
     if (this.#breaker.isClosed) log.warn("auth backend failed", { tenant, url: config.url, error });
     if (this.#breaker.failed()) {
       log.error("auth backend is left alone for a while", { tenant, url: config.url });
@@ -148,12 +151,24 @@ export class HttpVerifier implements Verifier {
   }
 }
 
+function read(text: string, name: string, how: JsonReading): unknown {
+  const read = readForeign(text, JSON_DEPTH, how);
+  if (!read.ok) throw new Error(`${name} ${read.why}`);
+  return read.value;
+}
+
 /** @throws when the answer is none that was agreed on: a backend that errs must not let anybody in, or keep all out */
 function readAnswer(text: string): Omit<Verified, "issuedAtMs"> {
-  const answer: unknown = JSON.parse(text);
+  const answer = read(text, "answer", { raw: (key, level) => key === "claims" && level === 1 });
   if (typeof answer !== "object" || answer === null) throw new Error("answer is no JSON object");
-  const { user, claims, expires_at: expiresAt, ticket_id: ticketId } = answer as Record<string, unknown>;
+  const { user, claims: said, expires_at: expiresAt, ticket_id: ticketId } = answer as Record<
+    string,
+    unknown
+  >;
   if (typeof user !== "string" || user === "") throw new Error("answer has no user");
+  const claims = said === undefined
+    ? undefined
+    : read((said as Json).text, "claims of the answer", { wide: true });
   if (claims !== undefined && (typeof claims !== "object" || claims === null || Array.isArray(claims))) {
     throw new Error("claims of the answer are no object");
   }

@@ -2,6 +2,7 @@
 // the provider cannot be asked, the last set holds on, for a bounded time. Unknown key ids, which anybody can invent,
 // cause no more than one fetch per cool-down.
 
+import { errorText } from "../error_text.ts";
 import {
   createLocalJWKSet,
   type CryptoKey,
@@ -11,6 +12,8 @@ import {
 } from "jose";
 import type { JwtConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
+import { readForeign } from "../protocol/json.ts";
+import { JSON_DEPTH } from "../protocol/json_scan.ts";
 import { type Client, textOf } from "./asking.ts";
 
 /** Largest set, in bytes; a provider with dozens of keys has some 50 KiB. */
@@ -96,7 +99,9 @@ export class Jwks {
     try {
       const timeoutMs = timing.jwks_timeout_ms;
       const text = textOf(await client.get({ headers, timeoutMs, repeatable: true }));
-      const set = JSON.parse(text) as JSONWebKeySet;
+      const read = readForeign(text, JSON_DEPTH);
+      if (!read.ok) throw new Error(`the JWKS ${read.why}`);
+      const set = read.value as JSONWebKeySet;
       if (!Array.isArray(set?.keys) || set.keys.length === 0 || set.keys.length > KEYS_MAX) {
         throw new Error(`no JWKS of 1..${KEYS_MAX} keys`);
       }
@@ -105,7 +110,7 @@ export class Jwks {
       if (this.#failing) log.info("JWKS fetched again", { tenant, url });
       this.#failing = false;
     } catch (cause) {
-      const error = cause instanceof Error ? cause.message : String(cause);
+      const error = errorText(cause);
       const stale = this.#lookup !== null;
       log.warn("JWKS cannot be fetched", { tenant, url, error, last_set_holds: stale });
       this.#failing = true;

@@ -19,6 +19,9 @@ import {
 import { JWT_ALGORITHMS, type JwtAlgorithm } from "../config/auth_schema.ts";
 import { kindFor, readPem, readSecret } from "../config/jwt_key.ts";
 import type { JwtConfig, JwtKeyConfig } from "../config/schema.ts";
+import { MISREADS_KEYS, readForeign } from "../protocol/json.ts";
+import { integerOf, WideNumber } from "../protocol/json_number.ts";
+import { JSON_DEPTH } from "../protocol/json_scan.ts";
 import type { Jwks } from "./jwks.ts";
 import type { Turns } from "../turns.ts";
 import {
@@ -127,7 +130,15 @@ export class JwtVerifier implements Verifier {
     for (const { verify, name } of attempts) {
       try {
         const payload = await verify(ticket, options);
-        return { header, payload, key: name, failed: null, verdict: this.#verified(payload) };
+        const claims = claimsOf(ticket, payload);
+        if (typeof claims === "string") {
+          return { header, payload, key: name, verdict: BAD_TICKET, failed: claims };
+        }
+        const tooLong = this.#lastsTooLong(claims);
+        if (tooLong !== null) {
+          return { header, payload: claims, key: name, verdict: BAD_TICKET, failed: tooLong };
+        }
+        return { header, payload: claims, key: name, failed: null, verdict: this.#verified(claims) };
       } catch (error) {
         if (error instanceof errors.JWSSignatureVerificationFailed) continue;
         if (error instanceof errors.JWTExpired) {
@@ -146,6 +157,15 @@ export class JwtVerifier implements Verifier {
     };
   }
 
+  /** Why a ticket that is good lasts longer than the tenant wants; null where it does not. */
+  #lastsTooLong({ exp }: JWTPayload): string | null {
+    const { max_age_s, leeway_s } = this.#config;
+    if (max_age_s === 0) return null;
+    if (exp === undefined) return "it has no exp, and max_age_s bounds how long a ticket may last";
+    const ahead = exp - this.#unixMs() / 1000;
+    return ahead <= max_age_s + leeway_s ? null : `its exp is more than ${max_age_s} s ahead (max_age_s)`;
+  }
+
   #verified(payload: JWTPayload): Verdict {
     const { user_claim, leeway_s } = this.#config;
     const user = Object.hasOwn(payload, user_claim) ? payload[user_claim] : undefined;
@@ -153,7 +173,9 @@ export class JwtVerifier implements Verifier {
     return {
       ok: true,
       // Some backends number their users.
-      user: Number.isSafeInteger(user) ? String(user) : user,
+      user: Number.isSafeInteger(user) || user instanceof WideNumber && integerOf(user.text) !== null
+        ? String(user)
+        : user,
       claims: payload,
       expiresAtMs: exp === undefined ? null : (exp + leeway_s) * 1000,
       ticketId: jti ?? null,
@@ -191,6 +213,21 @@ export class JwtVerifier implements Verifier {
       (await this.#turns.run(() => jwtVerify(ticket, key, options))).payload;
     return { name, verify };
   }
+}
+
+/**
+ * The claims with their numbers as they are written, or what is wrong with them. jose's own reading is not kept, only
+ * what it has found good.
+ */
+function claimsOf(ticket: string, judged: JWTPayload): JWTPayload | string {
+  const text = Buffer.from(ticket.split(".")[1]!, "base64url").toString();
+  const read = readForeign(text, JSON_DEPTH, { wide: true });
+  if (!read.ok) return `its payload ${read.why}`;
+  const claims = read.value as JWTPayload;
+  if ((claims.exp as unknown) instanceof WideNumber) return "its exp is no time: it has too many digits";
+  // Where the engine misreads keys, jose may have judged another ticket than this one.
+  const differs = (name: string) => JSON.stringify(claims[name]) !== JSON.stringify(judged[name]);
+  return MISREADS_KEYS && REGISTERED_CLAIMS.some(differs) ? "its payload cannot be read" : claims;
 }
 
 /** The header, or what is wrong with the ticket's form. */

@@ -25,7 +25,7 @@ export class HandshakeLimiter {
   }
 
   /** Goes by other numbers from now on. What was taken stays taken, as far as the new numbers let anybody owe. */
-  configure(config: HandshakeLimitConfig): void {
+  apply(config: HandshakeLimitConfig): void {
     this.#config = config;
     this.#global = new Rate(config.global_rps, config.global_burst);
     this.#perAddress = new Rate(config.per_ip_rps, config.per_ip_burst);

@@ -3,14 +3,22 @@
 
 import { hostOf, parseOrigin, parseOriginEntry } from "../config/origins.ts";
 
+/** What a development server calls itself; names below localhost are this machine's too (RFC 6761). */
+const LOOPBACK = /^https?:\/\/(?:(?:[a-z0-9-]+\.)*localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/;
+
 export class OriginRule {
   readonly #any: boolean;
   readonly #exact = new Set<string>();
   readonly #below: { readonly scheme: string; readonly suffix: string }[] = [];
   readonly #sameHost: boolean;
+  readonly #thisMachine: boolean;
 
-  /** @param entries checked by the schema; none means pages of the host that is connected to */
-  constructor(entries: readonly string[]) {
+  /**
+   * @param entries checked by the schema; none means pages of the host that is connected to
+   * @param thisMachine whether pages of this machine may connect as well, from any port
+   */
+  constructor(entries: readonly string[], { thisMachine = false }: { readonly thisMachine?: boolean } = {}) {
+    this.#thisMachine = thisMachine;
     const parsed = entries.map((entry) => parseOriginEntry(entry)!);
     this.#any = parsed.some(({ kind }) => kind === "any");
     this.#sameHost = entries.length === 0;
@@ -25,7 +33,10 @@ export class OriginRule {
     if (this.#any) return true;
     const page = parseOrigin(origin);
     if (page === undefined) return false;
-    if (this.#sameHost) return host !== null && hostOf(host, page.scheme) === page.host;
+    if (this.#thisMachine && LOOPBACK.test(page.origin)) return true;
+    if (this.#sameHost) {
+      return host !== null && page.host !== "" && hostOf(host, page.scheme) === page.host;
+    }
     return this.#exact.has(page.origin) ||
       this.#below.some(({ scheme, suffix }) =>
         scheme === page.scheme && page.host.endsWith(suffix) && page.host.length > suffix.length

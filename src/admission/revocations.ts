@@ -19,6 +19,9 @@ interface UserEntry {
 /** Ids, and users, that are remembered, unless it is said. */
 export const REVOKED_MAX = 100_000;
 
+/** How far ahead the clock of whoever issues tickets may be. */
+const FUTURE_MS = 60_000;
+
 export class Revocations {
   readonly #max: number;
   readonly #note: RevocationNote;
@@ -66,14 +69,22 @@ export class Revocations {
     else this.#users.set(revoked.user, { issuedBeforeMs: revoked.issuedBeforeMs, untilMs });
   }
 
-  /** Whether a ticket is revoked. One that does not say when it was issued was issued before any moment. */
+  /**
+   * Whether a ticket is revoked. One that does not say when it was issued was issued before any moment, and so was one that
+   * says a time still to come: whoever made it up may have done so long ago. Such a ticket is remembered by its id, so that
+   * it is not good again when its time has come.
+   */
   has(
     { user, ticketId, issuedAtMs }: Pick<Grant, "user" | "ticketId" | "issuedAtMs">,
     nowMs: number,
   ): boolean {
     if (ticketId !== null && (this.#tickets.get(ticketId) ?? 0) > nowMs) return true;
     const entry = this.#users.get(user);
-    return entry !== undefined && entry.untilMs > nowMs && (issuedAtMs ?? 0) < entry.issuedBeforeMs;
+    if (entry === undefined || entry.untilMs <= nowMs) return false;
+    if ((issuedAtMs ?? 0) < entry.issuedBeforeMs) return true;
+    if (issuedAtMs === null || issuedAtMs <= nowMs + FUTURE_MS) return false;
+    if (ticketId !== null) this.revoke({ jti: ticketId }, entry.untilMs, nowMs);
+    return true;
   }
 
   #hasRoom<T>(entries: Map<string, T>, name: string, isPast: (entry: T) => boolean): boolean {

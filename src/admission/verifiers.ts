@@ -3,6 +3,7 @@
 import { authSchema } from "../config/auth_schema.ts";
 import type { AuthConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
+import type { Share } from "../outbound/inflow.ts";
 import { clientOf } from "./asking.ts";
 import { ANSWER_BYTES_MAX, HttpVerifier } from "./http.ts";
 import { Jwks, JWKS_BYTES_MAX } from "./jwks.ts";
@@ -19,6 +20,8 @@ export interface VerifierOptions {
   readonly config: AuthConfig;
   /** For the signatures of all tenants. */
   readonly signatureTurns: Turns;
+  /** Of the tenant, for answers of those whom it asks. */
+  readonly share: Share;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Unix time in milliseconds. */
@@ -38,7 +41,7 @@ export function verifierFor(options: VerifierOptions): Verifier {
       return new HttpVerifier({
         ...options,
         config: config.http!,
-        client: clientOf(config.http!.url, ANSWER_BYTES_MAX),
+        client: clientOf(config.http!.url, { bodyBytesMax: ANSWER_BYTES_MAX, share: options.share }),
       });
     case "dev":
       return new DevVerifier();
@@ -47,10 +50,10 @@ export function verifierFor(options: VerifierOptions): Verifier {
 
 /** The verifier of mode `jwt`; its section is there, as the configuration was checked. */
 export function jwtVerifierFor(options: VerifierOptions): JwtVerifier {
-  const { tenant, config, signatureTurns: turns, now, unixMs, log } = options;
+  const { tenant, config, signatureTurns: turns, share, now, unixMs, log } = options;
   const jwt = config.jwt!;
   const { jwks_url: url } = jwt;
-  const client = url === undefined ? null : clientOf(url, JWKS_BYTES_MAX);
+  const client = url === undefined ? null : clientOf(url, { bodyBytesMax: JWKS_BYTES_MAX, share });
   const jwks = client === null ? null : new Jwks({ url: url!, timing: jwt, client, now, log, tenant });
   return new JwtVerifier({ config: jwt, jwks, turns, unixMs });
 }

@@ -3,78 +3,42 @@
 // so that the sequence itself has no holes. Runs in the state's thread.
 
 import { Buffer } from "node:buffer";
+import type { DeadLetters, GapReason, Queued, QueueLimits, QueueOwner, QueueStats } from "./queued.ts";
 import type { Row, StateDb } from "./state_db.ts";
 
-/** Why events were given up. */
-export type GapReason = "bytes" | "age" | "overload" | "dead_letter";
+export type { DeadLetters, GapReason, Queued, QueueLimits, QueueOwner, QueueStats } from "./queued.ts";
 
-export interface QueueLimits {
-  /** Bytes of events that may wait. */
-  readonly maxBytes: number;
-  /** Events wait this long at most, in milliseconds. */
-  readonly maxAgeMs: number;
-  /** Dead letters that are kept; the oldest leave first. */
-  readonly maxDeadLetters: number;
-}
-
-/** An event that waits. */
-export interface Queued {
-  readonly seq: number;
-  /** Unix time in milliseconds. */
-  readonly atMs: number;
-  /** As the backend gets it. */
-  readonly json: string;
-  readonly bytes: number;
-  /** A gap event: how many events it stands for; 0 for all others. */
-  readonly lost: number;
-}
-
-/** An event that the backend refuses. */
-export interface DeadLetter {
-  readonly seq: number;
-  readonly atMs: number;
-  readonly reason: string;
-  readonly json: string;
-}
-
-/** Some of the dead letters, oldest first. */
-export interface DeadLetters {
-  readonly letters: readonly DeadLetter[];
-  /** Whether there are more behind these. */
-  readonly more: boolean;
-}
-
-/** What a queue holds, and has given up since it was opened. */
-export interface QueueStats {
-  readonly events: number;
-  readonly bytes: number;
-  /** Unix time in milliseconds of the first one, null for an empty queue. */
-  readonly oldestMs: number | null;
-  readonly deadLetters: number;
-  readonly lost: Readonly<Record<GapReason, number>>;
-}
-
+/** What is held in memory of a queue, so that a backend that keeps up costs no reading. */
+const RECENT_MAX = { events: 10_000, bytes: 4_194_304 } as const;
 /** Shed down to this share of the bound, so that not each event sheds one. */
 const SHED_TO = 0.9;
 
 export class HookQueue {
   readonly #db: StateDb;
+  readonly #owner: QueueOwner;
   readonly #hook: number;
-  readonly #tenant: string;
   limits: QueueLimits;
   #lastSeq = 0;
+  /** Whether the database does not know the last number yet. */
+  #isAhead = false;
+  /** All events of the queue, in their order, as long as there are not too many: else none. */
+  #recent: Queued[] = [];
   #events = 0;
   #bytes = 0;
   #oldestMs: number | null = null;
+  /** Since when the oldest event waits, by the clock of ages; null for an empty queue. */
+  #oldestSince: number | null = null;
+  /** Events for which there was no room, and which are not in the sequence yet. */
+  #unkept = 0;
   #deadLetters = 0;
   /** Up to here events are on their way, and stay in the queue until that has ended. */
   #heldSeq = 0;
   readonly #lost: Record<GapReason, number> = { bytes: 0, age: 0, overload: 0, dead_letter: 0 };
 
-  constructor(db: StateDb, hook: { id: number; tenant: string }, limits: QueueLimits) {
+  constructor(db: StateDb, owner: QueueOwner, limits: QueueLimits) {
     this.#db = db;
-    this.#hook = hook.id;
-    this.#tenant = hook.tenant;
+    this.#owner = owner;
+    this.#hook = owner.id;
     this.limits = limits;
     this.load();
   }
@@ -82,14 +46,25 @@ export class HookQueue {
   /** Reads from the database what is known by heart otherwise; needed after a rollback. */
   load(): void {
     const count = (sql: string) => this.#db.get(sql, this.#hook)!;
+    this.#isAhead = false;
+    this.#recent = [];
     this.#lastSeq = Number(count("SELECT last_seq AS n FROM hooks WHERE id = ?")["n"]);
     const held = count(
-      "SELECT count(*) AS n, total(bytes) AS bytes, min(at_ms) AS oldest FROM events WHERE hook = ?",
+      "SELECT count(*) AS n, total(bytes) AS bytes, min(at_ms) AS oldest, min(since_ms) AS since FROM events WHERE hook = ?",
     );
     this.#events = Number(held["n"]);
+    this.#owner.kept(Number(held["bytes"]) - this.#bytes);
     this.#bytes = Number(held["bytes"]);
     this.#oldestMs = held["oldest"] === null ? null : Number(held["oldest"]);
+    this.#oldestSince = held["since"] === null ? null : Number(held["since"]);
     this.#deadLetters = Number(count("SELECT count(*) AS n FROM dead_letters WHERE hook = ?")["n"]);
+  }
+
+  /** Writes what is written once a transaction; to be called before each commit. */
+  settle(): void {
+    if (!this.#isAhead) return;
+    this.#isAhead = false;
+    this.#db.run("UPDATE hooks SET last_seq = ? WHERE id = ?", this.#lastSeq, this.#hook);
   }
 
   get stats(): QueueStats {
@@ -105,32 +80,53 @@ export class HookQueue {
   /** Adds an event. @param json an object with at least one key, without `seq` */
   append(json: string, atMs: number): void {
     const bytes = Buffer.byteLength(json);
+    if (!this.#owner.admits(bytes)) return void this.#unkept++;
+    this.#tellUnkept(atMs);
     this.#insert({ seq: this.#next(1), atMs, json, bytes, lost: 0 }, null);
     if (this.#bytes > this.limits.maxBytes) this.#shedBytes(atMs);
   }
 
   /** Takes note of events that never got here. */
-  skip(count: number, atMs: number): void {
+  skip(count: number, atMs: number, reason: GapReason = "overload"): void {
     const first = this.#lastSeq + 1;
-    this.#insertGap({ seq: this.#next(count), first, lost: count, reason: "overload", atMs });
+    this.#insertGap({ seq: this.#next(count), first, lost: count, reason, atMs });
+  }
+
+  /** Tells of events for which there was no room, in one gap however many they were, as soon as there is some. */
+  #tellUnkept(atMs: number): void {
+    if (this.#unkept === 0) return;
+    const count = this.#unkept;
+    this.#unkept = 0;
+    this.skip(count, atMs, "bytes");
   }
 
   /** The first events behind `after`, in their order; the first one however large it is. */
   read(after: number, max: { readonly events: number; readonly bytes: number }): Queued[] {
-    const rows = this.#db.all(
-      "SELECT * FROM events WHERE hook = ? AND seq > ? ORDER BY seq LIMIT ?",
-      this.#hook,
-      after,
-      max.events,
-    );
+    const found = this.#isInMemory ? this.#readRecent(after, max.events) : this.#readRows(after, max.events);
     const events: Queued[] = [];
     let bytes = 0;
-    for (const event of rows.map(queued)) {
+    for (const event of found) {
       bytes += event.bytes;
       if (events.length > 0 && bytes > max.bytes) break;
       events.push(event);
     }
     return events;
+  }
+
+  get #isInMemory(): boolean {
+    return this.#recent.length === this.#events;
+  }
+
+  #readRecent(after: number, most: number): Queued[] {
+    const from = after === 0 ? 0 : this.#recent.findIndex(({ seq }) => seq > after);
+    return from < 0 ? [] : this.#recent.slice(from, from + most);
+  }
+
+  #readRows(after: number, most: number): Queued[] {
+    return this.#db.all(
+      "SELECT * FROM events WHERE hook = ? AND seq > ? ORDER BY seq LIMIT ?",
+      ...[this.#hook, after, most],
+    ).map(queued);
   }
 
   /** Events up to this one are on their way; 0 for none. */
@@ -140,8 +136,22 @@ export class HookQueue {
 
   /** The backend has these. */
   remove(events: readonly Queued[]): void {
-    for (const { seq, lost } of events) this.#delete(seq, lost);
+    if (events.length === 0) return;
+    if (this.#isInMemory && events.every((event, i) => event === this.#recent[i])) this.#removeFirst(events);
+    else for (const { seq, lost } of events) this.#delete(seq, lost);
     this.#findOldest();
+  }
+
+  #removeFirst(events: readonly Queued[]): void {
+    const bytes = events.reduce((sum, event) => sum + event.bytes, 0);
+    this.#db.run(
+      "DELETE FROM events WHERE hook = ? AND seq BETWEEN ? AND ?",
+      ...[this.#hook, events[0]!.seq, events.at(-1)!.seq],
+    );
+    this.#recent.splice(0, events.length);
+    this.#events -= events.length;
+    this.#bytes -= bytes;
+    this.#owner.kept(-bytes);
   }
 
   /** The backend refuses this one: it becomes a dead letter, with a gap in its place. */
@@ -160,12 +170,17 @@ export class HookQueue {
     this.#findOldest();
   }
 
-  /** Gives up what has waited too long. @returns whether there was any */
+  /** How long an event has waited, in milliseconds. */
+  waitedMs({ sinceMs }: Queued): number {
+    return this.#owner.time() - sinceMs;
+  }
+
+  /** Gives up what has waited too long. @param nowMs Unix time in milliseconds, for the gap @returns whether there was any */
   shedOld(nowMs: number): boolean {
-    const before = nowMs - this.limits.maxAgeMs;
-    if (this.#oldestMs === null || this.#oldestMs >= before) return false;
+    const before = this.#owner.time() - this.limits.maxAgeMs;
+    if (this.#oldestSince === null || this.#oldestSince >= before) return false;
     const last = this.#db.get(
-      "SELECT max(seq) AS seq FROM events WHERE hook = ? AND seq > ? AND at_ms < ?",
+      "SELECT max(seq) AS seq FROM events WHERE hook = ? AND seq > ? AND since_ms < ?",
       ...[this.#hook, this.#heldSeq, before],
     )!["seq"];
     if (last === null || last === undefined) return false;
@@ -229,17 +244,25 @@ export class HookQueue {
 
   #next(count: number): number {
     this.#lastSeq += count;
-    this.#db.run("UPDATE hooks SET last_seq = ? WHERE id = ?", this.#lastSeq, this.#hook);
+    this.#isAhead = true;
     return this.#lastSeq;
   }
 
-  #insert({ seq, atMs, json, bytes, lost }: Queued, firstSeq: number | null): void {
+  #insert(fresh: Omit<Queued, "sinceMs">, firstSeq: number | null): void {
+    const { seq, atMs, json, bytes, lost } = fresh;
+    const sinceMs = Math.round(this.#owner.time());
     this.#db.run(
-      "INSERT INTO events (hook, seq, at_ms, bytes, first_seq, lost, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-      ...[this.#hook, seq, atMs, bytes, firstSeq, lost, json],
+      "INSERT INTO events (hook, seq, at_ms, bytes, first_seq, lost, body, since_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      ...[this.#hook, seq, atMs, bytes, firstSeq, lost, json, sinceMs],
     );
+    const isNext = this.#isInMemory && seq === this.#lastSeq && seq > (this.#recent.at(-1)?.seq ?? 0);
+    if (isNext && this.#events < RECENT_MAX.events && this.#bytes < RECENT_MAX.bytes) {
+      this.#recent.push({ ...fresh, sinceMs });
+    } else this.#recent = [];
     this.#events++;
     this.#bytes += bytes;
+    this.#owner.kept(bytes);
+    this.#oldestSince ??= sinceMs;
     if (this.#oldestMs === null || atMs < this.#oldestMs) this.#oldestMs = atMs;
   }
 
@@ -249,7 +272,7 @@ export class HookQueue {
       id: `gap.${this.#hook}.${first}.${seq}`,
       type: "gap",
       time_ms: atMs,
-      tenant: this.#tenant,
+      tenant: this.#owner.tenant,
       data: { first_seq: first, last_seq: seq, events: lost, reason },
     });
     this.#insert({ seq, atMs, json, bytes: Buffer.byteLength(json), lost }, first);
@@ -261,8 +284,10 @@ export class HookQueue {
     const row = this.#db.get("SELECT bytes, lost FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
     if (row === undefined || Number(row["lost"]) !== lost) return;
     this.#db.run("DELETE FROM events WHERE hook = ? AND seq = ?", this.#hook, seq);
+    this.#recent = [];
     this.#events--;
     this.#bytes -= Number(row["bytes"]);
+    this.#owner.kept(-Number(row["bytes"]));
   }
 
   /** Gives up the oldest until enough is free; those on their way stay. */
@@ -289,8 +314,10 @@ export class HookQueue {
       ...range,
     )!;
     this.#db.run("DELETE FROM events WHERE hook = ? AND seq > ? AND seq <= ?", ...range);
+    this.#recent = [];
     this.#events -= Number(sum["n"]);
     this.#bytes -= Number(sum["bytes"]);
+    this.#owner.kept(-Number(sum["bytes"]));
     const events = Number(sum["n"]) - Number(sum["gaps"]);
     this.#insertGap({
       seq: Number(sum["last"]),
@@ -304,11 +331,18 @@ export class HookQueue {
   }
 
   #findOldest(): void {
+    if (this.#isInMemory) {
+      const [first] = this.#recent;
+      this.#oldestMs = first?.atMs ?? null;
+      this.#oldestSince = first?.sinceMs ?? null;
+      return;
+    }
     const row = this.#db.get(
-      "SELECT at_ms AS at FROM events WHERE hook = ? ORDER BY seq LIMIT 1",
+      "SELECT at_ms AS at, since_ms AS since FROM events WHERE hook = ? ORDER BY seq LIMIT 1",
       this.#hook,
     );
     this.#oldestMs = row === undefined ? null : Number(row["at"]);
+    this.#oldestSince = row === undefined ? null : Number(row["since"]);
   }
 
   #deadSeqs(): number[] {
@@ -331,10 +365,11 @@ export class HookQueue {
   }
 }
 
-function queued({ seq, at_ms, bytes, lost, body }: Row): Queued {
+function queued({ seq, at_ms, since_ms, bytes, lost, body }: Row): Queued {
   return {
     seq: Number(seq),
     atMs: Number(at_ms),
+    sinceMs: Number(since_ms),
     bytes: Number(bytes),
     lost: Number(lost),
     json: String(body),

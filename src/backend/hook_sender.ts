@@ -5,6 +5,7 @@
 import type { LogFields } from "../log.ts";
 import type { HttpResponse } from "../outbound/http1.ts";
 import { HttpClient } from "../outbound/http_client.ts";
+import type { Share } from "../outbound/inflow.ts";
 import type { NoAnswer } from "../outbound/wire.ts";
 import { signature, SIGNATURE_HEADER, type SigningKey } from "../signing.ts";
 import { type HookQueue, type Queued, withSeq } from "./hook_queue.ts";
@@ -24,6 +25,8 @@ export interface SenderSpec {
 export interface SenderOptions {
   readonly spec: SenderSpec;
   readonly queue: HookQueue;
+  /** Of the tenant, for what is answered. */
+  readonly share: Share;
   /** Unix time in milliseconds. */
   readonly unixMs: () => number;
   /** 0 up to, not including, 1. */
@@ -88,9 +91,15 @@ export class HookSender {
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    const { url, headers } = options.spec;
+    const { spec: { url, headers }, share } = options;
     const all = { ...headers, "content-type": "application/json", accept: "*/*" };
-    this.#client = new HttpClient({ url, headers: all, bodyBytesMax: ANSWER_BYTES_MAX });
+    this.#client = new HttpClient({
+      url,
+      headers: all,
+      bodyBytesMax: ANSWER_BYTES_MAX,
+      share,
+      discards: true,
+    });
   }
 
   get stats(): SenderStats {
@@ -131,7 +140,7 @@ export class HookSender {
     const [first] = events;
     if (first === undefined) return await this.#pause(null);
     const isFull = this.#failures > 0 || this.#suspects > 0 || queue.stats.events >= spec.maxEvents;
-    const left = isFull ? 0 : Math.min(spec.maxWaitMs, first.atMs + spec.maxWaitMs - unixMs());
+    const left = isFull ? 0 : spec.maxWaitMs - queue.waitedMs(first);
     if (left > 0) await this.#pause(left);
     else await this.#send(events);
   }

@@ -3,7 +3,9 @@
 
 import type { HttpResponse } from "../outbound/http1.ts";
 import type { NoAnswer } from "../outbound/wire.ts";
-import { ERROR_CODES, type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
+import { foreignRefusal, type Refusal } from "../protocol/codes.ts";
+import { readForeign } from "../protocol/json.ts";
+import { JSON_DEPTH_MAX } from "../protocol/json_scan.ts";
 import { type Action, readActions } from "../service/action.ts";
 
 /** A good answer. `reply` is undefined where there is none. */
@@ -19,9 +21,6 @@ export interface Failure {
   /** In words, for the log. */
   readonly msg: string;
 }
-
-/** Longest `msg` of a refusal, in characters. */
-const MSG_CHARS_MAX = 256;
 
 /** Reads an answer; a refusal is the client's. */
 export function readAnswer(response: HttpResponse | NoAnswer): Told | Refusal | Failure {
@@ -40,7 +39,7 @@ export function readAnswer(response: HttpResponse | NoAnswer): Told | Refusal | 
 function readTold(response: HttpResponse): Told | Failure {
   if (response.body.length === 0) return { ok: true, reply: undefined, actions: [] };
   const value = json(response);
-  if (value === undefined) return bad("the answer is no JSON object");
+  if (typeof value === "string") return bad(`the answer ${value}`);
   for (const key of Object.keys(value)) {
     if (key !== "reply" && key !== "actions") {
       return bad(`the answer has ${JSON.stringify(key.slice(0, 40))} beside reply and actions`);
@@ -53,26 +52,32 @@ function readTold(response: HttpResponse): Told | Failure {
 
 /** What else stands beside `code` and `msg` is the backend's own business. */
 function readRefusal(response: HttpResponse): Refusal | null {
-  const { code, msg } = json(response) ?? {};
-  if (!isErrorCode(code) || typeof msg !== "string") return null;
-  return refusal(code, msg.slice(0, MSG_CHARS_MAX));
-}
-
-function isErrorCode(value: unknown): value is ErrorCode {
-  return ERROR_CODES.some((code) => code === value);
+  const value = json(response);
+  return typeof value === "string" ? null : foreignRefusal(value["code"], value["msg"]);
 }
 
 function bad(msg: string): Failure {
   return { failed: "bad_answer", msg };
 }
 
-function json(response: HttpResponse): Readonly<Record<string, unknown>> | undefined {
+/** Levels of an answer around its `data`, and those of `data` that a tenant may allow at most. */
+const DEPTH_MAX = 4 + JSON_DEPTH_MAX;
+
+/** What clients are told goes on as it came: the reply, and the data of actions. */
+const raw = (key: string, level: number) => key === "reply" && level === 1 || key === "data" && level === 3;
+
+/** The answer's object, or what is wrong with it. */
+function json({ body }: HttpResponse): Readonly<Record<string, unknown>> | string {
+  let text: string;
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(response.body));
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? value as Record<string, unknown>
-      : undefined;
+    text = new TextDecoder("utf-8", { fatal: true }).decode(body);
   } catch {
-    return undefined;
+    return "is not UTF-8";
   }
+  const read = readForeign(text, DEPTH_MAX, { raw });
+  if (!read.ok) return read.why;
+  const { value } = read;
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? value as Record<string, unknown>
+    : "is no JSON object";
 }

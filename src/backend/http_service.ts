@@ -5,8 +5,10 @@ import type { HttpServiceConfig } from "../config/backend_schema.ts";
 import type { Log } from "../log.ts";
 import type { Breaker } from "../outbound/breaker.ts";
 import type { HttpClient } from "../outbound/http_client.ts";
+import type { Share } from "../outbound/inflow.ts";
 import { Turns } from "../turns.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
+import { writeObject } from "../protocol/json.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import type { Action, Actions, Actor } from "../service/action.ts";
 import { type Answer, type Context, DONE, type ExtService } from "../service/service.ts";
@@ -19,6 +21,8 @@ export interface HttpServiceOptions {
   readonly svc: string;
   readonly config: HttpServiceConfig;
   readonly client: HttpClient;
+  /** Of the tenant, for what is answered. */
+  readonly share: Share;
   /** Shared by the services of this tenant that ask the same URL. */
   readonly breaker: Breaker;
   readonly actions: Actions;
@@ -38,7 +42,6 @@ export interface HttpServiceOptions {
 const NO_ANSWER = refusal("UNAVAILABLE", "service did not answer");
 const LEFT_ALONE = refusal("UNAVAILABLE", "service is not available now");
 const TOO_BUSY = refusal("UNAVAILABLE", "service has too much to do");
-const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
 
 /** Before the first repetition; it doubles, and as much again at most is added by chance. */
 const BACK_OFF_MS = 100;
@@ -85,7 +88,6 @@ export class HttpService implements ExtService {
     if (breaker.waitMs > 0) return this.#refuse("breaker_open", LEFT_ALONE);
     if (this.#turns.isBusy && this.#turns.waiting >= config.max_queued) return this.#refuse("shed", TOO_BUSY);
     const body = this.#body(context, message);
-    if (body === null) return TOO_DEEP;
     const deadline = now() + config.timeout_ms;
     const by = { svc: this.svc, session: context.session };
     return this.#turns.run(() => this.#call(body, { by, deadline }));
@@ -96,27 +98,23 @@ export class HttpService implements ExtService {
     this.#options.client.close();
   }
 
-  #body(context: Context, message: Envelope): string | null {
+  #body(context: Context, message: Envelope): string {
     const { tenant, user, sid, session, claims, traceId } = context;
     const { svc, type, room, seq, data } = message;
-    try {
-      return JSON.stringify({
-        tenant,
-        user,
-        sid,
-        session,
-        svc,
-        type,
-        ...(room === null ? {} : { room }),
-        ...(seq === null ? {} : { seq }),
-        data: data ?? null,
-        claims,
-        trace_id: traceId,
-        time_ms: this.#options.unixMs(),
-      });
-    } catch { // RangeError
-      return null;
-    }
+    return writeObject({
+      tenant,
+      user,
+      sid,
+      session,
+      svc,
+      type,
+      room: room ?? undefined,
+      seq: seq ?? undefined,
+      data: data ?? null,
+      claims,
+      trace_id: traceId,
+      time_ms: this.#options.unixMs(),
+    });
   }
 
   async #call(body: string, { by, deadline }: { by: Actor; deadline: number }): Promise<Answer> {
@@ -149,12 +147,13 @@ export class HttpService implements ExtService {
   }
 
   async #attempt(body: string, headers: Record<string, string>): Promise<Told | Refusal | Failure> {
-    const { config, client, now, unixMs } = this.#options;
+    const { config, client, share, now, unixMs } = this.#options;
     if (this.#keys.length > 0) headers[SIGNATURE_HEADER] = signature(body, this.#keys, unixMs());
     const startedAt = now();
     const response = await client.post({ body, headers, timeoutMs: config.timeout_ms, repeatable: true });
     this.metrics.durations.observe(now() - startedAt);
-    return readAnswer(response);
+    // What an answer takes to be understood is its backend's doing as well.
+    return share.work(() => readAnswer(response));
   }
 
   #failed({ failed, msg }: Failure): void {

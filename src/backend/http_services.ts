@@ -5,6 +5,7 @@
 import type { HttpServiceConfig } from "../config/backend_schema.ts";
 import { Breaker } from "../outbound/breaker.ts";
 import { HttpClient } from "../outbound/http_client.ts";
+import type { Share } from "../outbound/inflow.ts";
 import { HttpService, type HttpServiceOptions } from "./http_service.ts";
 
 /** A service as the configuration has it. */
@@ -47,7 +48,13 @@ export class HttpServices {
         svc,
         kept?.spec === spec ? kept : {
           spec,
-          service: new HttpService({ ...shared, svc, config, client: clientFor(config), breaker }),
+          service: new HttpService({
+            ...shared,
+            svc,
+            config,
+            client: clientFor(config, shared.share),
+            breaker,
+          }),
         },
       );
     }
@@ -66,7 +73,7 @@ export class HttpServices {
   }
 }
 
-function clientFor({ url, headers, max_response_bytes }: HttpServiceConfig): HttpClient {
+function clientFor({ url, headers, max_response_bytes }: HttpServiceConfig, share: Share): HttpClient {
   return new HttpClient({
     url,
     headers: {
@@ -75,5 +82,6 @@ function clientFor({ url, headers, max_response_bytes }: HttpServiceConfig): Htt
       accept: "application/json",
     },
     bodyBytesMax: max_response_bytes,
+    share,
   });
 }

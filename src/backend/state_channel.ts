@@ -1,9 +1,13 @@
 // The two ways to the state's thread: a worker, so that writing to the disk holds up nobody, or none at all where the
 // state is in memory and hardly used.
 
+import { ownEntry } from "../own_entry.ts";
+import { errorText } from "../error_text.ts";
 import { Worker } from "node:worker_threads";
+import type { BoundsConfig } from "./state_bounds.ts";
 import type { FromThread, ToThread } from "./state_messages.ts";
 import { StateThread } from "./state_thread.ts";
+import { SYSTEM_CLOCKS } from "./state_time.ts";
 
 /** A way to the state's thread. */
 export interface StateChannel {
@@ -19,12 +23,16 @@ export interface StateListener {
   died(cause: string): void;
 }
 
-// A bundle has every module at its root, and this entry where its source was (see compile.sh).
-const WORKER = import.meta.url.endsWith(".ts") ? "./state_worker.ts" : "./src/backend/state_worker.ts";
+/** A state, as its thread is told where it is and how large it may get. */
+export interface StatePlace {
+  /** `gateway.state_dir`, null for a state in memory. */
+  readonly folder: string | null;
+  readonly bounds: BoundsConfig;
+}
 
-/** A thread of its own. @param folder `gateway.state_dir`, null for a state in memory */
-export function workerChannel(folder: string | null, listener: StateListener): StateChannel {
-  const worker = new Worker(new URL(WORKER, import.meta.url), { workerData: { folder } });
+/** A thread of its own. */
+export function workerChannel(place: StatePlace, listener: StateListener): StateChannel {
+  const worker = new Worker(ownEntry(import.meta.url, "backend", "state_worker.ts"), { workerData: place });
   let over = false;
   worker.on("message", (message: FromThread) => {
     if (message.kind === "closed") over = true;
@@ -34,7 +42,7 @@ export function workerChannel(folder: string | null, listener: StateListener): S
     if (!over) listener.died(cause);
     over = true;
   };
-  worker.on("error", (error) => died(error instanceof Error ? error.message : String(error)));
+  worker.on("error", (error) => died(errorText(error)));
   worker.on("exit", (code) => died(`its thread has ended with code ${code}`));
   return {
     send: (message) => worker.postMessage(message),
@@ -46,10 +54,17 @@ export function workerChannel(folder: string | null, listener: StateListener): S
 }
 
 /** A state in memory, on this thread. */
-export function inlineChannel(listener: StateListener): StateChannel {
+export function inlineChannel(bounds: BoundsConfig, listener: StateListener): StateChannel {
   // Later, as a thread would.
   const tell = (message: FromThread) => queueMicrotask(() => listener.told(message));
-  const thread = new StateThread({ folder: null, tell, unixMs: Date.now, random: Math.random });
+  const thread = new StateThread({
+    folder: null,
+    bounds,
+    clocks: SYSTEM_CLOCKS,
+    disk: () => null,
+    tell,
+    random: Math.random,
+  });
   tell({ kind: "ready", failed: null });
   return {
     send: (message) => message.kind === "batch" ? thread.batch(message.jobs) : void thread.close(),

@@ -81,6 +81,8 @@ export type FromThread =
   | { readonly kind: "ready"; readonly failed: string | null }
   /** A batch is committed: its results, in its order; or it failed, and nothing of it has happened. */
   | { readonly kind: "done"; readonly results: readonly unknown[]; readonly failed: string | null }
+  /** Why the state cannot be written, or not by all; null for all is well. */
+  | { readonly kind: "health"; readonly failing: string | null }
   | { readonly kind: "warning"; readonly message: string; readonly fields: LogFields }
   /** By webhook number. */
   | { readonly kind: "stats"; readonly hooks: readonly (readonly [hook: number, stats: HookStats])[] }

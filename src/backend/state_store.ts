@@ -43,6 +43,7 @@ export class StateStore implements State {
   readonly hookStats = new Map<number, HookStats>();
   /** Writes that failed. */
   failures = 0;
+  #failing: string | null = null;
 
   /** Opens the state; `ready` tells how that went. */
   constructor({ open, log }: StateStoreOptions) {
@@ -52,6 +53,11 @@ export class StateStore implements State {
     });
     this.#ready.catch(() => {}); // told to whoever asks
     this.#channel = open({ told: (message) => this.#told(message), died: (cause) => this.#died(cause) });
+  }
+
+  /** Why the state cannot be written, or not by all; null for all is well. */
+  get failing(): string | null {
+    return this.#dead ?? this.#failing;
   }
 
   /** Resolves once it is open. @throws in one line, when it cannot be opened */
@@ -94,7 +100,7 @@ export class StateStore implements State {
 
   /** Writes what waits, and closes the state. Resolves when that is done. */
   async close(): Promise<void> {
-    if (this.#dead !== null) return;
+    if (this.#dead !== null) return this.#channel.end();
     if (!await this.committed()) this.#log.warn("state ends with jobs that could not be written");
     await new Promise<void>((resolve) => {
       this.#closed = resolve;
@@ -156,6 +162,11 @@ export class StateStore implements State {
         return this.#readyNow(message.failed);
       case "done":
         return this.#done(message.results, message.failed);
+      case "health":
+        if (message.failing === null) this.#log.info("state can be written again", {});
+        else this.#log.warn("state cannot take all that is to be kept", { error: message.failing });
+        this.#failing = message.failing;
+        return;
       case "warning":
         return this.#log.warn(message.message, message.fields);
       case "stats":

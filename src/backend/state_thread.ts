@@ -1,19 +1,25 @@
 // The state's own thread, without the thread: it runs jobs on the database, a batch in a transaction, and the webhooks'
 // senders beside them, whose changes are committed with the next batch or soon.
 
+import { errorText } from "../error_text.ts";
 import type { LogFields } from "../log.ts";
+import { Inflow, type Share } from "../outbound/inflow.ts";
 import { HookQueue } from "./hook_queue.ts";
 import { type After, HookSender } from "./hook_sender.ts";
 import { KvStore } from "./kv_store.ts";
+import { type BoundsConfig, type Disk, StateBounds } from "./state_bounds.ts";
 import { StateDb } from "./state_db.ts";
+import { type Clocks, StateTime } from "./state_time.ts";
 import type { FromThread, HookSpec, HookStats, Job, Jobs } from "./state_messages.ts";
 
 export interface StateThreadOptions {
   /** `gateway.state_dir`, null for a state in memory. */
   readonly folder: string | null;
   readonly tell: (message: FromThread) => void;
-  /** Unix time in milliseconds. */
-  readonly unixMs: () => number;
+  readonly bounds: BoundsConfig;
+  readonly clocks: Clocks;
+  /** The disk of that folder; null where nobody says, or there is none. */
+  readonly disk: () => Disk | null;
   /** 0 up to, not including, 1. */
   readonly random: () => number;
 }
@@ -26,8 +32,15 @@ const SWEEP_MS = 60_000;
 const STATS_MS = 1000;
 /** Events of a webhook that is no more are kept this long, should it come back. */
 const ORPHAN_MS = 7 * 86_400_000;
+/** Between two writes that show whether the state can be written, and note the time. */
+const PROBE_MS = 10_000;
+/** While it cannot be written, it is tried this much more often. */
+const RETRY_MS = 1000;
 /** How long a batch on its way may hold up the end. */
 const CLOSE_MS = 1000;
+
+/** How it is said that tenants can keep no more, though the gateway can. */
+const SHORT = "the disk has no room for what tenants keep";
 
 interface Hook {
   /** Null once it is no webhook any more. */
@@ -47,19 +60,37 @@ type Run = { [N in keyof Jobs]: (job: Jobs[N]["job"]) => Jobs[N]["result"] };
 export class StateThread {
   readonly #options: StateThreadOptions;
   readonly #db: StateDb;
+  readonly #time: StateTime;
+  readonly #bounds: StateBounds;
   readonly #kv: KvStore;
   /** By number. */
   readonly #hooks = new Map<number, Hook>();
+  readonly #inflow = new Inflow(() => performance.now());
+  /** By tenant; as many as have had webhooks. */
+  readonly #shares = new Map<string, Share>();
   readonly #sweep: ReturnType<typeof setInterval>;
+  #probe: ReturnType<typeof setTimeout>;
+  /** As last told. */
+  #health: string | null = null;
   #commit: ReturnType<typeof setTimeout> | null = null;
   #stats: ReturnType<typeof setTimeout> | null = null;
 
   /** @throws in one line, when the database cannot be used */
   constructor(options: StateThreadOptions) {
     this.#options = options;
+    const { clocks, bounds, disk } = options;
     this.#db = new StateDb(options.folder);
-    this.#kv = new KvStore(this.#db, options.unixMs);
+    try {
+      this.#time = new StateTime(this.#db, clocks);
+      this.#bounds = new StateBounds({ ...bounds, disk, now: clocks.now });
+      this.#kv = new KvStore(this.#db, this.#time.steady, this.#bounds);
+    } catch (cause) {
+      this.#db.close();
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`Cannot open the state in "${options.folder ?? ":memory:"}": ${why}`, { cause });
+    }
     this.#sweep = setInterval(() => this.#sweepNow(), SWEEP_MS);
+    this.#probe = setTimeout(() => this.#probeNow(), PROBE_MS);
   }
 
   /** Does these jobs, all or none, and tells their results. */
@@ -67,13 +98,17 @@ export class StateThread {
     let message: FromThread;
     try {
       // What senders have done stands, whatever becomes of the jobs.
-      this.#db.commit();
+      this.#write();
       const results = jobs.map((job) => this.#do(job));
-      this.#db.commit();
+      if (this.#health !== null && !this.#db.isDirty) this.#time.save();
+      this.#write();
       message = { kind: "done", results, failed: null };
+      this.#tellHealth(this.#bounds.isShort ? SHORT : null);
     } catch (cause) {
       this.#undo();
-      message = { kind: "done", results: [], failed: cause instanceof Error ? cause.message : String(cause) };
+      const failed = errorText(cause);
+      message = { kind: "done", results: [], failed };
+      this.#tellHealth(failed);
     }
     this.#options.tell(message);
     for (const { sender } of this.#hooks.values()) sender.notice();
@@ -83,12 +118,14 @@ export class StateThread {
   /** Ends the senders and closes the database. */
   async close(): Promise<void> {
     clearInterval(this.#sweep);
+    clearTimeout(this.#probe);
     for (const { sender } of this.#hooks.values()) sender.stop();
     const ended = Promise.all([...this.#hooks.values()].map((hook) => hook.ended));
     await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, CLOSE_MS))]);
     if (this.#commit !== null) clearTimeout(this.#commit);
     if (this.#stats !== null) clearTimeout(this.#stats);
-    this.#commitNow();
+    this.#probeNow();
+    clearTimeout(this.#probe);
     this.#db.close();
     this.#options.tell({ kind: "closed" });
   }
@@ -133,7 +170,8 @@ export class StateThread {
       }),
     deadLetters: ({ hook, after, max }) =>
       this.#hooks.get(hook)?.queue.deadLetters(after, max) ?? { letters: [], more: false },
-    retryDead: ({ hook, seqs }) => this.#hooks.get(hook)?.queue.retry(seqs, this.#options.unixMs()) ?? 0,
+    retryDead: ({ hook, seqs }) =>
+      this.#hooks.get(hook)?.queue.retry(seqs, this.#options.clocks.unixMs()) ?? 0,
     dropDead: ({ hook, seqs }) => this.#hooks.get(hook)?.queue.drop(seqs) ?? 0,
     get: ({ table, key }) => this.#kv.get(table, key),
     list: ({ table, range }) => this.#kv.list(table, range),
@@ -166,16 +204,40 @@ export class StateThread {
 
   /** @param former the same webhook as it was; what it has on its way is awaited */
   #start(id: number, spec: HookSpec, former: Hook | undefined): Hook {
-    const { unixMs, random } = this.#options;
-    const queue = former?.queue ?? new HookQueue(this.#db, { id, tenant: spec.tenant }, spec.limits);
+    const { clocks: { unixMs }, random } = this.#options;
+    const { tenant } = spec;
+    const owner = {
+      id,
+      tenant,
+      time: () => this.#time.now(),
+      admits: (bytes: number) => this.#bounds.admits(tenant, bytes),
+      kept: (bytes: number) => this.#bounds.add(tenant, bytes),
+    };
+    const queue = former?.queue ?? new HookQueue(this.#db, owner, spec.limits);
     queue.limits = spec.limits;
     const warn = (message: string, fields: LogFields) =>
       this.#options.tell({ kind: "warning", message, fields });
     const changed = () => this.#changed();
     const broken = (cause: unknown) => this.#broken(cause);
-    const sender = new HookSender({ spec, queue, unixMs, random, after, changed, warn, broken });
+    const sender = new HookSender({
+      spec,
+      queue,
+      share: this.#share(tenant),
+      unixMs,
+      random,
+      after,
+      changed,
+      warn,
+      broken,
+    });
     const ended = Promise.resolve(former?.ended).then(() => sender.run());
     return { spec: JSON.stringify(spec), queue, sender, ended };
+  }
+
+  #share(tenant: string): Share {
+    let share = this.#shares.get(tenant);
+    if (share === undefined) this.#shares.set(tenant, share = this.#inflow.share());
+    return share;
   }
 
   #sweepNow(): void {
@@ -183,8 +245,8 @@ export class StateThread {
       this.#kv.sweep();
       const configured = [...this.#hooks].filter(([, { spec }]) => spec !== null).map(([id]) => id);
       this.#db.run(
-        "DELETE FROM events WHERE at_ms < ? AND hook NOT IN (SELECT value FROM json_each(?))",
-        ...[this.#options.unixMs() - ORPHAN_MS, JSON.stringify(configured)],
+        "DELETE FROM events WHERE since_ms < ? AND hook NOT IN (SELECT value FROM json_each(?))",
+        ...[this.#time.now() - ORPHAN_MS, JSON.stringify(configured)],
       );
       this.#changed();
     } catch (cause) {
@@ -200,9 +262,36 @@ export class StateThread {
     this.#tellStats();
   }
 
+  /** Notes the time, which shows whether anything can be written. */
+  #probeNow(): void {
+    try {
+      this.#time.save();
+      this.#write();
+      this.#tellHealth(this.#bounds.isShort ? SHORT : null);
+    } catch (cause) {
+      this.#broken(cause);
+    }
+    this.#probe = setTimeout(() => this.#probeNow(), this.#health === null ? PROBE_MS : RETRY_MS);
+  }
+
+  #tellHealth(failing: string | null): void {
+    if (failing === this.#health) return;
+    if (this.#health === null) {
+      clearTimeout(this.#probe);
+      this.#probe = setTimeout(() => this.#probeNow(), RETRY_MS);
+    }
+    this.#health = failing;
+    this.#options.tell({ kind: "health", failing });
+  }
+
+  #write(): void {
+    for (const { queue } of this.#hooks.values()) queue.settle();
+    this.#db.commit();
+  }
+
   #commitNow(): void {
     try {
-      this.#db.commit();
+      this.#write();
     } catch (cause) {
       this.#broken(cause);
     }
@@ -210,8 +299,9 @@ export class StateThread {
 
   #broken(cause: unknown): void {
     this.#undo();
-    const error = cause instanceof Error ? cause.message : String(cause);
+    const error = errorText(cause);
     this.#options.tell({ kind: "warning", message: "state cannot be written", fields: { error } });
+    this.#tellHealth(error);
   }
 
   #undo(): void {

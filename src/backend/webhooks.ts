@@ -4,6 +4,7 @@
 import type { EventType, WebhookConfig } from "../config/backend_schema.ts";
 import type { Log } from "../log.ts";
 import type { MetricSource } from "../metrics.ts";
+import { writeObject } from "../protocol/json.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { signingKeys } from "../signing.ts";
 import type { DeadLetters } from "./hook_queue.ts";
@@ -171,7 +172,7 @@ export class Webhooks {
   async tellLost(): Promise<void> {
     const store = this.#options.store();
     for (const { tenant, session, info } of await store.ask({ name: "lost" })) {
-      const { user, sid } = JSON.parse(info) as { user: string; sid: string };
+      const { user, sid } = readInfo(info);
       this.of(tenant).disconnected({ user, sid, session }, { reason: "node_lost" });
       store.tell({ name: "closed", tenant, session });
     }
@@ -247,7 +248,7 @@ export class Webhooks {
       session,
       ...(room === undefined ? {} : { room }),
     };
-    store().tell({ name: "emit", hooks, json: toJson(event, data), atMs });
+    store().tell({ name: "emit", hooks, json: writeObject({ ...event, data }), atMs });
   }
 
   /** For `TenantWebhooks`. */
@@ -270,6 +271,18 @@ export class Webhooks {
       if (one.tenant === tenant && one.config.id === webhook) return hook;
     }
     return null;
+  }
+}
+
+/** @throws when it is not what `opened` has written */
+function readInfo(info: string): { readonly user: string; readonly sid: string } {
+  try {
+    const { user, sid } = JSON.parse(info) as Record<string, unknown>;
+    if (typeof user === "string" && typeof sid === "string") return { user, sid };
+    throw new TypeError("it has no user");
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Cannot read the state: what is kept of an open session is damaged (${why})`, { cause });
   }
 }
 
@@ -311,13 +324,4 @@ function concerns(wish: Wish, { subject, room, svc, messageType }: Happening): b
     (rooms === null || room === undefined || rooms.allows(room)) &&
     (services === null || svc === undefined || services.allows(svc)) &&
     (types === null || messageType === undefined || types.allows(messageType));
-}
-
-function toJson(event: object, data: unknown): string {
-  if (data === undefined) return JSON.stringify(event);
-  try {
-    return JSON.stringify({ ...event, data });
-  } catch { // RangeError: a client nested it deeper than Bun writes.
-    return JSON.stringify({ ...event, data: null });
-  }
 }

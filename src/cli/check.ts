@@ -1,26 +1,30 @@
 // `wsprism check`: would this configuration start? And `wsprism check --diff`: what would a reload change?
 
-import process from "node:process";
 import { Command } from "commander";
 import { type ConfigDiff, diffConfigs, formatChange, IDLE_FIXED } from "../config/diff.ts";
-import { formatWarning } from "../config/load.ts";
-import { loadFile } from "./config_file.ts";
+import { type ConfigIssue, formatIssue, formatWarning } from "../config/load.ts";
+import { formatPath, type Path, placesIn } from "../config/places.ts";
+import type { Config } from "../config/schema.ts";
+import { stateFolderFault } from "../config/state_folder.ts";
+import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
+import { type VariableOptions, variableOptions } from "./variables.ts";
 import { runtimeLabel } from "./version.ts";
 
-interface CheckOptions {
+interface CheckOptions extends VariableOptions {
   readonly config?: string;
   readonly dev: boolean;
   readonly diff: boolean;
 }
 
 export function checkCommand(done: Done): Command {
-  return new Command("check")
+  return variableOptions(new Command("check"))
     .description("check a configuration without starting anything: every failure at once, warnings too")
-    .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
+    .option(CONFIG_FLAGS, CONFIG_HELP)
     .option("--dev", "check for a start with --dev", false)
     .option("--diff", "tell what a reload from OLD to NEW would change", false)
-    .argument("[old]", "with --diff: the configuration in use")
+    .argument("[file]", "the configuration, as --config; with --diff: the one in use")
     .argument("[new]", "with --diff: the one to come")
     .action(
       async (
@@ -30,33 +34,58 @@ export function checkCommand(done: Done): Command {
         command: Command,
       ) => {
         const files = [before, after].filter((file) => file !== undefined);
-        if (!options.diff && before !== undefined) command.error(`error: too many arguments: ${before}`);
-        if (!options.diff) return done(await check(options));
+        if (!options.diff) {
+          const more = options.config === undefined ? after : before;
+          if (more !== undefined) {
+            command.error(`error: too many arguments: ${more}; one configuration is checked`);
+          }
+          return done(await check({ ...options, ...(before === undefined ? {} : { config: before }) }));
+        }
         if (files.length < 2) command.error("error: --diff takes two files: --diff OLD NEW");
         if (options.config !== undefined) command.error("error: --diff does not go with --config");
-        done(await diff(before!, after!, options.dev));
+        done(await diff(before!, after!, options));
       },
     );
 }
 
-async function check({ config: named, dev }: CheckOptions): Promise<number> {
-  const loaded = await loadFile(named, dev);
+async function check(options: CheckOptions): Promise<number> {
+  const loaded = await loadFile(options.config, options.dev, options);
   if (loaded === null) return EXIT.config;
-  const { file, config, warnings } = loaded;
-  for (const warning of warnings) process.stdout.write(`${formatWarning(file, warning)}\n`);
+  const { file, config, text, env, unset } = loaded;
+  const fault = stateFault(config, placesIn(text, env));
+  // Where secrets are not at hand the gateway will not run either: its folders are another machine's.
+  if (fault !== null && !options.allowUnset) {
+    writeNow(2, `${formatIssue(file, fault)}\n`);
+    return EXIT.config;
+  }
+  const warnings = fault === null ? loaded.warnings : [...loaded.warnings, fault];
+  for (const warning of warnings) writeNow(1, `${formatWarning(file, warning)}\n`);
   const tenants = config.tenants.length === 1 ? "1 tenant" : `${config.tenants.length} tenants`;
   const warned = warnings.length === 1 ? "1 warning" : `${warnings.length} warnings`;
-  process.stdout.write(`${file} is good: ${tenants}, ${warned}\n`);
+  if (unset.length > 0) {
+    writeNow(1, `Not set, and taken to be anything that fits: ${unset.join(", ")}\n`);
+  }
+  writeNow(1, `${file} is good: ${tenants}, ${warned}\n`);
   return EXIT.done;
 }
 
-async function diff(before: string, after: string, dev: boolean): Promise<number> {
+/** What stands in the way of the state, where the file names a folder for it. */
+function stateFault({ gateway }: Config, lineOf: (path: Path) => number | null): ConfigIssue | null {
+  const { state_dir: folder } = gateway;
+  const fault = folder === undefined ? null : stateFolderFault(folder);
+  if (fault === null) return null;
+  const path = ["gateway", "state_dir"], line = lineOf(path);
+  return { path: formatPath(path), message: `"${folder}" ${fault}`, ...(line === null ? {} : { line }) };
+}
+
+async function diff(before: string, after: string, options: CheckOptions): Promise<number> {
+  const { dev } = options;
   // Both, so that all that is wrong with either is told.
-  const [one, other] = [await loadFile(before, dev), await loadFile(after, dev)];
+  const [one, other] = [await loadFile(before, dev, options), await loadFile(after, dev, options)];
   if (one === null || other === null) return EXIT.config;
   // As a gateway on this runtime would.
   const native = one.config.gateway.transport === "native" && runtimeLabel().startsWith("deno");
-  process.stdout.write(describeDiff(diffConfigs(one.config, other.config, native ? IDLE_FIXED : [])));
+  writeNow(1, describeDiff(diffConfigs(one.config, other.config, native ? IDLE_FIXED : [])));
   return EXIT.done;
 }
 

@@ -8,7 +8,10 @@ import { Turns } from "../turns.ts";
 import { TICKET_CHARS_MAX } from "../admission/verifier.ts";
 import { jwtVerifierFor, verifierFor, type VerifierOptions } from "../admission/verifiers.ts";
 import { SILENT } from "../log.ts";
+import { Inflow } from "../outbound/inflow.ts";
 import { readNarrowing } from "../policy/narrowing.ts";
+import { CONFIG_FLAGS, CONFIG_HELP } from "./config_file.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
 
@@ -33,7 +36,7 @@ export function checkTokenCommand(done: Done): Command {
       "the ticket; read from stdin when absent, which keeps it out of the shell's history",
     )
     .requiredOption("--tenant <id>", "the tenant")
-    .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
+    .option(CONFIG_FLAGS, CONFIG_HELP)
     .addHelpText("after", EXAMPLES)
     .action(async (ticket: string | undefined, options: CheckTokenOptions) =>
       done(await checkToken(ticket ?? await fromStdin(), options))
@@ -51,6 +54,7 @@ async function checkToken(text: string, { config, tenant }: CheckTokenOptions): 
     tenant,
     config: auth,
     signatureTurns: new Turns(1),
+    share: new Inflow(() => performance.now()).share(),
     now: () => performance.now(),
     unixMs: () => Date.now(),
     log: SILENT,
@@ -82,31 +86,44 @@ function judge(outcome: Outcome, claims: Readonly<Record<string, unknown>>, fail
   say("user", user);
   if (ticketId !== null) say("id", ticketId);
   say("expires", expiresAtMs === null ? "never" : expiry(expiresAtMs));
+  // As seconds, today's milliseconds are some 56,000 years ahead.
+  if (expiresAtMs !== null && expiresAtMs - Date.now() > CENTURY_MS) {
+    say(
+      "WARNING",
+      "exp is more than a century ahead: it counts seconds, and may have been written in milliseconds",
+    );
+  }
   const { rooms, services, limits } = claims;
   if (narrowing.rooms !== null) say("rooms", JSON.stringify(rooms));
   if (narrowing.ext !== null) say("services", JSON.stringify(services));
   if (narrowing.limits !== null) say("limits", JSON.stringify(limits));
   if (narrowing.sid !== null) say("sid", narrowing.sid);
   if (Object.keys(outcome.claims).length > 0) say("claims", JSON.stringify(outcome.claims));
-  process.stdout.write("The ticket is good.\n");
+  writeNow(1, "The ticket is good.\n");
   return EXIT.done;
 }
 
+const CENTURY_MS = 100 * 365.25 * 86_400_000;
+
 function refused(why: string): number {
-  process.stdout.write(`The ticket is refused: ${why}.\n`);
+  writeNow(1, `The ticket is refused: ${why}.\n`);
   return EXIT.failed;
 }
 
 function expiry(ms: number): string {
   const seconds = Math.round((ms - Date.now()) / 1000);
-  return `${new Date(ms).toISOString()}, in ${seconds} s, leeway included`;
+  const date = new Date(ms);
+  // Dates end in the year 275760.
+  return `${
+    Number.isNaN(date.getTime()) ? "after all dates" : date.toISOString()
+  }, in ${seconds} s, leeway included`;
 }
 
 /** One line, whatever a ticket may say. */
 function say(name: string, value: string): void {
   // deno-lint-ignore no-control-regex -- they are what must not reach a terminal
   const plain = value.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "\ufffd");
-  process.stdout.write(`${name.padEnd(9)} ${plain}\n`);
+  writeNow(1, `${name.padEnd(9)} ${plain}\n`);
 }
 
 async function fromStdin(): Promise<string> {

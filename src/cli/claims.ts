@@ -1,6 +1,8 @@
 // `--claim name=value`, for verbs that need a ticket's claims.
 
 import { Option } from "commander";
+import { readForeign } from "../protocol/json.ts";
+import { JSON_DEPTH } from "../protocol/json_scan.ts";
 
 /** The option, which may be repeated; its value is a list of texts. */
 export function claimOption(description: string): Option {
@@ -21,9 +23,6 @@ export function readClaims(texts: readonly string[]): Record<string, unknown> | 
 }
 
 function valueOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+  const read = readForeign(text, JSON_DEPTH, { wide: true });
+  return read.ok ? read.value : text;
 }

@@ -1,9 +1,9 @@
 // `wsprism doctor`: which walls stand around extensions on this machine, and what to do about those that do not.
 
-import process from "node:process";
 import { Command } from "commander";
 import { launchHost } from "../extension/launch.ts";
 import { reportWalls, type WallReport } from "../extension/wall_report.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { runtimeLabel } from "./version.ts";
 
@@ -25,7 +25,7 @@ export function doctorCommand(done: Done): Command {
     .action(async ({ json }: { json: boolean }) => {
       const report = await reportWalls(launchHost);
       const runtime = runtimeLabel();
-      process.stdout.write(json ? `${JSON.stringify({ runtime, ...report })}\n` : text(report, runtime));
+      writeNow(1, json ? `${JSON.stringify({ runtime, ...report })}\n` : text(report, runtime));
       done(report.enough ? EXIT.done : EXIT.failed);
     });
 }

@@ -1,21 +1,24 @@
 // `wsprism explain`: what would become of this message, check by check, and which line of the configuration says so?
 
+import { errorText } from "../error_text.ts";
 import { readFileSync } from "node:fs";
-import process from "node:process";
 import { Command, Option } from "commander";
+import { STDIN } from "../config/load.ts";
 import { formatPath, type Path, placesIn } from "../config/places.ts";
 import type { TenantConfig } from "../config/schema.ts";
 import { explain, type Explanation, type Question, type Step } from "../policy/explain.ts";
-import type { Subject } from "../policy/matter.ts";
+import type { PolicySubject } from "../policy/input.ts";
 import { readNarrowing } from "../policy/narrowing.ts";
 import { alone, TenantPolicy } from "../policy/policy.ts";
 import { GatewayQuotas } from "../policy/quotas.ts";
 import { claimOption, readClaims } from "./claims.ts";
-import { loadFile } from "./config_file.ts";
+import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain } from "./tenant_auth.ts";
+import { type VariableOptions, variableOptions } from "./variables.ts";
 
-interface ExplainOptions {
+interface ExplainOptions extends VariableOptions {
   readonly config?: string;
   readonly tenant: string;
   readonly lane: "ext" | "hot";
@@ -37,12 +40,12 @@ A hot message is a file of bytes, or of hexadecimal digits. Buckets are full: it
 Exit codes: 0 allowed, 4 denied, 2 usage, 3 configuration refused.`;
 
 export function explainCommand(done: Done): Command {
-  return new Command("explain")
+  return variableOptions(new Command("explain"))
     .description("tell what policy says to one message: each check, its verdict, its rule and its line")
     .requiredOption("--tenant <id>", "the tenant")
     .addOption(new Option("--lane <lane>", "how it is sent").choices(["ext", "hot"]).makeOptionMandatory())
     .requiredOption("--message <file>", "the message as a client would send it; - for stdin")
-    .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
+    .option(CONFIG_FLAGS, CONFIG_HELP)
     .option("--user <name>", "who sends it", "user")
     .addOption(claimOption("a claim of the sender's ticket, JSON or else a text; may be repeated"))
     .option("--room <room>", "the room that the session joined last")
@@ -54,9 +57,15 @@ export function explainCommand(done: Done): Command {
 
 async function run(options: ExplainOptions): Promise<number> {
   // As with --dev: nobody is let in here.
-  const loaded = await loadFile(options.config, true);
+  if (options.config === STDIN && options.message === "-") {
+    return complain(
+      "--config and --message cannot both come from stdin: name a file for one of them",
+      EXIT.usage,
+    );
+  }
+  const loaded = await loadFile(options.config, true, options);
   if (loaded === null) return EXIT.config;
-  const { file, config } = loaded;
+  const { file, config, text, env } = loaded;
   const index = config.tenants.findIndex(({ id }) => id === options.tenant);
   if (index < 0) {
     const known = config.tenants.map(({ id }) => id).join(", ");
@@ -80,17 +89,15 @@ async function run(options: ExplainOptions): Promise<number> {
     rooms: narrowing.rooms,
   };
   const explanation = explain(policy.narrowed(narrowing), question, { config: tenant, index });
-  const lineOf = placesIn(readFileSync(file, "utf8"), process.env);
-  process.stdout.write(
-    options.json ? asJson(explanation, lineOf) : asText(explanation, { lineOf, tenant, lane }),
-  );
+  const lineOf = placesIn(text, env);
+  writeNow(1, options.json ? asJson(explanation, lineOf) : asText(explanation, { lineOf, tenant, lane }));
   return explanation.allowed ? EXIT.done : EXIT.denied;
 }
 
 function subjectOf(
   { user, room, member }: ExplainOptions,
   claims: Readonly<Record<string, unknown>>,
-): Subject {
+): PolicySubject {
   return { user, claims, membership: (name) => member || name === room ? true : undefined };
 }
 
@@ -100,7 +107,7 @@ function readMessage({ message, lane }: ExplainOptions): Uint8Array | string {
   try {
     bytes = readFileSync(message === "-" ? 0 : message);
   } catch (error) {
-    return `Cannot read the message: ${error instanceof Error ? error.message : String(error)}`;
+    return `Cannot read the message: ${errorText(error)}`;
   }
   const text = new TextDecoder().decode(bytes).trim();
   // A hot message begins with a 1, which is no hexadecimal digit's character.

@@ -1,8 +1,8 @@
 // `wsprism types`: what an extension sees, for editors and for `tsc` or `deno check`.
 
-import process from "node:process";
 import { Command } from "commander";
 import { API_TYPES } from "../extension/api_types.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 
 const EXAMPLE = `
@@ -14,7 +14,7 @@ export function typesCommand(done: Done): Command {
     .description("print the types of extensions, a .d.ts file that editors complete and check scripts with")
     .addHelpText("after", EXAMPLE)
     .action(() => {
-      process.stdout.write(API_TYPES);
+      writeNow(1, API_TYPES);
       done(EXIT.done);
     });
 }

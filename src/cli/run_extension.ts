@@ -1,5 +1,6 @@
 // `wsprism run-extension`: one call of a script or WASM module without a gateway, behind the same walls.
 
+import { errorText } from "../error_text.ts";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
@@ -8,7 +9,11 @@ import { launchHost } from "../extension/launch.ts";
 import { type Hook, HOOKS, type SessionView } from "../extension/messages.ts";
 import { prepareScript, prepareWasm } from "../extension/source.ts";
 import { type TrialOptions, type TrialReport, tryExtension } from "../extension/trial.ts";
+import { numbersAsTexts } from "../extension/session_texts.ts";
+import { readForeign } from "../protocol/json.ts";
+import { JSON_DEPTH } from "../protocol/json_scan.ts";
 import { claimOption, readClaims } from "./claims.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain } from "./tenant_auth.ts";
 import { type Given, givenByConfig, givenByFlags, type GrantOptions } from "./trial_grants.ts";
@@ -87,7 +92,7 @@ async function run(file: string, options: RunOptions): Promise<number> {
     input: input.value,
     session: hook === "onTick" ? null : sessionOf(options, given.tenant, claims),
   });
-  process.stdout.write(options.json ? trialJson(report) : trialText(report));
+  writeNow(1, options.json ? trialJson(report) : trialText(report));
   return exitCode(report);
 }
 
@@ -149,12 +154,15 @@ function variables(names: readonly string[]): Readonly<Record<string, string>> |
 function readInput(hook: Hook, message: string | undefined): { readonly value: unknown } | string {
   if (hook === "onTick") return { value: undefined };
   if (message === undefined) return `${hook} needs --message FILE`;
-  let value: unknown;
+  let text: string;
   try {
-    value = JSON.parse(readFileSync(message === "-" ? 0 : message, "utf8"));
+    text = readFileSync(message === "-" ? 0 : message, "utf8");
   } catch (error) {
-    return `Cannot read the message: ${error instanceof Error ? error.message : String(error)}`;
+    return `Cannot read the message: ${errorText(error)}`;
   }
+  const read = readForeign(text, JSON_DEPTH);
+  if (!read.ok) return `Cannot read the message: it ${read.why}`;
+  const { value } = read;
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return "Cannot use the message: it must be an object";
   }
@@ -172,7 +180,9 @@ function sessionOf(
   claims: Readonly<Record<string, unknown>>,
 ): SessionView {
   const rooms = room === undefined ? [] : [room];
-  return { id: "trial", user, tenant, rooms, activeRoom: room ?? null, claims };
+  // As a gateway gives them.
+  const given = JSON.parse(JSON.stringify(claims, numbersAsTexts)) as Readonly<Record<string, unknown>>;
+  return { id: "trial", user, tenant, rooms, activeRoom: room ?? null, claims: given };
 }
 
 function exitCode({ end }: TrialReport): number {

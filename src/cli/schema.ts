@@ -1,7 +1,7 @@
 // `wsprism schema`: the configuration's JSON Schema, for editors.
 
-import process from "node:process";
 import { Command } from "commander";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 
 export function schemaCommand(done: Done): Command {
@@ -10,7 +10,7 @@ export function schemaCommand(done: Done): Command {
     .action(async () => {
       // Loaded when asked for: no start should pay for it.
       const { configJsonSchema } = await import("../config/document.ts");
-      process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+      writeNow(1, `${JSON.stringify(configJsonSchema(), null, 2)}\n`);
       done(EXIT.done);
     });
 }

@@ -1,21 +1,41 @@
 // `wsprism start`: runs the gateway until a signal ends it.
 
+import { errorText } from "../error_text.ts";
 import process from "node:process";
+import { isatty } from "node:tty";
 import { Command, Option } from "commander";
 
 import { loadCertificate } from "../config/certificate_files.ts";
 import { FileSource } from "../config/file_source.ts";
+import { STDIN } from "../config/load.ts";
 import { FileWatch } from "../config/file_watch.ts";
 import { launchHost } from "../extension/launch.ts";
 import { adminTransportOptions, Gateway, SYSTEM_CLOCK, transportOptions } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
+import type { MetricSource } from "../metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
-import { loadFile } from "./config_file.ts";
+import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
+import { writeLater, writeNow } from "./descriptor.ts";
+import { environmentWarnings } from "./environment.ts";
 import { type Done, EXIT } from "./exit.ts";
+import { watchLaunchers } from "./launcher.ts";
+import { LineSink } from "./line_sink.ts";
+import type { ProcessSignals } from "./signals.ts";
 import { type Build, runtimeLabel } from "./version.ts";
 
 /** How long a stopped gateway's process may take to end by itself. */
 const LINGER_MS = 100;
+/** How long the last lines of the log may take. */
+const LAST_LINES_MS = 1000;
+
+const EXAMPLES = `
+Examples:
+  wsprism start --config wsprism.yaml --dev                 try it out on this machine: accepts anybody
+  WSPRISM_LISTEN=0.0.0.0:8080 wsprism start --watch         serve, and take up what changes in the file
+  wsprism start --config wsprism.yaml --log-level debug     tell of every session too
+
+On a terminal SIGHUP, which it sends when it is closed, drains as SIGTERM does. Exit codes: 0 drained, 1 failed,
+2 usage, 3 configuration refused.`;
 
 interface StartOptions {
   readonly config?: string;
@@ -27,15 +47,27 @@ interface StartOptions {
   readonly transport?: TransportKind;
 }
 
-export function startCommand(build: Build, done: Done): Command {
+/** What a start is given beside its options. */
+export interface StartContext {
+  readonly build: Build;
+  /** Those that were taken over first of all, where the verb was the first word. */
+  readonly signals: () => ProcessSignals;
+}
+
+export function startCommand(context: StartContext, done: Done): Command {
   return new Command("start")
     .description(
       "run the gateway; SIGHUP reloads its configuration, SIGTERM or SIGINT drains it, a second one ends it at once",
     )
-    .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
-    .option("--dev", "accept dev tickets from anyone: for development only", false)
+    .option(CONFIG_FLAGS, CONFIG_HELP)
+    .option(
+      "--dev",
+      "accept dev tickets from anybody, and pages of this machine; without an address of its own, listen on 127.0.0.1",
+      false,
+    )
     .option("--policy-dry-run", "decide and count all that policy says, but deny nothing", false)
     .option("--watch", "reload the configuration when it changes, or a file that it names", false)
+    .argument("[file]", "the configuration, as --config")
     .addOption(
       new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"),
     )
@@ -47,25 +79,40 @@ export function startCommand(build: Build, done: Done): Command {
     .addOption(
       new Option("--transport <kind>", "overrides gateway.transport").choices(["auto", "native", "node"]),
     )
-    .action(async (options: StartOptions) => done(await start(options, build)));
+    .addHelpText("after", EXAMPLES)
+    .action(async (file: string | undefined, options: StartOptions, command: Command) => {
+      if (file !== undefined && options.config !== undefined) {
+        command.error(`error: ${file} and --config ${options.config} both name the configuration`);
+      }
+      const config = options.config ?? file;
+      if (config === STDIN && options.watch) command.error("error: --watch cannot watch stdin; name a file");
+      done(await start({ ...options, ...(config === undefined ? {} : { config }) }, context));
+    });
 }
 
-async function start(options: StartOptions, build: Build): Promise<number> {
-  const loaded = await loadFile(options.config, options.dev);
+async function start(options: StartOptions, context: StartContext): Promise<number> {
+  const { build } = context, signals = context.signals();
+  const { log, sink } = openLog(options);
+  void signals.ended.then((signal) => log.info("signal received", { signal }));
+  // A file may be long in coming: from a pipe, or a disk that does not answer.
+  const loaded = await Promise.race([loadFile(options.config, options.dev), signals.ended]);
   if (loaded === null) return EXIT.config;
+  if (typeof loaded === "string") return await leave(sink);
   const { file, config, warnings, schemas, files } = loaded;
-  const format = options.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
-  const log = processLog(options.logLevel, format, (line) => process.stdout.write(line));
+  // Reading the file took its time; a signal that came meanwhile is handed over between two turns only.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  if (signals.isOver) return await leave(sink);
+  const runtime = runtimeLabel();
   for (const { path, message, line } of warnings) log.warn(`${path} ${message}`, { line: line ?? 0 });
-  // From now on: whoever reads "listening" may send a signal at once.
-  const signal = firstSignal(log);
-  const hangups = new Hangups();
+  const on = runtime.startsWith("bun") ? "bun" : "deno";
+  for (const warning of environmentWarnings(process.env, on)) log.warn(warning);
   const source = new FileSource({
-    file,
+    file: options.config === STDIN ? STDIN : file,
     dev: options.dev,
     config,
     files,
-    thread: runtimeLabel().startsWith("bun") ? "each" : "kept",
+    thread: on === "bun" ? "each" : "kept",
+    log,
   });
   const watch = new FileWatch({
     files: () => source.files,
@@ -94,61 +141,62 @@ async function start(options: StartOptions, build: Build): Promise<number> {
       adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
       source,
-      build: { version, commit, runtime: runtimeLabel() },
+      build: { version, commit, runtime },
       clock: SYSTEM_CLOCK,
       services: new Map(),
+      metrics: [logMetric(sink), source.metric],
     });
     // What changes from now on is seen; what was told before is done after the start.
     if (options.watch) await watch.start();
     source.start();
     await gateway.start();
-    hangups.listen(() => void gateway.reload("signal"));
+    signals.onReload(() => void gateway.reload("signal"));
   } catch (error) {
     watch.stop();
     source.stop();
-    process.stderr.write(`Cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
+    await sink.close(LAST_LINES_MS);
+    writeNow(2, `Cannot start: ${errorText(error)}\n`);
     return EXIT.failed;
   }
-  await signal;
+  const unwatch = watchLaunchers({
+    every: SYSTEM_CLOCK.every,
+    gone: () => signals.end("none: what started this process has ended"),
+  });
+  await signals.ended;
+  unwatch();
   watch.stop();
   await gateway.drain();
   await gateway.stop();
   source.stop();
-  // A native WebSocket that ended abruptly keeps Deno 2.9 alive for 30 s.
+  return await leave(sink);
+}
+
+/** The process's log, on stdout. */
+function openLog({ logLevel, logFormat }: StartOptions): { readonly log: Log; readonly sink: LineSink } {
+  const format = logFormat ?? (isatty(1) ? "pretty" : "json");
+  const sink: LineSink = new LineSink({
+    write: (bytes) => writeLater(1, bytes),
+    notice: (lines) =>
+      lineOf("warning", "lines of this log were dropped: they could not be written", { lines }),
+    later: (ms, task) => void setTimeout(task, ms).unref(),
+  });
+  const { log, lineOf } = processLog(logLevel, format, (line) => sink.write(line));
+  return { log, sink };
+}
+
+function logMetric(sink: LineSink): MetricSource {
+  return {
+    name: "log_lines_dropped_total",
+    help: "Lines of the log that could not be written, and were dropped.",
+    type: "counter",
+    read: () => [{ labels: {}, value: sink.dropped }],
+  };
+}
+
+/** The end of a process that has done what it was to do. */
+async function leave(sink: LineSink): Promise<number> {
+  await sink.close(LAST_LINES_MS);
+  // A native WebSocket that ended abruptly keeps Deno 2.9 alive for 30 s, and a write that waits for a reader for ever.
   setTimeout(() => process.exit(EXIT.done), LINGER_MS).unref();
   return EXIT.done;
-}
-
-/** SIGHUP, from the moment this is made: by itself it would end the process. */
-class Hangups {
-  #came = false;
-  #listener: (() => void) | null = null;
-
-  constructor() {
-    process.on("SIGHUP", () => {
-      this.#came = true;
-      this.#listener?.();
-    });
-  }
-
-  /** Calls it at each signal, and at once when one came already. */
-  listen(listener: () => void): void {
-    this.#listener = listener;
-    if (this.#came) listener();
-  }
-}
-
-/** Resolves at the first SIGTERM or SIGINT; the second ends the process. */
-function firstSignal(log: Log): Promise<void> {
-  return new Promise((resolve) => {
-    let seen = false;
-    const onSignal = (signal: string) => {
-      if (seen) process.exit(EXIT.failed);
-      seen = true;
-      log.info("signal received", { signal });
-      resolve();
-    };
-    process.on("SIGTERM", onSignal);
-    process.on("SIGINT", onSignal);
-  });
 }

@@ -1,9 +1,9 @@
 // What `token` and `check-token` share: a configuration, and one tenant's `auth` in it.
 
-import process from "node:process";
 import type { AuthConfig } from "../config/schema.ts";
 import { DEV_AUTH } from "../admission/verifiers.ts";
 import { loadFile } from "./config_file.ts";
+import { writeNow } from "./descriptor.ts";
 import { EXIT } from "./exit.ts";
 
 /** The `auth` of a tenant, or the exit code of a command that has already said why there is none. */
@@ -19,6 +19,6 @@ export async function loadAuth(config: string | undefined, tenant: string): Prom
 
 /** Says on stderr what is wrong. @returns the code, for the command to end with */
 export function complain(message: string, code: number): number {
-  process.stderr.write(`${message}\n`);
+  writeNow(2, `${message}\n`);
   return code;
 }

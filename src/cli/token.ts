@@ -3,13 +3,14 @@
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import process from "node:process";
 import { Command } from "commander";
-import { importPKCS8, SignJWT } from "jose";
+import { CompactSign, importPKCS8 } from "jose";
 import { isUserName } from "../admission/verifier.ts";
 import { kindFor, readPem, readSecret } from "../config/jwt_key.ts";
 import type { AuthConfig, JwtConfig, JwtKeyConfig } from "../config/schema.ts";
 import { claimOption, readClaims } from "./claims.ts";
+import { CONFIG_FLAGS, CONFIG_HELP } from "./config_file.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
 
@@ -37,7 +38,7 @@ export function tokenCommand(done: Done): Command {
     .description("print a ticket for a user, signed with the tenant's own secret or private key")
     .requiredOption("--tenant <id>", "the tenant")
     .requiredOption("--user <name>", "the user")
-    .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
+    .option(CONFIG_FLAGS, CONFIG_HELP)
     .option("--ttl <time>", "how long it is good for: 30s, 15m, 1h, 7d", "1h")
     .addOption(claimOption("a further claim, JSON or else a text; may be repeated"))
     .option("--kid <id>", "the key to sign with, by its kid (default: the first that can sign)")
@@ -77,7 +78,7 @@ async function token(options: TokenOptions): Promise<number> {
     jti: randomBytes(8).toString("hex"),
     ...claims,
   };
-  process.stdout.write(`${await sign(payload, key)}\n`);
+  writeNow(1, `${await sign(payload, key)}\n`);
   return EXIT.done;
 }
 
@@ -122,5 +123,7 @@ async function sign(payload: Record<string, unknown>, { config, algorithm }: Sig
     ? await importPKCS8(config.private_key!, algorithm)
     : new Uint8Array(Buffer.from(readSecret(config.secret, config.secret_encoding)));
   const header = { alg: algorithm, typ: "JWT", ...(config.kid === undefined ? {} : { kid: config.kid }) };
-  return await new SignJWT(payload).setProtectedHeader(header).sign(key);
+  // As text, for jose's own SignJWT copies claims, and a number of 19 digits would not survive it.
+  const text = new TextEncoder().encode(JSON.stringify(payload));
+  return await new CompactSign(text).setProtectedHeader(header).sign(key);
 }

@@ -1,5 +1,7 @@
 // What an extension that is tried has: permissions, limits and options, from a configuration or from flags.
 
+import { readForeign } from "../protocol/json.ts";
+import { JSON_DEPTH } from "../protocol/json_scan.ts";
 import { dirname, resolve } from "node:path";
 import type { Config } from "../config/schema.ts";
 import {
@@ -51,10 +53,10 @@ const FLAG_RULES: Readonly<Record<string, string>> = {
 export function givenByFlags(file: string, flags: GrantOptions): Given | number {
   if (flags.tenant !== undefined) return complain("--tenant goes with --config", EXIT.usage);
   let options: unknown = null;
-  try {
-    if (flags.options !== undefined) options = JSON.parse(flags.options);
-  } catch {
-    return complain("--options must be JSON", EXIT.usage);
+  if (flags.options !== undefined) {
+    const read = readForeign(flags.options, JSON_DEPTH);
+    if (!read.ok) return complain(`--options must be JSON, but ${read.why}`, EXIT.usage);
+    options = read.value;
   }
   const { net = [], env = [], publish = [], kv, users } = flags;
   const parsed = extensionGrantsSchema.safeParse({ permissions: { net, env, publish, kv, users } });

@@ -1,22 +1,42 @@
 // The verbs of the command line, each in a file of its own. A verb returns its exit code.
 
-import process from "node:process";
-import { Command, CommanderError } from "commander";
+import { errorTrace } from "../error_text.ts";
+import { Command, CommanderError, Help, type Option } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
+import { writeNow } from "./descriptor.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
 import { typesCommand } from "./extension_types.ts";
 import { runExtensionCommand } from "./run_extension.ts";
 import { schemaCommand } from "./schema.ts";
+import { ProcessSignals } from "./signals.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
-import { type Build, versionCommand } from "./version.ts";
+import { type Build, versionCommand, versionLine } from "./version.ts";
 import { webhooksCommand } from "./webhooks.ts";
 
+/** What is there before a verb is known. */
+export interface Surroundings {
+  readonly build: Build;
+  /** Null for verbs that leave them to the runtime. */
+  readonly signals: ProcessSignals | null;
+}
+
+const OUTPUT = {
+  writeOut: (text: string) => writeNow(1, text),
+  writeErr: (text: string) => writeNow(2, text),
+};
+
+/** What is off unless it is given needs no word on that. */
+const HELP = {
+  optionDescription: (option: Option) =>
+    new Help().optionDescription(option).replace(/ \(default: false\)$/, ""),
+};
+
 /** Runs a verb. @returns the exit code, see `EXIT` */
-export async function runVerb(argv: readonly string[], build: Build): Promise<number> {
+export async function runVerb(argv: readonly string[], { build, signals }: Surroundings): Promise<number> {
   let code: number = EXIT.done;
   const done = (result: number) => {
     code = result;
@@ -27,8 +47,11 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
       "after",
       "\nExit codes: 0 done, 1 failed at run time, 2 usage, 3 configuration refused, 4 denied.",
     )
+    .version(versionLine(build), "-v, --version", "print version, commit and runtime")
+    .helpOption("-h, --help", "show this, or a verb's own help")
+    .configureOutput(OUTPUT)
     .exitOverride();
-  program.addCommand(startCommand(build, done));
+  program.addCommand(startCommand({ build, signals: () => signals ?? new ProcessSignals() }, done));
   program.addCommand(checkCommand(done));
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
@@ -42,7 +65,8 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
   for (const command of program.commands.flatMap((verb) => [verb, ...verb.commands])) {
     const { parent } = command;
     const name = parent === program ? command.name() : `${parent!.name()} ${command.name()}`;
-    command.exitOverride().showHelpAfterError(`(wsprism ${name} --help shows how)`);
+    command.exitOverride().configureOutput(OUTPUT).configureHelp(HELP);
+    command.showHelpAfterError(`(wsprism ${name} --help shows how)`);
   }
   program.showHelpAfterError("(wsprism --help shows how)");
   try {
@@ -51,9 +75,7 @@ export async function runVerb(argv: readonly string[], build: Build): Promise<nu
   } catch (error) {
     // Commander has printed what is wrong. Help that was asked for is no failure.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    process.stderr.write(
-      `wsprism: ${error instanceof Error ? error.stack ?? error.message : String(error)}\n`,
-    );
+    writeNow(2, `wsprism: ${errorTrace(error)}\n`);
     return EXIT.failed;
   }
 }

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { Command } from "commander";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 
 /** What was built. */
@@ -17,6 +18,11 @@ export function runtimeLabel(): string {
   return bun !== undefined ? `bun ${bun}` : deno !== undefined ? `deno ${deno}` : `node ${node}`;
 }
 
+/** What was built, in a line. */
+export function versionLine({ version, commit }: Build): string {
+  return `wsprism ${version} (commit ${commit}, ${runtimeLabel()})`;
+}
+
 export function versionCommand(build: Build, done: Done): Command {
   return new Command("version")
     .description("print version, commit and runtime")
@@ -24,10 +30,9 @@ export function versionCommand(build: Build, done: Done): Command {
     .action((options: { json: boolean }) => {
       const { version, commit } = build;
       const runtime = runtimeLabel();
-      process.stdout.write(
-        options.json
-          ? `${JSON.stringify({ version, commit, runtime })}\n`
-          : `wsprism ${version} (commit ${commit}, ${runtime})\n`,
+      writeNow(
+        1,
+        options.json ? `${JSON.stringify({ version, commit, runtime })}\n` : `${versionLine(build)}\n`,
       );
       done(EXIT.done);
     });

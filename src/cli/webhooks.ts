@@ -1,10 +1,11 @@
 // `wsprism webhooks`: what waits for webhooks' backends, and the events that these refuse: shown, sent again, dropped. By
 // the admin API of the running gateway.
 
-import process from "node:process";
 import { Command, InvalidArgumentError } from "commander";
 import type { AdminClient, Unanswered } from "../ops/client.ts";
 import { type AccessOptions, adminClient } from "./admin_access.ts";
+import { CONFIG_FLAGS, CONFIG_HELP } from "./config_file.ts";
+import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain } from "./tenant_auth.ts";
 
@@ -59,7 +60,7 @@ export function webhooksCommand(done: Done): Command {
 function command(name: string, description: string): Command {
   return new Command(name)
     .description(description)
-    .option("--config <file>", "the configuration (default: ./wsprism.yaml, then ./config/wsprism.yaml)")
+    .option(CONFIG_FLAGS, CONFIG_HELP)
     .option("--url <url>", "the admin API, in the place of admin.listen")
     .option(
       "--key <secret>",
@@ -160,7 +161,7 @@ function failed({ kind, msg }: Unanswered): number {
 }
 
 function print(lines: readonly string[]): void {
-  if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
+  if (lines.length > 0) writeNow(1, `${lines.join("\n")}\n`);
 }
 
 /** As the admin API has them. */

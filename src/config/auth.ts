@@ -2,7 +2,7 @@
 // are what the algorithms need, addresses are safe to ask. Key files are read here, so that a loaded configuration
 // is complete and a bad key stops the start, not the first ticket.
 
-import { whyUnreadable } from "./certificate.ts";
+import { configuredFile } from "./configured_file.ts";
 import { kindFor, kindName, type PemKey, readPem, readSecret, SECRET_BYTES_MIN } from "./jwt_key.ts";
 import type { ConfigIssue, Path } from "./issue.ts";
 import { checkOutbound, checkUrl, type Findings } from "./outbound.ts";
@@ -221,13 +221,9 @@ class AuthCheck implements CheckedAuth {
   }
 
   #file(name: string, path: Path): string | null {
-    try {
-      const bytes = this.#circumstances.read(name);
-      if (bytes.length <= FILE_BYTES_MAX) return new TextDecoder().decode(bytes);
-      this.#fail(path, `must name a file of at most ${FILE_BYTES_MAX} bytes`);
-    } catch (error) {
-      this.#fail(path, `must name a file that can be read: ${whyUnreadable(error)}`);
-    }
+    const content = configuredFile((file) => this.#circumstances.read(file), name, FILE_BYTES_MAX);
+    if (typeof content === "string") return content;
+    this.#fail(path, content.fault);
     return null;
   }
 

@@ -98,6 +98,13 @@ const jwt = z.strictObject({
     description: "The claim that names the user.",
     wish: "1–128 characters",
   }),
+  max_age_s: whole(
+    0,
+    3_155_760_000,
+    0,
+    "How far ahead a ticket's `exp` may be at most, in seconds; one without `exp` is refused as well. 0: any time, " +
+      "also that of a backend which writes milliseconds by mistake.",
+  ),
   require_exp: flag(true, "Whether a ticket must say when it expires."),
   leeway_s: whole(0, 300, 5, "How far the backend's clock may be off, in seconds."),
 }).meta({ description: "JSON Web Tokens, signed by your backend or an identity provider." });
@@ -170,7 +177,7 @@ export const authSchema = z.strictObject({
 /** `tenants[].origins`. */
 export const originsSchema = z.array(text((value) => parseOriginEntry(value) !== undefined, {
   description: "An origin.",
-  wish: '"https://app.example", "https://*.example" or "*"',
+  wish: '"https://app.example", "https://*.example", "file://", "null" or "*"',
 })).max(1000).default([]).meta({
   description:
     "Web pages that may connect, by their `Origin`. Empty: those of the host that they connect to. Clients that " +

@@ -1,6 +1,7 @@
 // A certificate and its key, as files hold them: are they a pair that a client would accept today? Asked at load, and
 // again whenever the files change. Pure: the files' contents and the time are the caller's.
 
+import type { FileContent } from "./configured_file.ts";
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 
 /** Where the pair stands: `gateway.tls`. */
@@ -34,25 +35,14 @@ export type CertificateVerdict =
   | { readonly ok: false; readonly failures: readonly Finding[] };
 
 /** Largest file, in bytes; a chain is a few KiB. */
-const FILE_BYTES_MAX = 1_048_576;
 const DAY_MS = 86_400_000;
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 const PEM_KEY = /-----BEGIN ([A-Z ]*)PRIVATE KEY-----[\s\S]*?-----END \1PRIVATE KEY-----/;
 /** Curves that Bun and both servers of Deno take (1.4.5, 2.9.6); secp256k1 fails on each in its own way. */
 const CURVES = ["prime256v1", "secp384r1", "secp521r1"];
 
-/** What a file was found to hold: a text, or why there is none ("must name a file …"). */
-export type FileContent = string | { readonly fault: string };
-
-/** The content of the file that a key names, from its bytes or from the error of reading it. */
-export function fileContent(found: Uint8Array | { readonly error: unknown }): FileContent {
-  if (!(found instanceof Uint8Array)) {
-    return { fault: `must name a file that can be read: ${whyUnreadable(found.error)}` };
-  }
-  return found.length > FILE_BYTES_MAX
-    ? { fault: `must name a file of at most ${FILE_BYTES_MAX} bytes` }
-    : new TextDecoder().decode(found);
-}
+/** Largest file of a pair, in bytes. */
+export const PEM_BYTES_MAX = 1_048_576;
 
 /** Checks a pair as the files hold it. Every independent failure is told. */
 export function checkCertificate(
@@ -182,15 +172,6 @@ function namesOf(certificate: X509Certificate): string[] {
     .map((name) => name.slice(name.indexOf(":") + 1));
   const common = /^CN=(.*)$/m.exec(certificate.subject ?? "")?.[1];
   return names.length > 0 || common === undefined ? names : [common];
-}
-
-/** Why a file that the configuration names cannot be read, in words. */
-export function whyUnreadable(error: unknown): string {
-  const { code, name, message } = error as { code?: unknown; name?: unknown; message?: unknown };
-  if (code === "ENOENT") return "there is no such file";
-  if (code === "EISDIR") return "it is a directory";
-  if (code === "EACCES" || code === "EPERM" || name === "NotCapable") return "this process may not read it";
-  return String(message ?? error).split("\n", 1)[0]!;
 }
 
 function iso(ms: number): string {

@@ -7,23 +7,19 @@ import {
   type Certificate,
   type CertificateFiles,
   checkCertificate,
-  type FileContent,
-  fileContent,
   type Finding,
+  PEM_BYTES_MAX,
 } from "./certificate.ts";
+import { configuredFile, type FileContent, fileContent } from "./configured_file.ts";
 
 /**
  * Reads the pair that a gateway starts with.
  * @throws when it cannot be used: one line that names the key and the cause
  */
 export function loadCertificate(files: CertificateFiles, nowMs: number): Certificate {
-  const [cert, key] = [files.cert_file, files.key_file].map((path): FileContent => {
-    try {
-      return fileContent(readFileSync(path));
-    } catch (error) {
-      return fileContent({ error });
-    }
-  }) as [FileContent, FileContent];
+  const [cert, key] = [files.cert_file, files.key_file].map((path) =>
+    configuredFile((name) => readFileSync(name), path, PEM_BYTES_MAX)
+  ) as [FileContent, FileContent];
   const verdict = checkCertificate({ cert, key }, nowMs);
   if (verdict.ok) return verdict.certificate;
   throw new Error(`Cannot serve TLS: ${describeFindings(verdict.failures)}`);
@@ -106,9 +102,9 @@ export class CertificateWatch {
 
   async #read(path: string): Promise<FileContent> {
     try {
-      return fileContent(await this.#options.read(path));
+      return fileContent(await this.#options.read(path), PEM_BYTES_MAX);
     } catch (error) {
-      return fileContent({ error });
+      return fileContent({ error }, PEM_BYTES_MAX);
     }
   }
 }

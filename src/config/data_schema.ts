@@ -3,6 +3,9 @@
 // run in an engine that is linear in the text, nothing is fetched, and nothing compares each item with each other one
 // without a bound on their number.
 
+import { readForeign } from "../protocol/json.ts";
+import { JSON_DEPTH_MAX } from "../protocol/json_scan.ts";
+import { errorText } from "../error_text.ts";
 import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
 import equal from "ajv/dist/runtime/equal.js";
 import ucs2length from "ajv/dist/runtime/ucs2length.js";
@@ -48,12 +51,9 @@ export class SchemaCompiler {
 
   /** @returns the code, for `loadSchema`; or what is wrong with the text */
   compile(text: string): { readonly code: string } | string {
-    let schema: unknown;
-    try {
-      schema = JSON.parse(text);
-    } catch (error) {
-      return `is not JSON: ${oneLine(error)}`;
-    }
+    const read = readForeign(text, JSON_DEPTH_MAX);
+    if (!read.ok) return read.why === "is not valid JSON" ? "is not JSON" : read.why;
+    const schema = read.value;
     if (
       typeof schema !== "boolean" && (typeof schema !== "object" || schema === null || Array.isArray(schema))
     ) {
@@ -163,6 +163,6 @@ function linearPattern(pattern: string): RegExp {
 }
 
 function oneLine(error: unknown): string {
-  const text = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ");
+  const text = errorText(error).replace(/\s+/g, " ");
   return text.replace(/^can't resolve reference (\S+) .*/, "it refers to $1, which is not in it");
 }

@@ -36,7 +36,10 @@ const RESTART_KEYS = [
   "transport",
   "max_header_bytes",
   "header_timeout_ms",
+  "socket_unsent_bytes",
   "state_dir",
+  "state_max_bytes",
+  "state_tenant_max_bytes",
 ] as const;
 
 /** Such keys besides, where the transport itself watches for silence: Deno's own server is told once. */

@@ -7,7 +7,7 @@ import { type MapShape, type Shape, shapeOf } from "./shape.ts";
 
 /** The JSON Schema (draft 2020-12) of the file as an operator writes it: keys with a default may be left out. */
 export function configJsonSchema(): Record<string, unknown> {
-  return z.toJSONSchema(configSchema, {
+  const schema = z.toJSONSchema(configSchema, {
     io: "input",
     override: ({ jsonSchema }) => {
       // Our own notes for error messages; no JSON Schema keywords.
@@ -15,6 +15,7 @@ export function configJsonSchema(): Record<string, unknown> {
       delete jsonSchema["secret"];
     },
   });
+  return { ...schema, patternProperties: { "^x-": {} } };
 }
 
 /** The text of docs/configuration.md. */
@@ -46,8 +47,12 @@ Everything not written takes its default, so the four lines above are a complete
   reported together with line and column.
 - A file of wsPrism v1 loads as it is, as long as its values are within the ranges below.
 - The file is YAML 1.2, one document of at most 1 MiB in UTF-8. Anchors and aliases work, merge keys (\`<<\`) do not.
+- Examples in these documents that do not begin with \`version: 1\` are parts of a file. \`auth:\`, \`services:\` and
+  \`webhooks:\` belong below a tenant, \`rules:\` and \`quotas:\` below a tenant's \`policy:\`.
+- Keys of the whole file that begin with \`x-\` are yours: nothing reads them, and anchors in them can be used below.
 - A section or list with nothing in it (\`limits:\` with all lines below commented out) is an empty one.
-- Text without quotes where text is wanted may look like a number: \`id: 2024\` is the tenant "2024".
+- Text without quotes where text is wanted may look like a number: \`id: 2024\` is the tenant "2024". Where a number is
+  wanted, one that no double holds (\`9007199254740993\`) is refused.
 - Times are milliseconds, sizes bytes, rates per second. A limit of 0 is no limit, where its meaning says so.
 
 ## Environment variables
@@ -58,6 +63,7 @@ Everything not written takes its default, so the four lines above are a complete
 - Without quotes around it the result is read as YAML would read it, so \`max_connections: \${MAX}\` can be a number; within
   \`[ ]\` and \`{ }\` YAML needs the quotes. Messages show \`\${NAME}\` and never what it stood for.
 - \`WSPRISM_LISTEN\` (\`host:port\`) replaces \`gateway.listen\`; without it, \`PORT\` replaces the port in \`gateway.listen\`.
+- With \`--dev\` a gateway that is told no address, by neither of these, listens on 127.0.0.1 only.
 
 ## Authentication
 

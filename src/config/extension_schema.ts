@@ -62,7 +62,8 @@ const limits = z.strictObject({
     1,
     1_000_000,
     1000,
-    "Messages sent and sessions moved in a second, also at once; `ctx.kv` may be used ten times as often.",
+    "Messages sent and sessions moved in a second, also at once; as many requests of `ctx.fetch`, and ten times as many uses " +
+      "of `ctx.kv`, each counted by itself.",
   ),
   max_log_lines_per_second: whole(
     1,

@@ -1,6 +1,10 @@
 // The configuration file of a running gateway, loaded anew for each reload on a thread of its own. A tenant whose part
 // of the file has not changed comes back as the very object that it was, which costs the loop next to nothing.
 
+import { ownEntry } from "../own_entry.ts";
+import { errorText } from "../error_text.ts";
+import type { Log } from "../log.ts";
+import type { MetricSource } from "../metrics.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { LoadResult } from "./load.ts";
 import type { LoadAnswer, LoadOrder, Portion } from "./load_worker.ts";
@@ -23,6 +27,7 @@ export interface FileSourceOptions {
    * takes; making one holds up the loop for 13 to 28 ms on Deno 2.9, and for 1 ms on Bun 1.4.
    */
   readonly thread: "kept" | "each";
+  readonly log: Pick<Log, "error">;
 }
 
 /**
@@ -42,6 +47,7 @@ export class FileSource implements ConfigSource {
   #known: ReadonlyMap<string, Known>;
   #files: readonly string[];
   #thread: LoadThread | null = null;
+  #lost = 0;
 
   constructor(options: FileSourceOptions) {
     this.#options = options;
@@ -58,7 +64,17 @@ export class FileSource implements ConfigSource {
 
   /** Makes the thread, where one is kept: before there is anybody whom that could hold up. */
   start(): void {
-    if (this.#options.thread === "kept") this.#thread ??= new LoadThread();
+    if (this.#options.thread === "kept") this.#open();
+  }
+
+  /** How often the thread was lost. */
+  get metric(): MetricSource {
+    return {
+      name: "load_threads_lost_total",
+      help: "Threads that load the configuration and ended by themselves; the next reload has another.",
+      type: "counter",
+      read: () => [{ labels: {}, value: this.#lost }],
+    };
   }
 
   /** Lets go of the thread. */
@@ -69,15 +85,29 @@ export class FileSource implements ConfigSource {
 
   async load(): Promise<LoadResult> {
     try {
-      const result = await this.#load(this.#thread ??= new LoadThread());
+      const result = await this.#load(this.#open());
       if (this.#options.thread === "each") this.stop();
       return result;
     } catch (cause) {
       // It may be busy for ever.
       this.stop();
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = errorText(cause);
       return { ok: false, failures: [{ path: "", message: `the file cannot be loaded: ${reason}` }] };
     }
+  }
+
+  #open(): LoadThread {
+    return this.#thread ??= new LoadThread((thread, error) => {
+      // One that is lost while nobody waits for it would be found out by the next reload, which would wait for ever.
+      if (this.#thread === thread) this.stop();
+      this.#lost++;
+      this.#options.log.error(
+        "the thread that loads the configuration was lost, the next reload has another",
+        {
+          error,
+        },
+      );
+    });
   }
 
   async #load(thread: LoadThread): Promise<LoadResult> {
@@ -114,17 +144,15 @@ class LoadThread {
   #resolve: (answer: unknown) => void = () => {};
   #reject: (cause: Error) => void = () => {};
 
-  constructor() {
-    // A bundle has every module at its root, and this entry where its source was (see compile.sh).
-    const here = import.meta.url;
-    const entry = here.endsWith(".ts") ? "./load_worker.ts" : "./src/config/load_worker.ts";
-    this.#worker = new Worker(new URL(entry, here), { type: "module" });
+  constructor(lost: (thread: LoadThread, error: string) => void) {
+    this.#worker = new Worker(ownEntry(import.meta.url, "config", "load_worker.ts"), { type: "module" });
     this.#worker.onmessage = ({ data }) => {
       clearTimeout(this.#timer);
       this.#resolve(data);
     };
     this.#worker.onerror = (event) => {
       event.preventDefault(); // or Deno ends the process
+      lost(this, event.message);
       this.#reject(new Error(event.message));
     };
   }

@@ -1,6 +1,7 @@
 // A configuration file becomes a `Config` here, or the list of everything that is wrong with it. `loadConfig` is pure;
 // `readConfig` adds the reading of the file.
 
+import { errorText } from "../error_text.ts";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
@@ -25,6 +26,9 @@ export { type ConfigIssue, formatIssue, formatWarning } from "./issue.ts";
 
 /** Largest file, in bytes. */
 export const FILE_BYTES_MAX = 1_048_576;
+
+/** Where a gateway with `--dev` listens that is told no address. */
+const DEV_HOST = "127.0.0.1";
 
 /** What a configuration is made from. */
 export interface LoadOptions {
@@ -63,7 +67,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
     tree = new Tree(options.text, shape, options.env);
   } catch (error) {
     // The parser recurses, so thousands of nested brackets exhaust the stack; no sane file gets here.
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     return refused({ path: "", message: `the file cannot be read as YAML: ${reason}`, line: 1, column: 1 });
   }
   const failures = [...tree.failures];
@@ -72,7 +76,9 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const parsed = configSchema.safeParse(tree.root);
   if (!parsed.success) failures.push(...valueFailures(parsed.error.issues, tree, shape));
   failures.push(...checkRelations(tree));
-  const listen = listenFromEnv(options.env, parsed.data?.gateway.listen);
+  // Whoever tries things out means this machine, unless they say otherwise.
+  const preset = options.dev && !tree.has(["gateway", "listen"]) ? DEV_HOST : undefined;
+  const listen = listenFromEnv(options.env, parsed.data?.gateway.listen, preset);
   if (typeof listen === "object") failures.push(listen);
   const auth = checkAuth(tree, options);
   const tls = checkTls(tree, options);
@@ -108,14 +114,23 @@ export function loadConfig(options: LoadOptions): LoadResult {
 /** What came of a file, and which further files it names, in full; those of `gateway.tls` are not among them. */
 export type FileResult = LoadResult & { readonly files: readonly string[] };
 
-/** Reads a file and loads it. A file that cannot be read is a failure like any other. */
+/** The name of the file that is no file: what it names is looked for in the working folder. */
+export const STDIN = "-";
+
+/**
+ * Reads a file and loads it. A file that cannot be read is a failure like any other.
+ * @param options `bytes` where it has been read already
+ */
 export async function readConfig(
   path: string,
-  options: Pick<LoadOptions, "env" | "dev">,
+  options: Pick<LoadOptions, "env" | "dev"> & { readonly bytes?: Uint8Array },
 ): Promise<FileResult> {
-  let bytes: Uint8Array;
+  let { bytes } = options;
+  if (bytes === undefined && path === STDIN) {
+    return refused({ path: "", message: "it came from stdin, which cannot be read a second time" });
+  }
   try {
-    bytes = await readFile(path);
+    bytes ??= await readFile(path);
   } catch (error) {
     return refused({ path: "", message: unreadable(error) });
   }
@@ -219,6 +234,7 @@ function shapeAt(root: Shape, path: Path): Shape {
 function listenFromEnv(
   env: LoadOptions["env"],
   fromFile: string | undefined,
+  preset: string | undefined,
 ): string | ConfigIssue | undefined {
   const { WSPRISM_LISTEN: whole, PORT: portText } = env;
   if (whole !== undefined && whole !== "") {
@@ -228,7 +244,13 @@ function listenFromEnv(
       'in the environment must be "host:port" with a port 0..65535, as it replaces gateway.listen';
     return { path: "WSPRISM_LISTEN", message };
   }
-  if (portText === undefined || portText === "") return undefined;
+  const address = fromFile === undefined ? undefined : parseListen(fromFile);
+  const hostname = preset ?? address?.hostname ?? "0.0.0.0";
+  if (portText === undefined || portText === "") {
+    return preset === undefined || address === undefined
+      ? undefined
+      : formatListen({ hostname, port: address.port });
+  }
   const port = parsePort(portText);
   if (port === undefined) {
     return {
@@ -236,8 +258,7 @@ function listenFromEnv(
       message: "in the environment must be 0..65535, as it replaces the port of gateway.listen",
     };
   }
-  const address = fromFile === undefined ? undefined : parseListen(fromFile);
-  return formatListen({ hostname: address?.hostname ?? "0.0.0.0", port });
+  return formatListen({ hostname, port });
 }
 
 function tooLarge(): ConfigIssue {
@@ -251,7 +272,7 @@ function unreadable(error: unknown): string {
   if (code === "EACCES" || code === "EPERM") {
     return "this process may not read the file; change its permissions";
   }
-  return `the file cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  return `the file cannot be read: ${errorText(error)}`;
 }
 
 function refused(failure: ConfigIssue): Extract<FileResult, { ok: false }> {

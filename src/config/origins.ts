@@ -1,4 +1,5 @@
-// The entries of `tenants[].origins`: exact origins, origins with `*.` in front of their host, and `*`.
+// The entries of `tenants[].origins`: exact origins, origins with `*.` in front of their host, `file://` and `null`, which
+// have no host, and `*`.
 
 /** An entry, read. */
 export type OriginEntry =
@@ -18,28 +19,41 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = {
   wss: ":443",
 };
 
+/** What pages send that have no host: those of files in some web views, and sandboxed frames and files in browsers. */
+const HOSTLESS: ReadonlySet<string> = new Set(["null", "file://"]);
+
+/** The dot at the end of a name says that it is whole; it is the same host. */
+function withoutDot(host: string): string {
+  return host.length > 1 && host.endsWith(".") ? host.slice(0, -1) : host;
+}
+
 /** Reads an entry; undefined when it is none. */
 export function parseOriginEntry(text: string): OriginEntry | undefined {
   if (text === "*") return { kind: "any" };
-  const parts = ORIGIN.exec(text.toLowerCase());
+  const lower = text.toLowerCase();
+  if (HOSTLESS.has(lower)) return { kind: "exact", origin: lower };
+  const parts = ORIGIN.exec(lower);
   if (parts === null) return undefined;
-  const [, scheme = "", wild, host = "", port = ""] = parts;
+  const [, scheme = "", wild, named = "", port = ""] = parts;
+  const host = withoutDot(named);
   const kept = port === DEFAULT_PORTS[scheme] ? "" : port;
   if (wild === undefined) return { kind: "exact", origin: `${scheme}://${host}${kept}` };
   return host.startsWith("[") ? undefined : { kind: "below", scheme, suffix: `.${host}${kept}` };
 }
 
-/** An `Origin` header's parts, or undefined where it is `null` or nothing that a browser sends. */
+/** An `Origin` header's parts, or undefined where it is nothing that a browser sends; the host is "" where it has none. */
 export function parseOrigin(text: string): { scheme: string; host: string; origin: string } | undefined {
   const entry = text.includes("*") ? undefined : parseOriginEntry(text);
   if (entry?.kind !== "exact") return undefined;
-  const at = entry.origin.indexOf("://");
-  return { scheme: entry.origin.slice(0, at), host: entry.origin.slice(at + 3), origin: entry.origin };
+  const { origin } = entry;
+  const at = origin.indexOf("://");
+  return at < 0
+    ? { scheme: "", host: "", origin }
+    : { scheme: origin.slice(0, at), host: origin.slice(at + 3), origin };
 }
 
-/** A `Host` header as an origin of this scheme has it: in lower case, the scheme's default port left out. */
+/** A `Host` header as an origin of this scheme has it: in lower case, no dot at the end, the scheme's own port left out. */
 export function hostOf(header: string, scheme: string): string {
-  const host = header.toLowerCase();
-  const port = DEFAULT_PORTS[scheme];
-  return port !== undefined && host.endsWith(port) ? host.slice(0, -port.length) : host;
+  const [, name = "", port = ""] = /^(.*?)(:[0-9]*)?$/s.exec(header.toLowerCase())!;
+  return withoutDot(name) + (port === ":" || port === DEFAULT_PORTS[scheme] ? "" : port);
 }

@@ -3,7 +3,7 @@
 // a bad schema stops the start, not the first message.
 
 import { parseHotEntry } from "./allowlist.ts";
-import { whyUnreadable } from "./certificate.ts";
+import { configuredFile } from "./configured_file.ts";
 import { hasFormat, type SchemaCodes, SchemaCompiler } from "./data_schema.ts";
 import type { ConfigIssue, Path } from "./issue.ts";
 import { ruleSchema } from "./policy_schema.ts";
@@ -142,13 +142,9 @@ class PolicyCheck implements CheckedPolicies {
   }
 
   #file(name: string, path: Path): string | null {
-    try {
-      const bytes = this.#read(name);
-      if (bytes.length <= FILE_BYTES_MAX) return new TextDecoder().decode(bytes);
-      this.#fail(path, `must name a file of at most ${FILE_BYTES_MAX} bytes`);
-    } catch (error) {
-      this.#fail(path, `must name a file that can be read: ${whyUnreadable(error)}`);
-    }
+    const content = configuredFile(this.#read, name, FILE_BYTES_MAX);
+    if (typeof content === "string") return content;
+    this.#fail(path, content.fault);
     return null;
   }
 

@@ -4,6 +4,7 @@
 
 import * as z from "zod";
 import type { Program } from "../extension/messages.ts";
+import { JSON_DEPTH, JSON_DEPTH_MAX } from "../protocol/json_scan.ts";
 import { MESSAGE_BYTES_MAX } from "../protocol/limits.ts";
 import { isCidr, parseListen } from "./addresses.ts";
 import { adminSchema } from "./admin_schema.ts";
@@ -35,7 +36,10 @@ const handshakeLimit = z.strictObject({
     5,
     "Attempts that a bad ticket counts for, besides its own. Its address then waits longer.",
   ),
-}).meta({ description: "Token buckets for connection attempts." });
+}).meta({
+  description:
+    "Token buckets for connection attempts; plain HTTP on the public listener has the same, of its own.",
+});
 
 const tls = z.strictObject({
   cert_file: z.string().min(1).max(4096).meta({
@@ -114,6 +118,13 @@ const gateway = z.strictObject({
     65_536,
     "Bytes in a socket's own buffer above which it is fed no more. Messages there can't be overtaken any more.",
   ),
+  socket_unsent_bytes: whole(
+    0,
+    16_777_216,
+    65_536,
+    "Bytes that the kernel may keep unsent for a socket, about, on Bun with Linux or macOS; they can't be overtaken " +
+      "any more either. 0: what the system says.",
+  ),
   transport: z.enum(["auto", "native", "node"]).default("auto").meta({
     description:
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
@@ -122,6 +133,20 @@ const gateway = z.strictObject({
   quotas: gatewayQuotasSchema,
   tls,
   state_dir: stateDirSchema,
+  state_max_bytes: whole(
+    1_048_576,
+    Number.MAX_SAFE_INTEGER,
+    4_294_967_296,
+    "Bytes that all tenants may keep together in the state: values of their extensions and events of their webhooks. " +
+      "Above it, values are refused and events are given up; bans, revocations, suspensions and open sessions are " +
+      "always kept.",
+  ),
+  state_tenant_max_bytes: whole(
+    65_536,
+    Number.MAX_SAFE_INTEGER,
+    1_073_741_824,
+    "Bytes that one tenant may keep in the state, whatever its extensions and webhooks may keep each.",
+  ),
 }).meta({ description: "The listener and what holds for every connection." });
 
 const metrics = z.strictObject({
@@ -138,6 +163,13 @@ const limits = z.strictObject({
     MESSAGE_BYTES_MAX,
     4096,
     "Largest message from a client, in bytes; a larger one ends the session (4508).",
+  ),
+  max_json_depth: whole(
+    4,
+    JSON_DEPTH_MAX,
+    JSON_DEPTH,
+    "Values within each other in a message, itself the first and `data` the second, whoever sends it and whether in " +
+      "JSON or CBOR. A deeper one is refused with `BAD_REQUEST`, and in CBOR ends its session (4505).",
   ),
   max_sessions_total: limit("Sessions of the tenant; above it, connections are refused with 503."),
   max_rooms_total: limit("Rooms with at least one member."),
@@ -336,7 +368,7 @@ export type JwtKeyConfig = JwtConfig["keys"][number];
 export type StaticConfig = NonNullable<AuthConfig["static"]>;
 /** `tenants[].auth.http`. */
 export type HttpAuthConfig = NonNullable<AuthConfig["http"]>;
-/** `tenants[].limits`; 0 is no limit, save in `max_frame_bytes` and `max_pending_per_session`. */
+/** `tenants[].limits`; 0 is no limit, save where a key's range begins above it. */
 export type LimitsConfig = TenantConfig["limits"];
 /** `tenants[].policy`. */
 export type PolicyConfig = TenantConfig["policy"];

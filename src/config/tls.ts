@@ -1,6 +1,7 @@
 // `gateway.tls` at load: the files are read and judged, and what is wrong is told at the key that names the file.
 
-import { checkCertificate, fileContent, type Finding } from "./certificate.ts";
+import { checkCertificate, type Finding, PEM_BYTES_MAX } from "./certificate.ts";
+import { configuredFile } from "./configured_file.ts";
 import type { ConfigIssue } from "./issue.ts";
 import type { Tree } from "./tree.ts";
 
@@ -19,13 +20,7 @@ export function checkTls(
   const path = ["gateway", "tls"];
   const [cert, key] = ["cert_file", "key_file"].map((name) => tree.at([...path, name]));
   if (typeof cert !== "string" || typeof key !== "string" || cert === "" || key === "") return NOTHING;
-  const content = (name: string) => {
-    try {
-      return fileContent(read(name));
-    } catch (error) {
-      return fileContent({ error });
-    }
-  };
+  const content = (name: string) => configuredFile(read, name, PEM_BYTES_MAX);
   const verdict = checkCertificate({ cert: content(cert), key: content(key) }, nowMs);
   const issue = ({ key, message }: Finding) => tree.issue([...path, key], message);
   return verdict.ok

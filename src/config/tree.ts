@@ -2,6 +2,7 @@
 // neither depth nor aliases can grow beyond it. Keeps the syntax tree, to tell the place and the wording of any value.
 
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
+import { isHeld, sameNumber } from "../protocol/json_number.ts";
 import type { Alias, Node, ParsedNode, Scalar, ScalarTag, YAMLMap, YAMLSeq } from "yaml";
 import { interpolate } from "./interpolation.ts";
 import { type ConfigIssue, formatPath, type Path, quote } from "./issue.ts";
@@ -153,6 +154,8 @@ export class Tree {
       lines.set(key, place.line);
       const inner = shape.keys.get(key);
       if (inner === undefined) {
+        // A place for anchors that several tenants share; nobody reads what is in it.
+        if (path.length === 0 && key.startsWith("x-")) continue;
         const map = formatPath(path).replace(/\[[0-9]+\]/g, "[]");
         this.#fail(below, unknownKeyMessage(this.#shape, map, key), pair.key as Node);
       } else value[key] = this.#value(pair.value as Node | null, inner, below);
@@ -225,6 +228,12 @@ export class Tree {
     }
     // `id: 2024` needs no quotes: where a text is wanted, the digits as written are one.
     const isText = shape.kind === "text" && value !== null && typeof value !== "string";
+    // Where a number's range is known, that says it of an infinite one.
+    const matters = !isText && (Number.isFinite(value) || shape.kind === "any");
+    if (matters && typeof value === "number" && isChanged(value, written)) {
+      this.#fail(path, "is a number that no double holds: put it in quotes", node);
+      return BROKEN;
+    }
     return isText ? written ?? String(value) : value;
   }
 
@@ -291,6 +300,13 @@ function inBraces(text: string, offset: number): string {
 
 function start(node: Node | null | undefined): number | undefined {
   return node?.range?.[0];
+}
+
+/** Whether a number is another one than its author wrote. */
+function isChanged(value: number, written: string | undefined): boolean {
+  if (written === undefined) return false;
+  if (/^0[xo]/.test(written)) return BigInt(written) !== BigInt(value);
+  return sameNumber(written) !== null && !isHeld(written);
 }
 
 function keyText(key: unknown): string | undefined {

@@ -31,7 +31,7 @@ export function findWarnings(config: Config, tree: Tree, dev: boolean): ConfigIs
       );
     }
     tenant.origins.forEach((origin, at) => {
-      if (origin === "*") {
+      if (origin === "*" || origin.toLowerCase() === "null") {
         warn([...path, "origins", at], "lets pages of any site connect in their visitors' name");
       }
     });

@@ -2,6 +2,7 @@
 // connections, signals) and a seccomp filter over all its threads; on Deno it lets go of every permission. What is locked
 // stays so, for threads that come later too, until the process ends. https://docs.kernel.org/userspace-api/landlock.html
 
+import { errorText } from "../error_text.ts";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
@@ -49,6 +50,18 @@ const SECCOMP: Readonly<Record<Machine, number>> = { x64: 317, arm64: 277 };
 const SECCOMP_SET_MODE_FILTER = 1;
 const SECCOMP_FILTER_FLAG_TSYNC = 1;
 
+// asm-generic/resource.h, and the call that sets them.
+const PRLIMIT64: Readonly<Record<Machine, number>> = { x64: 302, arm64: 261 };
+const RLIMIT_FSIZE = 1;
+const RLIMIT_DATA = 2;
+const RLIMIT_CORE = 4;
+const RLIMIT_NOFILE = 7;
+const RLIMIT_MSGQUEUE = 12;
+/** What a host may have beside its extensions' memory, twice: stacks of threads above all, most of which nobody touches. */
+const THREADS_MB = 1024;
+/** Descriptors: each worker takes a few. */
+const FILES_MAX = 4096;
+
 // linux/landlock.h
 const CREATE_RULESET_VERSION = 1;
 const RULE_PATH_BENEATH = 1;
@@ -73,9 +86,10 @@ const PROBES = 16;
  * Locks this process in, as far as it goes. MUST run before anything foreign, and, with Bun, before anything reads a file
  * asynchronously: threads that are there already stay out of Landlock.
  * @param folders what may be read afterwards, with all below it: the runtime's own source where it runs from source
+ * @param memoryMb most that it will be allowed to have by whoever watches it
  */
-export async function confine(folders: readonly string[]): Promise<Confined> {
-  if (process.versions["bun"] !== undefined) return await confineBun(folders);
+export async function confine(folders: readonly string[], memoryMb: number): Promise<Confined> {
+  if (process.versions["bun"] !== undefined) return await confineBun(folders, memoryMb);
   if (process.versions["deno"] !== undefined) return confineDeno();
   const walls: Walls = { permissions: NOT_HERE, landlock: NOT_HERE, seccomp: NOT_HERE };
   return { walls, enough: false, landlockAbi: null };
@@ -107,7 +121,7 @@ function confineDeno(): Confined {
   };
 }
 
-async function confineBun(folders: readonly string[]): Promise<Confined> {
+async function confineBun(folders: readonly string[], memoryMb: number): Promise<Confined> {
   const walls = (landlock: string, seccomp: string): Walls => ({ permissions: NOT_HERE, landlock, seccomp });
   if (process.platform !== "linux") {
     const none = `needs Linux, and this is ${process.platform}`;
@@ -117,10 +131,11 @@ async function confineBun(folders: readonly string[]): Promise<Confined> {
   try {
     kernel = await kernelCalls();
   } catch (error) {
-    const none = `the C library cannot be called: ${error instanceof Error ? error.message : String(error)}`;
+    const none = `the C library cannot be called: ${errorText(error)}`;
     return { walls: walls(none, none), enough: false, landlockAbi: null };
   }
   kernel.prctl(PR_SET_PDEATHSIG, SIGKILL);
+  limitResources(kernel, memoryMb);
   const threads = otherThreads();
   if (kernel.prctl(PR_SET_NO_NEW_PRIVS, 1) !== 0) {
     const none = "the kernel refuses PR_SET_NO_NEW_PRIVS";
@@ -134,7 +149,7 @@ async function confineBun(folders: readonly string[]): Promise<Confined> {
     landlock = `threads came before it and stay out of it: ${threads.join(", ")}`;
   }
   if (landlock === "up" && await canRead()) landlock = "it is there, but files can be read";
-  const seccomp = applySeccomp(kernel);
+  const seccomp = applySeccomp(kernel, folders.length > 0);
   return {
     walls: walls(landlock, seccomp),
     enough: landlock === "up" && seccomp === "up",
@@ -202,10 +217,30 @@ function applyLandlock(kernel: Kernel, abi: number, folders: readonly string[]):
   return restricted === 0 ? "up" : "the kernel refuses to restrict this process";
 }
 
-function applySeccomp(kernel: Kernel): string {
+/** Hard limits by the system, which hold whatever the gateway reads; a kernel that refuses one has said nothing of the others. */
+function limitResources(kernel: Kernel, memoryMb: number): void {
+  const prlimit = PRLIMIT64[process.arch as Machine];
+  if (prlimit === undefined) return;
+  // What the engine has reserved for its heap counts already, however little of it is in use.
+  const reserved = /^VmData:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  const dataBytes = (Number(reserved) + (2 * memoryMb + THREADS_MB) * 1024) * 1024;
+  const limits: readonly (readonly [resource: number, most: number])[] = [
+    [RLIMIT_DATA, dataBytes],
+    [RLIMIT_CORE, 0],
+    [RLIMIT_FSIZE, 0],
+    [RLIMIT_NOFILE, FILES_MAX],
+    [RLIMIT_MSGQUEUE, 0],
+  ];
+  for (const [resource, most] of limits) {
+    const both = BigUint64Array.of(BigInt(most), BigInt(most));
+    kernel.call(prlimit, 0, resource, kernel.addressOf(both), 0);
+  }
+}
+
+function applySeccomp(kernel: Kernel, looks: boolean): string {
   const machine = process.arch;
   if (machine !== "x64" && machine !== "arm64") return `no table for ${machine}`;
-  const filter = seccompFilter(machine, process.pid);
+  const filter = seccompFilter(machine, process.pid, looks);
   // struct sock_fprog
   const program = new Uint8Array(16);
   const view = new DataView(program.buffer);

@@ -2,6 +2,7 @@
 // last one, and the calls that it is given. A reload that changes it makes another one, to which new calls go while this one
 // finishes its own.
 
+import { errorText } from "../error_text.ts";
 import type { Context } from "../service/service.ts";
 import { type Call, Calls, OUTCOME, type Outcome, type Settle } from "./calls.ts";
 import { Comeback, type Wait } from "./comeback.ts";
@@ -10,7 +11,7 @@ import { cut, type ExtensionLog } from "./extension_log.ts";
 import { LOOK_MS } from "./host.ts";
 import type { HostPool, Loss, Occupant, Place } from "./host_pool.ts";
 import type { Hook, WorkerSpec } from "./messages.ts";
-import type { RequestDesk } from "./request_desk.ts";
+import { orderOf, type RequestDesk } from "./request_desk.ts";
 import type { SessionTexts } from "./session_texts.ts";
 import type { ReadWord } from "./words.ts";
 
@@ -113,7 +114,7 @@ export class Extension implements Occupant, ExtensionView {
     try {
       place = pool.take(this, now() < this.#soloUntil);
     } catch (cause) {
-      return this.#failed(`no process for it: ${cause instanceof Error ? cause.message : String(cause)}`);
+      return this.#failed(`no process for it: ${errorText(cause)}`);
     }
     if (typeof place === "string") this.refused(place);
     else this.#place = place;
@@ -255,11 +256,7 @@ export class Extension implements Occupant, ExtensionView {
         return this.#options.desk.take(word.request, caller, (granted) => {
           // Another worker would not know what it asked.
           if (this.#place !== place) return;
-          this.#send(JSON.stringify(
-            granted.ok
-              ? { kind: "granted", id, value: granted.value }
-              : { kind: "refused", id, code: granted.code, msg: granted.msg },
-          ));
+          this.#send(orderOf(id, granted));
         });
       }
       case "log":

@@ -1,7 +1,8 @@
 // A service that is an extension: a message is a call of its `onMessage`, and what that returns is the reply.
 
-import { ERROR_CODES, type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
+import { foreignRefusal, type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
+import { writeObject } from "../protocol/json.ts";
 import { isData } from "../service/action.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "../service/service.ts";
 import type { Outcome } from "./calls.ts";
@@ -15,9 +16,6 @@ const NOT_THERE = refusal("UNAVAILABLE", "the extension is not available now");
 const TOO_BUSY = refusal("UNAVAILABLE", "the extension has too much to do");
 const TOO_DEEP = refusal("BAD_REQUEST", "data is nested too deep");
 
-/** Longest `msg` of a refusal, in characters. */
-const MSG_CHARS_MAX = 256;
-
 export class ExtensionService implements ExtService {
   readonly #extension: Extension;
 
@@ -27,7 +25,7 @@ export class ExtensionService implements ExtService {
 
   handle(context: Context, message: Envelope): Answer | Promise<Answer> {
     const input = messageInput(message);
-    if (input === null) return TOO_DEEP;
+    if (typeof input !== "string") return input;
     let settle: (answer: Answer) => void;
     const answer = new Promise<Answer>((resolve) => settle = resolve);
     const now = this.#extension.call("onMessage", input, context, (outcome) => settle(answerOf(outcome)));
@@ -35,13 +33,11 @@ export class ExtensionService implements ExtService {
   }
 }
 
-/** A message as hooks are given it, as JSON; null where it cannot be written. */
-export function messageInput({ svc, type, room, seq, data = null }: Envelope): string | null {
-  try {
-    return JSON.stringify({ svc, type, room, seq, data } satisfies MessageInput);
-  } catch { // RangeError
-    return null;
-  }
+/** A message as hooks are given it, as JSON; refused where JavaScript, which reads it, would change its data. */
+export function messageInput({ svc, type, room, seq, data }: Envelope): string | Refusal {
+  const read = data?.read();
+  if (read?.ok === false) return refusal("BAD_REQUEST", `data ${read.why}, which no extension can read`);
+  return writeObject({ svc, type, room, seq, data: data ?? null } satisfies MessageInput);
 }
 
 function answerOf(outcome: Outcome): Answer {
@@ -55,7 +51,7 @@ function answerOf(outcome: Outcome): Answer {
 export function refusalOf(outcome: Exclude<Outcome, { readonly kind: "value" | "none" }>): Refusal {
   switch (outcome.kind) {
     case "thrown":
-      return clientRefusal(outcome.code, outcome.msg) ?? FAILED;
+      return foreignRefusal(outcome.code, outcome.msg) ?? FAILED;
     case "timeout":
       return TOO_LATE;
     case "lost":
@@ -67,10 +63,4 @@ export function refusalOf(outcome: Exclude<Outcome, { readonly kind: "value" | "
     case "unwritable":
       return TOO_DEEP;
   }
-}
-
-/** A refusal in an extension's own words; null where these are not what a client may be told. */
-export function clientRefusal(code: unknown, msg: unknown): Refusal | null {
-  if (!ERROR_CODES.includes(code as ErrorCode) || typeof msg !== "string") return null;
-  return refusal(code as ErrorCode, msg.slice(0, MSG_CHARS_MAX));
 }

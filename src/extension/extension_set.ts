@@ -134,6 +134,7 @@ export class ExtensionSet {
       allow: permissions.net,
       concurrency: limits.fetch_concurrency,
       resolve: resolveName,
+      share: runner.share,
     });
     const extension = new Extension({
       spec: {
@@ -160,6 +161,7 @@ export class ExtensionSet {
         kv: this.#keyValues(`extension ${tenant} ${role} ${name}`, { permissions, limits, unixMs }),
         fetch: fetch === null ? null : (url, options) => fetch.fetch(url, options),
         actions,
+        share: runner.share,
         actionsPerSecond: limits.max_actions_per_second,
         maxWaiting: limits.max_pending,
         metrics,
@@ -188,8 +190,8 @@ export class ExtensionSet {
     },
   ): KeyValues | null {
     if (!permissions.kv) return null;
-    const { state } = this.#options.runner.house;
-    return new KeyValues(() => state().table(table, { maxBytes: limits.kv_max_bytes }), unixMs);
+    const { house: { state }, share } = this.#options.runner;
+    return new KeyValues(() => state().table(table, { maxBytes: limits.kv_max_bytes }), unixMs, share);
   }
 }
 

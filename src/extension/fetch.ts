@@ -2,10 +2,12 @@
 // connection made to the very address that was checked, redirects followed by hand and checked again like any URL.
 // Straight on sockets (see outbound/wire.ts), as no runtime's own fetch can be held to an address.
 
+import { errorText } from "../error_text.ts";
 import { lookup } from "node:dns/promises";
 import { isUtf8 } from "node:buffer";
 import ipaddr from "ipaddr.js";
 import type { HttpResponse } from "../outbound/http1.ts";
+import type { Share } from "../outbound/inflow.ts";
 import { type NoAnswer, Wire } from "../outbound/wire.ts";
 import type { ErrorCode } from "../protocol/codes.ts";
 import { Turns } from "../turns.ts";
@@ -21,6 +23,8 @@ export interface GuardedFetchOptions {
   /** Requests under way at the same time. */
   readonly concurrency: number;
   readonly resolve: Resolve;
+  /** Of the tenant, for what is answered. */
+  readonly share: Share;
   /** Authorities in PEM instead of the well-known ones. */
   readonly ca?: string;
 }
@@ -91,7 +95,7 @@ export class GuardedFetch {
       return await inTime(this.#turns.run(() => this.#follow(request, deadline)), deadline) ??
         tooLate(request);
     } catch (cause) {
-      return failure("UNAVAILABLE", cause instanceof Error ? cause.message : String(cause));
+      return failure("UNAVAILABLE", errorText(cause));
     }
   }
 
@@ -114,7 +118,7 @@ export class GuardedFetch {
       if (!("status" in answer)) return answer;
       const location = answer.headers.get("location");
       if (!REDIRECTS.includes(answer.status) || location === undefined) {
-        return { ok: true, value: fetched(answer) };
+        return { ok: true, value: this.#options.share.work(() => fetched(answer)) };
       }
       if (hop === FETCH_BOUNDS.redirects) {
         return failure("UNAVAILABLE", `it was redirected more than ${FETCH_BOUNDS.redirects} times`);
@@ -184,14 +188,14 @@ export class GuardedFetch {
 
   #wire({ scheme, host, port, address: itself }: Destination, address: Address): Wire {
     const key = `${scheme}//${host}:${port} ${address}`;
-    const { ca } = this.#options;
+    const { ca, share } = this.#options;
     const wire = this.#wires.get(key) ?? new Wire({
       host: address.toString(),
       port,
       tls: scheme === "http:"
         ? null
         : { servername: itself === null ? host : null, ...(ca === undefined ? {} : { ca }) },
-    }, FETCH_BOUNDS.responseBytes);
+    }, { bodyBytesMax: FETCH_BOUNDS.responseBytes, share });
     bounded(this.#wires, key, wire)?.close();
     return wire;
   }

@@ -2,6 +2,7 @@
 // size whose every byte is the gateway's.
 
 import { Buffer } from "node:buffer";
+import { USER_AGENT } from "../outbound/user_agent.ts";
 
 /** A request to be sent, to wherever redirects lead. */
 export interface FetchRequest {
@@ -89,7 +90,7 @@ export function wireBytes({ url, method, headers, body }: FetchRequest): Buffer 
   const all = new Map([
     ["accept", "*/*"],
     ["accept-encoding", "identity"],
-    ["user-agent", "wsprism"],
+    ["user-agent", USER_AGENT],
     ...headers,
   ]);
   for (const [name, value] of all) lines.push(`${name}: ${value}`);

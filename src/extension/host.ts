@@ -14,6 +14,7 @@ import {
   type Walls,
   type WorkerSpec,
 } from "./messages.ts";
+import type { ProcessUsage } from "./process_usage.ts";
 import { readHostWords, type ReadWord, readWorkerWords } from "./words.ts";
 
 /** Who has a worker in a host. */
@@ -69,6 +70,10 @@ const SECOND_LOOKS = 1000 / LOOK_MS;
 const START_CPU_MS = 1000;
 /** Lines of its stderr that are logged within a second. */
 const LINES_MAX = 10;
+/** How often its CPU time is read, in looks; its memory is at each. */
+const CPU_LOOKS = 10;
+/** CPU time that it may use without a word of any of its workers, in milliseconds: who answers nobody does not compute for long. */
+const MUTE_CPU_MS = 10_000;
 /** Characters of a chunk after which another is begun. */
 const CHUNK_CHARS = 1_048_576;
 
@@ -95,13 +100,27 @@ export class Host {
   #sent = 0;
   #lines = 0;
   #looks = 0;
+  #usage: ProcessUsage | null;
+  /** CPU time when one of its workers spoke last; null until it was read. */
+  #cpuMsAtWord: number | null = null;
+  #workersSpoke = true;
+  #memoryBytes = 0;
   #report: Extract<HostWord, { readonly kind: "report" }> | null = null;
 
   /** @throws in one line, when it cannot be started */
   constructor(options: HostOptions) {
     this.#options = options;
     this.#process = options.launch({ confinement: options.confinement });
-    this.#process.onData((piece) => this.#read(piece));
+    this.#usage = this.#process.usage?.() ?? null;
+    this.#process.onData((piece) => {
+      try {
+        this.#read(piece);
+      } catch (error) {
+        // Nothing that it says is to throw; what does all the same is its end, and nobody else's.
+        const what = error instanceof Error ? error.name : typeof error;
+        this.#kill("garbage", `its words could not be taken (${what})`, null);
+      }
+    });
     this.#process.onDrain(() => {
       this.#blocked = false;
       this.#flush();
@@ -127,9 +146,9 @@ export class Host {
     return this.#leaving.size;
   }
 
-  /** As it says itself. */
+  /** As the system tells; as it says itself where the system does not. */
   get rssBytes(): number {
-    return this.#report?.rssBytes ?? 0;
+    return this.#usage === null ? this.#report?.rssBytes ?? 0 : this.#memoryBytes;
   }
 
   /** Starts a worker. @returns its slot */
@@ -186,12 +205,29 @@ export class Host {
     const limit = this.#greeted ? SILENT_LOOKS : HELLO_LOOKS;
     if (++this.#silentLooks > limit) return this.#kill("silent", "it has not reported for too long", null);
     this.#blockedLooks = this.#blocked ? this.#blockedLooks + 1 : 0;
-    if (this.#blockedLooks > STALLED_LOOKS) this.#kill("stalled", "it does not read what it is sent", null);
+    if (this.#blockedLooks > STALLED_LOOKS) {
+      return this.#kill("stalled", "it does not read what it is sent", null);
+    }
+    if (this.#usage !== null) this.#lookAtUsage(this.#usage);
+  }
+
+  /** What the system says of it: it cannot lie there. */
+  #lookAtUsage(usage: ProcessUsage): void {
+    this.#memoryBytes = usage.memoryBytes() ?? this.#memoryBytes;
+    this.#judgeMemory(this.#memoryBytes);
+    if (this.#over || this.#looks % CPU_LOOKS !== 0) return;
+    const cpuMs = usage.cpuMs();
+    if (cpuMs === null) return;
+    if (this.#workersSpoke || this.#cpuMsAtWord === null) this.#cpuMsAtWord = cpuMs;
+    this.#workersSpoke = false;
+    const used = cpuMs - this.#cpuMsAtWord;
+    if (used > MUTE_CPU_MS) this.#kill("cpu", `it computed for ${Math.round(used)} ms without a word`, null);
   }
 
   /** Ends it, whatever it does; nobody is told. */
   stop(): void {
     this.#over = true;
+    this.#forgetUsage();
     this.#process.kill();
   }
 
@@ -240,6 +276,7 @@ export class Host {
       if (slot > this.#lastSlot) this.#kill("garbage", "it speaks for a worker that it does not have", null);
       return; // one that was told to end
     }
+    this.#workersSpoke = true;
     const words = readWorkerWords(body);
     if (words === null) this.#kill("garbage", "a worker's words cannot be read", slot);
     else seat.words(words, body.length);
@@ -294,10 +331,18 @@ export class Host {
         return this.#kill("cpu", `it did not yield for ${Math.round(busyMs)} ms`, null);
       }
     }
+    if (this.#usage === null) this.#judgeMemory(rssBytes);
+  }
+
+  #judgeMemory(bytes: number): void {
     const most = this.#options.maxBytes();
-    if (rssBytes > most) {
-      this.#kill("memory", `it had ${mebibytes(rssBytes)} MiB, where ${mebibytes(most)} are its own`, null);
-    }
+    if (bytes <= most) return;
+    this.#kill("memory", `it had ${mebibytes(bytes)} MiB, where ${mebibytes(most)} are its own`, null);
+  }
+
+  #forgetUsage(): void {
+    this.#usage?.close();
+    this.#usage = null;
   }
 
   #line(line: string): void {
@@ -315,6 +360,7 @@ export class Host {
   #end(cause: KillCause, detail: string, slot: number | null): void {
     if (this.#over) return;
     this.#over = true;
+    this.#forgetUsage();
     const seats = new Map(this.#seats);
     this.#seats.clear();
     const all: Seated[] = [...seats].map(([slot, seat]) => ({ slot, limits: limitsOf(seat) }));

@@ -1,6 +1,8 @@
 // A running extension host, as the gateway sees it: a child process that takes bytes and gives bytes. Made by launch.ts;
 // what it is told and when it is ended is decided in host.ts.
 
+import type { ProcessUsage } from "./process_usage.ts";
+
 /** Whether extensions may run where their walls cannot be had. */
 export type Confinement = "required" | "best_effort";
 
@@ -17,6 +19,8 @@ export interface HostProcess {
   onStderr(take: (line: string) => void): void;
   /** It has ended, for whatever reason; the last that is heard of it. @param tell is told how, in a few words */
   onExit(tell: (why: string) => void): void;
+  /** What the system says of its memory and CPU time; absent or null where the system does not. */
+  usage?(): ProcessUsage | null;
   /** Ends its stdin, and with that, soon, itself. */
   closeInput(): void;
   /** Ends it at once (SIGKILL). Does nothing when it has ended. */

@@ -2,20 +2,28 @@
 // table; what the table cannot do is refused.
 
 import { type Refusal, refusal } from "../protocol/codes.ts";
+import { parseJson } from "../protocol/json.ts";
+import type { Share } from "../outbound/inflow.ts";
+import { isData } from "../service/action.ts";
 import type { Table } from "../state.ts";
 import type { RawRequest } from "./words.ts";
 
-/** What is handed back, or why nothing is. */
-export type Granted = { readonly ok: true; readonly value?: unknown } | Refusal;
+/** What is handed back, as a value or as JSON already, or why nothing is. */
+export type Granted =
+  | { readonly ok: true; readonly value?: unknown; readonly json?: never }
+  | { readonly ok: true; readonly json: string }
+  | Refusal;
 
 const KEY_CHARS_MAX = 256;
 const TTL_MS_MAX = 315_360_000_000; // ten years
 const LIST_MAX = 1000;
 /** Characters of values after which a list ends early; the rest is asked for with `after`. */
 const LIST_CHARS_MAX = 1_048_576;
+/** Characters of them that are read in one go, which takes some tenths of a millisecond; others have their turn in between. */
+const SLICE_CHARS = 65_536;
 
 const BAD_KEY = refusal("BAD_REQUEST", `kv: key must be a text of 1..${KEY_CHARS_MAX} characters`);
-const BAD_VALUE = refusal("BAD_REQUEST", "kv: value must be one that JSON has");
+const BAD_VALUE = refusal("BAD_REQUEST", "kv: value must be one that JSON has, and not nested too deep");
 const BAD_TTL = refusal("BAD_REQUEST", `kv: ttl_ms must be a whole number 1..${TTL_MS_MAX}`);
 const BAD_BY = refusal("BAD_REQUEST", "kv: increment needs a finite number");
 const BAD_LIST = refusal("BAD_REQUEST", `kv: list takes { prefix, after, limit }, limit 1..${LIST_MAX}`);
@@ -26,14 +34,17 @@ const FAILED = refusal("UNAVAILABLE", "kv: the state cannot be read or written n
 export class KeyValues {
   readonly #table: () => Table;
   readonly #unixMs: () => number;
+  readonly #share: Share;
 
   /**
    * @param table asked for at each use, so that a state is opened by those only who keep something
    * @param unixMs Unix time in milliseconds
+   * @param share the tenant's, of the loop's time
    */
-  constructor(table: () => Table, unixMs: () => number) {
+  constructor(table: () => Table, unixMs: () => number, share: Share) {
     this.#table = table;
     this.#unixMs = unixMs;
+    this.#share = share;
   }
 
   /** Does it. @param verb what stands behind "kv." @returns null where there is no such verb. Never rejects */
@@ -42,7 +53,7 @@ export class KeyValues {
       case "get":
         return this.#withKey(request, async (key) => {
           const entry = await this.#table().get(key);
-          return entry === null ? { ok: true } : { ok: true, value: JSON.parse(entry.value) };
+          return entry === null ? { ok: true } : { ok: true, value: parseJson(entry.value) };
         });
       case "set":
         return this.#set(request);
@@ -58,8 +69,9 @@ export class KeyValues {
   }
 
   #set(request: RawRequest): Promise<Granted> | Granted {
-    const value = request["value"] === undefined ? undefined : JSON.stringify(request["value"]);
-    if (value === undefined) return BAD_VALUE;
+    // First how deep it is: writing it takes as long as that.
+    if (request["value"] === undefined || !isData(request["value"])) return BAD_VALUE;
+    const value = JSON.stringify(request["value"]);
     const expiresMs = this.#expiry(request);
     if (expiresMs === undefined) return BAD_TTL;
     return this.#withKey(
@@ -87,14 +99,19 @@ export class KeyValues {
     if (!isGood) return BAD_LIST;
     return safely(async () => {
       const entries = await this.#table().list({ prefix, after, limit: limit as number });
-      let chars = 0;
-      const found: { key: string; value: unknown }[] = [];
+      let chars = 0, sliceFrom = 0;
+      const found: string[] = [];
       for (const { key, value } of entries) {
         chars += key.length + value.length;
         if (chars > LIST_CHARS_MAX && found.length > 0) break;
-        found.push({ key, value: JSON.parse(value) });
+        if (chars - sliceFrom > SLICE_CHARS) {
+          await this.#share.turn();
+          sliceFrom = chars;
+        }
+        // Read first: a damaged state is to end here.
+        found.push(this.#share.work(() => JSON.stringify({ key, value: parseJson(value) })));
       }
-      return { ok: true, value: found };
+      return { ok: true, json: `[${found.join()}]` };
     });
   }
 

@@ -3,9 +3,11 @@
 // workers, which themselves have none.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { devNull } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Confinement, HostProcess } from "./host_process.ts";
+import { type ProcessUsage, readUsage } from "./process_usage.ts";
 
 /** The verb that runs a host. */
 export const HOST_VERB = "extension-host";
@@ -28,6 +30,8 @@ export function launchHost({ confinement, command = ownCommand() }: LaunchOption
       cwd: "/",
       env: ENVIRONMENT,
       stdio: ["pipe", "pipe", "pipe"],
+      // Out of reach of a terminal, whose Ctrl-C and end are meant for the gateway: a host ends when that lets it.
+      detached: true,
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
@@ -46,6 +50,10 @@ const ENVIRONMENT: Record<string, string> = {
   // A worker's garbage is collected as if the machine were small: by itself the engine lets a busy worker of 10 MB grow to 90
   // where there is room, and the host would be taken for a bomb.
   BUN_JSC_forceRAMSize: "67108864",
+  // Ways to load or to make code that no extension has: the engine does not know their syntax, or the object, then.
+  BUN_JSC_useImportDefer: "0",
+  BUN_JSC_useImportText: "0",
+  BUN_JSC_useShadowRealm: "0",
 };
 
 function isFromSource(runtime: "bun" | "deno"): boolean {
@@ -62,7 +70,8 @@ function ownCommand(): readonly string[] {
   const source = fileURLToPath(new URL("..", import.meta.url)).replace(/[/\\]$/, "");
   // The command line's own modules would take longer to load than the host does to start.
   const start = fileURLToPath(new URL("./host/start.ts", import.meta.url));
-  if (isFromSource("bun")) return [process.execPath, start];
+  // Nothing that lies in the folder of the program's start is to configure it.
+  if (isFromSource("bun")) return [process.execPath, "--no-env-file", `--config=${devNull}`, start];
   return [
     process.execPath,
     "run",
@@ -122,6 +131,10 @@ class ChildHost implements HostProcess {
   onExit(tell: (why: string) => void): void {
     this.#child.once("error", (error) => tell(`it cannot be started: ${error.message}`));
     this.#child.once("exit", (code, signal) => tell(signal === null ? `it ended with ${code}` : `${signal}`));
+  }
+
+  usage(): ProcessUsage | null {
+    return readUsage(this.pid);
   }
 
   closeInput(): void {

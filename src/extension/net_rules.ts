@@ -81,10 +81,26 @@ export class NetRules {
 
 /** What is special about an address; null for one of the public internet. */
 function kindOf(address: Address): string | null {
-  if (METADATA.some((one) => address.toString() === ipaddr.parse(one).toString())) return "metadata";
+  const all = [address, ...embedded(address)].map(String);
+  if (METADATA.some((one) => all.includes(ipaddr.parse(one).toString()))) return "metadata";
   const range = address.range();
   if (range !== "unicast") return range;
   return address instanceof ipaddr.IPv6 && !address.match(GLOBAL_IPV6) ? "not global" : null;
+}
+
+/** IPv4 addresses that an IPv6 address may wrap, of which a gateway on the way makes them again. */
+function embedded(address: Address): readonly Address[] {
+  if (!(address instanceof ipaddr.IPv6)) return [];
+  const parts = address.parts;
+  const at = (index: number, mask = 0): Address => {
+    const [high, low] = [parts[index]! ^ mask, parts[index + 1]! ^ mask];
+    return new ipaddr.IPv4([high >> 8, high & 0xff, low >> 8, low & 0xff]);
+  };
+  // The last 32 bits: NAT64 (64:ff9b::/96, and other networks' own prefixes), ISATAP, IPv4-compatible, SIIT.
+  const found = [at(6)];
+  if (parts[0] === 0x2002) found.push(at(1)); // 6to4
+  if (parts[0] === 0x2001 && parts[1] === 0) found.push(at(2), at(6, 0xffff)); // Teredo: server and client
+  return found;
 }
 
 function isListed(entry: NetPermission, { scheme, host, port, address }: Destination): boolean {

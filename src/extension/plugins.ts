@@ -2,14 +2,15 @@
 // it. A tenant without plugins does not have this; a message that no plugin matches costs a look into a map.
 
 import type { Envelope } from "../protocol/envelope.ts";
+import { Json } from "../protocol/json.ts";
 import { Patterns } from "../protocol/patterns.ts";
-import { type Refusal, refusal } from "../protocol/codes.ts";
+import { foreignRefusal, type Refusal, refusal } from "../protocol/codes.ts";
 import type { AnyDispatcher } from "../service/dispatcher.ts";
 import { isData } from "../service/action.ts";
 import { type Answer, type Context, SILENCE } from "../service/service.ts";
 import type { Outcome } from "./calls.ts";
 import type { Extension } from "./extension.ts";
-import { clientRefusal, messageInput, refusalOf } from "./extension_service.ts";
+import { messageInput, refusalOf } from "./extension_service.ts";
 
 /** A plugin and what it sees. */
 export interface Plugin {
@@ -84,7 +85,7 @@ export class Plugins {
     for (const { extension, open } of plugins) {
       const verdict = readVerdict(await ask(extension, context, current));
       if (verdict === "pass") continue;
-      if ("data" in verdict) current = { ...current, data: verdict.data };
+      if ("data" in verdict) current = { ...current, data: Json.of(verdict.data) };
       else if (!("failed" in verdict)) return verdict;
       else if (!open) return verdict.failed;
     }
@@ -100,8 +101,8 @@ function concerns({ type, rooms }: Compiled, message: Envelope): boolean {
 function ask(extension: Extension, context: Context, message: Envelope): Promise<Outcome> {
   return new Promise((resolve) => {
     const input = messageInput(message);
-    const now = input === null
-      ? { kind: "unwritable" } as const
+    const now = typeof input !== "string"
+      ? { kind: "thrown", code: input.code, msg: input.msg } as const
       : extension.call("onIngress", input, context, resolve);
     if (now !== null) resolve(now);
   });
@@ -113,7 +114,7 @@ type Verdict = "pass" | { readonly data: unknown } | Answer | { readonly failed:
 function readVerdict(outcome: Outcome): Verdict {
   if (outcome.kind === "none") return "pass";
   if (outcome.kind === "thrown" && outcome.code !== undefined) {
-    return clientRefusal(outcome.code, outcome.msg) ?? { failed: BAD_VERDICT };
+    return foreignRefusal(outcome.code, outcome.msg) ?? { failed: BAD_VERDICT };
   }
   if (outcome.kind !== "value") return { failed: refusalOf(outcome) };
   const { value } = outcome;
@@ -126,7 +127,7 @@ function readVerdict(outcome: Outcome): Verdict {
   if (key === "data" && isData(data)) return { data };
   if (key === "reject" && typeof reject === "object" && reject !== null) {
     const { code, msg } = reject as Readonly<Record<string, unknown>>;
-    return clientRefusal(code, msg) ?? { failed: BAD_VERDICT };
+    return foreignRefusal(code, msg) ?? { failed: BAD_VERDICT };
   }
   return { failed: BAD_VERDICT };
 }

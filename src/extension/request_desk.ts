@@ -3,6 +3,7 @@
 
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Patterns } from "../protocol/patterns.ts";
+import type { Share } from "../outbound/inflow.ts";
 import { type Action, type Actions, readAction } from "../service/action.ts";
 import type { Context } from "../service/service.ts";
 import type { ExtensionMetrics } from "./extension_metrics.ts";
@@ -27,7 +28,9 @@ export interface RequestDeskOptions {
   /** Null where it may fetch from nowhere. */
   readonly fetch: Fetch | null;
   readonly actions: Actions;
-  /** Actions in a second. */
+  /** The tenant's, of the loop's time: for what is fetched and what is kept. */
+  readonly share: Share;
+  /** Actions in a second, and fetches. */
   readonly actionsPerSecond: number;
   /** Requests that may wait for their answer. */
   readonly maxWaiting: number;
@@ -58,6 +61,7 @@ export class RequestDesk {
   readonly #options: RequestDeskOptions;
   readonly #actions: Allowance;
   readonly #kv: Allowance;
+  readonly #fetches: Allowance;
   #waiting = 0;
   /** Requests refused because too many waited. */
   #tooMany = 0;
@@ -67,6 +71,7 @@ export class RequestDesk {
     this.#options = options;
     this.#actions = new Allowance(options.actionsPerSecond);
     this.#kv = new Allowance(options.actionsPerSecond * KV_PER_ACTION);
+    this.#fetches = new Allowance(options.actionsPerSecond);
   }
 
   /**
@@ -74,7 +79,7 @@ export class RequestDesk {
    * @param logged log lines that were too many as well, in all
    */
   floods(logged: number): boolean {
-    const excess = this.#actions.excess + this.#kv.excess + this.#tooMany + logged;
+    const excess = this.#actions.excess + this.#kv.excess + this.#fetches.excess + this.#tooMany + logged;
     const grown = excess - this.#excessBefore;
     this.#excessBefore = excess;
     return grown > EXCESS_MAX;
@@ -87,7 +92,8 @@ export class RequestDesk {
     this.#waiting++;
     void outcome.then((granted) => {
       this.#waiting--;
-      this.#done(request, granted, answer);
+      // Writing the answer is the larger part of the work that a page of kept values is.
+      this.#options.share.work(() => this.#done(request, granted, answer));
     });
   }
 
@@ -101,11 +107,24 @@ export class RequestDesk {
       this.#tooMany++;
       return TOO_MANY;
     }
-    if (op === "fetch") return this.#options.fetch?.(request["url"], request["options"]) ?? NO_FETCH;
+    const { kv, fetch } = this.#options;
+    if (op === "fetch") {
+      if (fetch === null) return NO_FETCH;
+      return this.#fetches.take(now)
+        ? this.#shared(() => fetch(request["url"], request["options"]))
+        : TOO_OFTEN;
+    }
     if (!op.startsWith("kv.")) return NO_SUCH_OP;
-    const { kv } = this.#options;
     if (kv === null) return NO_KV;
-    return this.#kv.take(now) ? kv.run(op.slice("kv.".length), request) ?? NO_SUCH_OP : TOO_OFTEN;
+    if (!this.#kv.take(now)) return TOO_OFTEN;
+    return this.#shared(() => kv.run(op.slice("kv.".length), request) ?? NO_SUCH_OP);
+  }
+
+  /** Begins work within the tenant's share of the loop: now, or when the share has time again. */
+  #shared(begin: () => Granted | Promise<Granted>): Granted | Promise<Granted> {
+    const { share } = this.#options;
+    if (!share.isBusy) return share.work(begin);
+    return new Promise((resolve) => share.later(() => resolve(share.work(begin))));
   }
 
   #act({ op, ...fields }: RawRequest, caller: Caller | null): Granted {
@@ -144,6 +163,14 @@ export class RequestDesk {
     }
     answer(granted);
   }
+}
+
+/** The order that tells a worker what became of its request. */
+export function orderOf(id: number, granted: Granted): string {
+  if (!granted.ok) return JSON.stringify({ kind: "refused", id, code: granted.code, msg: granted.msg });
+  return granted.json === undefined
+    ? JSON.stringify({ kind: "granted", id, value: granted.value })
+    : `{"kind":"granted","id":${id},"value":${granted.json}}`;
 }
 
 /** So many in a second, saved up for one. */

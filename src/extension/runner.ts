@@ -2,6 +2,7 @@
 // as long as the tenant; without extensions it is nothing but this object.
 
 import type { Log } from "../log.ts";
+import type { Inflow, Share } from "../outbound/inflow.ts";
 import type { Every } from "../service/service.ts";
 import type { State } from "../state.ts";
 import type { Extension } from "./extension.ts";
@@ -22,6 +23,8 @@ export interface ExtensionHouse {
   /** `extensions` of the configuration; a reload changes it in place. */
   readonly settings: { readonly confinement: Confinement; host_memory_mb: number };
   readonly every: Every;
+  /** For the answers of those whom tenants ask. */
+  readonly inflow: Inflow;
   readonly log: Log;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
@@ -32,6 +35,8 @@ export interface ExtensionHouse {
 export class Runner {
   readonly house: ExtensionHouse;
   readonly pool: HostPool;
+  /** The tenant's share of what answers may cost, which all that asks in its name has in common. */
+  readonly share: Share;
   readonly texts = new SessionTexts();
   readonly #running = new Set<Extension>();
   #stopLooking: (() => void) | null = null;
@@ -39,6 +44,7 @@ export class Runner {
   /** Has no effects. */
   constructor(tenant: string, house: ExtensionHouse) {
     this.house = house;
+    this.share = house.inflow.share();
     const { launch, afterTurn, log, settings } = house;
     this.pool = new HostPool({
       tenant,

@@ -8,7 +8,8 @@ export type Machine = "x64" | "arm64";
 /** [x86-64, arm64]; null where a machine does not have the call. */
 type Numbers = readonly [number | null, number | null];
 
-const REFUSED: Readonly<Record<string, Numbers>> = {
+/** Refused whatever their arguments are. */
+export const REFUSED: Readonly<Record<string, Numbers>> = {
   // Sockets of every kind. What is open already, such as a pipe that is a socket, goes on.
   socket: [41, 198],
   socketpair: [53, 199],
@@ -17,6 +18,11 @@ const REFUSED: Readonly<Record<string, Numbers>> = {
   listen: [50, 201],
   accept: [43, 202],
   accept4: [288, 242],
+  // Messages that carry descriptors; what is a socket among the pipes is written and read like any other.
+  sendmsg: [46, 211],
+  sendmmsg: [307, 269],
+  recvmsg: [47, 212],
+  recvmmsg: [299, 243],
   // Other programs and processes.
   execve: [59, 221],
   execveat: [322, 281],
@@ -74,6 +80,13 @@ const REFUSED: Readonly<Record<string, Numbers>> = {
   fanotify_init: [300, 262],
   name_to_handle_at: [303, 264],
   open_by_handle_at: [304, 265],
+  // Everybody's disks, made to write at once.
+  sync: [162, 81],
+  syncfs: [306, 267],
+  fsync: [74, 82],
+  fdatasync: [75, 83],
+  sync_file_range: [277, 84],
+  fallocate: [285, 47],
   // … and where it does: a second lock on the same door.
   truncate: [76, 45],
   rename: [82, null],
@@ -91,6 +104,9 @@ const REFUSED: Readonly<Record<string, Numbers>> = {
   mknod: [133, null],
   mknodat: [259, 33],
   creat: [85, null],
+  ftruncate: [77, 46],
+  // Limits that were set to stay.
+  setrlimit: [160, 164],
   // Memory that a look at the process does not count.
   memfd_create: [319, 279],
   memfd_secret: [447, 447],
@@ -169,13 +185,38 @@ const REFUSED: Readonly<Record<string, Numbers>> = {
   nfsservctl: [180, 42],
 };
 
+/**
+ * Whether a path is there, how large and how old it is, and where it leads: Landlock tells that to everybody. A runtime that
+ * loads its workers from source needs it; one that has them in itself does not.
+ */
+export const LOOKS: Readonly<Record<string, Numbers>> = {
+  stat: [4, null],
+  lstat: [6, null],
+  newfstatat: [262, 79],
+  statx: [332, 291],
+  access: [21, null],
+  faccessat: [269, 48],
+  faccessat2: [439, 439],
+  readlink: [89, null],
+  readlinkat: [267, 78],
+  statfs: [137, 43],
+  statmount: [457, 457],
+  listmount: [458, 458],
+};
+/** Opened so, a path is looked at only. Behind a pointer, the flags of the last one cannot be seen. */
+const OPEN: Numbers = [2, null];
+const OPENAT: Numbers = [257, 56];
+const OPENAT2: Numbers = [437, 437];
+const O_PATH = 0x20_0000;
+
 /** Answered "there is no such call": the C library then makes a thread with `clone`, whose flags can be looked at. */
 const CLONE3: Numbers = [435, 435];
 const CLONE: Numbers = [56, 220];
 const CLONE_THREAD = 0x0001_0000;
-/** Allowed to the process's own threads, which a garbage collector stops so. */
+/** Allowed to the process's own threads, with the signal that stops them for its garbage collector, or none. */
 const TGKILL: Numbers = [234, 131];
-/** Allowed to the process itself. */
+const SIGPWR = 30;
+/** A process may read its own limits. */
 const PRLIMIT64: Numbers = [302, 261];
 const SETPRIORITY: Numbers = [141, 140];
 const SCHED_SETAFFINITY: Numbers = [203, 122];
@@ -196,6 +237,7 @@ const AUDIT_ARCH: Readonly<Record<Machine, number>> = { x64: 0xc000_003e, arm64:
 const X32_BIT = 0x4000_0000;
 
 const EPERM = 1;
+const EACCES = 13;
 const ENOSYS = 38;
 const ALLOW = 0x7fff_0000;
 const ERRNO = 0x0005_0000;
@@ -220,8 +262,12 @@ const answer = (value: number): Instruction => [RETURN, 0, 0, value];
 /** Goes on with the next one when equal, and jumps over `over` otherwise. */
 const unlessEqual = (value: number, over: number): Instruction => [JUMP_EQUAL, 0, over, value];
 
-/** The filter, as `struct sock_filter[]`. @param pid the process that it is for */
-export function seccompFilter(machine: Machine, pid: number): Uint8Array {
+/**
+ * The filter, as `struct sock_filter[]`.
+ * @param pid the process that it is for
+ * @param looks whether it may look at paths, as far as Landlock lets it
+ */
+export function seccompFilter(machine: Machine, pid: number, looks = false): Uint8Array {
   const at = machine === "x64" ? 0 : 1;
   const program: Instruction[] = [
     load(AT_ARCH),
@@ -239,6 +285,19 @@ export function seccompFilter(machine: Machine, pid: number): Uint8Array {
     program.push(unlessEqual(numbers[at]!, tests.length), ...tests);
   };
   for (const numbers of Object.values(REFUSED)) refuse(numbers, EPERM);
+  if (!looks) {
+    for (const numbers of Object.values(LOOKS)) refuse(numbers, EACCES);
+    refuse(OPENAT2, ENOSYS);
+    for (const [numbers, flags] of [[OPEN, 1], [OPENAT, 2]] as const) {
+      if (numbers[at] === null) continue;
+      decide(numbers, [
+        load(atArgument(flags)),
+        [JUMP_ANY_BIT, 0, 1, O_PATH],
+        answer(ERRNO | EACCES),
+        answer(ALLOW),
+      ]);
+    }
+  }
   refuse(CLONE3, ENOSYS);
   decide(CLONE, [
     load(atArgument(0)),
@@ -246,16 +305,29 @@ export function seccompFilter(machine: Machine, pid: number): Uint8Array {
     answer(ALLOW),
     answer(ERRNO | EPERM),
   ]);
-  for (const [numbers, argument, own] of [[TGKILL, 0, pid], [PRLIMIT64, 0, 0]] as const) {
-    decide(numbers, [
-      load(atArgument(argument)),
-      unlessEqual(own, 1),
-      answer(ALLOW),
-      unlessEqual(pid, 1),
-      answer(ALLOW),
-      answer(ERRNO | EPERM),
-    ]);
-  }
+  decide(TGKILL, [
+    load(atArgument(0)),
+    unlessEqual(pid, 5),
+    load(atArgument(2)),
+    unlessEqual(0, 1),
+    answer(ALLOW),
+    unlessEqual(SIGPWR, 1),
+    answer(ALLOW),
+    answer(ERRNO | EPERM),
+  ]);
+  // With an address of new limits, of which both halves count, it is no reading.
+  decide(PRLIMIT64, [
+    load(atArgument(2)),
+    unlessEqual(0, 7),
+    load(atArgument(2) + 4),
+    unlessEqual(0, 5),
+    load(atArgument(0)),
+    unlessEqual(0, 1),
+    answer(ALLOW),
+    unlessEqual(pid, 1),
+    answer(ALLOW),
+    answer(ERRNO | EPERM),
+  ]);
   // Of a thread of its own, or the caller's: whose the number is cannot be told, so only the caller's.
   decide(SCHED_SETAFFINITY, [
     load(atArgument(0)),

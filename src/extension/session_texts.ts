@@ -1,6 +1,7 @@
 // Sessions as calls carry them, written once for each time that they change, for claims can be large: rooms are watched,
 // the rest is compared.
 
+import { WideNumber } from "../protocol/json_number.ts";
 import type { Context } from "../service/service.ts";
 import type { SessionView } from "./messages.ts";
 
@@ -48,5 +49,11 @@ function write(
 ): string {
   const activeRoom = active?.room.name ?? null;
   const view: SessionView = { id: session, user, tenant, rooms: [...rooms], activeRoom, claims };
-  return `"session":${JSON.stringify(view)},"traceId":${JSON.stringify(traceId)}}`;
+  return `"session":${JSON.stringify(view, numbersAsTexts)},"traceId":${JSON.stringify(traceId)}}`;
+}
+
+/** A claim's number that no double holds is a text for extensions: JavaScript would change it. */
+export function numbersAsTexts(this: unknown, key: string, value: unknown): unknown {
+  const own: unknown = Reflect.get(this as object, key);
+  return own instanceof WideNumber ? own.text : value;
 }

@@ -8,6 +8,7 @@ import { dirname, extname, isAbsolute, join, relative, resolve, sep } from "node
 import { type Transform, transform } from "sucrase";
 import type { Program, ScriptModule } from "./messages.ts";
 import { checkCode, type Fault } from "./module_check.ts";
+import { findImport, runningText } from "./running_text.ts";
 import { capMemory } from "./wasm_module.ts";
 
 /** A program ready to be sent to a host, with the files that it was made of; or which file is refused, and why. */
@@ -29,6 +30,8 @@ const SCRIPT_BYTES_MAX = 4_194_304;
 const WASM_BYTES_MAX = 33_554_432;
 
 const TYPESCRIPT = [".ts", ".mts"];
+/** What could end a line, or make a name look like another one: in logs, on terminals, in code. */
+const UNREADABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
 const EXTENSIONS = [...TYPESCRIPT, ".js", ".mjs"];
 
 type Refused = Extract<Prepared, { readonly ok: false }>;
@@ -123,6 +126,13 @@ function readModule(
   // Again, as it will run: between the two stands a transformation that might be fooled.
   const asRun = checkCode(code, "script");
   if (!asRun.ok) return refuse(asRun.fault) as never;
+  const found = findImport(runningText(code, 0));
+  if (found !== null) {
+    refuse({
+      ...found,
+      msg: `import followed by "(" or "." is not allowed in code; a method of that name is "import"()`,
+    });
+  }
   const imports: Record<string, string> = {};
   const imported: string[] = [];
   for (const { specifier, line } of checked.imports) {
@@ -157,7 +167,7 @@ function importedFile(
   if (!/^\.\.?\//.test(specifier)) {
     throw new Refusal(name, {
       line,
-      msg: `imports ${JSON.stringify(specifier)}: only files of its own can be imported, as "./name.ts"`,
+      msg: `imports ${quoted(specifier)}: only files of its own can be imported, as "./name.ts"`,
     });
   }
   return fileWithin(folder, resolve(dirname(from), specifier), { named: specifier, by: name, line });
@@ -172,8 +182,9 @@ function fileWithin(
   const refuse = (msg: string) => {
     throw by === undefined
       ? new Refusal(specifier, { msg })
-      : new Refusal(by, { line, msg: `imports ${JSON.stringify(specifier)}: ${msg}` });
+      : new Refusal(by, { line, msg: `imports ${quoted(specifier)}: ${msg}` });
   };
+  if (UNREADABLE.test(specifier)) refuse("a file's name has no line ends, control or invisible characters");
   // Told before the disk is asked, so that nobody learns what there is outside.
   if (!isWithin(folder, path)) refuse("it is not below the configuration file's folder");
   let real: string;
@@ -183,6 +194,9 @@ function fileWithin(
   } catch (error) {
     if (error instanceof Refusal) throw error;
     return refuse("there is no such file that can be read") as never;
+  }
+  if (UNREADABLE.test(relative(folder, real))) {
+    refuse("the file that it leads to has a name that cannot be shown");
   }
   if (!isWithin(folder, real)) refuse("it is a link to something outside of the configuration file's folder");
   return real;
@@ -200,4 +214,12 @@ function realFolder(root: string): string {
 /** As errors name it: below the folder, with slashes. */
 function named(folder: string, path: string): string {
   return relative(folder, path).replaceAll(sep, "/");
+}
+
+/** A foreign text in a message that is one line to whoever shows it. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -2,6 +2,7 @@
 // it logs, and what it takes. Actions are only written down; kv is empty at first; fetch is real.
 
 import { SILENT } from "../log.ts";
+import { Inflow } from "../outbound/inflow.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { ExtensionMetrics } from "./extension_metrics.ts";
 import { GuardedFetch, resolveName } from "./fetch.ts";
@@ -10,7 +11,7 @@ import type { Confinement, LaunchHost } from "./host_process.ts";
 import { KeyValues } from "./key_values.ts";
 import { MemoryTable } from "./memory_table.ts";
 import type { Hook, LogLevel, SessionView, WorkerOrder, WorkerSpec } from "./messages.ts";
-import { RequestDesk } from "./request_desk.ts";
+import { orderOf, RequestDesk } from "./request_desk.ts";
 import type { RawRequest, ReadWord } from "./words.ts";
 
 /** What it may do, as in the configuration. */
@@ -98,6 +99,7 @@ class Trial implements Seat {
   readonly #host: Host;
   readonly #slot: number;
   readonly #desk: RequestDesk;
+  readonly #share = new Inflow(() => performance.now()).share();
   readonly #fetch: GuardedFetch;
   readonly #looking: ReturnType<typeof setInterval>;
   readonly #requests: TrialRequest[] = [];
@@ -119,6 +121,7 @@ class Trial implements Seat {
       allow: permissions.net,
       concurrency: limits.fetchConcurrency,
       resolve: resolveName,
+      share: this.#share,
     });
     this.#desk = this.#makeDesk();
     this.#host = new Host({
@@ -214,9 +217,8 @@ class Trial implements Seat {
     const caller = call === null || session === null ? null : { session: session.id, user: session.user };
     this.#desk.take(request, caller, (granted) => {
       note.outcome = granted.ok ? "ok" : granted.code;
-      if (granted.ok) return this.#send({ kind: "granted", id, value: granted.value });
-      note.msg = granted.msg;
-      this.#send({ kind: "refused", id, code: granted.code, msg: granted.msg });
+      if (!granted.ok) note.msg = granted.msg;
+      this.#host.send(this.#slot, orderOf(id, granted));
     });
   }
 
@@ -244,14 +246,16 @@ class Trial implements Seat {
   #makeDesk(): RequestDesk {
     const { spec, permissions: { net, kv, publish, users }, limits } = this.#options;
     const table = new MemoryTable(limits.kvMaxBytes, Date.now);
+    const share = this.#share;
     return new RequestDesk({
       svc: spec.extension,
       publish: publish.length === 0 ? null : new Patterns(publish),
       users,
-      kv: kv ? new KeyValues(() => table, Date.now) : null,
+      kv: kv ? new KeyValues(() => table, Date.now, share) : null,
       fetch: net.length === 0 ? null : (url, options) => this.#fetch.fetch(url, options),
       // Nobody is there: what would be done is in the report.
       actions: { perform: () => ({ ok: true, deliveries: 1 }) },
+      share,
       actionsPerSecond: limits.actionsPerSecond,
       maxWaiting: spec.limits.maxRequests,
       metrics: new ExtensionMetrics(),

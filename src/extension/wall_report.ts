@@ -1,6 +1,7 @@
 // Which walls stand on this machine, found out by starting an extension host and asking it: nothing else shows what a
 // kernel, a container or a runtime really allows.
 
+import { errorText } from "../error_text.ts";
 import { arch, platform, release } from "node:os";
 import { ChunkReader } from "./chunks.ts";
 import { landlockAbi } from "./confine.ts";
@@ -69,7 +70,7 @@ function firstWord(launch: LaunchHost): Promise<HostWord | string> {
       });
       host.onExit((why) => done(line === "" ? why : `${why}: ${line}`));
     } catch (error) {
-      resolve(error instanceof Error ? error.message : String(error));
+      resolve(errorText(error));
     }
   });
 }

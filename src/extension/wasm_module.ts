@@ -9,6 +9,8 @@ const PAGES_A_MEBIBYTE = 16;
 const IMPORT_KINDS = ["function", "table", "memory", "global", "tag"];
 /** From where an Extism module imports. */
 const EXTISM_MODULES = ["extism:host/env", "extism:host/user", "env"];
+/** Names that every object has are nobody's functions: whoever links the module may look for imports in objects. */
+const EVERYBODYS = new Set(Object.getOwnPropertyNames(Object.prototype));
 
 /** A text is the reason why it is refused. */
 class Malformed extends Error {}
@@ -53,7 +55,7 @@ function checkImports(reader: Reader): void {
     if (kind !== "function") {
       throw new Malformed(`it imports a ${kind} ("${from}" "${name}"); only functions can be imported`);
     }
-    if (!EXTISM_MODULES.includes(from)) {
+    if (!EXTISM_MODULES.includes(from) || EVERYBODYS.has(name)) {
       throw new Malformed(`it imports "${name}" from "${from}", which does not exist here`);
     }
     reader.u32(); // the function's type

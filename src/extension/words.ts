@@ -2,6 +2,8 @@
 // that a host of ours would say. What a word means is judged by whoever acts on it.
 
 import { Buffer } from "node:buffer";
+import { parseJson } from "../protocol/json.ts";
+import { isTooDeep, WORD_DEPTH_MAX } from "./depth.ts";
 import { type Hook, HOOKS, type HostWord, type LogLevel, type WorkerWord } from "./messages.ts";
 
 /** A request as it came: an object of which only `op` is known. */
@@ -38,9 +40,10 @@ export function readHostWords(body: Uint8Array): readonly HostWord[] | null {
 }
 
 function readWords(body: Uint8Array, good: (word: Fields) => boolean): readonly unknown[] | null {
+  if (isTooDeep(body, WORD_DEPTH_MAX)) return null;
   let words: unknown;
   try {
-    words = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString());
+    words = parseJson(Buffer.from(body.buffer, body.byteOffset, body.length).toString());
   } catch { // SyntaxError, or RangeError where it is nested too deep
     return null;
   }

@@ -10,10 +10,12 @@ import { EventFeed } from "../ops/admin/event_feed.ts";
 import type { AdminApp, AdminHouse, AdminWebhooks } from "../ops/admin/house.ts";
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
+import { SliceQueue } from "../ops/admin/slices.ts";
 import type { Transport } from "../transport/port.ts";
+import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
 import type { ReloadResult } from "./reloader.ts";
-import type { Tenancy } from "./tenancy.ts";
+import type { TenantRuntime } from "./tenant_runtime.ts";
 import type { Tenants } from "./tenants.ts";
 
 export interface AdminListenerOptions {
@@ -24,6 +26,10 @@ export interface AdminListenerOptions {
   readonly config: () => Config;
   readonly reload: () => Promise<ReloadResult>;
   readonly draining: () => boolean;
+  readonly degraded: () => boolean;
+  readonly acceptance: Acceptance;
+  /** All metrics, as a scrape gets them. */
+  readonly metrics: () => Promise<string>;
   readonly exporter: Exporter;
   readonly log: Log;
   readonly clock: Clock;
@@ -43,6 +49,7 @@ export class AdminListener {
   readonly #keys: AdminKeys;
   readonly #house: AdminHouse;
   readonly #doorman: Doorman;
+  readonly #slices: SliceQueue;
   readonly #published: Published;
   readonly #feed: EventFeed;
   #api: AdminApp;
@@ -50,7 +57,7 @@ export class AdminListener {
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenants, webhooks, draining, exporter, log, clock, build } = options;
+    const { transport, tenants, webhooks, draining, degraded, exporter, log, clock, build } = options;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#house = {
       config: options.config,
@@ -62,16 +69,19 @@ export class AdminListener {
       every: clock.every,
       turn: () => new Promise((resolve) => transport.afterTurn(() => resolve())),
       tenants: () => served(tenants),
-      tenant: (id) => tenants.gates.has(id) ? tenants.get(id) : undefined,
+      tenant: (id) => tenants.entries.has(id) ? tenants.get(id) : undefined,
       draining,
+      degraded,
+      accepting: () => options.acceptance.works,
       webhooks,
       metrics: {
         contentType: exporter.contentType,
-        render: (tenant) => tenant === null ? exporter.render() : exporter.renderTenant(tenant),
+        render: (tenant) => tenant === null ? options.metrics() : exporter.renderTenant(tenant),
       },
       version: build["version"] ?? "",
     };
     this.#doorman = new Doorman(this.#keys, this.#house);
+    this.#slices = new SliceQueue(this.#house);
     this.#published = new Published(clock.now);
     this.#feed = new EventFeed(this.#house);
     this.#metricsPath = this.#wantedMetricsPath();
@@ -80,17 +90,18 @@ export class AdminListener {
 
   /** @throws when the address cannot be bound, see `Transport.start` */
   async start(): Promise<void> {
-    const { transport, log } = this.#options;
+    const { transport, log, acceptance } = this.#options;
     const address = await transport.start({
       request: (request, remoteAddress) => this.#api.fetch(request, { address: remoteAddress }),
       upgrade: () => NO_WEBSOCKET,
+      accepting: (works, why) => acceptance.tell("admin", works, why),
     });
     log.info("admin listening", { ...address });
   }
 
   /** Another configuration is in use. */
-  adopt(): void {
-    this.#keys.configure(this.#config.keys, this.#options.clock.now());
+  apply(): void {
+    this.#keys.apply(this.#config.keys, this.#options.clock.now());
     this.#feed.keep((key) => this.#keys.has(key));
     const wanted = this.#wantedMetricsPath();
     if (wanted === this.#metricsPath) return;
@@ -118,6 +129,7 @@ export class AdminListener {
     return adminApi({
       house: this.#house,
       doorman: this.#doorman,
+      slices: this.#slices,
       published: this.#published,
       feed: this.#feed,
       metricsPath: this.#metricsPath,
@@ -126,6 +138,6 @@ export class AdminListener {
 }
 
 /** The tenants that take sessions in: not those that are leaving. */
-function* served(tenants: Tenants): Generator<Tenancy> {
-  for (const tenancy of tenants) if (tenants.gates.has(tenancy.id)) yield tenancy;
+function* served(tenants: Tenants): Generator<TenantRuntime> {
+  for (const tenant of tenants) if (tenants.entries.has(tenant.id)) yield tenant;
 }

@@ -1,6 +1,7 @@
 // Reloads the configuration: loads it off the loop, plans what it changes, and has that put in place at once; or refuses
 // it, and then nothing has changed. One at a time; who asks while one runs gets one more, which sees what changed since.
 
+import { errorTrace } from "../error_text.ts";
 import { type ConfigDiff, diffGeneral, formatChange } from "../config/diff.ts";
 import type { ConfigSource } from "../config/file_source.ts";
 import { type ConfigIssue, describeIssue } from "../config/issue.ts";
@@ -30,7 +31,7 @@ export interface ReloaderOptions {
   /** The configuration in use. */
   readonly running: () => Config;
   /** Puts a planned configuration in place; MUST do so within the call. */
-  readonly adopt: (config: Config, plan: Plan) => void;
+  readonly apply: (config: Config, plan: Plan) => void;
   /** Keys of `gateway` that the transport cannot change while it runs. */
   readonly fixed: readonly string[];
   readonly log: Log;
@@ -79,7 +80,7 @@ export class Reloader {
   }
 
   async #run(cause: ReloadCause): Promise<ReloadResult> {
-    const { source, tenants, running, adopt, fixed, log, clock } = this.#options;
+    const { source, tenants, running, apply, fixed, log, clock } = this.#options;
     const since = clock.now();
     try {
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);
@@ -91,7 +92,7 @@ export class Reloader {
       const slices = new Slices(clock.now);
       await slices.next();
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);
-      adopt(config, plan);
+      apply(config, plan);
       await slices.next();
       const diff = { ...plan.diff, changes: [...general, ...plan.diff.changes] };
       const outcome = diff.changes.length + diff.added.length + diff.removed.length > 0
@@ -108,7 +109,7 @@ export class Reloader {
       return { outcome, diff, warnings };
     } catch (error) {
       log.error("reload failed", {
-        error: error instanceof Error ? error.stack ?? error.message : String(error),
+        error: errorTrace(error),
       });
       return this.#refuse(cause, "the gateway failed on it");
     }

@@ -6,7 +6,7 @@ import type { Log } from "../log.ts";
 import { Bans, BANS_MAX } from "../policy/bans.ts";
 import type { Entry, State } from "../state.ts";
 import type { Clock } from "./clock.ts";
-import { KeptTable } from "./kept_table.ts";
+import { WriteBehindTable } from "./write_behind_table.ts";
 
 export interface TenantRecordOptions {
   readonly tenant: string;
@@ -14,6 +14,8 @@ export interface TenantRecordOptions {
   readonly state: (() => State) | null;
   readonly log: Log;
   readonly wait: Clock["wait"];
+  /** Milliseconds by which the clock has been set ahead, and is not believed yet. */
+  readonly aheadMs: () => number;
 }
 
 /** Never reached: how many rows there are is bounded, and so is each of them. */
@@ -25,20 +27,22 @@ const SUSPENDED = "suspended";
 export class TenantRecord {
   readonly bans: Bans;
   readonly revocations: Revocations;
-  readonly #bans: KeptTable | null;
-  readonly #tickets: KeptTable | null;
-  readonly #users: KeptTable | null;
-  readonly #suspension: KeptTable | null;
+  readonly #bans: WriteBehindTable | null;
+  readonly #tickets: WriteBehindTable | null;
+  readonly #users: WriteBehindTable | null;
+  readonly #suspension: WriteBehindTable | null;
+  readonly #tenant: string;
   #suspended = false;
   #loading: Promise<void> | null = null;
 
   /** Has no effects. */
-  constructor({ tenant, state, log, wait }: TenantRecordOptions) {
-    const table = (kind: string, max: number): KeptTable | null => {
+  constructor({ tenant, state, log, wait, aheadMs }: TenantRecordOptions) {
+    this.#tenant = tenant;
+    const table = (kind: string, max: number): WriteBehindTable | null => {
       if (state === null) return null;
       const name = `${kind}:${tenant}`;
       const open = () => state().table(name, { maxBytes: TABLE_BYTES_MAX });
-      return new KeptTable({ name, table: open, waitingMax: max * WAITING_SHARE, log, wait });
+      return new WriteBehindTable({ name, table: open, waitingMax: max * WAITING_SHARE, log, wait });
     };
     const bans = this.#bans = table("bans", BANS_MAX);
     const tickets = this.#tickets = table("revoked_tickets", REVOKED_MAX);
@@ -47,7 +51,7 @@ export class TenantRecord {
     this.bans = new Bans(BANS_MAX, (user, ban) => {
       if (ban === null) bans?.delete(keyOf(user));
       else bans?.put({ key: keyOf(user), value: JSON.stringify({ by: ban.by }), expiresMs: ban.untilMs });
-    });
+    }, aheadMs);
     this.revocations = new Revocations(REVOKED_MAX, (revoked, untilMs) => {
       const expiresMs = Number.isFinite(untilMs) ? untilMs : null;
       if ("jti" in revoked) tickets?.put({ key: keyOf(revoked.jti), value: "", expiresMs });
@@ -96,11 +100,21 @@ export class TenantRecord {
     return tables.length > 0 ? tables.every((table) => table.isWritten) : isEmpty;
   }
 
-  get #tables(): KeptTable[] {
+  get #tables(): WriteBehindTable[] {
     return [this.#bans, this.#tickets, this.#users, this.#suspension].filter((table) => table !== null);
   }
 
   async #load(): Promise<void> {
+    try {
+      await this.#read();
+    } catch (cause) {
+      if (!(cause instanceof SyntaxError || cause instanceof TypeError)) throw cause;
+      const kept = `what is kept of the bans and revocations of tenant "${this.#tenant}" is damaged`;
+      throw new Error(`Cannot read the state: ${kept} (${cause.message})`, { cause });
+    }
+  }
+
+  async #read(): Promise<void> {
     const [bans, tickets, users, suspension] = await Promise.all([
       this.#bans?.load(BANS_MAX) ?? [],
       this.#tickets?.load(REVOKED_MAX) ?? [],
@@ -108,12 +122,14 @@ export class TenantRecord {
       this.#suspension?.load(1) ?? [],
     ]);
     this.bans.restore(bans.map((entry) => {
-      const { by } = JSON.parse(entry.value) as { by: string };
-      return { user: nameOf(entry), untilMs: entry.expiresMs!, by };
+      const { by } = JSON.parse(entry.value) as { by: unknown };
+      if (typeof by !== "string" || entry.expiresMs === null) throw new TypeError("a ban is none");
+      return { user: nameOf(entry), untilMs: entry.expiresMs, by };
     }));
     for (const entry of tickets) this.revocations.restore({ jti: nameOf(entry) }, untilOf(entry));
     for (const entry of users) {
       const issuedBeforeMs = Number(entry.value);
+      if (!Number.isFinite(issuedBeforeMs)) throw new TypeError("a revocation has no time");
       this.revocations.restore({ user: nameOf(entry), issuedBeforeMs }, untilOf(entry));
     }
     this.#suspended = suspension.length > 0;
@@ -126,7 +142,9 @@ function keyOf(name: string): string {
 }
 
 function nameOf({ key }: Entry): string {
-  return JSON.parse(key) as string;
+  const name: unknown = JSON.parse(key);
+  if (typeof name !== "string") throw new TypeError("a key is no name");
+  return name;
 }
 
 function untilOf({ expiresMs }: Entry): number {

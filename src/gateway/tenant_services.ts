@@ -52,7 +52,7 @@ export class TenantServices {
     );
     const ext = new Map([
       ...embedded,
-      ...builtInExt(services),
+      ...builtInExt(services, rooms),
       ...this.#http.all,
       ...this.extensions.services,
     ]);

@@ -4,6 +4,7 @@
 import type { Happening, Subject } from "../backend/webhooks.ts";
 import type { EventType } from "../config/backend_schema.ts";
 import type { Envelope } from "../protocol/envelope.ts";
+import { Json, writeObject } from "../protocol/json.ts";
 import type { Membership, Room, RoomWatcher, Subscriber } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";
 import type { DenialNote, Ending, SessionWatcher } from "../session/watcher.ts";
@@ -44,7 +45,7 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
       svc,
       messageType: type,
       ...(room === null ? {} : { room }),
-      data: { svc, type, ...(seq === null ? {} : { seq }), data: data ?? null },
+      data: Json.written(writeObject({ svc, type, seq: seq ?? undefined, data: data ?? null })),
     });
   }
 

@@ -1,7 +1,7 @@
 // All tenants of a gateway, and how they come and go. A reload is planned first, in slices and without effects; the plan
 // is then put in place within one turn, so that no message sees some of both configurations.
 
-import type { Gate } from "../admission/admission.ts";
+import type { TenantEntry } from "../admission/admission.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
 import { type Change, type ConfigDiff, diffTenant } from "../config/diff.ts";
 import { configHash } from "../config/fingerprint.ts";
@@ -9,7 +9,7 @@ import type { Config, GatewayConfig } from "../config/schema.ts";
 import type { Extension } from "../extension/extension.ts";
 import type { HostPool } from "../extension/host_pool.ts";
 import { Slices } from "./slices.ts";
-import { type Parts, type Surroundings, Tenancy } from "./tenancy.ts";
+import { type Parts, type TenantDeps, TenantRuntime } from "./tenant_runtime.ts";
 
 /** A configuration, and the code of its rules' schemas. */
 export interface Loaded {
@@ -21,33 +21,33 @@ export interface Loaded {
 export interface Plan {
   readonly diff: ConfigDiff;
   /** New tenants, and those that come back before they had quite gone. */
-  readonly opening: readonly Tenancy[];
-  readonly closing: readonly Tenancy[];
+  readonly opening: readonly TenantRuntime[];
+  readonly closing: readonly TenantRuntime[];
   /** Parts to put in place, of those that stay or come back. */
-  readonly parts: ReadonlyMap<Tenancy, Parts>;
+  readonly parts: ReadonlyMap<TenantRuntime, Parts>;
 }
 
-export class Tenants implements Iterable<Tenancy> {
+export class Tenants implements Iterable<TenantRuntime> {
   /** The tenants that are served, by id. */
-  readonly gates: ReadonlyMap<string, Gate>;
-  readonly #gates = new Map<string, Gate>();
-  readonly #surroundings: Surroundings;
+  readonly entries: ReadonlyMap<string, TenantEntry>;
+  readonly #entries = new Map<string, TenantEntry>();
+  readonly #deps: TenantDeps;
   #gateway: GatewayConfig;
   /** By id; those that leave among them, until their last session has ended. */
-  readonly #all = new Map<string, Tenancy>();
+  readonly #all = new Map<string, TenantRuntime>();
 
-  constructor({ config: { tenants, gateway }, schemas }: Loaded, surroundings: Surroundings) {
-    this.gates = this.#gates;
-    this.#surroundings = surroundings;
+  constructor({ config: { tenants, gateway }, schemas }: Loaded, deps: TenantDeps) {
+    this.entries = this.#entries;
+    this.#deps = deps;
     this.#gateway = gateway;
-    for (const config of tenants) this.#open(new Tenancy({ config, schemas }, gateway, surroundings));
+    for (const config of tenants) this.#open(new TenantRuntime({ config, schemas }, gateway, deps));
   }
 
-  [Symbol.iterator](): Iterator<Tenancy> {
+  [Symbol.iterator](): Iterator<TenantRuntime> {
     return this.#all.values();
   }
 
-  get(id: string): Tenancy | undefined {
+  get(id: string): TenantRuntime | undefined {
     return this.#all.get(id);
   }
 
@@ -79,25 +79,25 @@ export class Tenants implements Iterable<Tenancy> {
 
   /** Makes what another configuration needs; changes nothing. */
   async plan({ config: { tenants, gateway }, schemas }: Loaded): Promise<Plan> {
-    const slices = new Slices(this.#surroundings.clock.now);
-    const closing = new Map(this.#gates);
+    const slices = new Slices(this.#deps.clock.now);
+    const closing = new Map(this.#entries);
     const changes: Change[] = [], added: string[] = [];
-    const opening: Tenancy[] = [];
-    const parts = new Map<Tenancy, Parts>();
+    const opening: TenantRuntime[] = [];
+    const parts = new Map<TenantRuntime, Parts>();
     for (const config of tenants) {
       const known = this.#all.get(config.id);
       if (!closing.delete(config.id)) {
         added.push(config.id);
-        opening.push(known ?? new Tenancy({ config, schemas }, gateway, this.#surroundings));
-        if (known !== undefined) parts.set(known, known.prepare({ config, schemas }, "anew"));
+        opening.push(known ?? new TenantRuntime({ config, schemas }, gateway, this.#deps));
+        if (known !== undefined) parts.set(known, known.prepare({ config, schemas }, gateway, "anew"));
       } else if (known!.config !== config) {
         const changed = diffTenant(known!.config, config);
-        if (changed.length > 0) parts.set(known!, known!.prepare({ config, schemas }));
+        if (changed.length > 0) parts.set(known!, known!.prepare({ config, schemas }, gateway));
         changes.push(...changed);
       }
       await slices.rest();
     }
-    await Promise.all(opening.map((tenancy) => tenancy.recall()));
+    await Promise.all(opening.map((tenant) => tenant.recall()));
     const removed = [...closing.keys()];
     return {
       diff: { changes, added, removed },
@@ -108,38 +108,38 @@ export class Tenants implements Iterable<Tenancy> {
   }
 
   /** Puts a plan in place. */
-  adopt({ opening, closing, parts }: Plan, gateway: GatewayConfig): void {
-    for (const tenancy of opening) {
-      tenancy.comeBack();
-      this.#open(tenancy);
+  apply({ opening, closing, parts }: Plan, gateway: GatewayConfig): void {
+    for (const tenant of opening) {
+      tenant.comeBack();
+      this.#open(tenant);
     }
     // What holds for all is told all; else, of 1,000 tenants, only those hear of it who are concerned.
     const all = JSON.stringify(gateway) !== JSON.stringify(this.#gateway);
     this.#gateway = gateway;
-    for (const tenancy of all ? this.#all.values() : [...opening, ...parts.keys()]) {
-      tenancy.adopt(parts.get(tenancy) ?? tenancy.parts, gateway);
+    for (const tenant of all ? this.#all.values() : [...opening, ...parts.keys()]) {
+      tenant.apply(parts.get(tenant) ?? tenant.parts, gateway);
     }
-    for (const tenancy of opening) tenancy.runExtensions();
-    for (const tenancy of closing) {
-      this.#gates.delete(tenancy.id);
-      tenancy.leave(gateway.drain_grace_ms, () => this.#all.delete(tenancy.id));
+    for (const tenant of opening) tenant.runExtensions();
+    for (const tenant of closing) {
+      this.#entries.delete(tenant.id);
+      tenant.leave(gateway.drain_grace_ms, () => this.#all.delete(tenant.id));
     }
   }
 
   /** Begins what they do by themselves. */
   start(): void {
-    for (const tenancy of this.#all.values()) tenancy.runExtensions();
+    for (const tenant of this.#all.values()) tenant.runExtensions();
   }
 
   /** Resolves when all that they ran has ended. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#all.values()].map((tenancy) => tenancy.stop()));
+    await Promise.all([...this.#all.values()].map((tenant) => tenant.stop()));
   }
 
-  #open(tenancy: Tenancy): void {
+  #open(tenant: TenantRuntime): void {
     // One that comes back before it had quite gone is there still.
-    if (!this.#all.has(tenancy.id)) tenancy.begin();
-    this.#all.set(tenancy.id, tenancy);
-    this.#gates.set(tenancy.id, tenancy.gate);
+    if (!this.#all.has(tenant.id)) tenant.start();
+    this.#all.set(tenant.id, tenant);
+    this.#entries.set(tenant.id, tenant.entry);
   }
 }

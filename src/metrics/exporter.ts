@@ -86,8 +86,8 @@ export class Exporter {
         each(function* (t, tenant) {
           for (const lane of ["ext", "hot"] as const) {
             yield { labels: { tenant, lane, decision: "pass", reason: "ok" }, value: t.passed[lane] };
-            if (t.unheard[lane] > 0) {
-              yield { labels: { tenant, lane, decision: "drop", reason: "flood" }, value: t.unheard[lane] };
+            if (t.ignored[lane] > 0) {
+              yield { labels: { tenant, lane, decision: "drop", reason: "flood" }, value: t.ignored[lane] };
             }
           }
           for (const { labels, value } of t.denied) yield { labels: { tenant, ...labels }, value };

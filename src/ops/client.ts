@@ -2,6 +2,7 @@
 // environment names: the key is for the gateway only. Without `connection: close`, after which Bun 1.4.5 fails on every
 // other request ("socket hang up").
 
+import { errorText } from "../error_text.ts";
 import { Buffer } from "node:buffer";
 import { request as requestPlain } from "node:http";
 import { request as requestSecure } from "node:https";
@@ -43,7 +44,7 @@ export class AdminClient {
     try {
       answer = await this.#send(method, path, body === undefined ? null : JSON.stringify(body));
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = errorText(cause);
       const msg = `Cannot reach the admin API at ${this.#base}: ${
         why || "no connection"
       }; is the gateway running?`;

@@ -5,6 +5,8 @@ import { Hono } from "hono";
 export interface OpsOptions {
   /** Whether the gateway drains, and so is not ready. */
   readonly draining: () => boolean;
+  /** Whether every listener accepts connections. */
+  readonly accepting: () => boolean;
   /** Whether something of it is down that a tenant relies on; it serves all the same. */
   readonly degraded: () => boolean;
   /** Where metrics are served, null for nowhere. */
@@ -21,6 +23,7 @@ export function opsRoutes(options: OpsOptions): Hono {
   app.get("/healthz", (c) => c.text("ok"));
   app.get("/readyz", (c) => {
     if (options.draining()) return c.text("draining", 503);
+    if (!options.accepting()) return c.text("not accepting connections", 503);
     return c.text(options.degraded() ? "degraded" : "ready");
   });
   app.all(options.wsPath, (c) => {
@@ -35,4 +38,13 @@ export function opsRoutes(options: OpsOptions): Hono {
   app.notFound((c) => c.json({ code: "NOT_FOUND", msg: "no such page" }, 404));
   app.onError((_error, c) => c.json({ code: "INTERNAL", msg: "the gateway failed on this request" }, 500));
   return app;
+}
+
+/** The answer to whoever asks too often. */
+export function tooManyRequests(waitMs: number): Response {
+  const retryAfterMs = Math.ceil(waitMs);
+  return Response.json(
+    { code: "RATE_LIMITED", msg: "too many requests", retry_after_ms: retryAfterMs },
+    { status: 429, headers: { "retry-after": String(Math.ceil(retryAfterMs / 1000)) } },
+  );
 }

@@ -4,15 +4,21 @@
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
 import type { HttpResponse } from "./http1.ts";
+import type { Share } from "./inflow.ts";
+import { USER_AGENT } from "./user_agent.ts";
 import { type NoAnswer, Wire } from "./wire.ts";
 
 export interface HttpClientOptions {
   /** http: or https:, without a user name or password. */
   readonly url: string;
-  /** Sent with every request. */
+  /** Sent with every request; `user-agent` besides, where it is not among them. */
   readonly headers: Readonly<Record<string, string>>;
   /** Largest body of an answer, in bytes; above it the connection is dropped. */
   readonly bodyBytesMax: number;
+  /** Of the tenant in whose name it asks. */
+  readonly share: Share;
+  /** Whether bodies of answers are read and not kept: the status is all that is of interest. */
+  readonly discards?: boolean;
 }
 
 /** One GET. */
@@ -37,9 +43,9 @@ export class HttpClient {
   readonly #head: string;
   readonly #wire: Wire;
 
-  constructor({ url, headers, bodyBytesMax }: HttpClientOptions) {
+  constructor({ url, headers, bodyBytesMax, share, discards = false }: HttpClientOptions) {
     const { protocol, hostname, host, port, pathname, search } = new URL(url);
-    this.#head = `${pathname}${search} HTTP/1.1\r\nhost: ${host}\r\n${lines(headers)}`;
+    this.#head = `${pathname}${search} HTTP/1.1\r\nhost: ${host}\r\n${lines(named(headers))}`;
     // Brackets are the URL's.
     const name = hostname.replace(/^\[|\]$/g, "");
     const isSecure = protocol === "https:";
@@ -47,7 +53,7 @@ export class HttpClient {
       host: name,
       port: Number(port || (isSecure ? 443 : 80)),
       tls: isSecure ? { servername: isIP(name) === 0 ? name : null } : null,
-    }, bodyBytesMax);
+    }, { bodyBytesMax, share, discards });
   }
 
   /** Connections open now. */
@@ -71,6 +77,11 @@ export class HttpClient {
   close(): void {
     this.#wire.close();
   }
+}
+
+function named(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const isNamed = Object.keys(headers).some((name) => name.toLowerCase() === "user-agent");
+  return isNamed ? headers : { "user-agent": USER_AGENT, ...headers };
 }
 
 function lines(headers: Readonly<Record<string, string>>): string {

@@ -24,13 +24,19 @@ const LOOK_MS = 1000;
 export class Bans {
   readonly #max: number;
   readonly #note: BanNote;
+  /** Milliseconds by which the clock has been set ahead, and is not believed yet. */
+  readonly #aheadMs: () => number;
   /** By user, the oldest first. */
   readonly #bans = new Map<string, Ban>();
   readonly #inOrder = new OrderedIndex<Ban>();
   #nextLookMs = 0;
 
-  /** @param max how many are remembered at most; the oldest is forgotten for one more */
-  constructor(max = BANS_MAX, note: BanNote = () => {}) {
+  /**
+   * @param max how many are remembered at most; the oldest is forgotten for one more
+   * @param aheadMs by how much the times that are given here are ahead of those that count
+   */
+  constructor(max = BANS_MAX, note: BanNote = () => {}, aheadMs: () => number = () => 0) {
+    this.#aheadMs = aheadMs;
     this.#max = max;
     this.#note = note;
   }
@@ -40,8 +46,11 @@ export class Bans {
   }
 
   /** Keeps a user out; a ban that lasts longer stays as it is. @returns the one that holds */
-  ban(ban: Ban, nowMs: number): Ban {
-    const before = this.find(ban.user, nowMs);
+  ban(wish: Ban, clockMs: number): Ban {
+    const aheadMs = this.#aheadMs();
+    const nowMs = clockMs - aheadMs;
+    const ban = aheadMs === 0 ? wish : { ...wish, untilMs: wish.untilMs - aheadMs };
+    const before = this.#find(ban.user, nowMs);
     if (before !== null && before.untilMs >= ban.untilMs) return before;
     this.#forget(ban.user);
     if (this.#bans.size >= this.#max && nowMs >= this.#nextLookMs) this.#forgetPast(nowMs);
@@ -65,7 +74,11 @@ export class Bans {
   }
 
   /** The ban that keeps a user out now, or null. */
-  find(user: string, nowMs: number): Ban | null {
+  find(user: string, clockMs: number): Ban | null {
+    return this.#find(user, clockMs - this.#aheadMs());
+  }
+
+  #find(user: string, nowMs: number): Ban | null {
     const ban = this.#bans.get(user);
     if (ban === undefined) return null;
     if (ban.untilMs > nowMs) return ban;
@@ -74,7 +87,8 @@ export class Bans {
   }
 
   /** The bans that hold now of users whose names come behind this one, null for all, in the order of these. */
-  *behind(user: string | null, nowMs: number): Generator<Ban> {
+  *behind(user: string | null, clockMs: number): Generator<Ban> {
+    const nowMs = clockMs - this.#aheadMs();
     const past: string[] = [];
     try {
       for (const ban of this.#inOrder.behind(user)) {

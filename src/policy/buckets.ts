@@ -33,7 +33,7 @@ export class Buckets {
   }
 
   /** Goes on with another rate: each bucket is empty at worst; without a rate, none is remembered. */
-  takeOver(rate: Rate | null, now: number): void {
+  apply(rate: Rate | null, now: number): void {
     if (rate === null) this.#fullAt.clear();
     else for (const [key, fullAt] of this.#fullAt) this.#fullAt.set(key, rate.capped(fullAt, now));
   }

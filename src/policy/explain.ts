@@ -9,7 +9,15 @@ import { decodeJson, type Unreadable } from "../protocol/envelope.ts";
 import { checkHot } from "../protocol/hot.ts";
 import { CHECK, type Denial, ROOM_NOT_ALLOWED } from "./denial.ts";
 import type { Patterns } from "../protocol/patterns.ts";
-import { fillExt, fillHot, type Matter, newMatter, type Subject, type Way, wayOf } from "./matter.ts";
+import {
+  fillExt,
+  fillHot,
+  newPolicyInput,
+  type PolicyInput,
+  type PolicySubject,
+  type Way,
+  wayOf,
+} from "./input.ts";
 import { Ruled, type TenantPolicy } from "./policy.ts";
 import type { Check } from "./quotas.ts";
 
@@ -32,7 +40,7 @@ export interface Step {
 export interface Question {
   readonly lane: "ext" | "hot";
   readonly message: Uint8Array;
-  readonly subject: Subject;
+  readonly subject: PolicySubject;
   /** The room that the session joined last. */
   readonly active: string | null;
   /** Rooms that its ticket lets it join; null for any. */
@@ -63,7 +71,7 @@ class Explainer {
   readonly #question: Question;
   readonly #config: TenantConfig;
   readonly #root: Path;
-  readonly #matter: Matter;
+  readonly #input: PolicyInput;
 
   constructor(
     policy: TenantPolicy,
@@ -74,14 +82,14 @@ class Explainer {
     this.#question = question;
     this.#config = at.config;
     this.#root = ["tenants", at.index];
-    this.#matter = newMatter(question.subject);
-    this.#matter.bytes = question.message.length;
+    this.#input = newPolicyInput(question.subject);
+    this.#input.bytes = question.message.length;
   }
 
   run(): Explanation {
-    const { standing, bytes } = this.#matter;
+    const { sessionState, bytes } = this.#input;
     const way = this.#step(CHECK.size, this.#policy.size(bytes)) &&
-      this.#step(CHECK.session, this.#policy.arrive(standing, bytes, NOW)) && this.#decode();
+      this.#step(CHECK.session, this.#policy.arrive(sessionState, bytes, NOW)) && this.#decode();
     if (way) {
       for (const check of this.#policy.checks(way)) {
         if (!(check instanceof Ruled ? this.#rules(check) : this.#check(check))) break;
@@ -97,15 +105,15 @@ class Explainer {
     if (lane === "hot") {
       const unreadable = checkHot(message);
       if (unreadable !== null) return this.#unreadable(unreadable.msg);
-      fillHot(this.#matter, message, active);
-      this.#add(CHECK.decode, "pass", [], `service ${this.#matter.svcId}:${this.#matter.opcode}`);
+      fillHot(this.#input, message, active);
+      this.#add(CHECK.decode, "pass", [], `service ${this.#input.svcId}:${this.#input.opcode}`);
       return "hot";
     }
-    const decoded = decode(message);
+    const decoded = decode(message, this.#policy.maxJsonDepth);
     if (typeof decoded === "string") return this.#unreadable(decoded);
     if (!decoded.ok) return this.#unreadable(decoded.refusal.msg);
-    fillExt(this.#matter, decoded, active);
-    const { svc, type, room } = this.#matter;
+    fillExt(this.#input, decoded, active);
+    const { svc, type, room } = this.#input;
     this.#add(
       CHECK.decode,
       "pass",
@@ -122,7 +130,7 @@ class Explainer {
 
   /** A ticket's rooms are not policy's business but the session's, when it joins; whoever asks wants to know all the same. */
   #join(): void {
-    const { svc, type, room, lane } = this.#matter;
+    const { svc, type, room, lane } = this.#input;
     const { rooms } = this.#question;
     const joins = lane === "ext" && svc === "room" && type === "join" && room !== null;
     if (!joins || rooms === null || this.#steps.at(-1)?.verdict === "deny") return;
@@ -131,17 +139,17 @@ class Explainer {
   }
 
   #check(check: Check): boolean {
-    return this.#step(check.id, check.judge(this.#matter, NOW));
+    return this.#step(check.id, check.judge(this.#input, NOW));
   }
 
   #rules(ruled: Ruled): boolean {
     for (const [index, rule] of this.#policy.rules.entries()) {
       const at = [...this.#root, "policy", "rules", index];
-      if (!ruled.concerns(rule, this.#matter)) {
+      if (!ruled.concerns(rule, this.#input)) {
         this.#add(rule.id, "skip", at, "not about this message");
         continue;
       }
-      const denial = rule.judge(this.#matter, NOW);
+      const denial = rule.judge(this.#input, NOW);
       if (denial === null) this.#add(rule.id, "pass", at, "");
       else if (denial.dryRun || denial.action === "observe") {
         this.#found(rule.id, { verdict: "note", denial, at });
@@ -202,7 +210,7 @@ class Explainer {
 
   /** The allowlist, and of it the entry that lets the message through. */
   #entry(): Path {
-    const { svc, type, svcId, opcode } = this.#matter;
+    const { svc, type, svcId, opcode } = this.#input;
     const { ext_allowlist: ext, hot_allowlist: hot } = this.#config.policy;
     const isExt = this.#question.lane === "ext";
     const index = isExt
@@ -215,10 +223,10 @@ class Explainer {
   }
 }
 
-function decode(message: Uint8Array): ReturnType<typeof decodeJson> | Unreadable | string {
-  if (looksLikeCborMap(message)) return decodeCbor(message);
+function decode(message: Uint8Array, depthMax: number): ReturnType<typeof decodeJson> | Unreadable | string {
+  if (looksLikeCborMap(message)) return decodeCbor(message, depthMax);
   try {
-    return decodeJson(new TextDecoder("utf-8", { fatal: true }).decode(message));
+    return decodeJson(new TextDecoder("utf-8", { fatal: true }).decode(message), depthMax);
   } catch {
     return "message is neither UTF-8 nor CBOR";
   }

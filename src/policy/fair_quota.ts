@@ -78,7 +78,7 @@ export class FairQuota {
   }
 
   /** Goes on where a quota with other limits was: its bucket is empty at worst, and nobody is above anybody. */
-  takeOver(before: FairQuota, now: number): void {
+  apply(before: FairQuota, now: number): void {
     this.#fullAt = this.#rate.capped(before.#fullAt, now);
     this.#countedAt = now;
   }

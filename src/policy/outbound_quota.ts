@@ -5,7 +5,7 @@
 
 import { type Denial, overQuota } from "./denial.ts";
 import type { FairQuota } from "./fair_quota.ts";
-import type { Matter, Standing } from "./matter.ts";
+import type { PolicyInput, SessionPolicyState } from "./input.ts";
 import type { Check } from "./quotas.ts";
 import type { PolicyState } from "./state.ts";
 
@@ -29,10 +29,10 @@ export class OutboundQuota implements Check {
     this.#delivered = delivered;
   }
 
-  judge({ standing }: Matter, now: number): Denial | null {
+  judge({ sessionState }: PolicyInput, now: number): Denial | null {
     const unasked = this.#uncharged();
     if (unasked > 0) this.#quota.take(this.#state.unasked, now, unasked);
-    const waitMs = this.#quota.waitMs(standing.share(this.#quota), now, 1);
+    const waitMs = this.#quota.waitMs(sessionState.share(this.#quota), now, 1);
     return waitMs > 0 ? overQuota(this.id, "outbound_rate", { unit: "outbound", waitMs }) : null;
   }
 
@@ -40,9 +40,9 @@ export class OutboundQuota implements Check {
   charge(): void {}
 
   /** A message of this session has just been handled: what it has caused is its. */
-  settle(standing: Standing, now: number): void {
+  settle(sessionState: SessionPolicyState, now: number): void {
     const caused = this.#uncharged();
-    if (caused > 0) this.#quota.take(standing.share(this.#quota), now, caused);
+    if (caused > 0) this.#quota.take(sessionState.share(this.#quota), now, caused);
   }
 
   #uncharged(): number {

@@ -16,7 +16,7 @@ import {
   TOO_LARGE,
 } from "./denial.ts";
 import type { FairQuota } from "./fair_quota.ts";
-import type { Matter, Standing, Way } from "./matter.ts";
+import type { PolicyInput, SessionPolicyState, Way } from "./input.ts";
 import type { Narrowing } from "./narrowing.ts";
 import { OutboundQuota } from "./outbound_quota.ts";
 import {
@@ -39,6 +39,7 @@ const NARROWED_MAX = 256;
 const EXCESS_MIN = 100;
 /** What sessions are held to in this where no quota of messages holds them. */
 const ANY: Limit = { perSecond: 1000, burst: 1000 };
+const FRAMES = new Rate(ANY.perSecond, ANY.burst);
 
 /** What a policy is compiled from. */
 export interface PolicyOptions {
@@ -79,6 +80,8 @@ interface Common {
 
 export class TenantPolicy {
   readonly maxFrameBytes: number;
+  /** Levels of values within each other in a message, itself the first. */
+  readonly maxJsonDepth: number;
   /** Whether refused hot messages are answered, or only counted. */
   readonly answersHotErrors: boolean;
   readonly hotRequiresActiveRoom: boolean;
@@ -106,6 +109,7 @@ export class TenantPolicy {
     this.#options = options;
     this.dryRun = options.dryRun;
     this.maxFrameBytes = Math.min(limits.max_frame_bytes, by?.limits?.max_frame_bytes ?? Infinity);
+    this.maxJsonDepth = limits.max_json_depth;
     this.answersHotErrors = policy.hot_error_mode === "sys_error";
     this.hotRequiresActiveRoom = policy.hot_requires_active_room;
     const ext = whole === null ? new ExtAllowlist(policy.ext_allowlist) : whole.#ext;
@@ -158,55 +162,65 @@ export class TenantPolicy {
   }
 
   /** Takes a message from the session's own quota, the first thing that happens to any message that is not too large. */
-  arrive(standing: Standing, bytes: number, now: number): Denial | null {
+  arrive(sessionState: SessionPolicyState, bytes: number, now: number): Denial | null {
     const messages = this.#messages, ofBytes = this.#bytes;
     if (messages !== null) {
-      const waitMs = messages.waitMs(standing.messagesFullAt, now);
+      const waitMs = messages.waitMs(sessionState.messagesFullAt, now);
       if (waitMs > 0) return overQuota(CHECK.session, "session_rate", { unit: "messages", waitMs });
     }
     if (ofBytes !== null) {
-      const waitMs = ofBytes.waitMs(standing.bytesFullAt, now, bytes);
+      const waitMs = ofBytes.waitMs(sessionState.bytesFullAt, now, bytes);
       if (waitMs > 0) return overQuota(CHECK.session, "session_rate", { unit: "bytes", waitMs });
-      standing.bytesFullAt = ofBytes.take(standing.bytesFullAt, now, bytes);
+      sessionState.bytesFullAt = ofBytes.take(sessionState.bytesFullAt, now, bytes);
     }
-    if (messages !== null) standing.messagesFullAt = messages.take(standing.messagesFullAt, now);
+    if (messages !== null) sessionState.messagesFullAt = messages.take(sessionState.messagesFullAt, now);
+    return null;
+  }
+
+  /** Charges a frame that is no message as if it were one; bounded where messages are not, for nobody needs many. */
+  arriveFrame(state: SessionPolicyState, bytes: number, now: number): Denial | null {
+    const denial = this.arrive(state, bytes, now);
+    if (denial !== null || this.#messages !== null) return denial;
+    const waitMs = FRAMES.waitMs(state.framesFullAt, now);
+    if (waitMs > 0) return overQuota(CHECK.session, "session_rate", { unit: "messages", waitMs });
+    state.framesFullAt = FRAMES.take(state.framesFullAt, now);
     return null;
   }
 
   /** Takes the place of another policy, whose numbers the buckets were filled by; also of none. */
-  begin(now: number): void {
+  apply(now: number): void {
     const { config: { policy }, state } = this.#options;
     const { rules, quotas } = this.#common;
     const { user } = quotaLimits(policy);
-    state.begin({ quotas, rules, user: { messages: rateOf(user.messages), bytes: rateOf(user.bytes) } }, now);
+    state.apply({ quotas, rules, user: { messages: rateOf(user.messages), bytes: rateOf(user.bytes) } }, now);
   }
 
   /** A session comes from another policy, with buckets of other numbers. */
-  takeOver(standing: Standing, now: number): void {
+  applyTo(sessionState: SessionPolicyState, now: number): void {
     const capped = (rate: Rate | null, fullAt: number) => rate === null ? 0 : rate.capped(fullAt, now);
-    standing.messagesFullAt = capped(this.#messages, standing.messagesFullAt);
-    standing.bytesFullAt = capped(this.#bytes, standing.bytesFullAt);
-    standing.toldFullAt = capped(this.#told, standing.toldFullAt);
+    sessionState.messagesFullAt = capped(this.#messages, sessionState.messagesFullAt);
+    sessionState.bytesFullAt = capped(this.#bytes, sessionState.bytesFullAt);
+    sessionState.toldFullAt = capped(this.#told, sessionState.toldFullAt);
     // Refusals by other numbers are no flood by these: held to them, the first one more would end the session.
-    standing.excessFullAt = 0;
-    standing.keepRules(this.#common.rules, now);
+    sessionState.excessFullAt = 0;
+    sessionState.keepRules(this.#common.rules, now);
   }
 
   /**
    * Judges a message that was read, and takes what it costs when it passes. What is found against it without denying it
-   * is in `matter.noted` afterwards.
+   * is in `input.findings` afterwards.
    */
-  judge(matter: Matter, way: Way, now: number): Denial | null {
+  judge(input: PolicyInput, way: Way, now: number): Denial | null {
     const checks = this.#ways[way];
     let passes = true;
     for (const check of checks) {
-      const denial = check.judge(matter, now);
+      const denial = check.judge(input, now);
       if (denial === null) continue;
       if (!this.dryRun) return denial;
-      matter.noted.push({ ...denial, dryRun: true });
+      input.findings.push({ ...denial, dryRun: true });
       passes = false;
     }
-    if (passes) { for (const check of checks) check.charge(matter, now); }
+    if (passes) { for (const check of checks) check.charge(input, now); }
     return null;
   }
 
@@ -216,22 +230,22 @@ export class TenantPolicy {
   }
 
   /** A message of this session has been handled: charges it what went out on its account. */
-  settle(standing: Standing, now: number): void {
-    this.#common.outbound?.settle(standing, now);
+  settle(sessionState: SessionPolicyState, now: number): void {
+    this.#common.outbound?.settle(sessionState, now);
   }
 
   /** Whether a refusal is told to the client: always while its session is within its rate. */
-  mayTellRefusal(standing: Standing, now: number): boolean {
+  mayTellRefusal(sessionState: SessionPolicyState, now: number): boolean {
     if (this.#told === null) return true;
-    if (this.#told.waitMs(standing.toldFullAt, now) > 0) return false;
-    standing.toldFullAt = this.#told.take(standing.toldFullAt, now);
+    if (this.#told.waitMs(sessionState.toldFullAt, now) > 0) return false;
+    sessionState.toldFullAt = this.#told.take(sessionState.toldFullAt, now);
     return true;
   }
 
   /** Whether a session that was refused by a quota once more goes on above it: twice as fast, and for a while. */
-  isExcessive(standing: Standing, now: number): boolean {
-    if (this.#excess.waitMs(standing.excessFullAt, now) > 0) return true;
-    standing.excessFullAt = this.#excess.take(standing.excessFullAt, now);
+  isExcessive(sessionState: SessionPolicyState, now: number): boolean {
+    if (this.#excess.waitMs(sessionState.excessFullAt, now) > 0) return true;
+    sessionState.excessFullAt = this.#excess.take(sessionState.excessFullAt, now);
     return false;
   }
 
@@ -262,10 +276,10 @@ function compile({ config: { policy }, state, gateway, schemas, delivered }: Pol
     shared.push(new UserQuota(CHECK.user, limits.user, state.users));
   }
   if (quotas.messages !== null || quotas.bytes !== null) {
-    shared.push(new SharedQuota(CHECK.tenant, { quotas, reason: "tenant_rate", standing: null }));
+    shared.push(new SharedQuota(CHECK.tenant, { quotas, reason: "tenant_rate", sessionState: null }));
   }
-  const { standing } = state;
-  shared.push(new SharedQuota(CHECK.gateway, { quotas: gateway, reason: "gateway_rate", standing }));
+  const { sessionState } = state;
+  shared.push(new SharedQuota(CHECK.gateway, { quotas: gateway, reason: "gateway_rate", sessionState }));
   const sent = outbound === null ? shared : [outbound, ...shared];
   const ruled = rules.length === 0 ? sent : [new Ruled(new RuleTable(rules)), ...sent];
   return { rules, outbound, quotas, ways: { sys: shared, ext: ruled, hot: ruled } };
@@ -311,16 +325,16 @@ class Allowed implements Check {
     this.#whole = whole;
   }
 
-  judge(matter: Matter): Denial | null {
-    if (allows(this.#policy, matter)) return null;
-    if (this.#whole !== null && allows(this.#whole, matter)) return NOT_IN_TICKET;
-    return matter.lane === "ext" ? NOT_ALLOWED_EXT : NOT_ALLOWED_HOT;
+  judge(input: PolicyInput): Denial | null {
+    if (allows(this.#policy, input)) return null;
+    if (this.#whole !== null && allows(this.#whole, input)) return NOT_IN_TICKET;
+    return input.lane === "ext" ? NOT_ALLOWED_EXT : NOT_ALLOWED_HOT;
   }
 
   charge(): void {}
 }
 
-function allows(policy: TenantPolicy, { lane, svc, type, svcId, opcode }: Matter): boolean {
+function allows(policy: TenantPolicy, { lane, svc, type, svcId, opcode }: PolicyInput): boolean {
   return lane === "ext" ? policy.allowsExt(svc, type) : policy.allowsHot(svcId, opcode);
 }
 
@@ -339,26 +353,26 @@ export class Ruled implements Check {
     this.#table = table;
   }
 
-  judge(matter: Matter, now: number): Denial | null {
-    for (const rule of this.#about(matter)) {
-      const denial = rule.isAbout(matter) ? rule.judge(matter, now) : null;
+  judge(input: PolicyInput, now: number): Denial | null {
+    for (const rule of this.#about(input)) {
+      const denial = rule.isAbout(input) ? rule.judge(input, now) : null;
       if (denial === null) continue;
       if (!denial.dryRun && denial.action !== "observe") return denial;
-      matter.noted.push(denial);
+      input.findings.push(denial);
     }
     return null;
   }
 
   /** Whether a rule would be asked about a message. */
-  concerns(rule: Rule, matter: Matter): boolean {
-    return this.#about(matter).includes(rule) && rule.isAbout(matter);
+  concerns(rule: Rule, input: PolicyInput): boolean {
+    return this.#about(input).includes(rule) && rule.isAbout(input);
   }
 
-  charge(matter: Matter, now: number): void {
-    for (const rule of this.#about(matter)) if (rule.isAbout(matter)) rule.charge(matter, now);
+  charge(input: PolicyInput, now: number): void {
+    for (const rule of this.#about(input)) if (rule.isAbout(input)) rule.charge(input, now);
   }
 
-  #about({ lane, svc, type, svcId, opcode }: Matter): readonly Rule[] {
+  #about({ lane, svc, type, svcId, opcode }: PolicyInput): readonly Rule[] {
     return lane === "ext" ? this.#table.ext(svc, type) : this.#table.hot(svcId, opcode);
   }
 }

@@ -5,7 +5,7 @@ import type { PolicyConfig, QuotaConfig } from "../config/schema.ts";
 import { type Denial, type DenyReason, overQuota } from "./denial.ts";
 import type { Buckets } from "./buckets.ts";
 import { FairQuota } from "./fair_quota.ts";
-import type { Matter, Standing } from "./matter.ts";
+import type { PolicyInput, SessionPolicyState } from "./input.ts";
 import { Rate } from "./rate.ts";
 
 /** A rate and how much may come at once. */
@@ -63,11 +63,11 @@ export class GatewayQuotas {
   bytes: FairQuota | null = null;
 
   constructor(quotas: QuotaConfig) {
-    this.adopt(quotas, 0);
+    this.apply(quotas, 0);
   }
 
   /** Goes on with other limits. */
-  adopt(quotas: QuotaConfig, now: number): void {
+  apply(quotas: QuotaConfig, now: number): void {
     const { messages, bytes } = limitsOf(quotas);
     this.messages = successor(this.messages, messages, now);
     this.bytes = successor(this.bytes, bytes, now);
@@ -77,7 +77,7 @@ export class GatewayQuotas {
 function successor(before: FairQuota | null, limit: Limit | null, now: number): FairQuota | null {
   if (before !== null && before.perSecond === limit?.perSecond && before.burst === limit.burst) return before;
   const quota = fairQuota(limit);
-  if (before !== null) quota?.takeOver(before, now);
+  if (before !== null) quota?.apply(before, now);
   return quota;
 }
 
@@ -90,9 +90,9 @@ export function fairQuota(limit: Limit | null): FairQuota | null {
 export interface Check {
   /** Its name, see `CHECK`. */
   readonly id: string;
-  judge(matter: Matter, now: number): Denial | null;
+  judge(input: PolicyInput, now: number): Denial | null;
   /** Takes what the message costs, once it has passed all checks. */
-  charge(matter: Matter, now: number): void;
+  charge(input: PolicyInput, now: number): void;
 }
 
 /** Fair quotas of messages and of bytes; null for none. */
@@ -105,7 +105,7 @@ export interface SharedQuotaOptions {
   readonly reason: DenyReason;
   readonly quotas: FairQuotas;
   /** Whose part in them it is; null for the session's. */
-  readonly standing: Standing | null;
+  readonly sessionState: SessionPolicyState | null;
 }
 
 /** A quota that several share fairly: a tenant's sessions, the gateway's tenants. */
@@ -113,32 +113,32 @@ export class SharedQuota implements Check {
   readonly id: string;
   readonly #reason: DenyReason;
   readonly #quotas: FairQuotas;
-  readonly #standing: Standing | null;
+  readonly #sessionState: SessionPolicyState | null;
 
-  constructor(id: string, { reason, quotas, standing }: SharedQuotaOptions) {
+  constructor(id: string, { reason, quotas, sessionState }: SharedQuotaOptions) {
     this.id = id;
     this.#reason = reason;
     this.#quotas = quotas;
-    this.#standing = standing;
+    this.#sessionState = sessionState;
   }
 
-  judge(matter: Matter, now: number): Denial | null {
+  judge(input: PolicyInput, now: number): Denial | null {
     const { messages, bytes } = this.#quotas;
-    const standing = this.#standing ?? matter.standing;
+    const sessionState = this.#sessionState ?? input.sessionState;
     if (messages !== null) {
-      const waitMs = messages.waitMs(standing.share(messages), now, 1);
+      const waitMs = messages.waitMs(sessionState.share(messages), now, 1);
       if (waitMs > 0) return overQuota(this.id, this.#reason, { unit: "messages", waitMs });
     }
     if (bytes === null) return null;
-    const waitMs = bytes.waitMs(standing.share(bytes), now, matter.bytes);
+    const waitMs = bytes.waitMs(sessionState.share(bytes), now, input.bytes);
     return waitMs > 0 ? overQuota(this.id, this.#reason, { unit: "bytes", waitMs }) : null;
   }
 
-  charge(matter: Matter, now: number): void {
+  charge(input: PolicyInput, now: number): void {
     const { messages, bytes } = this.#quotas;
-    const standing = this.#standing ?? matter.standing;
-    messages?.take(standing.share(messages), now, 1);
-    bytes?.take(standing.share(bytes), now, matter.bytes);
+    const sessionState = this.#sessionState ?? input.sessionState;
+    messages?.take(sessionState.share(messages), now, 1);
+    bytes?.take(sessionState.share(bytes), now, input.bytes);
   }
 }
 
@@ -162,7 +162,7 @@ export class UserQuota implements Check {
     this.#buckets = buckets;
   }
 
-  judge({ subject: { user }, bytes }: Matter, now: number): Denial | null {
+  judge({ subject: { user }, bytes }: PolicyInput, now: number): Denial | null {
     if (this.#messages !== null) {
       const waitMs = this.#buckets.messages.waitMs(this.#messages, user, now, 1);
       if (waitMs > 0) return overQuota(this.id, "user_rate", { unit: "messages", waitMs });
@@ -172,7 +172,7 @@ export class UserQuota implements Check {
     return waitMs > 0 ? overQuota(this.id, "user_rate", { unit: "bytes", waitMs }) : null;
   }
 
-  charge({ subject: { user }, bytes }: Matter, now: number): void {
+  charge({ subject: { user }, bytes }: PolicyInput, now: number): void {
     if (this.#messages !== null) this.#buckets.messages.take(this.#messages, user, now, 1);
     if (this.#bytes !== null) this.#buckets.bytes.take(this.#bytes, user, now, bytes);
   }

@@ -6,11 +6,13 @@ import { parseHotEntry } from "../config/allowlist.ts";
 import { isHotService } from "../config/policies.ts";
 import type { RuleConfig } from "../config/schema.ts";
 import { type ErrorCode, type Refusal, refusal } from "../protocol/codes.ts";
+import type { Json } from "../protocol/json.ts";
+import { sameNumber, WideNumber } from "../protocol/json_number.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { Buckets } from "./buckets.ts";
 import type { Denial } from "./denial.ts";
 import { Ladder, type Step, UserViolations } from "./ladder.ts";
-import type { Matter } from "./matter.ts";
+import type { PolicyInput } from "./input.ts";
 import { Rate } from "./rate.ts";
 
 /** What a rule keeps of all sessions; it outlives the rule's compiled form. */
@@ -89,20 +91,22 @@ export class Rule {
   }
 
   /** Whether a message of a service that the rule is about goes to a room that it is about. */
-  isAbout({ room }: Matter): boolean {
+  isAbout({ room }: PolicyInput): boolean {
     return this.#room === null || room !== null && this.#room.allows(room);
   }
 
   /** What becomes of a message that the rule is about; null where it has nothing against it. */
-  judge(matter: Matter, now: number): Denial | null {
-    const standing = matter.standing.ofRule(this.id);
-    if (standing !== undefined && standing.mutedUntil > now) return this.#muted(standing.mutedUntil - now);
-    const violation = this.#violation(matter, now);
+  judge(input: PolicyInput, now: number): Denial | null {
+    const sessionState = input.sessionState.ofRule(this.id);
+    if (sessionState !== undefined && sessionState.mutedUntil > now) {
+      return this.#muted(sessionState.mutedUntil - now);
+    }
+    const violation = this.#violation(input, now);
     if (violation === null) return null;
-    const own = standing ?? matter.standing.inRule(this.id);
+    const own = sessionState ?? input.sessionState.inRule(this.id);
     const step = this.#ladder.step(
       this.#ladder.perUser
-        ? this.state.violations.of(matter.subject.user, this.#ladder.since(now))
+        ? this.state.violations.of(input.subject.user, this.#ladder.since(now))
         : own.violations,
       now,
     );
@@ -111,10 +115,10 @@ export class Rule {
   }
 
   /** Takes the place of a rule with the same id, whose numbers the buckets were filled by; also of none. */
-  begin(now: number): void {
+  apply(now: number): void {
     const { state } = this;
     state.fullAt = this.#rate === null ? 0 : this.#rate.capped(state.fullAt, now);
-    state.buckets.takeOver(this.#rate, now);
+    state.buckets.apply(this.#rate, now);
     if (!this.#ladder.perUser) state.violations.clear();
   }
 
@@ -124,13 +128,13 @@ export class Rule {
   }
 
   /** Takes the message's token, to be called once nothing refuses it any more; in a dry run there may be none. */
-  charge(matter: Matter, now: number): void {
+  charge(input: PolicyInput, now: number): void {
     const rate = this.#rate;
-    if (rate === null || this.#waitMs(matter, now) > 0) return;
-    const { standing, subject: { user }, room } = matter;
+    if (rate === null || this.#waitMs(input, now) > 0) return;
+    const { sessionState, subject: { user }, room } = input;
     switch (this.#config.rate!.per) {
       case "session": {
-        const own = standing.inRule(this.id);
+        const own = sessionState.inRule(this.id);
         own.fullAt = rate.take(own.fullAt, now);
         return;
       }
@@ -146,32 +150,32 @@ export class Rule {
   }
 
   /** From the cheapest to the dearest. */
-  #violation(matter: Matter, now: number): Violation | null {
+  #violation(input: PolicyInput, now: number): Violation | null {
     if (this.#forbids) return FORBIDDEN;
     const { max_bytes: maxBytes } = this.#config;
-    if (maxBytes !== undefined && matter.bytes > maxBytes) return TOO_LARGE;
-    const { subject, room } = matter;
+    if (maxBytes !== undefined && input.bytes > maxBytes) return TOO_LARGE;
+    const { subject, room } = input;
     if (this.#member && (room === null || subject.membership(room) === undefined)) return NOT_A_MEMBER;
     for (const { name, value, lacks } of this.#claims) {
-      if (!Object.hasOwn(subject.claims, name) || asText(subject.claims[name]) !== value) return lacks;
+      if (!Object.hasOwn(subject.claims, name) || !isSaid(subject.claims[name], value)) return lacks;
     }
-    const waitMs = this.#rate === null ? 0 : this.#waitMs(matter, now);
+    const waitMs = this.#rate === null ? 0 : this.#waitMs(input, now);
     if (waitMs > 0) return { code: "RATE_LIMITED", what: "too many messages", waitMs };
-    const fault = this.#schema === null ? null : this.#schema.fault(matter.data);
+    const fault = this.#schema === null ? null : faultOf(this.#schema, input.data);
     return fault === null ? null : { code: "BAD_REQUEST", what: fault, waitMs: 0 };
   }
 
-  #waitMs(matter: Matter, now: number): number {
+  #waitMs(input: PolicyInput, now: number): number {
     const rate = this.#rate!;
     switch (this.#config.rate!.per) {
       case "session":
-        return rate.waitMs(matter.standing.ofRule(this.id)?.fullAt ?? 0, now);
+        return rate.waitMs(input.sessionState.ofRule(this.id)?.fullAt ?? 0, now);
       case "tenant":
         return rate.waitMs(this.state.fullAt, now);
       case "user":
-        return this.state.buckets.waitMs(rate, matter.subject.user, now, 1);
+        return this.state.buckets.waitMs(rate, input.subject.user, now, 1);
       case "room":
-        return matter.room === null ? 0 : this.state.buckets.waitMs(rate, matter.room, now, 1);
+        return input.room === null ? 0 : this.state.buckets.waitMs(rate, input.room, now, 1);
     }
   }
 
@@ -210,13 +214,18 @@ function readClaim(text: string): { name: string; value: string; lacks: Violatio
   return { name, value: claim.slice(at + 1), lacks: { code: "NOT_ALLOWED", what, waitMs: 0 } };
 }
 
-/** A claim's value as a text, undefined for what is no single value. */
-function asText(value: unknown): string | undefined {
-  return typeof value === "string"
-    ? value
-    : typeof value === "number" || typeof value === "boolean"
-    ? String(value)
-    : undefined;
+/** What a schema has against data; also against data that reading would change, as a verdict is about what was sent. */
+function faultOf(schema: DataSchema, data: Json | undefined): string | null {
+  const read = data?.read();
+  return read?.ok === false ? `data ${read.why}` : schema.fault(read?.value);
+}
+
+/** Whether a claim is what the configuration says. Numbers are compared as they are written, however many digits they have. */
+function isSaid(claim: unknown, text: string): boolean {
+  if (typeof claim === "string") return claim === text;
+  if (typeof claim === "boolean") return String(claim) === text;
+  const number = claim instanceof WideNumber ? claim.text : typeof claim === "number" ? String(claim) : null;
+  return number !== null && sameNumber(number) === sameNumber(text);
 }
 
 function readService(text: string | undefined): ServiceMatch {

@@ -3,7 +3,7 @@
 
 import { Buckets } from "./buckets.ts";
 import { type FairQuota, Share } from "./fair_quota.ts";
-import { Standing } from "./matter.ts";
+import { SessionPolicyState } from "./input.ts";
 import { fairQuota, type Limit } from "./quotas.ts";
 import type { Rate } from "./rate.ts";
 import { type Rule, RuleState } from "./rule.ts";
@@ -15,7 +15,7 @@ export class PolicyState {
   /** The quota of each user. */
   readonly users = { messages: new Buckets(), bytes: new Buckets() };
   /** The tenant's part in what all tenants share. */
-  readonly standing = new Standing();
+  readonly sessionState = new SessionPolicyState();
   /** The part of deliveries that no session has asked for just now. */
   readonly unasked = new Share();
   /** Delivered bytes that were charged to somebody, of those ever counted. */
@@ -37,7 +37,7 @@ export class PolicyState {
   }
 
   /** A policy begins: what it was made with is what counts from now on. */
-  begin(
+  apply(
     { quotas, rules, user }: {
       readonly quotas: Readonly<Record<QuotaName, FairQuota | null>>;
       readonly rules: readonly Rule[];
@@ -49,15 +49,15 @@ export class PolicyState {
       const quota = quotas[name], before = this.#quotas.get(name);
       if (quota === null) this.#quotas.delete(name);
       else if (quota !== before) {
-        if (before !== undefined) quota.takeOver(before, now);
+        if (before !== undefined) quota.apply(before, now);
         this.#quotas.set(name, quota);
       }
     }
-    this.users.messages.takeOver(user.messages, now);
-    this.users.bytes.takeOver(user.bytes, now);
+    this.users.messages.apply(user.messages, now);
+    this.users.bytes.apply(user.bytes, now);
     this.#rules.clear();
     for (const rule of rules) {
-      rule.begin(now);
+      rule.apply(now);
       this.#rules.set(rule.id, rule.state);
     }
   }

@@ -72,3 +72,13 @@ export interface Refusal {
 export function refusal(code: ErrorCode, msg: string, close?: CloseCode): Refusal {
   return close === undefined ? { ok: false, code, msg } : { ok: false, code, msg, close };
 }
+
+/** Longest `msg` of a refusal in somebody else's words, in characters. */
+const FOREIGN_MSG_CHARS_MAX = 256;
+
+/** A refusal as an extension or a backend words it; null where that is not what a client may be told. */
+export function foreignRefusal(code: unknown, msg: unknown): Refusal | null {
+  const known = ERROR_CODES.find((one) => one === code);
+  if (known === undefined || typeof msg !== "string") return null;
+  return refusal(known, msg.slice(0, FOREIGN_MSG_CHARS_MAX));
+}

@@ -2,6 +2,7 @@
 // holds the same frame; a transport keeps its own form of it in `wire`.
 
 import { Buffer } from "node:buffer";
+import { Json } from "./json.ts";
 
 /** How a frame is treated when a session cannot keep up, in the order in which a flush serves them. */
 export const LANE = {
@@ -29,6 +30,7 @@ export interface OutEnvelope {
   readonly type: string;
   readonly seq?: number;
   readonly room?: string;
+  /** Foreign JSON goes out as it came. */
   readonly data?: unknown;
   readonly trace_id?: string;
 }
@@ -68,7 +70,19 @@ export class Frame {
  * @throws RangeError when `data` is nested too deep to be written.
  */
 export function extFrame(envelope: OutEnvelope, lane: Lane): Frame {
-  return new Frame(JSON.stringify(envelope), lane, 0);
+  return new Frame(
+    envelope.data instanceof Json ? withJson(envelope, envelope.data) : JSON.stringify(envelope),
+    lane,
+    0,
+  );
+}
+
+/** Names need no escapes, but for a room's. */
+function withJson({ svc, type, seq, room, trace_id }: OutEnvelope, { text }: Json): string {
+  const numbered = seq === undefined ? "" : `,"seq":${seq}`;
+  const placed = room === undefined ? "" : `,"room":${JSON.stringify(room)}`;
+  const traced = trace_id === undefined ? "" : `,"trace_id":${JSON.stringify(trace_id)}`;
+  return `{"v":1,"svc":"${svc}","type":"${type}"${numbered}${placed},"data":${text}${traced}}`;
 }
 
 /**

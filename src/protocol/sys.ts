@@ -1,7 +1,8 @@
 // What the gateway itself says, one function a message, in the order of docs/protocol.md.
 // Every `sys` message carries `trace_id`: it finds the session in the logs.
 
-import type { ErrorCode } from "./codes.ts";
+import type { ErrorCode, Refusal } from "./codes.ts";
+import { Json, membersOf } from "./json.ts";
 import { extFrame, type Frame, LANE, LANE_NAMES, type LossLane, type OutEnvelope } from "./frame.ts";
 
 /** The content of `sys.authed`. */
@@ -47,6 +48,11 @@ export function sysError(traceId: string, code: ErrorCode, msg: string, detail: 
       ? { ...head, data, trace_id: traceId }
       : { ...head, seq, data, trace_id: traceId },
   );
+}
+
+/** A refusal as `sys.error`. */
+export function sysRefused(traceId: string, { code, msg, ruleId }: Refusal, detail: ErrorDetail): Frame {
+  return sysError(traceId, code, msg, { ...detail, ruleId });
 }
 
 /** `member` is the session's number in the room (u32), `count` how many members the room has. */
@@ -98,17 +104,26 @@ export function sysDraining(traceId: string, retryAfterMs: number): Frame {
   return control({ v: 1, svc: "sys", type: "draining", data, trace_id: traceId });
 }
 
-/**
- * Answers `sys.ping`: an object as `data` comes back with `time_ms` added, any other value as `data.echo`.
- * @throws RangeError when `data` is nested too deep to be written.
- */
-export function sysPong(traceId: string, data: unknown, timeMs: number, seq: number | null): Frame {
-  const answer = typeof data === "object" && data !== null && !Array.isArray(data)
-    ? { ...data, time_ms: timeMs }
-    : data === undefined
-    ? { time_ms: timeMs }
-    : { echo: data, time_ms: timeMs };
+/** Answers `sys.ping`: an object as `data` comes back with `time_ms` added, any other value as `data.echo`. */
+export function sysPong(traceId: string, data: Json | undefined, timeMs: number, seq: number | null): Frame {
+  const answer = data === undefined ? { time_ms: timeMs } : Json.written(pongText(data, timeMs));
   return control(withSeq({ v: 1, svc: "sys", type: "pong", data: answer, trace_id: traceId }, seq));
+}
+
+/** What the client says goes back as it came, but for a `time_ms` of its own. */
+function pongText(data: Json, timeMs: number): string {
+  const { text } = data;
+  if (text.charCodeAt(0) === 0x7b && text.includes('"') && !text.includes("time") && !text.includes("\\")) {
+    return `${text.slice(0, -1)},"time_ms":${timeMs}}`;
+  }
+  const members = membersOf(data);
+  if (members === null) return `{"echo":${data.text},"time_ms":${timeMs}}`;
+  const time = `"time_ms":${timeMs}`;
+  const own = members.findIndex(({ key }) => key === "time_ms");
+  if (own < 0) return members.length === 0 ? `{${time}}` : `${data.text.slice(0, -1)},${time}}`;
+  const texts = members.filter(({ key }, i) => key !== "time_ms" || i === own)
+    .map(({ text }, i) => i === own ? time : text);
+  return `{${texts.join(",")}}`;
 }
 
 function withSeq(envelope: OutEnvelope, seq: number | null): OutEnvelope {

@@ -1,60 +1,80 @@
-// Fan-out in slices. Handing a frame to a member costs some 50 ns, so a turn has a budget of deliveries; what is
-// over it waits for the next turns, while reading and timers go on. Each room's messages go out one after
-// the other and to everyone who was a member when they were published, so all members see one order.
+// Fan-out in slices. Handing a frame to a member costs some 50 ns, so a turn has a budget of deliveries; what is over it
+// waits for the next turns, while reading and timers go on. Messages of one line go out one after the other, each to all
+// who were in its audience when it was published, so that all of these see one order. Deliveries are counted here.
+//
+// Members of a room are handed the very same frames one after the other, and flushed in that order: a transport that
+// writes bytes itself can join a turn's frames once and give the joined run to every link whose batch holds the same
+// frames. Nothing here has to know.
 
+import { BUSY } from "../cluster/bus.ts";
 import type { Frame } from "../protocol/frame.ts";
 
 /** Deliveries in one turn, about 5 ms of work. */
 const TURN_DELIVERIES = 100_000;
-/** Messages of one room that may wait for later turns, and the bytes of their payloads and of member lists. */
+/** Messages of one line that may wait for later turns, and the bytes of their payloads and of lists of members. */
 const WAITING_MAX = 4096;
 const WAITING_BYTES_MAX = 4_194_304;
 const BYTES_PER_MEMBER = 8;
 
-/** Whom a room's frames are handed to. */
+/** Whom frames are handed to. */
 export interface Receiver {
+  /** Its name, unique in this process. */
+  readonly session: string;
   /** MUST only queue: no member may join, leave or end inside it. */
   receive(frame: Frame): void;
 }
 
-/** A receiver's place in a room. */
+/** A receiver's place in an audience. */
 export interface Place {
   readonly subscriber: Receiver;
   /** -1 once left. */
   readonly index: number;
 }
 
-/** A message on its way through a room. */
+/** Payload bytes that subscribers were given: of a message to many, once for each of them. */
+export interface Delivered {
+  bytes: number;
+}
+
+/** Messages that must not overtake each other share one. */
+export interface Line {
+  /** Where its deliveries are counted. */
+  readonly delivered: Delivered;
+}
+
+/** Who gets a message. */
+export interface Audience {
+  readonly line: Line;
+  readonly members: readonly Place[];
+  /** Another number after each change of `members`. */
+  readonly version: number;
+}
+
+/** A message on its way. */
 interface Job {
   readonly frame: Frame;
-  readonly except: Receiver | null;
-  /** Who was a member when it was published. */
-  readonly members: readonly Place[];
-  /** How many of them, counted from the end, are still to be served. */
-  left: number;
-  /** Of the list of members. */
+  /** The session that is left out. */
+  readonly except: string | null;
+  readonly audience: Audience;
   readonly version: number;
+  /** Who was in the audience when it was published. */
+  readonly members: readonly Place[];
+  /** The first of them that is still to be served. */
+  next: number;
   /** Counted towards the backlog's bound. */
   readonly bytes: number;
 }
 
-/** The messages of one room that wait. */
+/** The messages of one line that wait. */
 class Backlog {
   readonly jobs: Job[] = [];
   head = 0;
   bytes = 0;
 }
 
-/** A room, as fan-out sees it. */
-export interface Audience {
-  readonly members: readonly Place[];
-  /** Another number after each change of `members`. */
-  readonly version: number;
-}
-
 export class Fanout {
   readonly #wake: () => void;
-  readonly #backlogs = new Map<Audience, Backlog>();
+  readonly #backlogs = new Map<Line, Backlog>();
   readonly #turnDeliveries: number;
   #budget: number;
 
@@ -67,80 +87,91 @@ export class Fanout {
     this.#budget = this.#turnDeliveries = turnDeliveries;
   }
 
-  /** Rooms with messages that wait. */
+  /** Lines with messages that wait. */
   get size(): number {
     return this.#backlogs.size;
   }
 
   /**
-   * Hands a frame to all members but `except`, now or in the next turns.
-   * @returns false when the room has too many messages waiting, and this one went to nobody
+   * Hands a frame to an audience, but for the session of this name, now or in the next turns.
+   * @returns to how many; `BUSY` when too much waits in its line already, and then the frame went to nobody
    */
-  publish(room: Audience, frame: Frame, except: Receiver | null): boolean {
-    const { members } = room;
-    const backlog = this.#backlogs.get(room);
-    if (backlog === undefined && members.length <= this.#budget) {
-      if (this.#budget === this.#turnDeliveries) this.#wake();
-      this.#budget -= members.length;
-      // Backwards: should a delivery end the member it goes to, the last one takes its place, and was served.
-      for (let i = members.length - 1; i >= 0; i--) {
-        const to = members[i]!.subscriber;
-        if (to !== except) to.receive(frame);
-      }
-      return true;
+  publish(to: Audience, frame: Frame, except: string | null): number {
+    const { members, line } = to;
+    const count = members.length;
+    if (count === 0) return 0;
+    if (count > this.#budget || this.#backlogs.size > 0 && this.#backlogs.has(line)) {
+      return this.#defer(to, frame, except);
     }
-    return this.#defer(room, frame, except);
+    if (this.#budget === this.#turnDeliveries) this.#wake();
+    this.#budget -= count;
+    let served = count;
+    if (except === null) { for (let i = 0; i < count; i++) members[i]!.subscriber.receive(frame); }
+    else {
+      for (let i = 0; i < count; i++) {
+        const { subscriber } = members[i]!;
+        if (subscriber.session === except) served--;
+        else subscriber.receive(frame);
+      }
+    }
+    line.delivered.bytes += frame.bytes * served;
+    return served;
   }
 
-  /** Forgets what waits for a room that is no more. */
-  forget(room: Audience): void {
-    this.#backlogs.delete(room);
+  /** Forgets what waits in a line that is no more. */
+  forget(line: Line): void {
+    this.#backlogs.delete(line);
   }
 
   /** A new turn: goes on with what waits. @returns whether more is left */
   advance(): boolean {
     this.#budget = this.#turnDeliveries;
     if (this.#backlogs.size === 0) return false;
-    for (const [room, backlog] of this.#backlogs) {
-      // Moved to the end, so that each room is first once.
-      this.#backlogs.delete(room);
+    for (const [line, backlog] of this.#backlogs) {
+      // Moved to the end, so that each line is first once.
+      this.#backlogs.delete(line);
       this.#advance(backlog);
-      if (backlog.head < backlog.jobs.length) this.#backlogs.set(room, backlog);
+      if (backlog.head < backlog.jobs.length) this.#backlogs.set(line, backlog);
       if (this.#budget <= 0) break;
     }
     return this.#backlogs.size > 0;
   }
 
-  #defer(room: Audience, frame: Frame, except: Receiver | null): boolean {
-    const { members, version } = room;
-    let backlog = this.#backlogs.get(room);
-    if (backlog === undefined) this.#backlogs.set(room, backlog = new Backlog());
+  #defer(audience: Audience, frame: Frame, except: string | null): number {
+    const { members, version, line } = audience;
+    let backlog = this.#backlogs.get(line);
+    if (backlog === undefined) this.#backlogs.set(line, backlog = new Backlog());
     const waiting = backlog.jobs.length - backlog.head;
-    if (waiting >= WAITING_MAX) return false;
+    if (waiting >= WAITING_MAX) return BUSY;
     const before = backlog.jobs.at(-1);
     // Members rarely change between two messages of one turn: then both share the copy.
-    const same = before !== undefined && before.version === version;
+    const same = before !== undefined && before.audience === audience && before.version === version;
     const bytes = frame.bytes + (same ? 0 : members.length * BYTES_PER_MEMBER);
-    if (backlog.bytes + bytes > WAITING_BYTES_MAX && waiting > 0) return false;
+    if (backlog.bytes + bytes > WAITING_BYTES_MAX && waiting > 0) return BUSY;
     const list = same ? before.members : [...members];
-    backlog.jobs.push({ frame, except, members: list, version, left: members.length, bytes });
+    backlog.jobs.push({ frame, except, audience, version, members: list, next: 0, bytes });
     backlog.bytes += bytes;
     this.#wake();
-    return true;
+    // Counted when it is taken, and not turns later: whoever has caused it is charged for it now.
+    const isLeftOut = except !== null && list.some(({ subscriber }) => subscriber.session === except);
+    const served = list.length - (isLeftOut ? 1 : 0);
+    line.delivered.bytes += frame.bytes * served;
+    return served;
   }
 
   #advance(backlog: Backlog): void {
     while (backlog.head < backlog.jobs.length && this.#budget > 0) {
       const job = backlog.jobs[backlog.head]!;
-      const until = Math.max(0, job.left - this.#budget);
-      this.#budget -= job.left - until;
-      for (let i = job.left - 1; i >= until; i--) {
-        const member = job.members[i]!;
-        // Who has left since then gets nothing more of this room.
-        if (member.index >= 0 && member.subscriber !== job.except) member.subscriber.receive(job.frame);
+      const { frame, except, members } = job;
+      const until = Math.min(members.length, job.next + this.#budget);
+      this.#budget -= until - job.next;
+      for (let i = job.next; i < until; i++) {
+        const { index, subscriber } = members[i]!;
+        // Whoever has left since then gets nothing more of this room.
+        if (index >= 0 && subscriber.session !== except) subscriber.receive(frame);
       }
-      job.left = until;
-      if (until > 0) break;
+      job.next = until;
+      if (until < members.length) break;
       backlog.bytes -= job.bytes;
       backlog.head++;
     }

@@ -1,11 +1,15 @@
 // A tenant's rooms: who is in which, exact limits, and fan-out. Membership is counted twice, because
 // two questions are asked: sessions receive messages, users are limited. All of it runs
-// synchronously, so a limit is never overshot; a room without members does not exist.
+// synchronously, so a limit is never overshot. `Rooms.publish` is the only way a message gets into a room, whoever sends it.
+// A room without members does not exist, unless somebody holds it for what it keeps.
 
+import type { Bus, BusReceiver, OpenBus } from "../cluster/bus.ts";
 import { OrderedIndex } from "../ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
-import type { Fanout, Receiver } from "./fanout.ts";
+import type { Audience, Delivered, Fanout, Line, Receiver } from "./fanout.ts";
+
+export { BUSY } from "../cluster/bus.ts";
 
 /** Who receives a room's messages. */
 export interface Subscriber extends Receiver {
@@ -14,8 +18,6 @@ export interface Subscriber extends Receiver {
   readonly user: string;
   /** The client's name for its tab or device. */
   readonly sid: string;
-  /** The gateway's name for this session, unique in this process. */
-  readonly session: string;
   readonly traceId: string;
 }
 
@@ -27,8 +29,8 @@ export interface Membership {
   readonly member: number;
   /** Unique in these rooms, from 1, and never given again: what conflation keys are made of. */
   readonly id: number;
-  /** Whether the member is told of others joining and leaving. */
-  presence: boolean;
+  /** Place among the members that are told of others joining and leaving, kept by the room; -1 for none. */
+  observerIndex: number;
   /** Place in the room's list, kept by the room; -1 once left. */
   index: number;
 }
@@ -37,7 +39,7 @@ export interface Membership {
 export interface RoomWatcher {
   joined(membership: Membership): void;
   left(membership: Membership): void;
-  /** The last member has left; nothing of the room remains. */
+  /** The last member has left. The room is gone, unless somebody holds it. */
   emptied(room: Room): void;
 }
 
@@ -54,34 +56,61 @@ export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in 
 
 const MEMBER_MAX = 0xffff_ffff;
 
-/** Payload bytes that subscribers were given: of a room's messages once for each member. */
-export interface Delivered {
-  bytes: number;
+/** Members of a room that want presence events. Their messages stand in the room's line. */
+export class Observers implements Audience {
+  readonly line: Line;
+  readonly members: Membership[] = [];
+  version = 0;
+
+  constructor(line: Line) {
+    this.line = line;
+  }
+
+  add(membership: Membership): void {
+    membership.observerIndex = this.members.push(membership) - 1;
+    this.version++;
+  }
+
+  remove(membership: Membership): void {
+    const last = this.members.pop()!;
+    if (last !== membership) {
+      last.observerIndex = membership.observerIndex;
+      this.members[last.observerIndex] = last;
+    }
+    membership.observerIndex = -1;
+    this.version++;
+  }
 }
 
-/** One room with at least one member. */
-export class Room {
+/** Somebody that a message is not for. */
+export interface PublishOptions {
+  /** The session that is left out, by its name; null for none. */
+  readonly except: string | null;
+}
+
+const TO_ALL: PublishOptions = { except: null };
+
+/** One room, as far as it is on this node. */
+export class Room implements Audience, Line {
   readonly name: string;
-  readonly #fanout: Fanout;
+  readonly delivered: Delivered;
   readonly #members: Membership[] = [];
   /** Sessions of each user here. */
   readonly #users = new Map<string, number>();
   #version = 0;
   #lastMember: number;
   #wrapped = false;
-  #observers = 0;
-  readonly #delivered: Delivered;
+  #observers: Observers | null = null;
 
-  /** @param more `lastMember`: the member number given last; `delivered`: where its messages are counted */
-  constructor(
-    name: string,
-    fanout: Fanout,
-    more: { readonly lastMember?: number; readonly delivered?: Delivered } = {},
-  ) {
+  /** @param lastMember the member number given last */
+  constructor(name: string, delivered: Delivered, lastMember = 0) {
     this.name = name;
-    this.#fanout = fanout;
-    this.#lastMember = more.lastMember ?? 0;
-    this.#delivered = more.delivered ?? { bytes: 0 };
+    this.delivered = delivered;
+    this.#lastMember = lastMember;
+  }
+
+  get line(): Line {
+    return this;
   }
 
   /** Members, in no particular order. MUST NOT be kept. */
@@ -102,23 +131,15 @@ export class Room {
     return this.#users.has(user);
   }
 
-  /** Hands a frame to every member but `except`. @returns false when the room has too much to deliver already */
-  publish(frame: Frame, except: Subscriber | null): boolean {
-    const bytes = frame.bytes * this.#members.length;
-    if (!this.#fanout.publish(this, frame, except)) return false;
-    this.#delivered.bytes += bytes;
-    return true;
-  }
-
-  /** How many members want presence events. */
-  get observerCount(): number {
+  /** Members that want presence events; null before anybody did. */
+  get observers(): Observers | null {
     return this.#observers;
   }
 
   setPresence(membership: Membership, wanted: boolean): void {
-    if (membership.presence === wanted) return;
-    membership.presence = wanted;
-    this.#observers += wanted ? 1 : -1;
+    if (membership.observerIndex >= 0 === wanted) return;
+    if (wanted) (this.#observers ??= new Observers(this)).add(membership);
+    else this.#observers!.remove(membership);
   }
 
   /**
@@ -132,7 +153,7 @@ export class Room {
       subscriber,
       member,
       id,
-      presence: false,
+      observerIndex: -1,
       index: this.#members.length,
     };
     this.#members.push(membership);
@@ -172,23 +193,27 @@ export class Room {
   }
 }
 
-export class Rooms {
-  /** A reload puts others in their place; who is in already stays. */
-  limits: RoomLimits;
-  /** What all of these rooms were given; whoever delivers to a subscriber alone adds to it. */
+export class Rooms implements BusReceiver {
+  /** What all sessions of the tenant were given; whoever delivers to a subscriber alone adds to it. */
   readonly delivered: Delivered = { bytes: 0 };
+  readonly #limits: () => RoomLimits;
   readonly #rooms = new Map<string, Room>();
   readonly #inOrder = new OrderedIndex<Room>();
+  /** How often rooms are held that exist without members too. */
+  readonly #held = new Map<Room, number>();
   /** Distinct rooms of each user. */
   readonly #roomsOfUser = new Map<string, number>();
   readonly #watchers: RoomWatcher[] = [];
   readonly #fanout: Fanout;
+  readonly #bus: Bus;
   #lastId = 0;
   #lastStamp = 0;
 
-  constructor(limits: RoomLimits, fanout: Fanout) {
-    this.limits = limits;
+  /** @param limits those that hold now; who is in already stays whatever they become */
+  constructor(limits: () => RoomLimits, fanout: Fanout, openBus: OpenBus) {
+    this.#limits = limits;
     this.#fanout = fanout;
+    this.#bus = openBus(this);
   }
 
   get size(): number {
@@ -214,6 +239,36 @@ export class Rooms {
     return this.#rooms.get(name);
   }
 
+  /**
+   * Brings a frame to the members of a room, on this node and elsewhere. A room that nobody is in is no fault.
+   * @returns to how many of this node it goes, or `BUSY`: it went to nobody
+   */
+  publish(name: string, frame: Frame, { except }: PublishOptions = TO_ALL): number {
+    return this.#bus.publish(name, frame, except);
+  }
+
+  /** For the bus. */
+  receive(name: string, frame: Frame, except: string | null): number {
+    const room = this.#rooms.get(name);
+    return room === undefined ? 0 : this.#fanout.publish(room, frame, except);
+  }
+
+  /** Has a room exist, with members or without, until `release`. */
+  hold(name: string): Room {
+    const room = this.#rooms.get(name) ?? this.#add(name);
+    this.#held.set(room, (this.#held.get(room) ?? 0) + 1);
+    return room;
+  }
+
+  release(room: Room): void {
+    const times = this.#held.get(room)! - 1;
+    if (times > 0) this.#held.set(room, times);
+    else {
+      this.#held.delete(room);
+      this.#dropIfUnused(room);
+    }
+  }
+
   /** Calls `watcher` at every change, until `unwatch`. Neither MAY be called by a watcher. */
   watch(watcher: RoomWatcher): void {
     this.#watchers.push(watcher);
@@ -230,11 +285,7 @@ export class Rooms {
     const known = this.#rooms.get(name);
     const refused = this.#refuses(known, user);
     if (refused !== null) return refused;
-    const room = known ?? new Room(name, this.#fanout, { delivered: this.delivered });
-    if (known === undefined) {
-      this.#rooms.set(name, room);
-      this.#inOrder.set(name, room);
-    }
+    const room = known ?? this.#add(name);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
@@ -252,14 +303,26 @@ export class Rooms {
     }
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
-    this.#rooms.delete(room.name);
-    this.#inOrder.delete(room.name);
     this.#fanout.forget(room);
+    this.#dropIfUnused(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
   }
 
+  #add(name: string): Room {
+    const room = new Room(name, this.delivered);
+    this.#rooms.set(name, room);
+    this.#inOrder.set(name, room);
+    return room;
+  }
+
+  #dropIfUnused(room: Room): void {
+    if (room.members.length > 0 || this.#held.has(room)) return;
+    this.#rooms.delete(room.name);
+    this.#inOrder.delete(room.name);
+  }
+
   #refuses(room: Room | undefined, user: string): Refusal | null {
-    const { limits } = this;
+    const limits = this.#limits();
     if (room === undefined) {
       if (limits.max_rooms_total > 0 && this.#rooms.size >= limits.max_rooms_total) return TOO_MANY_ROOMS;
     } else {

@@ -4,6 +4,8 @@
 
 import type { Refusal } from "../protocol/codes.ts";
 import { isRoomName } from "../protocol/envelope.ts";
+import { depthOf } from "../protocol/json.ts";
+import { JSON_DEPTH_MAX } from "../protocol/json_scan.ts";
 import { NAME_PATTERN, NAME_RULE, ROOM_BYTES_MAX } from "../protocol/limits.ts";
 
 /** To all members of a room, reliably; `except` is the id of a session that is left out. */
@@ -63,9 +65,6 @@ export const ACTIONS_MAX = 256;
 /** Longest reason of a kick, and longest name of a user or session, in characters. */
 const TEXT_CHARS_MAX = 128;
 
-/** Lists and objects of `data` within each other: what writes them for clients recurses. */
-const DATA_DEPTH_MAX = 512;
-
 const ROOM_RULE = `1..${ROOM_BYTES_MAX} bytes of printable UTF-8`;
 const TEXT_RULE = `1..${TEXT_CHARS_MAX} characters`;
 
@@ -82,7 +81,7 @@ const data: Field = {
   name: "data",
   required: false,
   good: isData,
-  rule: `nested at most ${DATA_DEPTH_MAX} deep`,
+  rule: `nested at most ${JSON_DEPTH_MAX} deep`,
 };
 const session: Field = { name: "session", required: false, good: isText, rule: TEXT_RULE };
 const except: Field = { name: "except", required: false, good: isText, rule: TEXT_RULE };
@@ -158,14 +157,9 @@ function isTarget(value: unknown): boolean {
   return others.length === 0 && (key === "user" || key === "session") && isText(value[key]);
 }
 
-/** Whether a value from JSON can be `data`: it is not nested too deeply. */
+/** Whether a value can be `data`: it is not nested deeper than any tenant allows. Each tenant's own bound comes later. */
 export function isData(value: unknown): boolean {
-  return isShallow(value, DATA_DEPTH_MAX);
-}
-
-function isShallow(value: unknown, depth: number): boolean {
-  if (typeof value !== "object" || value === null) return true;
-  return depth > 0 && Object.values(value).every((inner) => isShallow(inner, depth - 1));
+  return depthOf(value, JSON_DEPTH_MAX) <= JSON_DEPTH_MAX;
 }
 
 /** A foreign value in a message: short, and on one line. */

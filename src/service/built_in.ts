@@ -22,9 +22,11 @@ export interface ExtSpec {
 }
 
 /** `room`, and `chat` under each of its names. */
-export function builtInExt(specs: readonly ExtSpec[]): Map<string, ExtService> {
+export function builtInExt(specs: readonly ExtSpec[], rooms: Rooms): Map<string, ExtService> {
   const services = new Map<string, ExtService>([["room", new RoomService()]]);
-  for (const { svc, builtin } of specs) if (builtin === "chat") services.set(svc, new ChatService(svc));
+  for (const { svc, builtin } of specs) {
+    if (builtin === "chat") services.set(svc, new ChatService(svc, rooms));
+  }
   return services;
 }
 
@@ -32,9 +34,9 @@ export function builtInExt(specs: readonly ExtSpec[]): Map<string, ExtService> {
 export function builtInHot(spec: HotSpec, rooms: Rooms, every: Every): HotService {
   switch (spec.kind) {
     case "echo":
-      return new EchoService(LANE[spec.lane]);
+      return new EchoService(LANE[spec.lane], rooms);
     case "relay":
-      return new RelayService(LANE[spec.lane]);
+      return new RelayService(LANE[spec.lane], rooms);
     case "state":
       return new StateService(rooms, spec.tick_ms, every);
   }

@@ -3,22 +3,24 @@
 
 import type { Refusal } from "../protocol/codes.ts";
 import { hotFrame, type LossLane } from "../protocol/frame.ts";
-import { hotPayloadAt } from "../protocol/hot.ts";
+import { hotPayload, hotPayloadAt } from "../protocol/hot.ts";
+import { BUSY, type Rooms } from "../room/rooms.ts";
 import { conflationKey, type Context, type HotService, ROOM_BUSY } from "./service.ts";
 
 export class EchoService implements HotService {
   readonly #lane: LossLane;
+  readonly #rooms: Rooms;
 
-  constructor(lane: LossLane) {
+  constructor(lane: LossLane, rooms: Rooms) {
     this.#lane = lane;
+    this.#rooms = rooms;
   }
 
   handle(context: Context, frame: Uint8Array): Refusal | null {
-    const at = hotPayloadAt(frame);
-    if (at === frame.length) return null;
+    if (hotPayloadAt(frame) === frame.length) return null;
     const { active } = context;
-    const out = hotFrame(frame.subarray(at), this.#lane, conflationKey(active, frame));
-    if (active !== null) return active.room.publish(out, null) ? null : ROOM_BUSY;
+    const out = hotFrame(hotPayload(frame), this.#lane, conflationKey(active, frame));
+    if (active !== null) return this.#rooms.publish(active.room.name, out) === BUSY ? ROOM_BUSY : null;
     context.deliver(out);
     return null;
   }

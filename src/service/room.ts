@@ -28,7 +28,9 @@ export class RoomService implements ExtService {
 }
 
 function join(context: Context, message: Envelope): Answer {
-  const presence = wantsPresence(message.data);
+  const read = message.data?.read();
+  if (read?.ok === false) return refusal("BAD_REQUEST", `data of room.join ${read.why}`);
+  const presence = wantsPresence(read?.value);
   if (presence === undefined) return BAD_JOIN;
   if (presence && !context.mayExt("room", "members")) return PRESENCE_NOT_ALLOWED;
   const joined = context.join(message.room ?? DEFAULT_ROOM);

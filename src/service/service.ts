@@ -60,5 +60,6 @@ export function conflationKey(sender: Membership | null, frame: Uint8Array): num
 
 /** A room has more to fan out than it may hold back (see room/fanout.ts). */
 export const ROOM_BUSY = refusal("UNAVAILABLE", "room has too much to deliver already");
+export const TENANT_BUSY = refusal("UNAVAILABLE", "tenant has too much to deliver already");
 export const UNKNOWN_TYPE = refusal("NOT_FOUND", "service has no such message type");
 export const UNKNOWN_SERVICE = refusal("NOT_FOUND", "tenant has no such service");

@@ -5,7 +5,14 @@
 import type { Refusal } from "../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../protocol/frame.ts";
 import { HOT_AT, withSender } from "../protocol/hot.ts";
-import type { Membership, Room, Rooms, RoomWatcher, Subscriber } from "../room/rooms.ts";
+import {
+  BUSY,
+  type Membership,
+  type Room,
+  type Rooms,
+  type RoomWatcher,
+  type Subscriber,
+} from "../room/rooms.ts";
 import { conflationKey, type Context, type Every, type HotService } from "./service.ts";
 
 /** The latest frame of one sender and opcode. */
@@ -130,7 +137,9 @@ export class StateService implements HotService, RoomWatcher {
         cell.frame.stampBefore = cell.sentStamp;
         cell.frame.stamp = cell.sentStamp = this.#rooms.nextStamp();
         // A room with too much to deliver already gets it with the next tick, or what is the latest by then.
-        if (!state.room.publish(cell.frame, cell.sender)) this.#mark(state, cell);
+        const { frame, sender } = cell;
+        const deliveries = this.#rooms.publish(state.room.name, frame, { except: sender.session });
+        if (deliveries === BUSY) this.#mark(state, cell);
       }
     }
   }

@@ -27,7 +27,7 @@ export interface FlusherOptions {
   /** Work to do before the flush of each turn. @returns whether more of it is left */
   readonly prepare: () => boolean;
   /** Bytes that may wait for full sockets, all sessions together; 0: any number. */
-  readonly maxHeldBytes: number;
+  readonly maxHeldBytes: () => number;
 }
 
 /** Outboxes flushed in one turn: at some 10 µs for each write, about 10 ms. */
@@ -41,8 +41,6 @@ export class Flusher {
   /** Bytes gathered in `batch`. */
   batchBytes = 0;
   readonly now: () => number;
-  /** See `FlusherOptions`; a reload changes it. */
-  maxHeldBytes: number;
   readonly #options: FlusherOptions;
   readonly #run = () => this.#turn();
   readonly #watched = new Set<Flushable>();
@@ -54,7 +52,6 @@ export class Flusher {
   constructor(options: FlusherOptions) {
     this.#options = options;
     this.now = options.now;
-    this.maxHeldBytes = options.maxHeldBytes;
   }
 
   /** Bytes that wait for full sockets, all sessions together. */
@@ -98,14 +95,15 @@ export class Flusher {
   /** Bytes that came to wait for full sockets, or that do no more. */
   count(bytes: number): void {
     this.#heldBytes += bytes;
-    const { maxHeldBytes } = this;
-    if (bytes > 0 && maxHeldBytes > 0 && this.#heldBytes > maxHeldBytes) this.wake();
+    if (bytes <= 0) return;
+    const maxHeldBytes = this.#options.maxHeldBytes();
+    if (maxHeldBytes > 0 && this.#heldBytes > maxHeldBytes) this.wake();
   }
 
   #turn(): void {
     this.#scheduled = false;
     let more = this.#options.prepare();
-    const { maxHeldBytes } = this;
+    const maxHeldBytes = this.#options.maxHeldBytes();
     if (maxHeldBytes > 0 && this.#heldBytes > maxHeldBytes) this.#shed(maxHeldBytes * SHED_TO);
     // What a flush makes dirty waits for the next turn, behind all that waits already.
     const end = this.#dirty.length;

@@ -2,6 +2,7 @@
 // verifies is admission's business.
 
 import type { Narrowing } from "../policy/narrowing.ts";
+import type { Json } from "../protocol/json.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 
 /** What a ticket says beyond what the gateway itself reads, for services. */
@@ -65,7 +66,7 @@ export const RENEWAL_MS = 1000;
 export const RENEWAL_LIMITED = refusal("RATE_LIMITED", "too many sys.auth: one at a time, and one a second");
 
 /**
- * When a right ends, and when its holder is told so, on the house's clock; infinite for never.
+ * When a right ends, and when its holder is told so, on the gateway's clock; infinite for never.
  * @param warningMs how long before, 0 for not at all
  */
 export function rightOf(
@@ -80,7 +81,9 @@ export function rightOf(
 }
 
 /** The ticket in the data of a `sys.auth`, or null. */
-export function ticketIn(data: unknown): string | null {
+export function ticketIn(json: Json | undefined): string | null {
+  const read = json?.read();
+  const data = read?.ok ? read.value : null;
   if (typeof data !== "object" || data === null || !Object.hasOwn(data, "ticket")) return null;
   const { ticket } = data as { ticket: unknown };
   return typeof ticket === "string" && ticket !== "" ? ticket : null;

@@ -4,7 +4,7 @@ import { CLOSE, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import { sysAuthed } from "../protocol/sys.ts";
 import type { Context } from "../service/service.ts";
-import type { House } from "./tenant.ts";
+import type { GatewayContext } from "./gateway_context.ts";
 import type { SessionWatcher } from "./watcher.ts";
 
 /** Messages that a client may send before it is greeted. */
@@ -25,12 +25,12 @@ export interface Greeted {
 
 /**
  * `sys.authed`.
- * @param expiresAt on the house's clock, infinite for never
+ * @param expiresAt on the gateway's clock, infinite for never
  * @param seq of the `sys.auth` that it answers
  */
 export function greeting(
   { tenant, user, sid, session, traceId, policy }: Greeted,
-  house: House,
+  gateway: GatewayContext,
   { expiresAt, seq }: { expiresAt: number; seq: number | null },
 ): Frame {
   const data = {
@@ -38,11 +38,11 @@ export function greeting(
     user,
     sid,
     session,
-    ping_interval_ms: house.pingIntervalMs,
+    ping_interval_ms: gateway.settings.pingIntervalMs,
     max_frame_bytes: policy.maxFrameBytes,
-    time_ms: house.unixMs(),
+    time_ms: gateway.unixMs(),
   };
-  const left = expiresAt - house.now();
+  const left = expiresAt - gateway.now();
   const authed = left === Number.POSITIVE_INFINITY
     ? data
     : { ...data, expires_in_ms: Math.max(0, Math.ceil(left)) };
@@ -69,10 +69,13 @@ export class EarlyMessages {
     return this.#messages.push(message) <= EARLY_MAX;
   }
 
-  replay(to: { text(message: string): void; binary(message: Uint8Array): void }): void {
+  replay(
+    to: { text(message: string, now: number): void; binary(message: Uint8Array, now: number): void },
+    now: number,
+  ): void {
     for (const message of this.#messages) {
-      if (typeof message === "string") to.text(message);
-      else to.binary(message);
+      if (typeof message === "string") to.text(message, now);
+      else to.binary(message, now);
     }
   }
 }

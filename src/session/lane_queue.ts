@@ -3,52 +3,60 @@
 
 import { Frame, LANE, UNNUMBERED } from "../protocol/frame.ts";
 
-/** Above this many frames, a list that was emptied is given back instead of kept. */
+/** Above this many places, a ring that was emptied is given back instead of kept. */
 const KEEP_MAX = 64;
+const CAPACITY_MIN = 4;
 /** Below this many queued frames, looking through them is faster than a Map of their keys. */
 const SCAN_MAX = 8;
-/** Stands where a frame was until the list is compacted, so that nobody's bytes are held uncounted. */
-const GONE = new Frame("", LANE.lossy, 0);
+/** Stands where no frame is, so that nobody's bytes are held uncounted. */
+const NONE = new Frame("", LANE.lossy, 0);
 
-/** Frames of one lane, oldest first. */
+/**
+ * Frames of one lane, oldest first, in a ring: a lane that is full for long, as hundreds are at once beside a fast
+ * publisher, takes and gives a frame without ever moving those between.
+ */
 export class LaneQueue {
-  frames: Frame[] = [];
-  /** Where the oldest frame stands in `frames`; those before it are gone. */
-  head = 0;
+  /** A power of two long, or empty. */
+  ring: Frame[] = [];
+  /** Where in `ring` the oldest frame stands. */
+  protected head = 0;
+  size = 0;
   bytes = 0;
-  /** When each frame came, in step with `frames`; null where age does not matter. */
+  /** When each frame came, in step with `ring`; null where age does not matter. */
   times: number[] | null;
 
   constructor(aged: boolean) {
     this.times = aged ? [] : null;
   }
 
-  get size(): number {
-    return this.frames.length - this.head;
-  }
-
   /** @returns whether a queued frame was replaced, which only `LatestQueue` does */
   push(frame: Frame, now: number): boolean {
-    this.frames.push(frame);
-    this.times?.push(now);
+    if (this.size === this.ring.length) this.#grow();
+    const at = this.slot(this.size++);
+    this.ring[at] = frame;
+    if (this.times !== null) this.times[at] = now;
     this.bytes += frame.bytes;
     return false;
   }
 
+  /** The oldest frame; call it while there is one. */
+  oldest(): Frame {
+    return this.ring[this.head]!;
+  }
+
   /** Removes the oldest frame; call it while there is one. */
   shift(): Frame {
-    const frame = this.frames[this.head]!;
-    this.frames[this.head++] = GONE;
+    const frame = this.ring[this.head]!;
+    this.ring[this.head] = NONE;
+    this.head = this.slot(1);
     this.bytes -= frame.bytes;
-    if (this.head === this.frames.length) this.clear();
-    else if (this.head >= 256 && this.head * 2 >= this.frames.length) this.compact();
+    if (--this.size === 0) this.clear();
     return frame;
   }
 
   /** Moves all frames to `list`, from `at` on. @returns where they end */
   moveTo(list: Frame[], at: number): number {
-    const { frames } = this;
-    for (let i = this.head; i < frames.length; i++) list[at++] = frames[i]!;
+    for (let i = 0; i < this.size; i++) list[at++] = this.ring[this.slot(i)]!;
     this.clear();
     return at;
   }
@@ -60,32 +68,42 @@ export class LaneQueue {
 
   /** Age matters from now on, as a reload may say. */
   keepTimes(): void {
-    this.times ??= new Array<number>(this.frames.length).fill(Number.POSITIVE_INFINITY);
+    this.times ??= new Array<number>(this.ring.length).fill(Number.POSITIVE_INFINITY);
   }
 
   clear(): void {
-    // A large list is given back, so that a session's worst moment does not stay with it.
-    if (this.frames.length > KEEP_MAX) {
-      this.frames = [];
+    // A large ring is given back, so that a session's worst moment does not stay with it.
+    if (this.ring.length > KEEP_MAX) {
+      this.ring = [];
       if (this.times !== null) this.times = [];
     } else {
-      this.frames.length = 0;
-      if (this.times !== null) this.times.length = 0;
+      for (let i = 0; i < this.size; i++) this.ring[this.slot(i)] = NONE;
     }
-    this.head = this.bytes = 0;
+    this.head = this.size = this.bytes = 0;
   }
 
-  /** Forgets the frames before `head`. */
-  protected compact(): void {
-    this.frames.splice(0, this.head);
-    this.times?.splice(0, this.head);
+  /** Where in `ring` the frame stands that has so many before it. */
+  protected slot(index: number): number {
+    return (this.head + index) & (this.ring.length - 1);
+  }
+
+  #grow(): void {
+    const capacity = Math.max(CAPACITY_MIN, 2 * this.ring.length);
+    const ring = new Array<Frame>(capacity).fill(NONE);
+    for (let i = 0; i < this.size; i++) ring[i] = this.ring[this.slot(i)]!;
+    if (this.times !== null) {
+      const times = new Array<number>(capacity).fill(0);
+      for (let i = 0; i < this.size; i++) times[i] = this.times[this.slot(i)]!;
+      this.times = times;
+    }
+    this.ring = ring;
     this.head = 0;
   }
 }
 
 /** Frames of which only the newest with each key matters: it takes the place of the one that waits. */
 export class LatestQueue extends LaneQueue {
-  /** Frames forgotten so far: place = base + index in `frames`. */
+  /** Frames that have left since the map was made: place = base + how many stand before it. */
   #base = 0;
   /** Place of each key, made when scanning would take longer. */
   #places: Map<number, number> | null = null;
@@ -102,18 +120,20 @@ export class LatestQueue extends LaneQueue {
     if (this.size === 0 || stamp < this.#oldestStamp) this.#oldestStamp = stamp;
     if (stamp > this.#newestStamp) this.#newestStamp = stamp;
     if (index >= 0) {
-      this.bytes += frame.bytes - this.frames[index]!.bytes;
-      this.frames[index] = frame;
-      if (this.times !== null) this.times[index] = now;
+      const at = this.slot(index);
+      this.bytes += frame.bytes - this.ring[at]!.bytes;
+      this.ring[at] = frame;
+      if (this.times !== null) this.times[at] = now;
       return true;
     }
     super.push(frame, now);
-    this.#places?.set(frame.key, this.#base + this.frames.length - 1);
+    this.#places?.set(frame.key, this.#base + this.size - 1);
     return false;
   }
 
   override shift(): Frame {
-    this.#places?.delete(this.frames[this.head]!.key);
+    this.#places?.delete(this.oldest().key);
+    this.#base++;
     return super.shift();
   }
 
@@ -123,21 +143,15 @@ export class LatestQueue extends LaneQueue {
     this.#base = 0;
   }
 
-  protected override compact(): void {
-    this.#base += this.head;
-    super.compact();
-  }
-
+  /** How many frames stand before the one with this key; -1 where there is none. */
   #find(key: number): number {
     if (this.#places === null) {
       if (this.size <= SCAN_MAX) {
-        for (let i = this.frames.length - 1; i >= this.head; i--) if (this.frames[i]!.key === key) return i;
+        for (let i = this.size - 1; i >= 0; i--) if (this.ring[this.slot(i)]!.key === key) return i;
         return -1;
       }
       this.#places = new Map();
-      for (let i = this.head; i < this.frames.length; i++) {
-        this.#places.set(this.frames[i]!.key, this.#base + i);
-      }
+      for (let i = 0; i < this.size; i++) this.#places.set(this.ring[this.slot(i)]!.key, this.#base + i);
     }
     const place = this.#places.get(key);
     return place === undefined ? -1 : place - this.#base;

@@ -8,8 +8,10 @@ import type { DropReason, TenantMetrics } from "../metrics.ts";
 import { type Frame, LANE, type Lane, type LossLane } from "../protocol/frame.ts";
 import type { Link } from "../transport/port.ts";
 import type { Flusher } from "./flusher.ts";
-import { type Gap, Gaps } from "./gaps.ts";
+import { Gaps } from "./gaps.ts";
 import { LaneQueue, LatestQueue } from "./lane_queue.ts";
+import type { OutboxLimits } from "./outbox_limits.ts";
+import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
 
 /** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
 export const WRITE_BYTES_MAX = 65_536;
@@ -19,48 +21,19 @@ const TURN_BYTES_MAX = 262_144;
 /** What ending a session costs, in writes: a crowd that is too slow at once ends over several turns. */
 const END_COST = 32;
 
-/** A tenant's bounds per session, and how its sockets are fed. */
-export interface OutboxLimits {
-  /** Of the reliable lane, what waits in the socket's buffer included; of the control lane as well. */
-  readonly reliableBytes: number;
-  readonly reliableMessages: number;
-  readonly latestBytes: number;
-  /** Older frames are not sent any more, in milliseconds; 0: any age. */
-  readonly latestAgeMs: number;
-  readonly lossyBytes: number;
-  readonly lossyAgeMs: number;
-  readonly lossyDropsOldest: boolean;
-  /** How long a socket may take nothing while reliable frames wait. */
-  readonly sendTimeoutMs: number;
-  /** Bytes in the socket's buffer above which it is fed no more. */
-  readonly watermarkBytes: number;
-}
-
-/** Why reliable frames cannot be delivered. */
-export type SlowCause = "full" | "stalled" | "shed";
-
-/** The session behind an outbox. Nothing of it is called inside `push`. */
-export interface OutboxOwner {
-  /** Reliable frames cannot be delivered: the session must end, inside the call. */
-  tooSlow(cause: SlowCause): void;
-  /** Tells the client of dropped frames by pushing a control frame. */
-  tellGap(gap: Gap): void;
-}
-
 export interface OutboxOptions {
   readonly link: Link;
   readonly flusher: Flusher;
-  readonly limits: OutboxLimits;
+  /** Whose bounds hold, as they are now, and where is counted. */
+  readonly tenant: { readonly settings: { readonly outbox: OutboxLimits }; readonly metrics: TenantMetrics };
   readonly owner: OutboxOwner;
-  readonly metrics: TenantMetrics;
 }
 
 export class Outbox {
   readonly #link: Link;
   readonly #flusher: Flusher;
-  readonly #limits: OutboxLimits;
+  readonly #tenant: OutboxOptions["tenant"];
   readonly #owner: OutboxOwner;
-  readonly #metrics: TenantMetrics;
   // One queue a lane, made when the lane is first used.
   #control: LaneQueue | null = null;
   #reliable: LaneQueue | null = null;
@@ -70,6 +43,8 @@ export class Outbox {
   #gaps: Gaps | null = null;
   /** Waiting for the flusher. */
   #dirty = false;
+  /** Written to since the last flush, in the handler of a message. */
+  #wroteEarly = false;
   /** The socket is above the watermark, until it drains. */
   #blocked = false;
   #overflowed = false;
@@ -90,15 +65,19 @@ export class Outbox {
   constructor(options: OutboxOptions) {
     this.#link = options.link;
     this.#flusher = options.flusher;
-    this.#limits = options.limits;
+    this.#tenant = options.tenant;
     this.#owner = options.owner;
-    this.#metrics = options.metrics;
   }
 
   /** Bytes that wait in the lanes. */
   get bytes(): number {
     return (this.#control?.bytes ?? 0) + (this.#reliable?.bytes ?? 0) + (this.#latest?.bytes ?? 0) +
       (this.#lossy?.bytes ?? 0);
+  }
+
+  /** Nothing waits, here or in the socket's buffer, and nothing is to be told: another outbox would do the same. */
+  get isIdle(): boolean {
+    return !this.#dirty && !this.#blocked && !this.#holdsReliable && this.#gaps === null && this.bytes === 0;
   }
 
   /** Bytes that wait for a full socket, its own buffer included: what shedding goes by. */
@@ -137,12 +116,30 @@ export class Outbox {
       this.#giveUp("full");
       return END_COST;
     }
-    if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    if (this.#wroteEarly) {
+      this.#wroteEarly = false;
+      const buffered = this.#link.bufferedBytes();
+      if (buffered > this.#tenant.settings.outbox.watermarkBytes) this.#block(buffered);
+    }
+    if (!this.#blocked) this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
     if (this.#blocked || this.#closed) return 1;
     if (this.bytes > 0 && !this.#dirty) this.#markDirty();
     // What this very flush found too old is told of at the next look.
     if (this.#gaps?.waits) this.#flusher.watch(this);
     return 1;
+  }
+
+  /**
+   * Writes at once what its own client's message has brought, when that has been handled: a client that hears itself
+   * early sends on early, and on Bun it costs no system call of its own, for the runtime corks a message's handler.
+   * There the socket's buffer cannot be looked at, so that a look is due at the turn's end, when this is flushed again.
+   */
+  flushSpeaker(): void {
+    if (!this.#dirty || this.#blocked || this.#overflowed || this.#closed || this.#gaps !== null) return;
+    // What may still be replaced by something newer in this turn waits for its end.
+    if (this.#latest !== null && this.#latest.size > 0) return;
+    this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
+    this.#wroteEarly = true;
   }
 
   /** The socket has taken all it was given. */
@@ -167,7 +164,7 @@ export class Outbox {
       this.#bufferedBytes = buffered;
       this.#progressAt = now;
       this.#recount();
-    } else if (now - this.#progressAt >= this.#limits.sendTimeoutMs && this.#holdsBack()) {
+    } else if (now - this.#progressAt >= this.#tenant.settings.outbox.sendTimeoutMs && this.#holdsBack()) {
       this.#giveUp("stalled");
     }
   }
@@ -229,35 +226,37 @@ export class Outbox {
     // However long the socket has taken nothing: the first frame that must not be lost has its full time.
     if (this.#blocked && !this.#holdsBack()) this.#progressAt = this.#flusher.now();
     queue.push(frame, 0);
-    if (this.#isFull(queue) && !this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    if (this.#isFull(queue) && !this.#blocked) {
+      this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
+    }
     // A turn can bring more than the bound to a client that is not slow at all: above, it had its chance.
     if (!this.#isFull(queue)) return;
-    // Whoever publishes is iterating over a room: the session ends at the flush, not here.
+    // A fan-out is walking through the members of a room just now: the session ends at the flush, not here.
     this.#overflowed = true;
     this.#dropAll(frame.lane, queue, "full");
     if (!this.#dirty) this.#markDirty();
   }
 
   #isFull(queue: LaneQueue): boolean {
-    const { reliableBytes, reliableMessages } = this.#limits;
+    const { reliableBytes, reliableMessages } = this.#tenant.settings.outbox;
     const buffered = this.#blocked ? this.#bufferedBytes : 0;
     return queue.bytes + buffered > reliableBytes && queue.size > 0 || queue.size > reliableMessages;
   }
 
   #pushLatest(frame: Frame): void {
-    const { latestBytes, latestAgeMs } = this.#limits;
+    const { latestBytes, latestAgeMs } = this.#tenant.settings.outbox;
     const queue = this.#latest ??= new LatestQueue(latestAgeMs > 0);
-    if (queue.push(frame, this.#stamp(queue, latestAgeMs))) this.#metrics.conflated++;
+    if (queue.push(frame, this.#stamp(queue, latestAgeMs))) this.#tenant.metrics.conflated++;
     if (queue.bytes > latestBytes) this.#shrink(LANE.latest, queue, latestBytes);
   }
 
   #pushLossy(frame: Frame): void {
-    const { lossyBytes, lossyAgeMs, lossyDropsOldest } = this.#limits;
+    const { lossyBytes, lossyAgeMs, lossyDropsOldest } = this.#tenant.settings.outbox;
     const queue = this.#lossy ??= new LaneQueue(lossyAgeMs > 0);
     if (queue.bytes + frame.bytes <= lossyBytes) {
       return void queue.push(frame, this.#stamp(queue, lossyAgeMs));
     }
-    if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    if (!this.#blocked) this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
     const fits = queue.bytes + frame.bytes <= lossyBytes;
     if (fits || lossyDropsOldest || !this.#blocked && queue.size === 0) {
       queue.push(frame, this.#stamp(queue, lossyAgeMs));
@@ -267,7 +266,7 @@ export class Outbox {
 
   /** Drops the oldest frames of a lane until it is within its bound. A socket that still takes gets its chance first. */
   #shrink(lane: LossLane, queue: LaneQueue, maxBytes: number): void {
-    if (!this.#blocked) this.#write(this.#limits.watermarkBytes, TURN_BYTES_MAX);
+    if (!this.#blocked) this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
     let dropped = 0, bytes = 0;
     while (queue.bytes > maxBytes) {
       bytes += queue.shift().bytes;
@@ -305,7 +304,7 @@ export class Outbox {
 
   #drop(lane: Lane, reason: DropReason, dropped: number, bytes: number): void {
     if (dropped === 0) return;
-    this.#metrics.drops.add(lane, reason, dropped, bytes);
+    this.#tenant.metrics.drops.add(lane, reason, dropped, bytes);
     if (reason === "closed" || lane === LANE.control || lane === LANE.reliable) return;
     (this.#gaps ??= new Gaps(this.#flusher.now)).note(lane, dropped, bytes);
   }
@@ -371,7 +370,7 @@ export class Outbox {
   /** Moves frames of a lane to the batch, as far as one write goes. @returns the batch's new length */
   #gather(lane: Lane, queue: LaneQueue, count: number): number {
     const { batch } = this.#flusher;
-    const { latestAgeMs, lossyAgeMs } = this.#limits;
+    const { latestAgeMs, lossyAgeMs } = this.#tenant.settings.outbox;
     const maxAgeMs = lane < LANE.latest ? 0 : lane === LANE.latest ? latestAgeMs : lossyAgeMs;
     const oldest = maxAgeMs > 0 ? this.#flusher.now() - maxAgeMs : 0;
     const from = count;
@@ -386,13 +385,13 @@ export class Outbox {
         stale++;
         continue;
       }
-      const next = queue.frames[queue.head]!;
+      const next = queue.oldest();
       if (count > 0 && bytes + next.bytes > WRITE_BYTES_MAX) break;
       batch[count++] = queue.shift();
       bytes += next.bytes;
     }
     this.#drop(lane, "age", stale, staleBytes);
-    this.#metrics.out[lane]!.add(count - from, bytes - this.#flusher.batchBytes);
+    this.#tenant.metrics.out[lane]!.add(count - from, bytes - this.#flusher.batchBytes);
     this.#flusher.batchBytes = bytes;
     if (lane <= LANE.reliable && count > from) this.#holdsReliable = true;
     return count;

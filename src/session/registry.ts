@@ -2,20 +2,15 @@
 // A session is in all indices or in none.
 
 import { OrderedIndex } from "../ordered_index.ts";
-import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
+import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
+import { sysKicked } from "../protocol/sys.ts";
+import type { SessionHandle } from "./session_handle.ts";
 
-/** What the registry needs to know of a session. */
-export interface Registered {
-  readonly session: string;
-  readonly user: string;
-  readonly sid: string;
-  /** The address that it is counted under: IPv6 by its network. */
-  readonly addressGroup: string;
-  /** The name of its ticket, by which it can be found; changes through `retag` only. */
-  ticketId: string | null;
-  /** Tells the client why and ends the session; it MUST leave the registry inside. */
-  kick(reason: string, code: CloseCode): void;
-}
+/** What the registry needs to know of a session. `end` MUST have it leave the registry inside. */
+export type Registered = Pick<
+  SessionHandle,
+  "session" | "user" | "sid" | "traceId" | "addressGroup" | "ticketId" | "end"
+>;
 
 /** Bounds; 0 is none, but for `max_sessions_per_user`. */
 export interface SessionLimits {
@@ -25,14 +20,23 @@ export interface SessionLimits {
   readonly onExceed: "deny" | "kick_oldest";
 }
 
-/** Sessions of all tenants, against `gateway.max_connections`. */
-export interface Totals {
-  sessions: number;
+/** What all tenants hold together, against `gateway.max_connections`. */
+export class Totals {
+  sessions = 0;
   /** Links open, those of sessions that have ended and await the peer's close among them. */
-  links: number;
+  links = 0;
   /** Links open that have not sent their ticket yet. */
-  pending: number;
-  maxSessions: number;
+  pending = 0;
+  readonly #maxSessions: () => number;
+
+  /** @param maxSessions that which holds now; 0: any number */
+  constructor(maxSessions: () => number) {
+    this.#maxSessions = maxSessions;
+  }
+
+  get maxSessions(): number {
+    return this.#maxSessions();
+  }
 }
 
 export const TOO_MANY_SESSIONS = refusal(
@@ -62,26 +66,21 @@ export const REMOVED = refusal("SUSPENDED", "tenant is not served any more", CLO
 export class Registry<S extends Registered> {
   /** Why nobody is taken in now; null as long as sessions are. */
   closed: Refusal | null = null;
-  #limits: SessionLimits;
+  readonly #limits: () => SessionLimits;
+  /** Whether `#byAddress` is kept: only where addresses are bounded. */
+  #countsAddresses = false;
   readonly #totals: Totals;
   readonly #byId = new Map<string, S>();
   readonly #inOrder = new OrderedIndex<S>();
-  /** A user's sessions, oldest first. */
-  readonly #byUser = new Map<string, S[]>();
+  /** A user's sessions, oldest first; most have one, which then stands for itself. */
+  readonly #byUser = new Map<string, S | S[]>();
   readonly #byAddress = new Map<string, number>();
   readonly #byTicket = new Map<string, Set<S>>();
 
-  constructor(limits: SessionLimits, totals: Totals) {
+  /** @param limits those that hold now; who is in already stays whatever they become */
+  constructor(limits: () => SessionLimits, totals: Totals) {
     this.#limits = limits;
     this.#totals = totals;
-  }
-
-  /** Other bounds from now on; who is in already stays. */
-  set limits(limits: SessionLimits) {
-    const counted = this.#limits.maxPerAddress > 0, wanted = limits.maxPerAddress > 0;
-    this.#limits = limits;
-    if (counted && !wanted) this.#byAddress.clear();
-    if (wanted && !counted) { for (const session of this.#byId.values()) this.#countAddress(session); }
   }
 
   get size(): number {
@@ -101,7 +100,8 @@ export class Registry<S extends Registered> {
   }
 
   ofUser(user: string): readonly S[] {
-    return this.#byUser.get(user) ?? [];
+    const sessions = this.#byUser.get(user);
+    return sessions === undefined ? [] : Array.isArray(sessions) ? sessions : [sessions];
   }
 
   /** Sessions that entered, or were renewed, with the ticket of this id. */
@@ -109,10 +109,9 @@ export class Registry<S extends Registered> {
     return [...this.#byTicket.get(ticketId) ?? []];
   }
 
-  /** A session has another ticket from now on. */
-  retag(session: S, ticketId: string | null): void {
-    this.#untag(session);
-    session.ticketId = ticketId;
+  /** A session has another ticket than before. */
+  retag(session: S, before: string | null): void {
+    this.#untag(session, before);
     if (this.#byId.has(session.session)) this.#tag(session);
   }
 
@@ -137,7 +136,7 @@ export class Registry<S extends Registered> {
    * @returns why it was not taken, or null
    */
   admit(session: S): Refusal | null {
-    const { maxPerUser, onExceed } = this.#limits;
+    const { maxPerUser, onExceed } = this.#limits();
     const before = this.ofUser(session.user);
     const replaced = before.find((other) => other.sid === session.sid);
     const others = before.filter((other) => other !== replaced);
@@ -147,21 +146,23 @@ export class Registry<S extends Registered> {
     const leaving = replaced === undefined ? exceeding : [replaced, ...exceeding];
     const full = this.#refusal(session.addressGroup, leaving);
     if (full !== null) return full;
-    replaced?.kick("replaced", CLOSE.replaced);
-    for (const other of exceeding) other.kick("max_sessions_exceeded", CLOSE.kicked);
+    replaced?.end(CLOSE.replaced, sysKicked(replaced.traceId, "replaced"));
+    for (const other of exceeding) other.end(CLOSE.kicked, sysKicked(other.traceId, "max_sessions_exceeded"));
     this.#byId.set(session.session, session);
     this.#inOrder.set(session.session, session);
     const sessions = this.#byUser.get(session.user);
-    if (sessions === undefined) this.#byUser.set(session.user, [session]);
-    else sessions.push(session);
-    if (this.#limits.maxPerAddress > 0) this.#countAddress(session);
+    if (sessions === undefined) this.#byUser.set(session.user, session);
+    else if (Array.isArray(sessions)) sessions.push(session);
+    else this.#byUser.set(session.user, [sessions, session]);
+    if (this.#countsAddresses) this.#countAddress(session);
     this.#tag(session);
     this.#totals.sessions++;
     return null;
   }
 
   #refusal(addressGroup: string, leaving: readonly S[]): Refusal | null {
-    const { maxSessions, maxPerAddress } = this.#limits;
+    const { maxSessions, maxPerAddress } = this.#limits();
+    if (this.#countsAddresses !== maxPerAddress > 0) this.#recountAddresses(maxPerAddress > 0);
     const { sessions, pending, maxSessions: maxTotal } = this.#totals;
     const gone = leaving.length;
     if (this.closed !== null) return this.closed;
@@ -177,14 +178,23 @@ export class Registry<S extends Registered> {
     if (!this.#byId.delete(session.session)) return;
     this.#inOrder.delete(session.session);
     this.#totals.sessions--;
-    this.#untag(session);
+    this.#untag(session, session.ticketId);
     const sessions = this.#byUser.get(session.user)!;
-    sessions.splice(sessions.indexOf(session), 1);
-    if (sessions.length === 0) this.#byUser.delete(session.user);
-    if (this.#limits.maxPerAddress === 0) return;
+    if (Array.isArray(sessions)) sessions.splice(sessions.indexOf(session), 1);
+    if (sessions === session || Array.isArray(sessions) && sessions.length === 0) {
+      this.#byUser.delete(session.user);
+    }
+    if (!this.#countsAddresses) return;
     const count = this.#byAddress.get(session.addressGroup)! - 1;
     if (count > 0) this.#byAddress.set(session.addressGroup, count);
     else this.#byAddress.delete(session.addressGroup);
+  }
+
+  /** A reload has set a bound for addresses where there was none, or taken it away. */
+  #recountAddresses(counts: boolean): void {
+    this.#countsAddresses = counts;
+    this.#byAddress.clear();
+    if (counts) { for (const session of this.#byId.values()) this.#countAddress(session); }
   }
 
   #countAddress({ addressGroup }: S): void {
@@ -198,9 +208,9 @@ export class Registry<S extends Registered> {
     else sessions.add(session);
   }
 
-  #untag(session: S): void {
-    if (session.ticketId === null) return;
-    const sessions = this.#byTicket.get(session.ticketId);
-    if (sessions?.delete(session) && sessions.size === 0) this.#byTicket.delete(session.ticketId);
+  #untag(session: S, ticketId: string | null): void {
+    if (ticketId === null) return;
+    const sessions = this.#byTicket.get(ticketId);
+    if (sessions?.delete(session) && sessions.size === 0) this.#byTicket.delete(ticketId);
   }
 }

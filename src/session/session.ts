@@ -1,18 +1,16 @@
-// One connection's life: opened by the transport, admitted by the registry, then a message at a time through
-// policy to a service, until somebody ends it. To rooms it is a subscriber, to services a context, to the
-// transport a handler; what waits to be written is its outbox's business.
+// Somebody's presence in a tenant: who it is and what it may, the rooms it is in, what it waits for, and its end. Admitted
+// by the registry when its first connection opens. To rooms it is a subscriber, to services a context; what travels, and
+// how, is its connection's business. A connection that is lost is detached, which today ends the session.
 
-import { cborForm } from "../protocol/cbor.ts";
-import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
-import type { Frame } from "../protocol/frame.ts";
 import type { Narrowing } from "../policy/narrowing.ts";
 import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
-import type { Standing } from "../policy/matter.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
-import { type ErrorDetail, sysError, sysExpiring, sysGap, sysKicked, sysLeft } from "../protocol/sys.ts";
+import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
+import type { Frame } from "../protocol/frame.ts";
+import type { Json } from "../protocol/json.ts";
+import { sysError, sysExpiring, sysLeft, sysRefused } from "../protocol/sys.ts";
 import type { Membership } from "../room/rooms.ts";
-import type { Link, LinkHandler } from "../transport/port.ts";
-import type { Gap } from "./gaps.ts";
+import type { Connection, ConnectionUser } from "./connection.ts";
 import {
   BAD_AUTH,
   type Claims,
@@ -27,19 +25,14 @@ import {
   ticketIn,
 } from "./grant.ts";
 import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./greeting.ts";
-import type { Speaker } from "./intake.ts";
-import { Outbox, type OutboxOwner, type SlowCause } from "./outbox.ts";
-import type { PendingCalls } from "./pending.ts";
-import { NO_MEMBERSHIPS, type Resident, SESSION_ENDED } from "./resident.ts";
+import { InboundState } from "./inbound_state.ts";
+import type { SlowCause } from "./outbox_owner.ts";
+import { NO_MEMBERSHIPS, SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
+import type { TenantSettings } from "./settings.ts";
 import type { Tenant } from "./tenant.ts";
-import type { Terms } from "./terms.ts";
-import type { Timed } from "./timer_wheel.ts";
+import { Timer } from "./timer_wheel.ts";
 
-/** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
-const CLOSE_TIMEOUT_MS = 5000;
-const FLOOD_CLOSE_TIMEOUT_MS = 1000;
-
-export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Timed {
+export class Session implements ConnectionUser, SessionHandle {
   readonly user: string;
   readonly sid: string;
   readonly session: string;
@@ -48,7 +41,6 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   readonly addressGroup: string;
   readonly cbor: boolean;
   // What the ticket says; `renew` changes them.
-  /** The tenant's, narrowed. */
   policy: TenantPolicy;
   claims: Claims;
   ticketId: string | null;
@@ -56,33 +48,24 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   openedAt = 0;
   readonly #tenant: Tenant;
   /** What `policy` was made from. */
-  #terms: Terms;
+  #settings: TenantSettings;
   #narrowing: Narrowing;
-  #link: Link | null = null;
-  #outbox: Outbox | null = null;
-  /** Rooms joined, by name; made at the first join. */
-  #memberships: Map<string, Membership> | null = null;
+  #connection: Connection | null = null;
+  /** "admitted" from the registry's yes to the greeting. */
+  #state: "new" | "admitted" | "open" | "ended" = "new";
+  /** Rooms joined; most sessions are in one, and a map of one costs as much as the rest of a session. */
+  #joined: Membership | Map<string, Membership> | null = null;
   #active: Membership | null = null;
-  /** "admitted" from the registry's yes to the greeting, "ending" from our close on, "ended" once closed and forgotten. */
-  #state: "opening" | "admitted" | "open" | "ending" | "ended" = "opening";
   /** What came while it was "admitted". */
   #early: EarlyMessages | null = null;
-  #lastHeardAt = 0;
-  #pingedAt = 0;
+  #inbound: InboundState | null = null;
   /** When its right ends and when the client is told so; infinite for never and for not, or told already. */
   #expiresAt = Number.POSITIVE_INFINITY;
   #warnAt = Number.POSITIVE_INFINITY;
+  /** For these two; null without them. */
+  #timer: Timer | null = null;
   #renewedAt = Number.NEGATIVE_INFINITY;
   #renewing = false;
-  // Kept for the intake.
-  standing: Standing | null = null;
-  deafUntil = 0;
-  hotCount = 0;
-  pending: PendingCalls | null = null;
-  // Kept for the timer wheel.
-  timerSlot = -1;
-  timerIndex = -1;
-  timerDue = 0;
 
   constructor(tenant: Tenant, identity: Identity) {
     this.#tenant = tenant;
@@ -94,9 +77,9 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     this.addressGroup = identity.addressGroup;
     this.cbor = identity.cbor;
     const { grant } = identity;
-    this.#terms = tenant.terms;
+    this.#settings = tenant.settings;
     this.#narrowing = grant.narrowing;
-    this.policy = this.#terms.policy.narrowed(grant.narrowing);
+    this.policy = this.#settings.policy.narrowed(grant.narrowing);
     ({ claims: this.claims, ticketId: this.ticketId, issuedAtMs: this.issuedAtMs } = grant);
     this.#limit(grant);
   }
@@ -106,7 +89,9 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
   }
 
   get memberships(): ReadonlyMap<string, Membership> {
-    return this.#memberships ?? NO_MEMBERSHIPS;
+    const joined = this.#joined;
+    if (joined === null) return NO_MEMBERSHIPS;
+    return joined instanceof Map ? joined : new Map([[joined.room.name, joined]]);
   }
 
   get isOpen(): boolean {
@@ -117,97 +102,111 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     return this.#active;
   }
 
-  open(link: Link): void {
-    const { house, metrics, registry } = this.#tenant;
-    house.totals.links++;
-    this.#link = link;
-    this.#outbox = new Outbox({
-      link,
-      flusher: house.flusher,
-      limits: this.#tenant.outbox,
-      owner: this,
-      metrics,
-    });
-    this.openedAt = this.#lastHeardAt = this.#pingedAt = house.now();
+  opened(connection: Connection): void {
+    this.attach(connection);
+    const { gateway, metrics, registry, watchers } = this.#tenant;
+    this.openedAt = gateway.now();
     const refused = registry.admit(this);
     if (refused !== null) {
       metrics.denied.add({ lane: "session", decision: "reject", reason: refused.code });
-      this.endRefused(refused, { seq: null });
-      return;
+      return this.#refused(refused);
     }
     this.#state = "admitted";
     metrics.sessions++;
-    house.wheel.schedule(this, this.#nextDeadline(this.openedAt));
-    house.log.debug("session opened", { ...this.#who(), address: this.address });
-    const may = welcomed(this, this.#tenant.watchers);
+    connection.attached();
+    this.#schedule();
+    gateway.log.debug("session opened", { ...this.#who(), address: this.address });
+    const may = welcomed(this, watchers);
     if (may === null) this.#begin(true);
     else void may.then((yes) => this.#begin(yes));
   }
 
-  text(message: string): void {
-    if (this.#state === "open") this.#tenant.intake.text(this, message, this.#heard());
+  /** What it is sent goes over this connection from now on. */
+  attach(connection: Connection): void {
+    this.#connection = connection;
+  }
+
+  /** Its connection is gone, and with it, today, the session. */
+  detach(code: number, reason: string): void {
+    this.#connection = null;
+    this.#leave(code, reason);
+  }
+
+  text(message: string, now: number): void {
+    if (this.#state === "open") this.#tenant.handler.text(this.#hear(now), message, now);
     else this.#keep(message);
   }
 
-  binary(message: Uint8Array): void {
-    if (this.#state === "open") this.#tenant.intake.binary(this, message, this.#heard());
+  binary(message: Uint8Array, now: number): void {
+    if (this.#state === "open") this.#tenant.handler.binary(this.#hear(now), message, now);
     else this.#keep(message);
   }
 
-  pong(): void {
-    this.#heard();
+  control(bytes: number, now: number): void {
+    if (this.#state === "open" || this.#state === "admitted") {
+      this.#tenant.handler.control(this.#hear(now), bytes, now);
+    }
   }
 
-  drain(): void {
-    this.#outbox?.drained();
+  timedOut(): void {
+    this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
   }
 
-  close(code: number, reason: string): void {
-    if (this.#state === "ended") return;
-    this.#outbox?.discard();
-    this.#leaveHouse(code, code === 1006 ? "connection_lost" : "client_closed");
-    const { house } = this.#tenant;
-    house.wheel.cancel(this);
-    house.totals.links--;
-    const seconds = Math.round((house.now() - this.openedAt) / 100) / 10;
-    house.log.debug("session closed", { ...this.#who(), code, reason, seconds });
-    this.#state = "ended";
-    this.#link = null;
+  tooSlow(cause: SlowCause, waitingBytes: number): void {
+    const { metrics, gateway } = this.#tenant;
+    if (cause === "stalled") metrics.writerTimeouts++;
+    gateway.log.warn("session too slow", { ...this.#who(), cause, waiting_bytes: waitingBytes });
+    const farewell = sysError(this.traceId, "RESOURCE_EXHAUSTED", CLOSE.slowConsumer.reason);
+    this.#end(CLOSE.slowConsumer, farewell, false);
+  }
+
+  lost(code: number, reason: string): void {
+    this.detach(code, code === 1006 ? "connection_lost" : "client_closed");
+    const { gateway } = this.#tenant;
+    const seconds = Math.round((gateway.now() - this.openedAt) / 100) / 10;
+    gateway.log.debug("session closed", { ...this.#who(), code, reason, seconds });
   }
 
   deliver(frame: Frame): void {
     if (this.#state !== "open") return;
     this.#tenant.rooms.delivered.bytes += frame.bytes;
-    this.receive(frame);
+    this.#connection?.send(frame);
   }
 
   receive(frame: Frame): void {
-    if (this.#state === "open") this.#outbox!.push(this.cbor ? cborForm(frame) : frame);
+    if (this.#state === "open") this.#connection?.send(frame);
   }
 
   membership(room: string): Membership | undefined {
-    return this.#memberships?.get(room);
+    const joined = this.#joined;
+    if (joined === null) return undefined;
+    return joined instanceof Map ? joined.get(room) : joined.room.name === room ? joined : undefined;
   }
 
   join(room: string): Membership | Refusal {
     // A service that answers later may still hold its context.
     if (this.#state !== "open") return SESSION_ENDED;
-    let membership = this.#memberships?.get(room);
+    let membership = this.membership(room);
     if (membership === undefined) {
       if (this.#narrowing.rooms?.allows(room) === false) return ROOM_NOT_ALLOWED;
       const joined = this.#tenant.rooms.join(room, this);
       if ("ok" in joined) return joined;
       membership = joined;
-      (this.#memberships ??= new Map()).set(room, membership);
+      if (this.#joined === null) this.#joined = membership;
+      else {
+        if (!(this.#joined instanceof Map)) this.#joined = new Map([[this.#joined.room.name, this.#joined]]);
+        this.#joined.set(room, membership);
+      }
     }
     this.#active = membership;
     return membership;
   }
 
   leave(membership: Membership): void {
-    // It may be an older one: the session can have left and joined the room again since.
-    if (this.#memberships?.get(membership.room.name) !== membership) return;
-    this.#memberships.delete(membership.room.name);
+    // The membership may be an older one: the session can have left the room and joined it again since.
+    if (this.membership(membership.room.name) !== membership) return;
+    if (this.#joined instanceof Map) this.#joined.delete(membership.room.name);
+    else this.#joined = null;
     if (this.#active === membership) this.#active = null;
     this.#tenant.rooms.leave(membership);
   }
@@ -216,16 +215,20 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     return this.policy.allowsExt(svc, type);
   }
 
-  /** Takes a new ticket of the same user. The session lives on until its old right ends, whatever comes of it. */
-  renew(data: unknown, seq: number | null): void {
-    const { house, terms } = this.#tenant;
+  throttle(until: number): void {
+    this.#connection?.pauseUntil(until);
+  }
+
+  /** Takes a new ticket of the same user. The session lives on until its old right ends, whatever comes of the ticket. */
+  renew(data: Json | undefined, seq: number | null): void {
+    const { gateway, settings: { authenticator } } = this.#tenant;
     const ticket = ticketIn(data);
     if (ticket === null) return this.#refuse(BAD_AUTH, seq);
-    const wait = this.#renewing ? RENEWAL_MS : this.#renewedAt + RENEWAL_MS - house.now();
+    const wait = this.#renewing ? RENEWAL_MS : this.#renewedAt + RENEWAL_MS - gateway.now();
     if (wait > 0) return this.#refuse({ ...RENEWAL_LIMITED, retryAfterMs: Math.ceil(wait) }, seq);
-    this.#renewedAt = house.now();
+    this.#renewedAt = gateway.now();
     const { user, address, addressGroup } = this;
-    const answer = terms.authenticator.renew({ ticket, user, address, addressGroup });
+    const answer = authenticator.renew({ ticket, user, address, addressGroup });
     if (!(answer instanceof Promise)) return this.#renewed(answer, seq);
     this.#renewing = true;
     void answer.then((settled) => {
@@ -234,93 +237,48 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     });
   }
 
-  /** Tells the client why and ends the session. */
-  kick(reason: string, code: CloseCode): void {
-    this.end(code, sysKicked(this.traceId, reason));
-  }
-
   end(code: CloseCode, farewell: Frame | null): void {
-    if (farewell !== null) this.deliver(farewell);
-    this.#close(code, true);
+    // Before its greeting it is told nothing.
+    this.#end(code, this.#state === "open" ? farewell : null, true);
   }
 
-  endRefused(refused: Refusal, detail: ErrorDetail): void {
-    const { code, msg, ruleId } = refused;
-    const frame = sysError(this.traceId, code, msg, { ...detail, ruleId });
-    // Not open yet when the registry refused it, and then `deliver` does nothing.
-    if (this.#state === "opening" || this.#state === "admitted") {
-      this.#outbox!.push(this.cbor ? cborForm(frame) : frame);
-    } else this.deliver(frame);
-    this.#close(refused.close ?? CLOSE.policyViolation, true);
-  }
-
-  rest(): void {
-    this.#link?.pause();
-    this.#tenant.house.wheel.schedule(this, this.#nextDeadline(this.#tenant.house.now()));
-  }
-
-  tooSlow(cause: SlowCause): void {
-    const { metrics, house } = this.#tenant;
-    if (cause === "stalled") metrics.writerTimeouts++;
-    house.log.warn("session too slow", { ...this.#who(), cause, waiting_bytes: this.#outbox!.bytes });
-    this.deliver(sysError(this.traceId, "RESOURCE_EXHAUSTED", CLOSE.slowConsumer.reason));
-    this.#close(CLOSE.slowConsumer, false);
-    // What its socket holds is memory that others need now; a close would wait for it to be read.
-    if (cause === "shed") this.#link?.terminate();
-  }
-
-  tellGap(gap: Gap): void {
-    this.deliver(sysGap(this.traceId, gap));
-  }
-
-  onTimer(now: number): number {
-    if (this.#state !== "open") {
-      this.#link?.terminate();
-      // Where it does not help at once (native Deno), it is tried again.
-      return this.#link === null ? 0 : CLOSE_TIMEOUT_MS;
-    }
-    if (this.deafUntil > 0 && now >= this.deafUntil) {
-      this.deafUntil = 0;
-      this.#link!.resume();
-    }
+  /** The ticket's time. @returns see `Timer.onTimer` */
+  ticketTimer(now: number): number {
     if (now >= this.#expiresAt) {
       this.end(CLOSE.ticketExpired, sysError(this.traceId, "AUTH_FAILED", "ticket expired"));
-      return 0; // #close has set the deadline
+      return 0;
     }
     if (now >= this.#warnAt) {
       this.#warnAt = Number.POSITIVE_INFINITY;
       this.deliver(sysExpiring(this.traceId, Math.ceil(this.#expiresAt - now)));
-    }
-    const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
-    if (idleTimeoutMs > 0 && now - this.#lastHeardAt >= idleTimeoutMs) {
-      this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
-      return 0; // as above
-    }
-    if (now - this.#pingedAt >= pingIntervalMs) {
-      this.#pingedAt = now;
-      this.#link!.ping();
-      if (!this.isOpen) return 0; // the ping found the socket dead
     }
     return this.#nextDeadline(now);
   }
 
   #begin(may: boolean): void {
     if (this.#state !== "admitted") return;
-    if (!may) return this.endRefused(UNRECORDED, { seq: null });
+    if (!may) return this.#refused(UNRECORDED);
     this.#state = "open";
     this.#greet(null);
-    this.#early?.replay(this);
+    const early = this.#early;
     this.#early = null;
+    early?.replay(this, this.#tenant.gateway.now());
   }
 
   #keep(message: string | Uint8Array): void {
     if (this.#state !== "admitted") return;
     const early = this.#early ??= new EarlyMessages();
-    if (!early.add(message)) this.endRefused(TOO_EARLY, { seq: null });
+    if (!early.add(message)) this.#refused(TOO_EARLY);
+  }
+
+  /** What is kept of its messages, once it goes by what holds now. */
+  #hear(now: number): InboundState {
+    if (this.#settings !== this.#tenant.settings) this.#apply(now);
+    return this.#inbound ??= new InboundState(this);
   }
 
   #greet(seq: number | null): void {
-    this.deliver(greeting(this, this.#tenant.house, { expiresAt: this.#expiresAt, seq }));
+    this.deliver(greeting(this, this.#tenant.gateway, { expiresAt: this.#expiresAt, seq }));
   }
 
   #renewed(answer: Grant | Rejection, seq: number | null): void {
@@ -328,89 +286,105 @@ export class Session implements LinkHandler, Speaker, Resident, OutboxOwner, Tim
     const { narrowing } = answer;
     if (answer.user !== this.user) return this.#refuse(OTHER_USER, seq);
     if (narrowing.sid !== null && narrowing.sid !== this.sid) return this.#refuse(OTHER_SID, seq);
-    const { house, registry } = this.#tenant;
+    const { gateway, registry } = this.#tenant;
     this.#narrowing = narrowing;
-    this.#comeToTerms();
+    this.#apply(gateway.now());
     this.claims = answer.claims;
     this.issuedAtMs = answer.issuedAtMs;
-    registry.retag(this, answer.ticketId);
+    const { ticketId: former } = this;
+    this.ticketId = answer.ticketId;
+    registry.retag(this, former);
     this.#limit(answer);
-    for (const membership of [...this.#memberships?.values() ?? []]) {
+    for (const membership of [...this.memberships.values()]) {
       const { name } = membership.room;
       if (narrowing.rooms?.allows(name) !== false) continue;
       this.leave(membership);
       this.deliver(sysLeft(this.traceId, name, null));
     }
     this.#greet(seq);
-    house.wheel.schedule(this, this.#nextDeadline(house.now()));
+    this.#schedule();
   }
 
   /** Takes over what holds now: at a new ticket, and with the first message after a reload. */
-  #comeToTerms(): void {
-    this.#terms = this.#tenant.terms;
-    this.policy = this.#terms.policy.narrowed(this.#narrowing);
-    if (this.standing !== null) this.policy.takeOver(this.standing, this.#tenant.house.now());
+  #apply(now: number): void {
+    this.#settings = this.#tenant.settings;
+    const policy = this.#settings.policy.narrowed(this.#narrowing);
+    if (policy === this.policy) return;
+    this.policy = policy;
+    if (this.#inbound !== null) this.policy.applyTo(this.#inbound, now);
   }
 
-  /** Sets until when. */
+  /** Notes until when its right lasts. */
   #limit(grant: Grant): void {
-    const { house, terms } = this.#tenant;
-    const { endsAt, warnAt } = rightOf(grant, house, terms.authenticator.expiryWarningMs);
+    const { gateway, settings } = this.#tenant;
+    const { endsAt, warnAt } = rightOf(grant, gateway, settings.authenticator.expiryWarningMs);
     this.#expiresAt = endsAt;
     this.#warnAt = warnAt;
+  }
+
+  #schedule(): void {
+    const { wheel, now } = this.#tenant.gateway;
+    if (this.#expiresAt === Number.POSITIVE_INFINITY) {
+      if (this.#timer !== null) wheel.cancel(this.#timer);
+    } else wheel.schedule(this.#timer ??= new TicketTimer(this), this.#nextDeadline(now()));
+  }
+
+  #nextDeadline(now: number): number {
+    return Math.max(1, Math.min(this.#warnAt, this.#expiresAt) - now);
   }
 
   #refuse({ code, msg, retryAfterMs }: Rejection, seq: number | null): void {
     this.deliver(sysError(this.traceId, code, msg, { seq, retryAfterMs }));
   }
 
-  #close(code: CloseCode, reliable: boolean): void {
-    if (this.#state === "ending" || this.#state === "ended") return;
-    const { metrics, house } = this.#tenant;
-    metrics.closes.add({ name: code.name });
-    // Out of every index now, not when the peer answers: its place is free for the next one.
-    this.#leaveHouse(code.code, code.name);
-    this.#state = "ending";
-    const floods = code === CLOSE.rateLimited;
-    house.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
-    // Either of these may bring the link's close at once, and with it the end of all this.
-    this.#outbox!.finish(reliable);
-    if (this.deafUntil > 0 && !floods) this.#link?.resume();
-    this.#link?.close(code.code, code.reason);
-    if (floods) this.#link?.pause();
+  #refused(refused: Refusal): void {
+    const farewell = sysRefused(this.traceId, refused, { seq: null });
+    this.#end(refused.close ?? CLOSE.policyViolation, farewell, true);
   }
 
-  #leaveHouse(code: number, reason: string): void {
-    const { registry, rooms, metrics, watchers, house } = this.#tenant;
-    if (this.#state !== "open" && this.#state !== "admitted") return;
-    this.#state = "ending";
+  /** Every end of ours. @param reliable whether what waits on the reliable lane goes out before the close */
+  #end(code: CloseCode, farewell: Frame | null, reliable: boolean): void {
+    if (this.#state === "ended") return;
+    const connection = this.#connection;
+    if (this.#state !== "open" && farewell !== null) connection?.send(farewell);
+    else if (farewell !== null) this.deliver(farewell);
+    // Out of every index now, not when the peer answers: its place is free for the next one.
+    this.#leave(code.code, code.name);
+    connection?.close(code, reliable);
+  }
+
+  /** The end itself: the session is in no room and no index any more, and those who watch are told. */
+  #leave(code: number, reason: string): void {
+    const wasIn = this.#state === "open" || this.#state === "admitted";
+    this.#state = "ended";
+    if (!wasIn) return;
+    const { registry, rooms, metrics, watchers, gateway } = this.#tenant;
     metrics.sessions--;
     registry.remove(this);
+    if (this.#timer !== null) gateway.wheel.cancel(this.#timer);
     this.#active = null;
-    const memberships = this.#memberships;
-    this.#memberships = null;
-    for (const membership of memberships?.values() ?? []) rooms.leave(membership);
-    const durationMs = Math.round(house.now() - this.openedAt);
+    const { memberships } = this;
+    this.#joined = null;
+    for (const membership of memberships.values()) rooms.leave(membership);
+    const durationMs = Math.round(gateway.now() - this.openedAt);
     for (const watcher of watchers) watcher.closed(this, { code, reason, durationMs });
-  }
-
-  #heard(): number {
-    if (this.#terms !== this.#tenant.terms) this.#comeToTerms();
-    return this.#lastHeardAt = this.#tenant.house.now();
-  }
-
-  #nextDeadline(now: number): number {
-    const { idleTimeoutMs, pingIntervalMs } = this.#tenant.house;
-    const idleAt = idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#lastHeardAt + idleTimeoutMs;
-    const resumeAt = this.deafUntil > 0 ? this.deafUntil : Number.POSITIVE_INFINITY;
-    // Sums round: a deadline can be past by one comparison and not yet by another, and 0 would be none at all.
-    return Math.max(
-      1,
-      Math.min(this.#pingedAt + pingIntervalMs, idleAt, this.#warnAt, this.#expiresAt, resumeAt) - now,
-    );
   }
 
   #who(): { tenant: string; user: string; session: string; trace_id: string } {
     return { tenant: this.#tenant.id, user: this.user, session: this.session, trace_id: this.traceId };
+  }
+}
+
+/** When a session's ticket is to be looked at. */
+class TicketTimer extends Timer {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    super();
+    this.#session = session;
+  }
+
+  override onTimer(now: number): number {
+    return this.#session.ticketTimer(now);
   }
 }

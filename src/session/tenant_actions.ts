@@ -2,19 +2,20 @@
 // its clients too: room limits, what a session's ticket allows, and the size of a message.
 
 import { CLOSE, refusal } from "../protocol/codes.ts";
-import { sysJoined, sysLeft } from "../protocol/sys.ts";
-import type { Rooms } from "../room/rooms.ts";
+import { sysJoined, sysKicked, sysLeft } from "../protocol/sys.ts";
+import { BUSY } from "../room/rooms.ts";
 import type { Action, Actions, Actor, Performed, PublishAction, SendAction } from "../service/action.ts";
-import { ROOM_BUSY } from "../service/service.ts";
-import { messageFrame } from "./message_frame.ts";
+import { ROOM_BUSY, TENANT_BUSY } from "../service/service.ts";
+import { type MessageBounds, messageFrame } from "./message_frame.ts";
 import type { Registry } from "./registry.ts";
-import type { Resident } from "./resident.ts";
+import type { SessionHandle } from "./session_handle.ts";
+import type { Targets } from "./targets.ts";
 
 export interface TenantActionsOptions {
-  readonly rooms: Rooms;
-  readonly registry: Registry<Resident>;
-  /** Largest message, in bytes; asked each time, as it may change. */
-  readonly maxFrameBytes: () => number;
+  readonly targets: Targets;
+  readonly registry: Registry<SessionHandle>;
+  /** Of a message; asked each time, as they may change. */
+  readonly bounds: () => MessageBounds;
 }
 
 const NO_SUCH_SESSION = refusal("NOT_FOUND", "tenant has no such session");
@@ -44,37 +45,27 @@ export class TenantActions implements Actions {
     }
   }
 
-  #publish({ room: name, type, data, except }: PublishAction, { svc }: Actor): Performed {
-    const { rooms, registry } = this.#options;
-    const frame = messageFrame({ v: 1, svc, type, room: name, data }, this.#options.maxFrameBytes());
+  #publish({ room, type, data, except }: PublishAction, { svc }: Actor): Performed {
+    const { targets, bounds } = this.#options;
+    const frame = messageFrame({ v: 1, svc, type, room, data }, bounds());
     if ("ok" in frame) return frame;
-    const room = rooms.find(name);
-    if (room === undefined) return { ok: true, deliveries: 0 };
-    const left = except === undefined ? undefined : registry.find(except);
-    const others = left?.membership(name) === undefined ? 0 : 1;
-    // Counted before: a delivery may end the member that it goes to.
-    const deliveries = room.members.length - others;
-    return room.publish(frame, left ?? null) ? { ok: true, deliveries } : ROOM_BUSY;
+    const deliveries = targets.room(room, frame, except ?? null);
+    return deliveries === BUSY ? ROOM_BUSY : { ok: true, deliveries };
   }
 
   #send({ to, type, data }: SendAction, { svc }: Actor): Performed {
-    const { registry } = this.#options;
-    const frame = messageFrame({ v: 1, svc, type, data }, this.#options.maxFrameBytes());
+    const { targets, registry, bounds } = this.#options;
+    const frame = messageFrame({ v: 1, svc, type, data }, bounds());
     if ("ok" in frame) return frame;
-    if ("session" in to) {
-      const session = registry.find(to.session);
-      if (session === undefined) return NO_SUCH_SESSION;
-      session.deliver(frame);
-      return { ok: true, deliveries: 1 };
-    }
-    // A copy: a delivery may end the session that it goes to.
-    const sessions = [...registry.ofUser(to.user)];
-    for (const session of sessions) session.deliver(frame);
-    return { ok: true, deliveries: sessions.length };
+    if ("session" in to && registry.find(to.session) === undefined) return NO_SUCH_SESSION;
+    const deliveries = "session" in to
+      ? targets.sessions([to.session], frame, null)
+      : targets.users([to.user], frame, null);
+    return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries };
   }
 }
 
-function actOn(session: Resident, action: Exclude<Action, PublishAction | SendAction>): Performed {
+function actOn(session: SessionHandle, action: Exclude<Action, PublishAction | SendAction>): Performed {
   switch (action.action) {
     case "join": {
       const joined = session.join(action.room);
@@ -91,7 +82,7 @@ function actOn(session: Resident, action: Exclude<Action, PublishAction | SendAc
       return { ok: true, deliveries: 1 };
     }
     case "kick":
-      session.kick(action.reason, CLOSE.kicked);
+      session.end(CLOSE.kicked, sysKicked(session.traceId, action.reason));
       return { ok: true, deliveries: 1 };
   }
 }

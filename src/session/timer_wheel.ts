@@ -1,20 +1,21 @@
-// One timer for all sessions. Each entry waits in the slot of its due time; a tick visits one slot. An entry
+// One timer for all sessions. Each timer waits in the slot of its due time; a tick visits one slot. A timer
 // due later than one turn of the wheel is met once a turn and stays, so setting one costs the same for any time.
 
-/** Something with at most one deadline. The wheel keeps the first three fields; start them at -1, -1 and 0. */
-export interface Timed {
-  timerSlot: number;
-  timerIndex: number;
-  timerDue: number;
-  /** The deadline has passed. @returns milliseconds to the next one, 0 for none */
-  onTimer(now: number): number;
+/** Somebody with at most one deadline. The fields are the wheel's. */
+export abstract class Timer {
+  slot = -1;
+  index = -1;
+  due = 0;
+
+  /** The deadline has passed. @returns milliseconds to the next one, 0 for none or one that was set inside */
+  abstract onTimer(now: number): number;
 }
 
 const TICK_MS = 100;
 const SLOTS = 1024;
 
 export class TimerWheel {
-  readonly #slots: Timed[][] = Array.from({ length: SLOTS }, () => []);
+  readonly #slots: Timer[][] = Array.from({ length: SLOTS }, () => []);
   readonly #now: () => number;
   /** Ticks since time 0, up to which all slots have been visited. */
   #tick: number;
@@ -33,26 +34,26 @@ export class TimerWheel {
     return this.#size;
   }
 
-  /** Sets or moves an entry's deadline. */
-  schedule(entry: Timed, delayMs: number): void {
-    this.cancel(entry);
-    entry.timerDue = this.#now() + delayMs;
-    const tick = Math.max(Math.ceil(entry.timerDue / TICK_MS), this.#tick + 1);
+  /** Sets or moves a deadline. */
+  schedule(timer: Timer, delayMs: number): void {
+    this.cancel(timer);
+    timer.due = this.#now() + delayMs;
+    const tick = Math.max(Math.ceil(timer.due / TICK_MS), this.#tick + 1);
     const slot = tick % SLOTS;
-    entry.timerSlot = slot;
-    entry.timerIndex = this.#slots[slot]!.push(entry) - 1;
+    timer.slot = slot;
+    timer.index = this.#slots[slot]!.push(timer) - 1;
     this.#size++;
   }
 
-  cancel(entry: Timed): void {
-    if (entry.timerSlot < 0) return;
-    const slot = this.#slots[entry.timerSlot]!;
+  cancel(timer: Timer): void {
+    if (timer.slot < 0) return;
+    const slot = this.#slots[timer.slot]!;
     const last = slot.pop()!;
-    if (last !== entry) {
-      slot[entry.timerIndex] = last;
-      last.timerIndex = entry.timerIndex;
+    if (last !== timer) {
+      slot[timer.index] = last;
+      last.index = timer.index;
     }
-    entry.timerSlot = entry.timerIndex = -1;
+    timer.slot = timer.index = -1;
     this.#size--;
   }
 
@@ -65,13 +66,13 @@ export class TimerWheel {
     while (this.#tick < until) {
       this.#tick++;
       const slot = this.#slots[this.#tick % SLOTS]!;
-      // Backwards: what a visit moves or cancels is replaced by an entry that was visited already.
+      // Backwards: what a visit moves or cancels is replaced by a timer that was visited already.
       for (let i = slot.length - 1; i >= 0; i--) {
-        const entry = slot[i];
-        if (entry === undefined || entry.timerDue > now) continue;
-        this.cancel(entry);
-        const next = entry.onTimer(now);
-        if (next > 0) this.schedule(entry, next);
+        const timer = slot[i];
+        if (timer === undefined || timer.due > now) continue;
+        this.cancel(timer);
+        const next = timer.onTimer(now);
+        if (next > 0) this.schedule(timer, next);
       }
     }
   }

@@ -3,7 +3,9 @@
 // A message, open or drain callback is corked by Bun, and a corked socket reads as 0 buffered; so the gateway
 // writes after the turn, where `getBufferedAmount` is exact.
 
+import { lookup } from "node:dns/promises";
 import http from "node:http";
+import { isIP } from "node:net";
 import {
   asksUpgrade,
   BROKEN,
@@ -23,60 +25,13 @@ import type {
   TransportOptions,
   WireFrame,
 } from "./port.ts";
-
-// The part of Bun's types that this file uses (https://bun.com/reference/bun/serve); `bun-types` would clash with Deno's.
-interface BunSocket {
-  readonly data: BunLink;
-  readonly remoteAddress: string;
-  send(payload: string | Uint8Array): number;
-  cork(callback: (socket: BunSocket) => void): void;
-  getBufferedAmount(): number;
-  ping(): number;
-  pause(): void;
-  resume(): void;
-  close(code: number, reason: string): void;
-  terminate(): void;
-}
-
-interface BunServer {
-  readonly hostname: string;
-  readonly port: number;
-  requestIP(request: Request): { readonly address: string } | null;
-  upgrade(request: Request, options: { data: BunLink; headers: Record<string, string> }): boolean;
-  stop(closeActiveConnections: boolean): Promise<void>;
-  reload(handlers: BunHandlers): void;
-}
-
-interface BunHandlers {
-  fetch(request: Request, server: BunServer): Promise<Response | undefined>;
-  error(error: unknown): Response;
-  websocket: {
-    maxPayloadLength: number;
-    backpressureLimit: number;
-    closeOnBackpressureLimit: boolean;
-    idleTimeout: number;
-    sendPings: boolean;
-    perMessageDeflate: boolean;
-    open(socket: BunSocket): void;
-    message(socket: BunSocket, message: string | Uint8Array): void;
-    ping(socket: BunSocket): void;
-    pong(socket: BunSocket): void;
-    drain(socket: BunSocket): void;
-    close(socket: BunSocket, code: number, reason: string): void;
-  };
-}
-
-interface BunRuntime {
-  serve(
-    options: BunHandlers & {
-      hostname: string;
-      port: number;
-      development: false;
-      reusePort: false;
-      tls?: TlsPair;
-    },
-  ): BunServer;
-}
+import type { BunAnswer, BunHandlers, BunRuntime, BunServer, BunSocket } from "./bun_types.ts";
+import { isRewritten, PATTERNS, type Segments, targetOf } from "./bun_paths.ts";
+import { DescriptorWatch } from "./descriptors.ts";
+import { FragmentMeter, type Metered } from "./fragment_meter.ts";
+import { checkHead, NO_SUCH_PATH } from "./request_head.ts";
+import { RequestTurns } from "./request_turns.ts";
+import { type SocketCalls, socketCalls } from "./unsent_bytes.ts";
 
 /** Bun drops what has sent no whole head after this time, TLS handshake included, and has no option for it (1.4.5). */
 const HEADER_TIMEOUT_MS = 12_000;
@@ -85,6 +40,8 @@ const LIMITS: TransportLimits = {
   pings: true,
   terminates: true,
   pauses: true,
+  showsControl: true,
+  showsFragments: false,
   boundsFragments: true,
   renewsTls: true,
   fixed: { headerTimeoutMs: HEADER_TIMEOUT_MS },
@@ -93,38 +50,52 @@ const LIMITS: TransportLimits = {
 /** Bun answers every ping by itself, without a bound; a peer that reads none of the answers is dropped (as `ws` does). */
 const PONGS_WAITING_MAX = 60;
 
-class BunLink implements Link {
+/** More than the header of a frame and, with TLS, what a record adds to it. */
+const WIRE_OVERHEAD = { plain: 14, tls: 14 + 64 } as const;
+
+export class BunLink implements Link, Metered {
   readonly remoteAddress: string;
   readonly handler: LinkHandler;
-  #socket: BunSocket | null = null;
+  #socket: BunSocket<BunLink> | null = null;
   // What the cork callback sends; set only within `write`.
-  #frames: readonly WireFrame[] = [];
+  #frames = NO_FRAMES;
   #count = 0;
   #pongsWaiting = 0;
+  readonly peerAddress: string;
+  readonly peerPort: number;
+  countedBytes = 0;
+  toldBytes = -1;
 
-  constructor(remoteAddress: string, handler: LinkHandler) {
-    this.remoteAddress = remoteAddress;
+  constructor(handler: LinkHandler, peer: { readonly address: string; readonly port: number }) {
+    this.peerAddress = peer.address;
+    this.peerPort = peer.port;
+    this.remoteAddress = plainAddress(peer.address);
     this.handler = handler;
   }
 
-  opened(socket: BunSocket): void {
+  tell(fragments: number): void {
+    for (let i = 0; i < fragments && this.#socket !== null; i++) this.handler.control(0);
+  }
+
+  opened(socket: BunSocket<BunLink>): void {
     this.#socket = socket;
     this.handler.open(this);
   }
 
   closed(code: number, reason: string): void {
     this.#socket = null;
-    this.handler.close(code, reason);
+    this.handler.onClose(code, reason);
   }
 
-  pinged(socket: BunSocket): void {
+  pinged(socket: BunSocket<BunLink>, bytes: number): void {
+    this.handler.control(bytes);
     if (socket.getBufferedAmount() > 0 && ++this.#pongsWaiting > PONGS_WAITING_MAX) socket.terminate();
   }
 
-  drained(socket: BunSocket): void {
+  drained(socket: BunSocket<BunLink>): void {
     if (socket.getBufferedAmount() > 0) return;
     this.#pongsWaiting = 0;
-    this.handler.drain();
+    this.handler.onDrain();
   }
 
   write(frames: readonly WireFrame[], count: number): number {
@@ -142,7 +113,7 @@ class BunLink implements Link {
     return socket.getBufferedAmount();
   }
 
-  sendAll(socket: BunSocket): void {
+  sendAll(socket: BunSocket<BunLink>): void {
     const frames = this.#frames;
     const count = this.#count;
     for (let i = 0; i < count; i++) socket.send(frames[i]!.payload);
@@ -175,14 +146,8 @@ class BunLink implements Link {
 
 const NO_FRAMES: readonly WireFrame[] = [];
 
-function sendCorked(socket: BunSocket): void {
+function sendCorked(socket: BunSocket<BunLink>): void {
   socket.data.sendAll(socket);
-}
-
-/** Path and query of a request; Bun's `url` is absolute unless the Host header was unusable. */
-function targetOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  return start < 0 ? "/" : url.slice(start);
 }
 
 /** What Bun has told a peer whose frames were broken; to the close callback it says 1006 and a description. */
@@ -193,39 +158,63 @@ function violationCode(description: string): number {
 
 class BunTransport implements Transport {
   readonly name = "bun";
-  readonly limits: TransportLimits = LIMITS;
+  #limits: TransportLimits = LIMITS;
   readonly #options: TransportOptions;
   readonly #links = new Set<BunLink>();
   /** Servers that listen no more, each kept by the links that it accepted. */
-  readonly #former = new Set<BunServer>();
+  readonly #former = new Set<BunServer<BunLink>>();
   #door: Door | null = null;
-  #server: BunServer | null = null;
+  #server: BunServer<BunLink> | null = null;
   #tls: TlsPair | null;
   #maxMessageBytes: number;
+  #socketCalls: SocketCalls | null = null;
+  readonly #watch: DescriptorWatch;
+  readonly #turns = new RequestTurns((task) => this.afterTurn(task));
+  #meter: FragmentMeter | null = null;
+  /** Where it listens, and listens again. */
+  #port = 0;
 
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#tls = options.tls;
     this.#maxMessageBytes = options.maxMessageBytes;
+    this.#watch = new DescriptorWatch({
+      pause: () => this.#leave(this.#server!),
+      resume: () => void (this.#server = this.#serve(this.#port, this.#tls)),
+      told: (works, why) => this.#door!.accepting(works, why),
+    }, options.yields);
   }
 
-  start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+  get limits(): TransportLimits {
+    return this.#limits;
+  }
+
+  async start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
     const { hostname, port, maxHeaderBytes } = this.#options;
     // One number for all servers of the process; Bun's types call it constant, and its server obeys it (1.4.5).
     (http as { maxHeaderSize: number }).maxHeaderSize = maxHeaderBytes;
     this.#door = door;
+    this.#socketCalls = await socketCalls();
     try {
-      this.#server = this.#serve(port, this.#tls);
-      return Promise.resolve({ hostname: this.#server.hostname, port: this.#server.port });
+      // Bun says of a name that is nobody's now EINVAL, now that the address is in use (1.4.5).
+      if (isIP(hostname) === 0) await lookup(hostname);
+      const server = this.#server = this.#serve(port, this.#tls);
+      this.#port = server.port;
+      this.#watch.start();
+      if (this.#socketCalls !== null) {
+        this.#meter = new FragmentMeter(this.#socketCalls, this.#links, () => this.#maxMessageBytes);
+        this.#meter.start();
+      }
+      return { hostname: server.hostname, port: server.port };
     } catch (cause) {
-      return Promise.reject(cannotListen(hostname, port, cause));
+      throw cannotListen(hostname, port, cause);
     }
   }
 
-  #serve(port: number, tls: TlsPair | null): BunServer {
-    const { hostname } = this.#options;
+  #serve(port: number, tls: TlsPair | null): BunServer<BunLink> {
+    const { hostname, socketUnsentBytes } = this.#options;
     const { Bun } = globalThis as unknown as { Bun: BunRuntime };
-    return Bun.serve({
+    const server = Bun.serve({
       hostname,
       port,
       development: false,
@@ -233,12 +222,21 @@ class BunTransport implements Transport {
       ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
       ...this.#handlers(),
     });
+    // In the turn in which it began to listen, so before it accepts anybody.
+    const bounded = socketUnsentBytes === 0 || this.#socketCalls?.boundUnsent(server.port, socketUnsentBytes);
+    const fixed = bounded ? LIMITS.fixed : { ...LIMITS.fixed, socketUnsentBytes: Infinity };
+    this.#limits = { ...LIMITS, fixed };
+    return server;
   }
 
-  #handlers(): BunHandlers {
+  #handlers(): BunHandlers<BunLink> {
     const door = this.#door!;
+    const overhead = this.#tls === null ? WIRE_OVERHEAD.plain : WIRE_OVERHEAD.tls;
+    const known: BunAnswer<BunLink> = (request, server) =>
+      this.#answer(door, request, { server, sent: (request as Request & { params: Segments }).params });
     return {
-      fetch: (request, server) => this.#answer(door, request, server),
+      routes: Object.fromEntries(PATTERNS.map((pattern) => [pattern, known])),
+      fetch: (request, server) => this.#answer(door, request, { server, sent: null }),
       error: () => refusalResponse(BROKEN),
       websocket: {
         maxPayloadLength: this.#maxMessageBytes,
@@ -252,11 +250,23 @@ class BunTransport implements Transport {
           socket.data.opened(socket);
         },
         message: (socket, message) => {
-          if (typeof message === "string") socket.data.handler.text(message);
-          else socket.data.handler.binary(message);
+          const link = socket.data;
+          if (typeof message === "string") {
+            link.countedBytes += message.length * 3 + overhead; // of a character three bytes at most
+            link.handler.text(message);
+          } else {
+            link.countedBytes += message.length + overhead;
+            link.handler.binary(message);
+          }
         },
-        ping: (socket) => socket.data.pinged(socket),
-        pong: (socket) => socket.data.handler.pong(),
+        ping: (socket, data) => {
+          socket.data.countedBytes += data.length + overhead;
+          socket.data.pinged(socket, data.length);
+        },
+        pong: (socket) => {
+          socket.data.countedBytes += 125 + overhead;
+          socket.data.handler.pong();
+        },
         drain: (socket) => socket.data.drained(socket),
         close: (socket, code, reason) => {
           this.#links.delete(socket.data);
@@ -269,18 +279,24 @@ class BunTransport implements Transport {
   // Bun ignores `reload({ tls })`. A server that is stopped keeps its links, and the port is free in the same turn, so
   // that its successor misses only who was connecting in that instant (one or two of eight that never stop trying).
   renewTls(tls: TlsPair): void {
-    const former = this.#server!;
-    const { port } = former; // a stopped server has none
-    const stopped = former.stop(false);
-    this.#former.add(former);
-    void stopped.then(() => this.#former.delete(former));
-    try {
-      this.#server = this.#serve(port, tls);
-    } catch (error) {
-      this.#server = this.#serve(port, this.#tls);
-      throw error;
+    if (this.#server !== null) {
+      this.#leave(this.#server);
+      try {
+        this.#server = this.#serve(this.#port, tls);
+      } catch (error) {
+        this.#server = this.#serve(this.#port, this.#tls);
+        throw error;
+      }
     }
     this.#tls = tls;
+  }
+
+  /** Ends a server's listening; its links live on. */
+  #leave(server: BunServer<BunLink>): void {
+    this.#server = null;
+    const stopped = server.stop(false);
+    this.#former.add(server);
+    void stopped.then(() => this.#former.delete(server));
   }
 
   // `reload` reaches open sockets too, and those of servers that listen no more (1.4.5).
@@ -295,10 +311,10 @@ class BunTransport implements Transport {
   }
 
   async stop(): Promise<void> {
-    const server = this.#server;
+    this.#watch.stop();
+    this.#meter?.stop();
+    const servers = [...this.#former, ...(this.#server === null ? [] : [this.#server])];
     this.#server = null;
-    if (server === null) return;
-    const servers = [server, ...this.#former];
     const stopped = servers.map((each) => each.stop(false));
     for (const link of this.#links) link.terminate();
     // Idle HTTP connections; it would close links with 1001 and wait for stalled ones.
@@ -306,18 +322,33 @@ class BunTransport implements Transport {
     await Promise.all(stopped);
   }
 
-  async #answer(door: Door, request: Request, server: BunServer): Promise<Response | undefined> {
-    const sent = request.headers;
-    const header: HeaderReader = (name) => sent.get(name);
-    const remoteAddress = plainAddress(server.requestIP(request)?.address);
-    if (!asksUpgrade(header)) return door.request(request, remoteAddress);
-    const malformed = checkHandshake(request.method, header);
+  async #answer(
+    door: Door,
+    request: Request,
+    { server, sent }: { server: BunServer<BunLink>; sent: Segments | null },
+  ): Promise<Response | undefined> {
+    const { headers: fields, method, url } = request;
+    const header: HeaderReader = (name) => fields.get(name);
+    const peer = server.requestIP(request) ?? { address: "", port: 0 };
+    const remoteAddress = plainAddress(peer.address);
+    const target = targetOf(url);
+    const upgrades = asksUpgrade(header);
+    // Bun tells no version; HTTP/1.1 without Host never comes here.
+    const refused = checkHead({ method, target, host: header("host"), version: null, upgrades }) ??
+      (isRewritten(target, sent) ? NO_SUCH_PATH : null);
+    if (refused !== null) return refusalResponse(refused);
+    if (!upgrades) {
+      await this.#turns.enter();
+      const whole = url === target ? new Request(`http://localhost${target}`, request) : request;
+      return door.request(whole, remoteAddress);
+    }
+    const malformed = checkHandshake(method, header);
     if (malformed !== null) return refusalResponse(malformed);
-    const verdict = await door.upgrade({ target: targetOf(request.url), remoteAddress, header });
+    const verdict = await door.upgrade({ target, remoteAddress, header });
     if ("refuse" in verdict) return refusalResponse(verdict.refuse);
     // Without this header Bun echoes the first subprotocol offered, which can be the ticket; an empty one sends none.
     const headers = { "Sec-WebSocket-Protocol": verdict.protocol ?? "" };
-    const data = new BunLink(remoteAddress, verdict.accept);
+    const data = new BunLink(verdict.accept, peer);
     // False when the peer has left; nobody reads the answer then.
     return server.upgrade(request, { data, headers }) ? undefined : refusalResponse(BROKEN);
   }

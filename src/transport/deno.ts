@@ -11,6 +11,9 @@ import {
   plainAddress,
   refusalResponse,
 } from "./handshake.ts";
+import { DescriptorWatch } from "./descriptors.ts";
+import { checkHead, pathAndQuery } from "./request_head.ts";
+import { RequestTurns } from "./request_turns.ts";
 import type {
   Door,
   Link,
@@ -26,10 +29,12 @@ const LIMITS: TransportLimits = {
   pings: false,
   terminates: false,
   pauses: false,
+  showsControl: false,
+  showsFragments: false,
   boundsFragments: false,
   // A second server can share the port only with --unstable-net, and both ways to end the first one end its links.
   renewsTls: false,
-  fixed: { maxHeaderBytes: 65_536, headerTimeoutMs: Infinity }, // and 431 is a 400 (Deno 2.9.6)
+  fixed: { maxHeaderBytes: 65_536, headerTimeoutMs: Infinity, socketUnsentBytes: Infinity }, // and 431 is a 400 (Deno 2.9.6)
 };
 
 /** How often buffered links are looked at; Deno has no drain event. */
@@ -76,8 +81,8 @@ class DenoLink implements Link {
     this.#state = "closed";
     this.#transport.links.delete(this);
     if (!opened) return;
-    if (this.#code === 0) this.#handler.close(code || 1006, reason); // 0 for an abrupt end
-    else this.#handler.close(this.#code, this.#reason);
+    if (this.#code === 0) this.#handler.onClose(code || 1006, reason); // 0 for an abrupt end
+    else this.#handler.onClose(this.#code, this.#reason);
   }
 
   write(frames: readonly WireFrame[], count: number): number {
@@ -93,7 +98,7 @@ class DenoLink implements Link {
   drained(): boolean {
     if (this.#state === "closed") return true;
     if (this.#socket.bufferedAmount > 0) return false;
-    if (this.#code === 0) this.#handler.drain();
+    if (this.#code === 0) this.#handler.onDrain();
     return true;
   }
 
@@ -136,7 +141,13 @@ class DenoTransport implements Transport {
   maxMessageBytes: number;
   readonly #options: TransportOptions;
   readonly #buffered = new Set<DenoLink>();
-  readonly #abort = new AbortController();
+  #abort = new AbortController();
+  readonly #watch: DescriptorWatch;
+  readonly #requests = new RequestTurns((task) => this.afterTurn(task));
+  #door: Door | null = null;
+  #port = 0;
+  /** It could not accept a connection, and has ended. */
+  #ended = false;
   #server: Deno.HttpServer<Deno.NetAddr> | null = null;
   #polling = false;
   #turns = 0;
@@ -144,33 +155,65 @@ class DenoTransport implements Transport {
   constructor(options: TransportOptions) {
     this.#options = options;
     this.maxMessageBytes = options.maxMessageBytes;
+    this.#watch = new DescriptorWatch({
+      // Both ways to end its listening end its links; it ends by itself when it cannot accept, and they live on.
+      pause: () => {},
+      resume: () => void (this.#ended && this.#serve(this.#port)),
+      told: (works, why) => this.#door!.accepting(works, why),
+    }, options.yields);
   }
 
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
-    const { hostname, port, tls } = this.#options;
+    const { hostname, port } = this.#options;
+    this.#door = door;
     try {
-      const server = Deno.serve({
-        hostname,
-        port,
-        ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
-        signal: this.#abort.signal,
-        onListen: () => {},
-        onError: () => refusalResponse(BROKEN),
-      }, (request, info) => this.#answer(door, request, plainAddress(info.remoteAddr.hostname)));
-      this.#server = server;
-      return Promise.resolve({ hostname: server.addr.hostname, port: server.addr.port });
+      const { addr } = this.#serve(port);
+      this.#port = addr.port;
+      this.#watch.start();
+      return Promise.resolve({ hostname: addr.hostname, port: addr.port });
     } catch (cause) {
       return Promise.reject(cannotListen(hostname, port, cause));
     }
   }
 
+  #serve(port: number): Deno.HttpServer<Deno.NetAddr> {
+    const { hostname, tls } = this.#options;
+    const door = this.#door!;
+    this.#abort = new AbortController();
+    const server = Deno.serve({
+      hostname,
+      port,
+      ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
+      signal: this.#abort.signal,
+      onListen: () => {},
+      onError: () => refusalResponse(BROKEN),
+    }, (request, info) => this.#answer(door, request, plainAddress(info.remoteAddr.hostname)));
+    this.#server = server;
+    this.#ended = false;
+    server.finished.catch((cause: unknown) => {
+      if (this.#server !== server) return;
+      this.#ended = true;
+      this.#watch.failed(cause instanceof Error ? cause.message : String(cause));
+    });
+    return server;
+  }
+
   async #answer(door: Door, request: Request, remoteAddress: string): Promise<Response> {
-    if (!asksUpgrade((name) => request.headers.get(name))) return door.request(request, remoteAddress);
+    const { method, url } = request;
+    const upgrades = asksUpgrade((name) => request.headers.get(name));
+    const target = pathAndQuery(url) ?? url;
+    // Deno tells no version: where HTTP/1.1 lacks its Host, that is taken for HTTP/1.0.
+    const head = { method, target, host: request.headers.get("host"), version: null, upgrades };
+    const refused = checkHead(head);
+    if (refused !== null) return refusalResponse(refused);
+    if (!upgrades) {
+      await this.#requests.enter();
+      return door.request(request, remoteAddress);
+    }
     const headers = new Headers(request.headers); // a copy, for the original cannot be read once the peer has left
     const header: HeaderReader = (name) => headers.get(name);
-    const malformed = checkHandshake(request.method, header);
+    const malformed = checkHandshake(method, header);
     if (malformed !== null) return refusalResponse(malformed);
-    const target = request.url.slice(request.url.indexOf("/", request.url.indexOf("://") + 3));
     const verdict = await door.upgrade({ target, remoteAddress, header });
     if ("refuse" in verdict) return refusalResponse(verdict.refuse);
     const { idleTimeoutMs } = this.#options;
@@ -213,9 +256,10 @@ class DenoTransport implements Transport {
   async stop(): Promise<void> {
     const server = this.#server;
     this.#server = null;
+    this.#watch.stop();
     for (const link of this.links) link.terminate();
     this.#abort.abort();
-    await server?.finished;
+    await server?.finished.catch(() => {}); // told when it failed
   }
 }
 

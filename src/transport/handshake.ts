@@ -2,6 +2,7 @@
 // before the gateway is asked (RFC 6455, section 4.2.1), how a refusal looks as HTTP, and how a peer's address
 // is written. Knows no runtime.
 
+import ipaddr from "ipaddr.js";
 import type { UpgradeAnswer } from "./port.ts";
 
 /** An HTTP answer that ends a handshake: a status, headers and a body (JSON unless the headers say otherwise). */
@@ -18,7 +19,7 @@ function refusal(status: number, msg: string, headers: Record<string, string> = 
 }
 
 const WRONG_METHOD = refusal(405, "a WebSocket handshake is a GET request", { allow: "GET" });
-const NOT_WEBSOCKET = refusal(400, 'the Upgrade header must be "websocket"');
+const NOT_WEBSOCKET = refusal(400, 'the Upgrade header must be "websocket" alone');
 const WRONG_VERSION = refusal(426, "Sec-WebSocket-Version must be 13", { "sec-websocket-version": "13" });
 const BAD_KEY = refusal(400, "Sec-WebSocket-Key must be 16 bytes in base64");
 const BAD_PROTOCOL = refusal(400, "Sec-WebSocket-Protocol must be a list of tokens, each once");
@@ -40,9 +41,12 @@ function isListOfDifferentTokens(value: string): boolean {
   return new Set(tokens).size === tokens.length;
 }
 
-/** Whether a request asks to change protocol; an Upgrade header that Connection does not name is ignored (RFC 9110, 7.8). */
+/**
+ * Whether a request asks for a WebSocket. Offers of other protocols (h2c, TLS/1.0) are ignored, and so is an Upgrade
+ * header that Connection does not name (RFC 9110, 7.8).
+ */
 export function asksUpgrade(header: HeaderReader): boolean {
-  return header("upgrade") !== null && listsToken(header("connection"), "upgrade");
+  return listsToken(header("upgrade"), "websocket") && listsToken(header("connection"), "upgrade");
 }
 
 /** Checks an upgrade request's form, and returns the refusal it deserves or null. */
@@ -76,12 +80,33 @@ export function plainAddress(address: string | null | undefined): string {
   return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(bare) ? bare.slice(7) : bare;
 }
 
-/** The one line that `Transport.start` throws when it cannot bind. */
+/** The one line that `Transport.start` throws when it cannot bind: what is wrong, and what helps. */
 export function cannotListen(hostname: string, port: number, cause: unknown): Error {
-  const { code, message } = cause as { code?: unknown; message?: unknown };
-  const why = code === "EADDRINUSE"
-    ? "the address is in use"
-    : String(message ?? cause).split("\n", 1)[0] || String(code);
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  return new Error(`Cannot listen on ${host}:${port}: ${why}`, { cause });
+  return new Error(`Cannot listen on ${host}:${port}: ${whyNot(hostname, port, cause)}`, { cause });
+}
+
+// The same cause has another code or none on each runtime: a name that is nobody's is ENOTFOUND on Deno's `node:net`,
+// EINVAL on Bun and a text on Deno; a foreign address is EINVAL on Deno's `node:net` and EADDRNOTAVAIL elsewhere.
+function whyNot(hostname: string, port: number, cause: unknown): string {
+  const { code, message, name } = cause as { code?: unknown; message?: unknown; name?: unknown };
+  const text = String(message ?? cause).split("\n", 1)[0] || String(code);
+  if (code === "EADDRINUSE") return "the address is in use";
+  if (code === "EAFNOSUPPORT") return "this machine has no such kind of address (IPv6 may be off)";
+  const isAddress = ipaddr.isValid(hostname);
+  if (
+    !isAddress &&
+    (code === "ENOTFOUND" || code === "EINVAL" || code === "EAI_AGAIN" || /lookup|getaddrinfo/.test(text))
+  ) {
+    return "this host name has no address: check its spelling, or name an address";
+  }
+  if (code === "EADDRNOTAVAIL" || (isAddress && code === "EINVAL")) {
+    return "this machine has no such address: name one of its own, or 0.0.0.0 or [::] for all";
+  }
+  const denied = code === "EACCES" || code === "EPERM" || name === "PermissionDenied" ||
+    /permission denied/i.test(text);
+  if (!denied) return text;
+  return port > 0 && port < 1024
+    ? "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in systemd), or take a higher one"
+    : "permission denied";
 }

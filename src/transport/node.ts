@@ -9,11 +9,12 @@ import {
   STATUS_CODES,
 } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, connect, Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { WebSocketServer } from "ws";
 import {
+  asksUpgrade,
   BROKEN,
   cannotListen,
   checkHandshake,
@@ -22,6 +23,9 @@ import {
   plainAddress,
   refusalHeaders,
 } from "./handshake.ts";
+import { DescriptorWatch } from "./descriptors.ts";
+import { checkHead, pathAndQuery } from "./request_head.ts";
+import { RequestTurns } from "./request_turns.ts";
 import { Joiner, LinkSocket, NodeLink } from "./node_link.ts";
 import type { Door, TlsPair, Transport, TransportLimits, TransportOptions, UpgradeAnswer } from "./port.ts";
 
@@ -29,9 +33,11 @@ const LIMITS: TransportLimits = {
   pings: true,
   terminates: true,
   pauses: true,
+  showsControl: true,
+  showsFragments: true,
   boundsFragments: true,
   renewsTls: true,
-  fixed: {},
+  fixed: { socketUnsentBytes: Infinity }, // Deno shows no descriptor
 };
 
 /** More headers than this are refused with 431, as on Bun. Deno 2.9 counts none, Node drops what is above in silence. */
@@ -39,6 +45,10 @@ const HEADERS_MAX = 198;
 
 /** Connections that have sent no whole request yet; one more, and the one that has waited longest is dropped. */
 const WAITING_MAX = 10_000;
+
+/** How often a listener on Deno looks whether it still accepts, and how long that may take on a busy machine. */
+const KNOCK_MS = 5_000;
+const KNOCK_WAIT_MS = 4_000;
 
 /** How long a peer may take to finish a close or to read a refusal before its socket is dropped. */
 const LINGER_MS = 8_000;
@@ -65,6 +75,12 @@ function refuse(socket: Socket, refusal: HttpRefusal): void {
   farewell(socket, `${head}\r\n${refusal.body}`);
 }
 
+/** Refuses in the request's turn: what was asked before on this connection is answered before. */
+function answer(outgoing: ServerResponse, refusal: HttpRefusal): void {
+  outgoing.writeHead(refusal.status, Object.fromEntries(refusalHeaders(refusal)));
+  outgoing.end(refusal.body);
+}
+
 const TOO_MANY_HEADERS: HttpRefusal = {
   status: 431,
   headers: {},
@@ -73,6 +89,26 @@ const TOO_MANY_HEADERS: HttpRefusal = {
 
 function hasTooManyHeaders(request: IncomingMessage): boolean {
   return request.rawHeaders.length > HEADERS_MAX * 2; // names and values
+}
+
+/** A header by its name; of several Host headers `node:http` shows one, and `hostOf` all. */
+function headersOf(request: IncomingMessage): HeaderReader {
+  return (name) => {
+    const value = request.headers[name];
+    return value === undefined ? null : Array.isArray(value) ? value.join(", ") : value;
+  };
+}
+
+function hostOf({ rawHeaders }: IncomingMessage): string | null {
+  const values = rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]!.toLowerCase() === "host");
+  return values.length === 0 ? null : values.join(", ");
+}
+
+/** Why a request is not looked at any further, or null. */
+function refusalOf(request: IncomingMessage, upgrades: boolean): HttpRefusal | null {
+  if (hasTooManyHeaders(request)) return TOO_MANY_HEADERS;
+  const { method = "", url: target = "", httpVersion: version } = request;
+  return checkHead({ method, target, host: hostOf(request), version, upgrades });
 }
 
 // What `node:http` could not read as a request.
@@ -106,13 +142,23 @@ class NodeTransport implements Transport {
   readonly #selected = new WeakMap<IncomingMessage, string>();
   #server: Server | TlsServer | null = null;
   #turns = 0;
+  readonly #watch: DescriptorWatch;
+  readonly #requests = new RequestTurns((task) => this.afterTurn(task));
+  #door: Door | null = null;
+  #address: AddressInfo | null = null;
+  #knocking: ReturnType<typeof setInterval> | null = null;
 
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#upgrades = webSockets(options.maxMessageBytes, this.#selected);
+    this.#watch = new DescriptorWatch({
+      pause: () => this.#leave(),
+      resume: () => this.#listen(this.#address!.port),
+      told: (works, why) => this.#door!.accepting(works, why),
+    }, options.yields);
   }
 
-  start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+  async start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
     const { hostname, port, maxHeaderBytes, headerTimeoutMs, tls } = this.#options;
     const bounds = {
       maxHeaderSize: maxHeaderBytes,
@@ -120,6 +166,9 @@ class NodeTransport implements Transport {
       requestTimeout: Math.max(60_000, headerTimeoutMs),
       keepAliveTimeout: 10_000,
       connectionsCheckingInterval: Math.min(2_000, headerTimeoutMs / 4),
+      // Without it every offer of another protocol would end here as an upgrade, its body unread.
+      shouldUpgradeCallback: (request: IncomingMessage) => asksUpgrade(headersOf(request)),
+      requireHostHeader: false, // `checkHead` says so, with a body
     };
     const server = tls === null
       ? createServer(bounds)
@@ -127,19 +176,26 @@ class NodeTransport implements Transport {
     const listener = getRequestListener(
       (request, { incoming }) =>
         door.request(request, plainAddress((incoming as IncomingMessage).socket.remoteAddress)),
-      { overrideGlobalObjects: false },
+      { overrideGlobalObjects: false, hostname: "localhost" },
     );
     server.on("connection", (socket: Socket) => this.#follow(socket));
     server.on("clientError", (error: Error, socket: Duplex) => onClientError(error, socket as Socket));
     server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
       this.#waiting.delete(nameOf(incoming.socket));
-      if (hasTooManyHeaders(incoming)) refuse(incoming.socket, TOO_MANY_HEADERS);
-      else void listener(incoming, outgoing);
+      const refused = refusalOf(incoming, false);
+      if (refused !== null) return answer(outgoing, refused);
+      incoming.url = pathAndQuery(incoming.url!)!; // whoever sends an absolute URL means its path
+      // The listener takes a colon without a port for a broken Host.
+      if (incoming.headers.host?.endsWith(":")) incoming.headers.host = incoming.headers.host.slice(0, -1);
+      const wait = this.#requests.enter();
+      if (wait === null) void listener(incoming, outgoing);
+      else void wait.then(() => listener(incoming, outgoing));
     });
     server.on("upgrade", async (request: IncomingMessage, stream: Duplex, head: Buffer) => {
       const socket = stream as Socket; // the type is a Duplex for those who bring their own
       this.#waiting.delete(nameOf(socket));
-      if (hasTooManyHeaders(request)) return refuse(socket, TOO_MANY_HEADERS);
+      const refused = refusalOf(request, true);
+      if (refused !== null) return refuse(socket, refused);
       const remoteAddress = plainAddress(socket.remoteAddress);
       const verdict = await verdictOn(door, request, remoteAddress);
       if ("refuse" in verdict) return refuse(socket, verdict.refuse);
@@ -152,15 +208,60 @@ class NodeTransport implements Transport {
         link.open();
       });
     });
+    server.on("connect", (request: IncomingMessage, stream: Duplex) => {
+      refuse(stream as Socket, refusalOf(request, false) ?? BROKEN);
+    });
+    server.on("error", ignore); // who listens hears of it by itself
+    this.#server = server;
+    this.#door = door;
+    try {
+      await this.#listen(port);
+    } catch (cause) {
+      this.#server = null;
+      throw cannotListen(hostname, port, cause);
+    }
+    const bound = this.#address = server.address() as AddressInfo;
+    this.#watch.start();
+    if ("Deno" in globalThis) this.#knocking = setInterval(() => this.#knock(), KNOCK_MS);
+    return { hostname: bound.address, port: bound.port };
+  }
+
+  #listen(port: number): Promise<void> {
+    const server = this.#server!;
     return new Promise((resolve, reject) => {
-      // After the start it is a connection that could not be accepted, and nobody's to mend here.
-      server.on("error", (cause) => reject(cannotListen(hostname, port, cause)));
-      server.listen(port, hostname, () => {
-        this.#server = server;
-        const bound = server.address() as AddressInfo;
-        resolve({ hostname: bound.address, port: bound.port });
+      server.once("error", reject);
+      server.listen(port, this.#options.hostname, () => {
+        server.off("error", reject);
+        resolve();
       });
     });
+  }
+
+  /** Stops listening. Not `close` of `node:http`, which ends idle connections too. */
+  #leave(): void {
+    NetServer.prototype.close.call(this.#server!);
+  }
+
+  // Deno's listener hears nothing of a connection that it cannot accept, and never accepts again (2.9.6): a burst between
+  // two looks would end it unseen. So it connects to itself now and then.
+  #knock(): void {
+    if (this.#watch.isPaused) return;
+    const { address, port, family } = this.#address!;
+    const wild = address === "0.0.0.0" || address === "::";
+    const visitor = connect({ port, host: wild ? (family === "IPv6" ? "::1" : "127.0.0.1") : address });
+    const timer = setTimeout(() => {
+      visitor.destroy();
+      if (this.#watch.isPaused || this.#server === null) return;
+      this.#leave();
+      this.#watch.failed("connections are accepted no more");
+    }, KNOCK_WAIT_MS);
+    const done = () => {
+      clearTimeout(timer);
+      visitor.destroy();
+    };
+    // Whatever comes, somebody was there: 400, or with TLS an end. An error is a descriptor that lacks, which the watch sees.
+    for (const sign of ["data", "end", "close", "error"]) visitor.on(sign, done);
+    visitor.write("knock\r\n\r\n");
   }
 
   /** Follows every TCP connection to its end, and bounds those that have sent no request yet. */
@@ -199,6 +300,9 @@ class NodeTransport implements Transport {
     const server = this.#server;
     if (server === null) return;
     this.#server = null;
+    this.#watch.stop();
+    if (this.#knocking !== null) clearInterval(this.#knocking);
+    // It may have stopped listening already.
     const released = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const socket of this.#sockets) socket.destroy();
     await released;
@@ -227,14 +331,11 @@ async function verdictOn(
   request: IncomingMessage,
   remoteAddress: string,
 ): Promise<UpgradeAnswer> {
-  const header: HeaderReader = (name) => {
-    const value = request.headers[name];
-    return value === undefined ? null : Array.isArray(value) ? value.join(", ") : value;
-  };
+  const header = headersOf(request);
   const malformed = checkHandshake(request.method ?? "", header);
   if (malformed !== null) return { refuse: malformed };
   try {
-    return await door.upgrade({ target: request.url ?? "/", remoteAddress, header });
+    return await door.upgrade({ target: pathAndQuery(request.url ?? "/")!, remoteAddress, header });
   } catch {
     return { refuse: BROKEN };
   }

@@ -117,7 +117,9 @@ export class NodeLink implements Link {
     const ws = this.#ws;
     ws.link = this;
     ws.on("message", onMessage);
+    ws.on("ping", onPing);
     ws.on("pong", onPong);
+    countFragments(ws);
     ws.on("error", onError);
     ws.on("close", onClose);
     // Before the listener of `ws`, which would wait for the peer to read what it will never read.
@@ -137,6 +139,10 @@ export class NodeLink implements Link {
     if (this.#code === 0) this.#handler.pong();
   }
 
+  control(bytes: number): void {
+    if (this.#code === 0) this.#handler.control(bytes);
+  }
+
   /** `ws` found a broken frame and has sent the close frame; the peer need not be waited for. */
   failed(error: Error & { code?: string }): void {
     if (this.#code === 0) {
@@ -149,8 +155,8 @@ export class NodeLink implements Link {
   closed(code: number, reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#code === 0) this.#handler.close(code, reason);
-    else this.#handler.close(this.#code, this.#reason);
+    if (this.#code === 0) this.#handler.onClose(code, reason);
+    else this.#handler.onClose(this.#code, this.#reason);
   }
 
   write(frames: readonly WireFrame[], count: number): number {
@@ -180,7 +186,7 @@ export class NodeLink implements Link {
       return;
     }
     this.#drainAwaited = false;
-    if (this.#code === 0) this.#handler.drain();
+    if (this.#code === 0) this.#handler.onDrain();
   }
 
   // The stream's own "drain" comes only above its high-water mark; an empty write's callback comes always.
@@ -189,13 +195,13 @@ export class NodeLink implements Link {
       if (error || this.#closed) return;
       if (this.#socket.writableLength > 0) return this.#awaitDrain();
       this.#drainAwaited = false;
-      if (this.#code === 0) this.#handler.drain();
+      if (this.#code === 0) this.#handler.onDrain();
     });
   }
 
   // `ws` has no option for an open socket; its receiver compares with this number at each frame (8.23).
   boundMessages(maxBytes: number): void {
-    const { _receiver: receiver } = this.#ws as unknown as { _receiver: { _maxPayload: number } | null };
+    const { _receiver: receiver } = this.#ws as unknown as { _receiver: Receiver | null };
     if (receiver !== null) receiver._maxPayload = maxBytes;
   }
 
@@ -233,6 +239,32 @@ export class NodeLink implements Link {
 
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
   (this as LinkSocket).link!.message(data as Buffer, isBinary); // a Buffer, for binaryType is "nodebuffer"
+}
+
+function onPing(this: WebSocket, data: Buffer): void {
+  (this as LinkSocket).link!.control(data.length);
+}
+
+/** The part of `ws`'s reader of frames (8.23) that no option reaches. */
+interface Receiver {
+  _fin: boolean;
+  _maxPayload: number;
+  link: NodeLink;
+  dataMessage(done: unknown): void;
+}
+
+/** Has a link told of fragments, of which `ws` says nothing before the message is whole. */
+function countFragments(ws: LinkSocket): void {
+  const receiver = (ws as unknown as { _receiver: Receiver })._receiver;
+  receiver.link = ws.link!;
+  receiver.dataMessage = dataMessage;
+}
+
+function dataMessage(this: Receiver, done: unknown): void {
+  const { dataMessage } = Object.getPrototypeOf(this) as Receiver;
+  const whole = this._fin;
+  dataMessage.call(this, done);
+  if (!whole) this.link.control(0);
 }
 
 function onPong(this: WebSocket): void {

@@ -19,8 +19,8 @@ export interface Link {
   /**
    * Sends `frames[0..count)` in order, in as few system calls as the runtime allows. Takes all of them:
    * what the kernel refuses waits in this process. Keep one call's sum of bytes at 64 KiB or less.
-   * @returns bytes that wait in this process after the call; when above 0, `LinkHandler.drain` MUST follow.
-   * Within `open`, `text`, `binary` and `drain` it may read 0 too early on Bun, which corks there; it is exact
+   * @returns bytes that wait in this process after the call; when above 0, `LinkHandler.onDrain` MUST follow.
+   * Within `open`, `text`, `binary` and `onDrain` it may read 0 too early on Bun, which corks there; it is exact
    * after the turn.
    */
   write(frames: readonly WireFrame[], count: number): number;
@@ -32,17 +32,17 @@ export interface Link {
   pause(): void;
   resume(): void;
   /**
-   * Starts the closing handshake after what was written. Nothing but `LinkHandler.close` is heard afterwards;
+   * Starts the closing handshake after what was written. Nothing but `LinkHandler.onClose` is heard afterwards;
    * a second call does nothing. `reason` MUST be at most 123 bytes.
    */
   close(code: number, reason: string): void;
-  /** Drops the socket now; what waits is lost. `LinkHandler.close` follows with 1006. */
+  /** Drops the socket now; what waits is lost. `LinkHandler.onClose` follows with 1006. */
   terminate(): void;
 }
 
 /**
  * The gateway's end of a link. All methods are called synchronously, in the order of the wire, and
- * MUST NOT throw. `open` comes first and exactly once, `close` last and exactly once.
+ * MUST NOT throw. `open` comes first and exactly once, `onClose` last and exactly once.
  */
 export interface LinkHandler {
   open(link: Link): void;
@@ -50,13 +50,19 @@ export interface LinkHandler {
   /** The bytes MAY be kept; they can be a view of a larger read buffer. */
   binary(message: Uint8Array): void;
   pong(): void;
+  /**
+   * A frame that is no message came: a ping, or a fragment of a message that is not whole yet, empty or not. Not called
+   * where `TransportLimits.showsControl` or `.showsFragments` is false, see there.
+   * @param bytes those of its payload that no message will count
+   */
+  control(bytes: number): void;
   /** Everything that waited in this process has been taken by the kernel. */
-  drain(): void;
+  onDrain(): void;
   /**
    * `code` is what the peer sent, 1005 for none, 1006 for an abrupt end; after our own close, our code. MAY be
    * called from within `Link.close` and `Link.terminate`.
    */
-  close(code: number, reason: string): void;
+  onClose(code: number, reason: string): void;
 }
 
 /** A WebSocket handshake as it arrived, before any answer. */
@@ -88,6 +94,12 @@ export interface Door {
    * never come (the peer left first); then nothing else comes either.
    */
   upgrade(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer>;
+  /**
+   * Told each time that connections cannot be accepted, which the transport mends by itself as soon as it can, and
+   * once when they are accepted again. MUST NOT throw.
+   * @param why "" when they are
+   */
+  accepting(works: boolean, why: string): void;
 }
 
 /** A certificate with its intermediates, and its private key without a passphrase; both PEM, and a pair. */
@@ -108,6 +120,10 @@ export interface TransportOptions {
   readonly maxHeaderBytes: number;
   /** Time for a request's head to arrive, and before it for the TLS handshake; then the connection is dropped. */
   readonly headerTimeoutMs: number;
+  /** Bytes that the kernel may keep unsent for each connection, about; 0: what the system says. */
+  readonly socketUnsentBytes: number;
+  /** When file descriptors run out it stops listening, so that others go on; else it goes on for as long as it can. */
+  readonly yields: boolean;
   /** Null serves plain HTTP. */
   readonly tls: TlsPair | null;
 }
@@ -120,17 +136,24 @@ export interface TransportLimits {
   readonly terminates: boolean;
   /** False: `pause` does nothing. */
   readonly pauses: boolean;
+  /** False: pings and pongs are neither told nor bounded. */
+  readonly showsControl: boolean;
+  /** False: fragments are not told as they come; on Bun they are reckoned from the bytes that a socket has received. */
+  readonly showsFragments: boolean;
   /** False: the bound of a message holds per WebSocket frame only, not over all its fragments. */
   readonly boundsFragments: boolean;
   /** False: `renewTls` throws, and a new certificate needs a restart. */
   readonly renewsTls: boolean;
   /** Options that the runtime does not take, with the value that holds instead; Infinity where nothing bounds it. */
-  readonly fixed: Readonly<Partial<Record<"maxHeaderBytes" | "headerTimeoutMs", number>>>;
+  readonly fixed: Readonly<
+    Partial<Record<"maxHeaderBytes" | "headerTimeoutMs" | "socketUnsentBytes", number>>
+  >;
 }
 
 /** A WebSocket server. Construction has no effects; `start` binds, `stop` ends everything. */
 export interface Transport {
   readonly name: "bun" | "deno" | "node";
+  /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;
   /** @throws when the address cannot be bound: one line that names the address and the cause. */
   start(door: Door): Promise<{ readonly hostname: string; readonly port: number }>;

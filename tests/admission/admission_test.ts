@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import type { UpgradeAnswer } from "../../src/transport/port.ts";
-import { House, type HouseOptions, settle } from "../session/house.ts";
+import { Client, House, type HouseOptions, settle } from "../session/house.ts";
 
 interface Refusal {
   readonly status: number;
@@ -230,7 +230,11 @@ test("A ticket may come in the header or a subprotocol, and they go before the q
   const house = await start();
   const user = (headers: Record<string, string>, query = "tenant=acme&ticket=dev:query") => {
     const answer = house.upgrade(query, headers);
-    return "accept" in answer ? (answer.accept as unknown as { user: string }).user : brief(answer);
+    if (!("accept" in answer)) return brief(answer);
+    const client = new Client(house, answer.accept, "192.0.2.1");
+    client.handler.open(client.link);
+    house.turn();
+    return (client.link.read() as [{ data: { user: string } }])[0].data.user;
   };
   const offered = `wsprism.v1, wsprism.ticket.${Buffer.from("dev:offer").toString("base64url")}`;
   assert.equal(user({ authorization: "Bearer dev:header", "sec-websocket-protocol": offered }), "header");

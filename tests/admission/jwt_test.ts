@@ -2,7 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
-import { createSign } from "node:crypto";
+import { createHmac, createSign } from "node:crypto";
 import { test } from "node:test";
 import { JWT_ALGORITHMS } from "../../src/config/auth_schema.ts";
 import type { JwtConfig } from "../../src/config/schema.ts";
@@ -113,6 +113,33 @@ test("A ticket without an end is refused, unless the tenant takes such", async (
       String(exp),
     );
   }
+});
+
+test("max_age_s bounds how far ahead a ticket may end, milliseconds in the place of seconds included", async () => {
+  const keys = [{ secret: SECRET }];
+  const any = place(), bounded = place({ algorithms: ["HS256"], keys, max_age_s: 3600 });
+  const at = (exp: number) => ticket({ sub: "ann", exp });
+  for (
+    const [exp, found] of [
+      [NOW_S + 3605, "user ann"], // with the leeway
+      [NOW_S + 3606, "bad_ticket"],
+      [NOW_S * 1000, "bad_ticket"],
+    ] as const
+  ) {
+    assert.equal(await any.brief(await at(exp)), "user ann");
+    assert.equal(await bounded.brief(await at(exp)), found, String(exp));
+  }
+  const lax = place({ algorithms: ["HS256"], keys, require_exp: false, max_age_s: 3600 });
+  assert.equal(await lax.brief(await ticket({ sub: "ann", exp: undefined })), "bad_ticket");
+  assert.match((await bounded.verifier.explain(await at(NOW_S * 1000))).failed!, /more than 3600 s ahead/);
+});
+
+test("An exp of twenty digits is no time", async () => {
+  const [header, body] = ['{"alg":"HS256"}', '{"sub":"ann","exp":12345678901234567890}'];
+  const signed = [header, body].map((text) => Buffer.from(text).toString("base64url")).join(".");
+  const mac = createHmac("sha256", SECRET).update(signed).digest("base64url");
+  assert.match((await place().verifier.explain(`${signed}.${mac}`)).failed!, /its exp is no time/);
+  assert.equal(await place().brief(`${signed}.${mac}`), "bad_ticket");
 });
 
 test("Issuer and audience must be those of the tenant, where it has any", async () => {

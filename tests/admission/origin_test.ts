@@ -10,6 +10,10 @@ test("Without entries, a page of the host that is connected to may connect, on a
   assert.ok(allows([], "http://WS.example"));
   assert.ok(allows([], "https://ws.example", "ws.example:443"));
   assert.ok(allows([], "http://localhost:3000", "localhost:3000"));
+  // A dot at the end of a name says that it is whole.
+  assert.ok(allows([], "https://ws.example.", "ws.example"));
+  assert.ok(allows([], "https://ws.example", "ws.example."));
+  assert.ok(allows([], "https://ws.example.:8443", "ws.example.:8443"));
   for (
     const [origin, host] of [
       ["https://evil.example", "ws.example"],
@@ -18,6 +22,9 @@ test("Without entries, a page of the host that is connected to may connect, on a
       ["https://ws.example:8443", "ws.example"],
       ["http://localhost:3000", "localhost:3001"],
       ["null", "ws.example"],
+      ["null", ""],
+      ["file://", ""],
+      ["file://", "file"],
       ["", "ws.example"],
       ["https://ws.example", null],
       ["https://ws.example", ""],
@@ -66,4 +73,43 @@ test("With entries, exactly these pages may connect, and the host's own no more"
 
 test("A star lets every page in, sandboxed ones too", () => {
   for (const origin of ["https://any.example", "null", "file://"]) assert.ok(allows(["*"], origin));
+});
+
+test("Pages without a host may connect where they are named, each by its own name", () => {
+  assert.ok(allows(["null"], "null"));
+  assert.ok(allows(["file://"], "file://"));
+  assert.ok(!allows(["file://"], "null"));
+  assert.ok(!allows(["null"], "file://"));
+  assert.ok(!allows(["null", "file://"], "https://evil.example"));
+  assert.ok(!allows(["https://*.example"], "null"));
+});
+
+test("With --dev pages of this machine may connect from any port, and no others", () => {
+  const rule = new OriginRule([], { thisMachine: true });
+  for (
+    const origin of [
+      "http://localhost:5173",
+      "https://localhost",
+      "http://127.0.0.1:3000",
+      "http://127.1.2.3",
+      "http://[::1]:8080",
+      "http://app.localhost:4200",
+    ]
+  ) {
+    assert.ok(rule.allows(origin, "example.com"), origin);
+    assert.ok(!new OriginRule([]).allows(origin, "example.com"), origin);
+  }
+  for (
+    const origin of [
+      "http://localhost.example",
+      "http://127.0.0.1.example",
+      "http://notlocalhost",
+      "http://128.0.0.1",
+      "null",
+      "ftp://localhost",
+    ]
+  ) assert.ok(!rule.allows(origin, "example.com"), origin);
+  assert.ok(
+    new OriginRule(["https://app.example"], { thisMachine: true }).allows("http://localhost:1", null),
+  );
 });

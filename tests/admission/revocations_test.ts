@@ -63,3 +63,19 @@ test("What is revoked is told of with what was revoked before, what is refused i
   assert.ok(again.has({ user: "x", ticketId: "t", issuedAtMs: 0 }, 99));
   assert.ok(again.has({ user: "ann", ticketId: null, issuedAtMs: 49 }, 299));
 });
+
+test("A user's tickets that say a time still to come are revoked too, and stay so when it has come", () => {
+  const revocations = new Revocations();
+  const now = 1_000_000_000;
+  revocations.revoke({ user: "ann", issuedBeforeMs: now }, Number.POSITIVE_INFINITY, now);
+  const ahead = { user: "ann", ticketId: "t", issuedAtMs: now + 3_600_000 };
+  assert.equal(revocations.has(ahead, now), true);
+  assert.equal(revocations.has(ahead, now + 7_200_000), true);
+  assert.equal(
+    revocations.has({ ...ahead, ticketId: "u", issuedAtMs: now + 1000 }, now),
+    false,
+    "clocks differ",
+  );
+  assert.equal(revocations.has({ ...ahead, ticketId: "u" }, now + 7_200_000), false, "issued since");
+  assert.equal(revocations.has({ ...ahead, ticketId: null, user: "bob" }, now), false);
+});

@@ -3,18 +3,29 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
-import { HookQueue, type Queued, type QueueLimits } from "../../src/backend/hook_queue.ts";
+import { HookQueue, type Queued, type QueueLimits, type QueueOwner } from "../../src/backend/hook_queue.ts";
 import { StateDb } from "../../src/backend/state_db.ts";
 
 const ROOMY: QueueLimits = { maxBytes: 1_000_000, maxAgeMs: 1_000_000, maxDeadLetters: 100 };
 const ALL = { events: 1000, letters: 1000, bytes: Number.POSITIVE_INFINITY };
 
+/** By this events get older. */
+const clock = { atMs: 1000 };
+
 function open(limits: Partial<QueueLimits> = {}) {
+  clock.atMs = 1000;
   const db = new StateDb(null);
   db.run("INSERT INTO hooks (id, tenant, name, last_seq) VALUES (7, 'acme', 'audit', 0)");
   db.commit();
-  const hook = { id: 7, tenant: "acme" };
-  return { db, queue: new HookQueue(db, hook, { ...ROOMY, ...limits }), hook };
+  const room = { isFull: false, bytes: 0 };
+  const hook: QueueOwner = {
+    id: 7,
+    tenant: "acme",
+    time: () => clock.atMs,
+    admits: () => !room.isFull,
+    kept: (bytes) => void (room.bytes += bytes),
+  };
+  return { db, queue: new HookQueue(db, hook, { ...ROOMY, ...limits }), hook, room };
 }
 
 /** An event of `size` bytes. */
@@ -41,6 +52,7 @@ test("Events are numbered in their order and leave from the front, in batches bo
   assert.deepEqual([queue.stats.events, queue.stats.bytes, queue.stats.oldestMs], [2, 40, 1000]);
   queue.remove(queue.read(0, ALL));
   assert.equal(queue.stats.oldestMs, null);
+  queue.settle();
   db.commit();
   const again = new HookQueue(db, hook, ROOMY);
   again.append(event("e"), 1000);
@@ -73,8 +85,12 @@ test("What waits too long is given up, and events that never came leave a gap to
   const { queue } = open({ maxAgeMs: 1000 });
   queue.append(event("old"), 1000);
   queue.skip(5, 1000);
-  queue.append(event("young"), 2500);
+  clock.atMs = 1500;
+  queue.append(event("young"), 1500);
+  clock.atMs = 2000;
   assert.equal(queue.shedOld(2000), false);
+  assert.equal(queue.shedOld(1_000_000_000), false, "a clock that is set makes nothing older");
+  clock.atMs = 2001;
   assert.equal(queue.shedOld(2001), true);
   assert.deepEqual(queue.read(0, ALL).map(told), [
     { first_seq: 1, last_seq: 6, events: 6, reason: "age" },
@@ -151,6 +167,7 @@ test("A dead letter that is tried again while its gap is on its way is not taken
 test("After a rollback all is as it was at the last commit", () => {
   const { queue, db } = open();
   queue.append(event("a"), 1000);
+  queue.settle();
   db.commit();
   const before = queue.stats;
   queue.append(event("b"), 2000);
@@ -185,17 +202,22 @@ test("Whatever happens, each number is told once, as an event or within a gap, a
   const steps = fc.array(fc.record({ op, n: fc.integer({ min: 1, max: 6 }) }), { maxLength: 60 });
   fc.assert(
     fc.property(steps, fc.integer({ min: 60, max: 400 }), (script, maxBytes) => {
-      const { queue, db } = open({ maxBytes, maxAgeMs: 50, maxDeadLetters: 3 });
+      const { queue, db, room } = open({ maxBytes, maxAgeMs: 50, maxDeadLetters: 3 });
       const taken: Queued[] = [];
       let now = 1000, names = 0;
       const take = (events: readonly Queued[]) => {
         taken.push(...events);
         queue.remove(events);
       };
+      const commit = () => {
+        queue.settle();
+        db.commit();
+      };
       for (const { op, n } of script) {
         now += n;
+        clock.atMs = now;
         // Nobody sees an event before it is committed.
-        if (op === "send" || op === "refuse") db.commit();
+        if (op === "send" || op === "refuse") commit();
         if (op === "append") queue.append(event(String(++names), 10 + n * 10), now);
         else if (op === "skip") queue.skip(n, now);
         else if (op === "send") {
@@ -207,13 +229,14 @@ test("Whatever happens, each number is told once, as an event or within a gap, a
           queue.hold(0);
           take(batch);
           // Without this a crash would send it again, with the same numbers.
-          db.commit();
+          commit();
         } else if (op === "refuse") {
           const [first] = queue.read(0, { events: 1, bytes: 1 });
           if (first !== undefined) queue.setAside(first, "status 422", now);
           if (first !== undefined && first.lost > 0) taken.push(first);
         } else if (op === "old") {
           now += 40;
+          clock.atMs = now;
           queue.shedOld(now);
         } else if (op === "crash") {
           // Refused gaps that come back are told again.
@@ -224,12 +247,19 @@ test("Whatever happens, each number is told once, as an event or within a gap, a
             taken.length,
             ...taken.filter(({ seq }) => !seqs(queue.read(0, ALL)).includes(seq)),
           );
-        } else db.commit();
+        } else commit();
         const rows = queue.read(0, ALL);
         assert.equal(queue.stats.events, rows.length);
         assert.equal(queue.stats.bytes, rows.reduce((sum, { bytes }) => sum + bytes, 0));
         assert.equal(queue.stats.oldestMs, rows.length === 0 ? null : queue.stats.oldestMs);
         assert.ok(queue.stats.deadLetters <= 3);
+        assert.equal(room.bytes, queue.stats.bytes);
+        // What is in memory is what is in the database.
+        const stored = db.all("SELECT seq, body FROM events ORDER BY seq");
+        assert.deepEqual(
+          rows.map(({ seq, json }) => [seq, json]),
+          stored.map(({ seq, body }) => [seq, body]),
+        );
       }
       take(queue.read(0, ALL));
       let last = 0;
@@ -241,9 +271,26 @@ test("Whatever happens, each number is told once, as an event or within a gap, a
         last = data["last_seq"]!;
         if (one.lost > 0) assert.equal(one.lost, last - data["first_seq"]! + 1);
       }
+      queue.settle();
       const known = Number(db.get("SELECT last_seq FROM hooks WHERE id = 7")!["last_seq"]);
       assert.equal(last, known);
     }),
     { numRuns: 500 },
   );
+});
+
+test("Events for which the tenant has no room leave one gap, in their place, as soon as there is room", () => {
+  const { queue, room } = open();
+  queue.append(event("a"), 1000);
+  room.isFull = true;
+  for (const name of ["b", "c", "d"]) queue.append(event(name), 1000);
+  assert.deepEqual(queue.read(0, ALL).map(told), ["a"]);
+  room.isFull = false;
+  queue.append(event("e"), 1000);
+  assert.deepEqual(queue.read(0, ALL).map(told), [
+    "a",
+    { first_seq: 2, last_seq: 4, events: 3, reason: "bytes" },
+    "e",
+  ]);
+  assert.equal(queue.stats.lost.bytes, 3);
 });

@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { HookQueue } from "../../src/backend/hook_queue.ts";
 import { HookSender, type SenderSpec } from "../../src/backend/hook_sender.ts";
+import { Inflow } from "../../src/outbound/inflow.ts";
 import { StateDb } from "../../src/backend/state_db.ts";
 import { isSigned } from "../../src/signing.ts";
 import { elsewhere } from "../session/house.ts";
@@ -35,8 +36,15 @@ class Place {
     const db = new StateDb(null);
     db.run("INSERT INTO hooks (id, tenant, name, last_seq) VALUES (1, 'acme', 'audit', 0)");
     const limits = { maxBytes: 1_000_000, maxAgeMs: 1_000_000_000, maxDeadLetters: 100 };
-    this.queue = new HookQueue(db, { id: 1, tenant: "acme" }, limits);
+    this.queue = new HookQueue(db, {
+      id: 1,
+      tenant: "acme",
+      time: () => this.nowMs,
+      admits: () => true,
+      kept: () => {},
+    }, limits);
     this.sender = new HookSender({
+      share: new Inflow(() => performance.now()).share(),
       spec: {
         tenant: "acme",
         id: "audit",

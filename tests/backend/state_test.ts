@@ -1,14 +1,14 @@
 // The tables of the state: in memory, on a thread, and on disk, where they are there again after a restart.
 
 import { strict as assert } from "node:assert";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { inlineChannel, workerChannel } from "../../src/backend/state_channel.ts";
+import { inlineChannel, type StateListener, workerChannel } from "../../src/backend/state_channel.ts";
 import { StateStore } from "../../src/backend/state_store.ts";
 import type { Log } from "../../src/log.ts";
 import type { Table } from "../../src/state.ts";
@@ -22,21 +22,27 @@ function newFolder(): string {
   return folder;
 }
 
+const AMPLE = { maxBytes: 1e9, tenantMaxBytes: 1e9 };
 const logged: string[] = [];
 const note = (message: string) => void logged.push(message);
 const log: Log = { debug: note, info: note, warn: note, error: note };
 
 /** How a state may be opened; a folder is reopened in between. */
 const WAYS: Readonly<Record<string, () => { open(): StateStore; lasts: boolean }>> = {
-  "in memory": () => ({ open: () => new StateStore({ open: inlineChannel, log }), lasts: false }),
+  "in memory": () => ({
+    open: () => new StateStore({ open: (listener) => inlineChannel(AMPLE, listener), log }),
+    lasts: false,
+  }),
   "in memory, on a thread": () => ({
-    open: () => new StateStore({ open: (listener) => workerChannel(null, listener), log }),
+    open: () =>
+      new StateStore({ open: (listener) => workerChannel({ folder: null, bounds: AMPLE }, listener), log }),
     lasts: false,
   }),
   "on disk": () => {
     const folder = newFolder();
     return {
-      open: () => new StateStore({ open: (listener) => workerChannel(folder, listener), log }),
+      open: () =>
+        new StateStore({ open: (listener) => workerChannel({ folder, bounds: AMPLE }, listener), log }),
       lasts: true,
     };
   },
@@ -111,7 +117,7 @@ test("Whatever is done to a table, it is as a map with a bound is", async () => 
     fc.record({ op: fc.constant("get" as const), key }),
     fc.record({ op: fc.constant("increment" as const), key, by: fc.integer({ min: -9, max: 9 }) }),
   );
-  const store = new StateStore({ open: inlineChannel, log });
+  const store = new StateStore({ open: (listener) => inlineChannel(AMPLE, listener), log });
   let run = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(op, { maxLength: 30 }), async (ops) => {
@@ -149,7 +155,8 @@ test("Whatever is done to a table, it is as a map with a bound is", async () => 
 
 test("A state in use, one of a later version, and one that is no database are each refused in one line", async () => {
   const folder = newFolder();
-  const open = (where: string) => new StateStore({ open: (listener) => workerChannel(where, listener), log });
+  const open = (where: string) =>
+    new StateStore({ open: (listener) => workerChannel({ folder: where, bounds: AMPLE }, listener), log });
   const first = open(folder);
   await first.ready;
   const second = open(folder);
@@ -171,12 +178,15 @@ test("A state in use, one of a later version, and one that is no database are ea
   const db = new DatabaseSync(join(later, "wsprism.db"));
   db.exec("PRAGMA user_version = 99");
   db.close();
-  await assert.rejects(open(later).ready, /: it was written by a newer version \(99, this one knows 1\)$/);
+  await assert.rejects(open(later).ready, /: it was written by a newer version \(99, this one knows 2\)$/);
 });
 
 test("What is told comes before what is asked after it, and one write serves many", async () => {
   const folder = newFolder();
-  const store = new StateStore({ open: (listener) => workerChannel(folder, listener), log });
+  const store = new StateStore({
+    open: (listener) => workerChannel({ folder, bounds: AMPLE }, listener),
+    log,
+  });
   await store.ready;
   for (let i = 0; i < 1000; i++) {
     store.tell({ name: "opened", tenant: "acme", session: `s${i}`, info: "{}" });
@@ -186,7 +196,127 @@ test("What is told comes before what is asked after it, and one write serves man
   assert.equal((await store.ask({ name: "lost" })).length, 500);
   store.tell({ name: "closed", tenant: "acme", session: "s1" });
   await store.close();
-  const again = new StateStore({ open: (listener) => workerChannel(folder, listener), log });
+  const again = new StateStore({
+    open: (listener) => workerChannel({ folder, bounds: AMPLE }, listener),
+    log,
+  });
   assert.equal((await again.ask({ name: "lost" })).length, 499, "what was told last is written at the close");
   await again.close();
+});
+
+/** A state that was in use: its folder, closed. */
+async function used(): Promise<string> {
+  const folder = newFolder();
+  const store = new StateStore({
+    open: (listener) => workerChannel({ folder, bounds: AMPLE }, listener),
+    log,
+  });
+  await store.table("bans:acme", BIG).put(row('"ann"', '{"by":"admin"}'));
+  for (let i = 0; i < 200; i++) await store.table("t", BIG).put(row(`k${i}`, "v".repeat(200)));
+  await store.close();
+  return folder;
+}
+
+const DAMAGES: Readonly<Record<string, { do(folder: string): void; why: RegExp }>> = {
+  "a table that is gone": {
+    do: (folder) => sql(folder, "DROP TABLE kv"),
+    why: /it is damaged: its table "kv" is not as it should be$/,
+  },
+  "a table with other columns": {
+    do: (folder) => sql(folder, "DROP TABLE events; CREATE TABLE events (x)"),
+    why: /it is damaged: its table "events" is not as it should be$/,
+  },
+  "pages that were overwritten": {
+    do: (folder) => {
+      const path = join(folder, "wsprism.db");
+      const bytes = readFileSync(path);
+      writeFileSync(path, bytes.fill(0xaa, 4096));
+    },
+    why: /damaged|malformed/,
+  },
+  "a file that is empty now": {
+    do: (folder) => writeFileSync(join(folder, "wsprism.db"), ""),
+    why: /wsprism.db is missing or empty, and wsprism.id beside it says that there was one/,
+  },
+  "a file that is gone": {
+    do: (folder) => rmSync(join(folder, "wsprism.db")),
+    why: /wsprism.db is missing or empty, and wsprism.id beside it says that there was one/,
+  },
+  "an empty database in its place": {
+    do: (folder) => {
+      rmSync(join(folder, "wsprism.db"));
+      sql(folder, "CREATE TABLE x (y); DROP TABLE x");
+    },
+    why: /wsprism.db is missing or empty/,
+  },
+  "another gateway's database": {
+    do: (folder) => writeFileSync(join(folder, "wsprism.id"), "0123456789abcdef\n"),
+    why: /it is another gateway's: delete wsprism.id there/,
+  },
+  "another program's database": {
+    do: (folder) => {
+      rmSync(join(folder, "wsprism.db"));
+      rmSync(join(folder, "wsprism.id"));
+      sql(folder, "CREATE TABLE cookies (x)");
+    },
+    why: /wsprism.db is another program's database$/,
+  },
+  "another program's database of the same version": {
+    do: (folder) => sql(folder, "PRAGMA application_id = 7"),
+    why: /wsprism.db is another program's database$/,
+  },
+  "a time that is none": {
+    do: (folder) => sql(folder, "UPDATE meta SET value = '{}' WHERE key = 'time'"),
+    why: /it is damaged: its time is \{\}$/,
+  },
+};
+
+function sql(folder: string, text: string): void {
+  const db = new DatabaseSync(join(folder, "wsprism.db"));
+  db.exec(text);
+  db.close();
+}
+
+for (const [name, damage] of Object.entries(DAMAGES)) {
+  test(`A state with ${name} is refused in one line`, async () => {
+    const folder = await used();
+    damage.do(folder);
+    const open = (listener: StateListener) => workerChannel({ folder, bounds: AMPLE }, listener);
+    const store = new StateStore({ open, log });
+    await assert.rejects(store.ready, damage.why);
+    await assert.rejects(store.ready, /^Error: Cannot open the state in "[^\n]*$/);
+    await store.close();
+  });
+}
+
+test("A state without its marker gets it again, and one of the first version is taken over", async () => {
+  const folder = await used();
+  const id = readFileSync(join(folder, "wsprism.id"), "utf8");
+  rmSync(join(folder, "wsprism.id"));
+  sql(
+    folder,
+    "DROP TABLE meta; ALTER TABLE events DROP COLUMN since_ms; PRAGMA application_id = 0; PRAGMA user_version = 1",
+  );
+  const open = (listener: StateListener) => workerChannel({ folder, bounds: AMPLE }, listener);
+  const store = new StateStore({ open, log });
+  assert.equal((await store.table("bans:acme", BIG).get('"ann"'))?.value, '{"by":"admin"}');
+  await store.close();
+  assert.match(readFileSync(join(folder, "wsprism.id"), "utf8"), /^[0-9a-f]{16}\n$/);
+  assert.notEqual(readFileSync(join(folder, "wsprism.id"), "utf8"), id);
+});
+
+test("A tenant's extensions keep no more together than the tenant may, and others' keep theirs", async () => {
+  const bounds = { maxBytes: 5000, tenantMaxBytes: 1000 };
+  const store = new StateStore({ open: (listener) => inlineChannel(bounds, listener), log });
+  const [a, b] = ["extension acme service a", "extension acme plugin b"].map((name) =>
+    store.table(name, BIG)
+  );
+  const other = store.table("extension other service a", BIG), bans = store.table("bans:acme", BIG);
+  assert.equal(await a!.put(row("k", "x".repeat(600))), true);
+  assert.equal(await b!.put(row("k", "x".repeat(600))), false);
+  assert.equal(await other.put(row("k", "x".repeat(600))), true);
+  assert.equal(await bans.put(row("k", "x".repeat(6000))), true, "what must be kept is");
+  await a!.delete("k");
+  assert.equal(await b!.put(row("k", "x".repeat(600))), true);
+  await store.close();
 });

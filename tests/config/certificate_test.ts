@@ -5,9 +5,10 @@ import { test } from "node:test";
 import {
   type CertificateVerdict,
   checkCertificate,
-  fileContent,
   type Finding,
+  PEM_BYTES_MAX,
 } from "../../src/config/certificate.ts";
+import { fileContent } from "../../src/config/configured_file.ts";
 import { CertificateWatch, describeFindings, loadCertificate } from "../../src/config/certificate_files.ts";
 import { makePair, type TestPair } from "../certificates.ts";
 import { accepted, oneTenant, refusals } from "./loading.ts";
@@ -134,8 +135,8 @@ test("an intermediate that expires first is warned of by name", () => {
 });
 
 test("a file that is missing or too large has no content, and the reason is told", () => {
-  const missing = fileContent({ error: Object.assign(new Error("x"), { code: "ENOENT" }) });
-  const huge = fileContent(new Uint8Array(2_000_000));
+  const missing = fileContent({ error: Object.assign(new Error("x"), { code: "ENOENT" }) }, PEM_BYTES_MAX);
+  const huge = fileContent(new Uint8Array(2_000_000), PEM_BYTES_MAX);
   assert.deepEqual(failures(checkCertificate({ cert: missing, key: huge }, now)), [
     "cert_file must name a file that can be read: there is no such file",
     "key_file must name a file of at most 1048576 bytes",

@@ -38,6 +38,7 @@ test("Each tenant has delivery bounds of its own", () => {
 const RANGES: readonly [path: string, min: number, max: number, file: (value: string) => string][] = [
   ["gateway.max_outbox_bytes", 0, Number.MAX_SAFE_INTEGER, (v) => gateway(`max_outbox_bytes: ${v}`)],
   ["gateway.socket_watermark_bytes", 1024, 16_777_216, (v) => gateway(`socket_watermark_bytes: ${v}`)],
+  ["gateway.socket_unsent_bytes", 0, 16_777_216, (v) => gateway(`socket_unsent_bytes: ${v}`)],
   ["reliable.max_bytes", 1024, 1_073_741_824, (v) => delivery(`reliable: { max_bytes: ${v} }`)],
   ["reliable.max_messages", 1, 1_000_000, (v) => delivery(`reliable: { max_messages: ${v} }`)],
   ["latest.max_bytes", 1024, 1_073_741_824, (v) => delivery(`latest: { max_bytes: ${v} }`)],

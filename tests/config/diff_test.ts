@@ -101,13 +101,13 @@ test("What needs a restart says so, and is left out of what holds", () => {
   ];
   const { changes } = diffConfigs(before, after);
   assert.deepEqual(changes.map(formatChange), [
-    'gateway.listen: "0.0.0.0:8080" → ":81" (needs a restart)',
+    'gateway.listen: "127.0.0.1:8080" → ":81" (needs a restart)',
     "gateway.ping_interval_ms: 9000 → 20000",
     "gateway.drain_grace_ms: 2000 → 1",
     "gateway.max_header_bytes: 16384 → 4096 (needs a restart)",
   ]);
   const kept = withoutRestart(before.gateway, after.gateway);
-  assert.deepEqual(kept, { ...after.gateway, listen: "0.0.0.0:8080", max_header_bytes: 16_384 });
+  assert.deepEqual(kept, { ...after.gateway, listen: "127.0.0.1:8080", max_header_bytes: 16_384 });
 });
 
 test("TLS can neither come nor go without a restart, but its files can be others", () => {

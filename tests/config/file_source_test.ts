@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { loadSchema } from "../../src/config/data_schema.ts";
+import { SILENT } from "../../src/log.ts";
 import { FileSource } from "../../src/config/file_source.ts";
 import { readConfig } from "../../src/config/load.ts";
 
@@ -23,7 +24,14 @@ async function started(text: string, thread: "kept" | "each"): Promise<FileSourc
   writeFileSync(file, text);
   const loaded = await readConfig(file, { env: {}, dev: true });
   assert.ok(loaded.ok);
-  const source = new FileSource({ file, dev: true, config: loaded.config, files: loaded.files, thread });
+  const source = new FileSource({
+    file,
+    dev: true,
+    config: loaded.config,
+    files: loaded.files,
+    thread,
+    log: SILENT,
+  });
   source.start();
   return source;
 }

@@ -84,7 +84,15 @@ test("WSPRISM_LISTEN, else PORT, goes before gateway.listen", () => {
     accepted(text, { env }).config.gateway.listen;
   const local = `gateway: { listen: "127.0.0.1:1" }\n${oneTenant()}`;
   assert.equal(listen({}, local), "127.0.0.1:1");
-  assert.equal(listen({ PORT: "9000" }), "0.0.0.0:9000");
+  // With --dev a port alone is this machine's.
+  assert.equal(listen({ PORT: "9000" }), "127.0.0.1:9000");
+  assert.equal(listen({}), "127.0.0.1:8080");
+  assert.equal(listen({ PORT: "9000" }, `gateway: { listen: ":1" }\n${oneTenant()}`), "0.0.0.0:9000");
+  const auth =
+    "auth: { mode: static, static: { tickets: [{ ticket: a-ticket-of-some-length, user: ann }] } }";
+  const served = `version: 1\ntenants: [{ id: acme, ${auth} }]\n`;
+  assert.equal(accepted(served, { dev: false }).config.gateway.listen, "0.0.0.0:8080");
+  assert.equal(accepted(served, { dev: false, env: { PORT: "9" } }).config.gateway.listen, "0.0.0.0:9");
   assert.equal(listen({ PORT: "9000" }, local), "127.0.0.1:9000");
   assert.equal(listen({ WSPRISM_LISTEN: "[::]:7", PORT: "9000" }, local), "[::]:7");
   assert.equal(listen({ WSPRISM_LISTEN: ":7" }), "0.0.0.0:7");

@@ -222,6 +222,15 @@ test("A text needs no quotes when it looks like a number, and a number may be wr
   assert.equal(refusals(oneTenant('limits: { max_frame_bytes: "16" }')).length, 1);
 });
 
+test("A number that would become another one is refused where it stands, and is a text where that is wanted", () => {
+  for (const number of ["16.00000000000000000001", "9007199254740993", "0x20000000000001"]) {
+    const [first] = refusals(oneTenant(`limits: { max_frame_bytes: ${number} }`));
+    assert.match(first ?? "", /max_frame_bytes is a number that no double holds: put it in quotes/, number);
+  }
+  const { config } = accepted("version: 1\ntenants:\n  - id: 9007199254740993\n");
+  assert.equal(config.tenants[0]?.id, "9007199254740993");
+});
+
 test("Windows line ends and a byte order mark change nothing", () => {
   accepted(`\ufeff${oneTenant().replaceAll("\n", "\r\n")}`);
   assert.match(refusals("version: 2\r\ntenants: [{ id: '' }]\r\n")[1] ?? "", /\(2, 17\)$/);

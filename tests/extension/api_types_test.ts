@@ -11,6 +11,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { API_TYPES } from "../../src/extension/api_types.ts";
 import { ERROR_CODES } from "../../src/protocol/codes.ts";
 import { HOOKS } from "../../src/extension/messages.ts";
+import { DENO } from "../deno_command.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -32,7 +33,16 @@ function check(files: readonly string[]): string {
       writeFileSync(path, file);
       return path;
     });
-    execFileSync("deno", ["check", "-q", "--no-lock", "--config", join(folder, "deno.json"), ...paths], {
+    const [program, ...before] = DENO;
+    execFileSync(program!, [
+      ...before,
+      "check",
+      "-q",
+      "--no-lock",
+      "--config",
+      join(folder, "deno.json"),
+      ...paths,
+    ], {
       stdio: "pipe",
       env: { ...process.env, NO_COLOR: "1" },
     });

@@ -1,8 +1,11 @@
 // A tenant's extensions from the gateway's side: calls and what comes of them, ends and returns, and who is to blame.
 
+import { Json } from "../../src/protocol/json.ts";
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
+import { writeChunk } from "../../src/extension/chunks.ts";
+import { HOST_SLOT } from "../../src/extension/messages.ts";
 import { outcomeOf, session, Stage, WALLS } from "./stage.ts";
 
 const ONE = "services: [{ svc: a, worker: a.ts }]";
@@ -10,7 +13,10 @@ const TWO = "services: [{ svc: a, worker: a.ts }, { svc: b, worker: b.ts }]";
 
 test("A call waits for its worker, goes with what a turn has, and its result is the reply", async () => {
   const stage = new Stage(ONE);
-  const [first, second] = [stage.ask("a", { data: { x: 1 } }), stage.ask("a", { seq: null, room: "r" })];
+  const [first, second] = [
+    stage.ask("a", { data: Json.of({ x: 1 }) }),
+    stage.ask("a", { seq: null, room: "r" }),
+  ];
   await stage.ready();
   const calls = stage.calls("a");
   assert.deepEqual(calls, [
@@ -495,7 +501,7 @@ test("A changed extension: old calls are finished by the old worker, which then 
     flags: 0,
     seq: 1,
     room: null,
-    data: 1,
+    data: Json.of(1),
   });
   await stage.turn();
   assert.deepEqual(stage.calls("a").map(({ id }) => id), [2]);
@@ -578,4 +584,93 @@ test("Lines of a host's stderr are logged, ten in a second", async () => {
   await stage.ready();
   for (let i = 0; i < 15; i++) stage.host.line(`line ${i}`);
   assert.equal(stage.lines("extension host wrote").length, 10);
+});
+
+test("Words nested without end are garbage, known before they are read: nothing throws, and the loop goes on", async () => {
+  const whole = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+  const request = (value: string) =>
+    `{"kind":"request","id":1,"call":null,"request":{"op":"kv.set","key":"k","value":${value}}}`;
+  for (const depth of [1030, 39_000, 100_000, 1_000_000]) {
+    const forged: readonly (readonly [own: boolean, word: string])[] = [
+      [false, request(whole(depth))],
+      [false, request("[".repeat(depth))],
+      [false, request(`["\\\\",${whole(depth)}]`)],
+      [true, `{"kind":"gone","slot":1,"why":${whole(depth)}}`],
+      [true, whole(depth)],
+    ];
+    for (const [own, word] of forged) {
+      const stage = new Stage("services: [{ svc: a, worker: a.ts, permissions: { kv: true } }]");
+      await stage.ready();
+      const { host, slot } = stage.at("a");
+      host.put(writeChunk(own ? HOST_SLOT : slot, [word]));
+      assert.equal(host.killed, true, `${depth} ${word.slice(0, 80)}`);
+      assert.equal(stage.lines("extension host ended")[0]!["cause"], "garbage");
+    }
+  }
+});
+
+test("A text full of brackets is no nesting", async () => {
+  const stage = new Stage(ONE);
+  await stage.ready();
+  const answer = stage.ask("a");
+  await stage.turn();
+  const text = `\\"${"[{".repeat(5000)}`;
+  const { host, slot } = stage.at("a");
+  host.put(writeChunk(slot, [`{"kind":"result","id":1,"value":"${text}"}`]));
+  assert.deepEqual(await outcomeOf(answer), { reply: JSON.parse(`"${text}"`) });
+});
+
+test("A value that is nested deeper than others can be given is not kept", async () => {
+  const stage = new Stage("services: [{ svc: a, worker: a.ts, permissions: { kv: true } }]");
+  await stage.ready();
+  let deep: unknown = 1;
+  for (let i = 0; i < 600; i++) deep = [deep];
+  stage.say("a", { kind: "request", id: 1, call: null, request: { op: "kv.set", key: "k", value: deep } });
+  await stage.turn();
+  const { host, slot } = stage.at("a");
+  const [answer] = host.read(slot);
+  assert.ok(answer?.kind === "refused" && answer.code === "BAD_REQUEST", JSON.stringify(answer));
+});
+
+test("What the system says of a host counts, and not what the host says", async () => {
+  const stage = new Stage("policy: {}");
+  const usage = { memory: 60 * 1_048_576, cpu: 0 as number | null, closed: false };
+  stage.usage = () => ({
+    memoryBytes: () => usage.memory,
+    cpuMs: () => usage.cpu,
+    close: () => void (usage.closed = true),
+  });
+  stage.adopt(ONE);
+  await stage.ready();
+  stage.host.report(100_000);
+  await stage.pass(100);
+  assert.equal(stage.host.killed, false, "it may say what it likes");
+  usage.memory = 1_609 * 1_048_576;
+  stage.host.report(1);
+  await stage.pass(20);
+  assert.deepEqual([stage.host.killed, usage.closed], [true, true]);
+  assert.equal(stage.lines("extension host ended")[0]!["cause"], "memory");
+});
+
+test("A host that computes for long, and whose workers say nothing all the while, is ended", async () => {
+  const stage = new Stage("policy: {}");
+  let cpu = 0;
+  stage.usage = () => ({ memoryBytes: () => 1, cpuMs: () => cpu, close: () => {} });
+  stage.adopt(ONE);
+  await stage.ready();
+  const { host } = stage.at("a");
+  const compute = async (ms: number) => {
+    for (let left = ms; left > 0; left -= 200) {
+      cpu += 200;
+      host.report(1);
+      await stage.pass(200);
+    }
+  };
+  await compute(9000);
+  stage.say("a", { kind: "log", level: "info", text: "at work", call: null });
+  await compute(9000);
+  assert.equal(host.killed, false, "it has said something");
+  await compute(3000);
+  assert.equal(host.killed, true);
+  assert.equal(stage.lines("extension host ended")[0]!["cause"], "cpu");
 });

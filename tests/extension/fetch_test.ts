@@ -7,6 +7,7 @@ import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer as createRawServer, type Server, type Socket } from "node:net";
 import { test } from "node:test";
 import { type FetchOutcome, GuardedFetch } from "../../src/extension/fetch.ts";
+import { Inflow } from "../../src/outbound/inflow.ts";
 import { makePair } from "../certificates.ts";
 
 interface House {
@@ -54,6 +55,7 @@ interface Wish {
 
 async function fetching(wish: Wish, use: (fetch: GuardedFetch) => Promise<void>): Promise<void> {
   const fetch = new GuardedFetch({
+    share: new Inflow(() => performance.now()).share(),
     allow: wish.allow,
     concurrency: wish.concurrency ?? 8,
     resolve: (name) => {
@@ -198,6 +200,7 @@ test("The connection goes to the address that was checked, when a name changes i
   await serving(telling(), async ({ port }) => {
     let asked = 0;
     const fetch = new GuardedFetch({
+      share: new Inflow(() => performance.now()).share(),
       allow: here(port),
       concurrency: 8,
       // The second answer is one that nobody is at; whoever resolves again goes there.
@@ -330,6 +333,7 @@ test("Nobody there, and a name without an address, are told as such", async () =
 test("A name that is never resolved is late, and the next address is tried when one cannot be reached", async () => {
   await serving(telling(), async ({ port }) => {
     const never = new GuardedFetch({
+      share: new Inflow(() => performance.now()).share(),
       allow: here(port),
       concurrency: 1,
       resolve: () => new Promise(() => {}),

@@ -161,3 +161,23 @@ test("A range never means metadata addresses, nor those that are nobody's", () =
   const nobody = single.destination("https://0.0.0.0/") as Destination;
   assert.ok(single.objection(nobody.address!, nobody));
 });
+
+test("A metadata address that IPv6 wraps is one, and a range never means it", () => {
+  const rules = new NetRules(["http://[::/0]:80"]);
+  for (
+    const address of [
+      ...[
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::a9fe:a9fe",
+        "2002:a9fe:a9fe::1",
+        "::a9fe:a9fe",
+        "2001:db8::5efe:169.254.169.254",
+      ],
+      ...["2001:0:a9fe:a9fe::1", "2001:0:1:1::5601:5601", "64:ff9b::6464:64c8"],
+    ]
+  ) {
+    const where = rules.destination(`http://[${address}]/`);
+    assert.ok(typeof where !== "string", String(where));
+    assert.match(String(rules.objection(where.address!, where)), /metadata/, address);
+  }
+});

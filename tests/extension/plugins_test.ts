@@ -1,6 +1,7 @@
 // Plugins between policy and a service: which messages they see, what they may do with them, and what happens when they
 // cannot be asked.
 
+import { Json } from "../../src/protocol/json.ts";
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { Envelope } from "../../src/protocol/envelope.ts";
@@ -24,7 +25,7 @@ function send(
     flags: 0,
     seq: 1,
     room: "r",
-    data: "hi",
+    data: Json.of("hi"),
     ...more,
   } as Envelope;
   const served = stage.set.plugins!.ext(session(), message, {
@@ -67,7 +68,7 @@ test("A plugin passes, changes, drops or rejects", async () => {
     ]);
     stage.say("p", { kind: "result", id: call!.id, value });
     assert.deepEqual(
-      [await outcomeOf(answer), seen.map(({ data }) => data)],
+      [await outcomeOf(answer), seen.map(({ data }) => JSON.parse(data!.text))],
       [outcome, data],
       JSON.stringify(value),
     );
@@ -95,7 +96,7 @@ test("Plugins see a message one after the other, in the order of the file, each 
   assert.equal((call!.input as { data: unknown }).data, "from p");
   stage.say("q", { kind: "result", id: 1, value: { data: "from q" } });
   assert.deepEqual(await outcomeOf(answer), { reply: "served" });
-  assert.equal(seen[0]!.data, "from q");
+  assert.equal(seen[0]!.data?.text, '"from q"');
   const { answer: rejected } = send(stage);
   await stage.turn();
   stage.say("p", { kind: "result", id: 2, value: { drop: true } });
@@ -186,7 +187,7 @@ test("A message that is with a plugin when that changes goes on to the next one'
   const [call] = stage.calls("q");
   stage.say("q", { kind: "result", id: call!.id, value: { data: "new q" } });
   assert.deepEqual(await outcomeOf(answer), { reply: "served" });
-  assert.equal(seen[0]!.data, "new q");
+  assert.equal(seen[0]!.data?.text, '"new q"');
 });
 
 test("A tenant without plugins has none of this", () => {

@@ -174,6 +174,64 @@ test("Actions have a rate, and kv another", async () => {
   assert.deepEqual([await publish(), await publish()], [{ value: 1 }, "RATE_LIMITED"]);
 });
 
+test("What a tenant keeps and fetches goes by its share of the loop, in order, and a page is read in slices", async () => {
+  const { stage, ask } = await asking(
+    'permissions: { kv: true, net: ["a.example:443"] }, limits: { kv_max_bytes: 4000000 }',
+  );
+  const { host, slot } = stage.at("a");
+  const big = "x".repeat(50_000);
+  for (let i = 0; i < 30; i++) await ask({ op: "kv.set", key: `k${10 + i}`, value: big });
+  const { share } = stage.runner;
+  let turns = 0;
+  const { later } = share;
+  share.later = (resume) => {
+    turns++;
+    later.call(share, resume);
+  };
+  const { value } = await ask({ op: "kv.list", limit: 1000 }) as { value: { key: string; value: string }[] };
+  assert.deepEqual(value.map(({ key }) => key), Array.from({ length: 20 }, (_, i) => `k${10 + i}`));
+  assert.ok(value.every(({ value }) => value === big));
+  assert.ok(turns >= 9, `others had ${turns} turns`);
+  // The time is used up: nothing is begun until it is paid for.
+  share.spent(20, share.now);
+  const request = (id: number, request: object) => ({ kind: "request", id, call: null, request });
+  stage.say(
+    "a",
+    request(900, { op: "kv.set", key: "k", value: 1 }),
+    request(901, { op: "kv.increment", key: "k", by: 2 }),
+    request(902, { op: "fetch", url: "https://b.example/" }),
+  );
+  for (let i = 0; i < 10; i++) await stage.turn();
+  assert.deepEqual(host.read(slot), []);
+  stage.clock.advance(3000);
+  const answers: unknown[] = [];
+  for (let i = 0; i < 200 && answers.length < 3; i++) {
+    await stage.turn();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    answers.push(...host.read(slot));
+  }
+  assert.deepEqual(answers.map((answer) => (answer as { id: number }).id).toSorted(), [900, 901, 902]);
+  assert.deepEqual(answers.find((answer) => (answer as { id: number }).id === 901), {
+    kind: "granted",
+    id: 901,
+    value: 3,
+  });
+});
+
+test("Fetches have a rate of their own", async () => {
+  const { stage, ask } = await asking(
+    'permissions: { net: ["a.example:443"] }, limits: { max_actions_per_second: 2 }',
+  );
+  const fetch = () => ask({ op: "fetch", url: "https://b.example/" });
+  assert.deepEqual([await fetch(), await fetch(), await fetch()], [
+    "NOT_ALLOWED",
+    "NOT_ALLOWED",
+    "RATE_LIMITED",
+  ]);
+  stage.clock.advance(500);
+  assert.deepEqual([await fetch(), await fetch()], ["NOT_ALLOWED", "RATE_LIMITED"]);
+});
+
 test("Only so many requests wait for their answer, and what is answered after the worker's end goes nowhere", async () => {
   const { stage } = await asking("permissions: { kv: true }, limits: { max_pending: 3 }");
   const { host, slot } = stage.at("a");

@@ -10,11 +10,14 @@ const ALLOWED = 0x7fff0000;
 const REFUSED = 0x00050001;
 const UNKNOWN = 0x00050026;
 
-function answer(machine: Machine, number: number, { args = [], arch = ARCH[machine] }: {
+const NO_ACCESS = 0x0005000d;
+
+function answer(machine: Machine, number: number, { args = [], arch = ARCH[machine], looks = false }: {
   readonly args?: readonly number[];
   readonly arch?: number;
+  readonly looks?: boolean;
 } = {}): number {
-  const filter = seccompFilter(machine, PID);
+  const filter = seccompFilter(machine, PID, looks);
   const program = new DataView(filter.buffer);
   const data = new DataView(new ArrayBuffer(64));
   data.setUint32(0, number, true);
@@ -80,4 +83,96 @@ test("Another table of calls ends the process, or is not there", () => {
   assert.equal(answer("x64", 0, { arch: 0x40000003 }), 0x80000000);
   assert.equal(answer("arm64", 0, { arch: 0x40000028 }), 0x80000000);
   assert.equal(answer("x64", 0x40000000 + 41), UNKNOWN);
+});
+
+test("Messages with descriptors, disks made to write, limits and memory that nobody counts are refused", () => {
+  const refused: Readonly<Record<string, readonly [x64: number | null, arm64: number | null]>> = {
+    sendmsg: [46, 211],
+    sendmmsg: [307, 269],
+    recvmsg: [47, 212],
+    recvmmsg: [299, 243],
+    sync: [162, 81],
+    syncfs: [306, 267],
+    fsync: [74, 82],
+    fdatasync: [75, 83],
+    sync_file_range: [277, 84],
+    fallocate: [285, 47],
+    setrlimit: [160, 164],
+    memfd_secret: [447, 447],
+    msgget: [68, 186],
+    semget: [64, 190],
+    mq_open: [240, 180],
+    mlock: [149, 228],
+    mlockall: [151, 230],
+    process_madvise: [440, 440],
+    sched_setscheduler: [144, 119],
+    setpgid: [109, 154],
+    setsid: [112, 157],
+    ustat: [136, null],
+    vmsplice: [278, 75],
+    name_to_handle_at: [303, 264],
+  };
+  for (const [name, numbers] of Object.entries(refused)) {
+    for (const [at, machine] of (["x64", "arm64"] as const).entries()) {
+      const number = numbers[at]!;
+      if (number !== null) assert.equal(answer(machine, number), REFUSED, `${machine} ${name}`);
+    }
+  }
+});
+
+test("Paths are not looked at, in any way, where the host needs none; elsewhere they are Landlock's", () => {
+  const looks: Readonly<Record<string, readonly [x64: number | null, arm64: number | null]>> = {
+    stat: [4, null],
+    lstat: [6, null],
+    newfstatat: [262, 79],
+    statx: [332, 291],
+    access: [21, null],
+    faccessat: [269, 48],
+    faccessat2: [439, 439],
+    readlink: [89, null],
+    readlinkat: [267, 78],
+    statfs: [137, 43],
+    statmount: [457, 457],
+    listmount: [458, 458],
+  };
+  for (const [name, numbers] of Object.entries(looks)) {
+    for (const [at, machine] of (["x64", "arm64"] as const).entries()) {
+      const number = numbers[at]!;
+      if (number === null) continue;
+      assert.equal(answer(machine, number), NO_ACCESS, `${machine} ${name}`);
+      assert.equal(answer(machine, number, { looks: true }), ALLOWED, `${machine} ${name}`);
+    }
+  }
+  const path = 0x20_0000;
+  for (const [machine, openat, openat2] of [["x64", 257, 437], ["arm64", 56, 437]] as const) {
+    assert.equal(answer(machine, openat, { args: [0, 0, path] }), NO_ACCESS);
+    assert.equal(answer(machine, openat, { args: [0, 0, path | 0x8_0000] }), NO_ACCESS);
+    assert.equal(answer(machine, openat, { args: [0, 0, 0x8_0000] }), ALLOWED);
+    assert.equal(answer(machine, openat2), UNKNOWN, "its flags cannot be seen");
+  }
+  assert.equal(answer("x64", 2, { args: [0, path] }), NO_ACCESS);
+  assert.equal(answer("x64", 2, { args: [0, 0] }), ALLOWED);
+});
+
+test("A thread is sent the garbage collector's signal, and no other; limits are read, and not set", () => {
+  for (const [machine, tgkill, prlimit] of [["x64", 234, 302], ["arm64", 131, 261]] as const) {
+    assert.equal(answer(machine, tgkill, { args: [PID, 5, 30] }), ALLOWED);
+    for (const signal of [1, 9, 10, 12, 15, 17, 34, 62]) {
+      assert.equal(answer(machine, tgkill, { args: [PID, 5, signal] }), REFUSED, `signal ${signal}`);
+    }
+    assert.equal(answer(machine, prlimit, { args: [0, 7, 0] }), ALLOWED);
+    assert.equal(answer(machine, prlimit, { args: [PID, 7, 0] }), ALLOWED);
+    assert.equal(answer(machine, prlimit, { args: [0, 7, 0x7f00_0000] }), REFUSED);
+    assert.equal(
+      answer(machine, prlimit, { args: [0, 7, 2 ** 40] }),
+      REFUSED,
+      "the upper half of an address",
+    );
+  }
+  for (const [machine, ioctl, fcntl] of [["x64", 16, 72], ["arm64", 29, 25]] as const) {
+    for (const request of [0x5412, 0x541c, 0x8901, 0x8902]) {
+      assert.equal(answer(machine, ioctl, { args: [0, request] }), REFUSED);
+    }
+    for (const command of [8, 10, 15]) assert.equal(answer(machine, fcntl, { args: [0, command] }), REFUSED);
+  }
 });

@@ -1,7 +1,7 @@
 // From files to programs: what a script becomes, what is refused and where, and how a module's memory is capped.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -63,6 +63,43 @@ test("What is wrong with a file is told with its path and line", () => {
     assert.deepEqual([result.path, result.line], ["case.ts", line], source);
     assert.match(result.msg, msg);
   }
+});
+
+test("A name that ends a line, or cannot be shown, is refused: no file of it is read", () => {
+  for (
+    const character of ["\n", "\r", "\u2028", "\u2029", "\t", "\x7f", "\x1b", "\u202e", "\u200b", "\ufeff"]
+  ) {
+    const file = `x${character};var f=1;f.js=f;f.js`;
+    writeFileSync(join(root, file), "export const leak = 1;\n");
+    const direct = prepareScript({ root, file });
+    assert.ok(!direct.ok && /line ends, control or invisible/.test(direct.msg), JSON.stringify(direct));
+    const imported = prepared({
+      "named.js": `\nimport ${JSON.stringify(`./${file}`)};\nexport default {};\n`,
+    });
+    assert.ok(!imported.ok && imported.line === 2, JSON.stringify(imported));
+    writeFileSync(join(root, "link.js"), "");
+    rmSync(join(root, "link.js"));
+    symlinkSync(join(root, file), join(root, "link.js"));
+    const linked = prepareScript({ root, file: "link.js" });
+    assert.ok(!linked.ok && /cannot be shown/.test(linked.msg), JSON.stringify(linked));
+    rmSync(join(root, "link.js"));
+    rmSync(join(root, file));
+  }
+});
+
+test("An import that only the engine sees is refused with its line; a text of it is not", () => {
+  const hidden = prepared({
+    "hidden.js":
+      "let x, leak; const g = 1;\nx = async function () {}\n/(leak = import.defer('x'))/g\nexport default {};\n",
+  });
+  assert.ok(!hidden.ok, "not refused");
+  assert.deepEqual([hidden.path, hidden.line], ["hidden.js", 3]);
+  assert.match(hidden.msg, /import/);
+  const honest = prepared({
+    "honest.ts": "const a: string = 'import(x) <!-- y -->'; // import.meta\nexport default { a };\n",
+  });
+  assert.ok(honest.ok && honest.program.kind === "script", JSON.stringify(honest));
+  assert.match(honest.program.modules[0]!.code, /'import\(x\) <!-- y -->'/);
 });
 
 test("A file that is not there, is a folder or has another ending is refused", () => {

@@ -13,6 +13,7 @@ import {
   type WorkerOrder,
   type WorkerWord,
 } from "../../src/extension/messages.ts";
+import type { ProcessUsage } from "../../src/extension/process_usage.ts";
 import { Runner } from "../../src/extension/runner.ts";
 import type { Log, LogFields } from "../../src/log.ts";
 import type { Envelope } from "../../src/protocol/envelope.ts";
@@ -21,6 +22,7 @@ import type { Answer, Context } from "../../src/service/service.ts";
 import { inlineChannel } from "../../src/backend/state_channel.ts";
 import { StateStore } from "../../src/backend/state_store.ts";
 import { SILENT } from "../../src/log.ts";
+import { Inflow } from "../../src/outbound/inflow.ts";
 import { accepted, oneTenant } from "../config/loading.ts";
 import { Clock } from "../session/house.ts";
 
@@ -42,8 +44,11 @@ export class FakeHost implements HostProcess {
   #line: (line: string) => void = () => {};
   #exit: (why: string) => void = () => {};
 
-  constructor(pid: number) {
+  readonly #usage: () => ProcessUsage | null;
+
+  constructor(pid: number, usage: () => ProcessUsage | null) {
     this.pid = pid;
+    this.#usage = usage;
   }
 
   write(bytes: Uint8Array): boolean {
@@ -68,6 +73,10 @@ export class FakeHost implements HostProcess {
     this.#exit = tell;
   }
   closeInput(): void {}
+
+  usage(): ProcessUsage | null {
+    return this.#usage();
+  }
 
   kill(): void {
     this.killed = true;
@@ -134,11 +143,16 @@ export class Stage {
   outcome: Performed = { ok: true, deliveries: 1 };
   /** Why no host can be started; null for no reason. */
   noHost: string | null = null;
+  /** What the system says of hosts. */
+  usage: () => ProcessUsage | null = () => null;
   /** Whether hosts say hello by themselves. */
   greets = true;
   readonly runner: Runner;
   readonly #tasks: (() => void)[] = [];
-  readonly #state = new StateStore({ open: inlineChannel, log: SILENT });
+  readonly #state = new StateStore({
+    open: (listener) => inlineChannel({ maxBytes: 1e9, tenantMaxBytes: 1e9 }, listener),
+    log: SILENT,
+  });
   set!: ExtensionSet;
 
   /** @param tenant keys of the tenant as YAML, each in one line */
@@ -149,7 +163,7 @@ export class Stage {
     this.runner = new Runner("acme", {
       launch: () => {
         if (this.noHost !== null) throw new Error(this.noHost);
-        const host = new FakeHost(this.hosts.length + 1);
+        const host = new FakeHost(this.hosts.length + 1, () => this.usage());
         this.hosts.push(host);
         if (this.greets) queueMicrotask(() => host.killed || host.say({ kind: "hello", walls: WALLS }));
         return host;
@@ -157,6 +171,7 @@ export class Stage {
       afterTurn: (task) => void this.#tasks.push(task),
       state: () => this.#state,
       env: (name) => name === "KEY" ? "value" : undefined,
+      inflow: new Inflow(() => performance.now()),
       settings: { confinement: "required", host_memory_mb: 512 },
       ...this.clock,
       now: this.clock.now,

@@ -153,6 +153,16 @@ test("check-token explains a ticket from an argument or from stdin, and never sh
     }
     assert.ok(!ended.stdout.includes(good.split(".")[2]!));
   }
+  assert.doesNotMatch((await cli(args, good)).stdout, /WARNING/);
+  const milliseconds = await cli(args, await ticket({ exp: Date.now() + 600_000 }));
+  assert.equal(milliseconds.code, 0);
+  assert.match(
+    milliseconds.stdout,
+    /^WARNING +exp is more than a century ahead: it counts seconds.*milliseconds$/m,
+  );
+  const never = await cli(args, await ticket({ exp: 99_999_999_999_999 }));
+  assert.deepEqual([never.code, never.stderr], [0, ""]);
+  assert.match(never.stdout, /^expires +after all dates, in \d+ s/m);
   const cases: [string, RegExp][] = [
     [await ticket({ exp: nowS() - 10 }), /refused: it has expired/],
     [await ticket({}, { key: `${SECRET}x` }), /refused: the signature is not/],

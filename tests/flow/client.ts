@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { Decoder, Encoder } from "cbor-x";
+import { Decoder } from "cbor-x/decode";
+import { Encoder } from "cbor-x/encode";
 import { WebSocket as WsWebSocket } from "ws";
 import { within } from "../raw_client.ts";
 import type { GatewayProcess } from "./gateway_process.ts";

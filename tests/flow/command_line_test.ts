@@ -74,7 +74,7 @@ test("a wrong command line is told on stderr, with where to find help, and exit 
     [[], /Usage: wsprism/],
     [["frob"], /unknown command 'frob'/],
     [["check", "--frob"], /unknown option '--frob'[^]*wsprism check --help/],
-    [["check", "one.yaml"], /too many arguments/],
+    [["check", "one.yaml", "two.yaml"], /too many arguments/],
     [["check", "--config"], /argument missing/],
     [["start", "--log-level", "loud"], /debug, info, warning, error/],
     [["start", "--log-format", "xml"], /pretty, json/],
@@ -324,10 +324,13 @@ test("a pipe gets JSON lines, one a tenant and one when it listens, and --log-fo
     endWhen: /listening/,
   });
   assert.deepEqual([pretty.code, pretty.stderr], [0, ""]);
-  assert.match(pretty.stdout, /^\d\d:\d\d:\d\d\.\d{3} info {2}tenant ready {2}tenant=acme /m);
   assert.match(
     pretty.stdout,
-    /^\d\d:\d\d:\d\d\.\d{3} info {2}listening {2}hostname=127\.0\.0\.1 {2}port=\d+ /m,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info {2}tenant ready {2}tenant=acme /m,
+  );
+  assert.match(
+    pretty.stdout,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info {2}listening {2}hostname=127\.0\.0\.1 {2}port=\d+ /m,
   );
 });
 

@@ -124,7 +124,7 @@ test("a key of one tenant sees that tenant only, whatever it asks for", async ()
 });
 
 /** Readers that stall, messages of each client, and how much of the gateway's memory all of it may cost. */
-const STALLED = 20, CLIENTS = 4, ROUNDS = 30, PAIRS = 100, BYTES_MAX = 128 * 1024 * 1024;
+const STALLED = 14, CLIENTS = 4, ROUNDS = 30, PAIRS = 100, BYTES_MAX = 128 * 1024 * 1024;
 
 test("readers that stall cost bounded memory, are told so and dropped, while others read on", async () => {
   const quick = await watch(root, "?kind=room");

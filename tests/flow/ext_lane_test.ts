@@ -358,11 +358,20 @@ for (const kind of KINDS) {
     await far.ended(4508);
   });
 
-  test(`what is larger than any tenant allows is closed with 1009 before anybody reads it (${kind})`, async () => {
+  test(`what is larger than any tenant allows is told, and closed with 4508 (${kind})`, async () => {
+    for (const bytes of [4097, 65_536]) {
+      const client = await Client.open(gateway, { kind });
+      client.send(pingOf(4096));
+      await client.next("sys.pong");
+      client.send(pingOf(bytes));
+      await client.nextError("PAYLOAD_TOO_LARGE");
+      await client.ended(4508);
+    }
+  });
+
+  test(`what is far larger is closed with 1009 before anybody reads it (${kind})`, async () => {
     const client = await Client.open(gateway, { kind });
-    client.send(pingOf(4096));
-    await client.next("sys.pong");
-    client.send(pingOf(4097));
+    client.send(pingOf(4096 + 65_536 + 1));
     await client.ended(1009);
     assert.deepEqual(client.waiting, []);
   });

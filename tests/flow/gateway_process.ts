@@ -25,8 +25,8 @@ export const TARGET: Target = targetOf(process.env["WSPRISM_TARGET"] ?? "bun");
 /** What the target's transport cannot do, as src/transport/port.ts and docs name it. */
 export const NATIVE_DENO: boolean = TARGET === "deno-native";
 
-/** How long a process may take to start, and how long to end. */
-const PROCESS_MS = 10_000;
+/** How long a process may take to start, how long to end, and to read its configuration anew, on a machine that is busy. */
+const PROCESS_MS = 30_000;
 
 /** Variables of this process that no gateway is to see. */
 const OURS = /^(WSPRISM_|PORT$|NO_COLOR$|FORCE_COLOR$)/;
@@ -51,6 +51,8 @@ export interface StartOptions {
   readonly ca?: string;
   /** A folder for its state that outlives it. */
   readonly keeps?: string;
+  /** The most file descriptors that it may have. */
+  readonly descriptors?: number | undefined;
 }
 
 /** A command of wsPrism that has ended. */
@@ -77,10 +79,15 @@ function targetOf(text: string): Target {
 }
 
 /** The command line that runs `wsprism` on the target; Deno may read no more than the project and these folders. */
-function commandOf(...folders: readonly string[]): readonly string[] {
+export function commandOf(...folders: readonly string[]): readonly string[] {
   switch (TARGET) {
     case "bun":
-      return [`${ROOT}/node_modules/bun/bin/bun.exe`, `${ROOT}/main.ts`];
+      return [
+        `${ROOT}/node_modules/bun/bin/bun.exe`,
+        "--no-env-file",
+        "--config=/dev/null",
+        `${ROOT}/main.ts`,
+      ];
     case "deno":
     case "deno-native":
       return [
@@ -90,7 +97,7 @@ function commandOf(...folders: readonly string[]): readonly string[] {
         "--allow-net",
         `--allow-read=${[ROOT, ...folders].join(",")}`,
         `--allow-write=${folders.join(",")}`,
-        "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM,NODE_V8_COVERAGE",
+        "--allow-env=WSPRISM_*,PORT,WS_NO_BUFFER_UTIL,LOG_TOKENS,LOG_STREAM,NODE_*,DENO_*,SSLKEYLOGFILE",
         `--allow-run=${process.execPath}`,
         `${ROOT}/main.ts`,
       ];
@@ -101,14 +108,17 @@ function commandOf(...folders: readonly string[]): readonly string[] {
 
 function launch(
   args: readonly string[],
-  { folder, keeps, env = {}, stdin }: {
+  { folder, keeps, env = {}, stdin, descriptors }: {
     folder: string;
+    descriptors?: number | undefined;
     keeps?: string | undefined;
     env?: Readonly<Record<string, string>> | undefined;
     stdin?: string;
   },
 ): ChildProcess {
-  const [file, ...before] = commandOf(folder, ...(keeps === undefined ? [] : [keeps]));
+  const command = commandOf(folder, ...(keeps === undefined ? [] : [keeps]));
+  const limited = ["sh", "-c", `ulimit -n ${descriptors} && exec "$@"`, "sh"];
+  const [file, ...before] = descriptors === undefined ? command : [...limited, ...command];
   const inherited = Object.entries(process.env).filter(([name]) => !OURS.test(name));
   const child = spawn(file!, [...before, ...args], {
     cwd: folder,
@@ -214,7 +224,8 @@ export class GatewayProcess {
   }
 
   private constructor(config: string, options: StartOptions) {
-    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true, keeps } = options;
+    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true, keeps, descriptors } =
+      options;
     this.#folder = new Folder();
     this.ca = ca;
     for (const [name, text] of Object.entries(files)) this.#folder.write(name, text);
@@ -223,7 +234,7 @@ export class GatewayProcess {
     const transport = NATIVE_DENO && !args.includes("--transport") ? ["--transport", "native"] : [];
     this.#child = launch(
       ["start", "--config", file, ...(dev ? ["--dev"] : []), "--log-format", "json", ...transport, ...args],
-      { folder: this.#folder.path, keeps, env },
+      { folder: this.#folder.path, keeps, env, descriptors },
     );
     this.pid = this.#child.pid!;
     this.exited = new Promise((resolve) => {
@@ -350,7 +361,7 @@ export class GatewayProcess {
   }
 
   /** The next line, from this one on, that tells what came of a reload. */
-  async reloaded(from: number, deadlineMs?: number): Promise<LogLine> {
+  async reloaded(from: number, deadlineMs: number = PROCESS_MS): Promise<LogLine> {
     return await until("the reload", () => {
       return this.lines.slice(from).find(({ message }) => RELOADED.test(message)) ?? null;
     }, deadlineMs);

@@ -372,14 +372,20 @@ test("the handshake limiter counts all addresses together, and before anything e
   for (const client of inside) client.destroy();
 });
 
-test("an HTTP request that isn't a handshake is not limited", async () => {
+test("an HTTP request that isn't a handshake has the same bounds, and is none of the handshakes", async () => {
   await using limited = await GatewayProcess.start({
     gateway: {
       handshake_limit: { enabled: true, per_ip_rps: 1, per_ip_burst: 1, global_rps: 1, global_burst: 1 },
     },
     tenants: [{ id: "acme" }],
   });
-  for (let i = 0; i < 5; i++) assert.equal((await limited.get("/healthz")).status, 200);
+  assert.equal((await limited.get("/healthz")).status, 200);
+  const { status, headers, body } = await limited.get("/healthz");
+  assert.equal(status, 429);
+  assert.equal(headers.get("retry-after"), "1");
+  assert.equal(JSON.parse(body).code, "RATE_LIMITED");
+  const client = await RawClient.open(limited.port, "/v1/ws?tenant=acme&ticket=dev:ann");
+  client.destroy();
 });
 
 test("a handshake that comes a byte at a time is answered like any other", async () => {

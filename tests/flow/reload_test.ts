@@ -108,6 +108,7 @@ test("under traffic, while allowlists and limits flip back and forth, each messa
           talkers.every(({ acked, refused }, at) => (i % 2 === 0 ? refused : acked).length > before[at]! + 20)
             ? true
             : null,
+        30_000,
       );
     }
   } finally {

@@ -81,6 +81,16 @@ export class Siege {
     return this.#chat.taken();
   }
 
+  /** Round trips of the chat since the last call, once there are so many. */
+  async chatFor(messages: number): Promise<readonly number[]> {
+    const times = [...this.#chat.taken()];
+    await until("the chat", () => {
+      times.push(...this.#chat.taken());
+      return times.length >= messages ? true : null;
+    }, 60_000);
+    return times;
+  }
+
   async end(): Promise<void> {
     await this.#chat.end();
   }

@@ -2,12 +2,14 @@
 // again on the same `state_dir`.
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { SECRET, ticket } from "../admission/keys.ts";
 import { RawClient } from "../raw_client.ts";
 import { Admin, adminConfig } from "./admin_client.ts";
 import { Client, target } from "./client.ts";
-import { Folder, GatewayProcess, until } from "./gateway_process.ts";
+import { Folder, GatewayProcess, until, wsprism } from "./gateway_process.ts";
 
 const acme = {
   id: "acme",
@@ -154,4 +156,29 @@ test("two hundred bans at once are all kept, in far fewer writes than one each",
   const bans = await admin.all(`${ACME}/bans`, "bans", 50);
   assert.deepEqual(bans.map(({ user }) => user), users.toSorted());
   await gateway.stop();
+});
+
+const DAMAGES: Readonly<Record<string, (db: DatabaseSync) => void>> = {
+  "a table that is gone": (db) => db.exec("DROP TABLE kv"),
+  "a key that is no name": (db) => db.exec("UPDATE kv SET key = 'x' WHERE tab = 'bans:acme'"),
+  "a ban that is none": (db) => db.exec("UPDATE kv SET value = '{' WHERE tab = 'bans:acme'"),
+};
+
+test("a damaged state ends the start with a sentence and exit code 1", async () => {
+  for (const [name, damage] of Object.entries(DAMAGES)) {
+    using folder = new Folder();
+    {
+      await using gateway = await start(folder);
+      await (await Admin.of(gateway, "root")).good("POST", `${ACME}/users/ann/ban`);
+      await gateway.stop();
+    }
+    const db = new DatabaseSync(`${folder.path}/state/wsprism.db`);
+    damage(db);
+    db.close();
+    const file = `${folder.path}/gateway.json`;
+    writeFileSync(file, JSON.stringify({ version: 1, ...configOf(folder) }));
+    const { code, stderr } = await wsprism(["start", "--config", file, "--dev"], { folder: folder.path });
+    assert.equal(code, 1, name);
+    assert.match(stderr, /^Cannot start: Cannot (?:open|read) the state[^\n]*\n$/m, name);
+  }
 });

@@ -21,7 +21,7 @@ class Stage {
       tenant: [OPEN_POLICY, ...tenant],
       files: FILES,
       launchHost: (): HostProcess => {
-        const host = new FakeHost(this.hosts.length + 1);
+        const host = new FakeHost(this.hosts.length + 1, () => null);
         this.hosts.push(host);
         queueMicrotask(() => host.say({ kind: "hello", walls: WALLS }));
         return host;

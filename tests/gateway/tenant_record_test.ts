@@ -11,7 +11,13 @@ const wait = () => new Promise<void>(() => {});
 const NEVER = Number.POSITIVE_INFINITY;
 
 function record(state: FakeState | null, tenant = "acme"): TenantRecord {
-  return new TenantRecord({ tenant, state: state === null ? null : () => state, log, wait });
+  return new TenantRecord({
+    tenant,
+    state: state === null ? null : () => state,
+    log,
+    wait,
+    aheadMs: () => 0,
+  });
 }
 
 test("Bans, revocations and a suspension are there again after a restart, each tenant's its own", async () => {

@@ -5,6 +5,7 @@ import { opsRoutes } from "../../src/ops/http.ts";
 function routes(more: Partial<Parameters<typeof opsRoutes>[0]> = {}) {
   const app = opsRoutes({
     draining: () => false,
+    accepting: () => true,
     degraded: () => false,
     metricsPath: "/metrics",
     metricsContentType: "text/plain; version=0.0.4",
@@ -25,6 +26,16 @@ test("The gateway is alive while it drains, and ready only while it does not", a
   draining = true;
   const ready = await get("/readyz");
   assert.deepEqual([(await get("/healthz")).status, ready.status, ready.body], [200, 503, "draining"]);
+});
+
+test("A gateway that cannot accept connections is alive, and not ready", async () => {
+  const get = routes({ accepting: () => false });
+  const ready = await get("/readyz");
+  assert.deepEqual([(await get("/healthz")).status, ready.status, ready.body], [
+    200,
+    503,
+    "not accepting connections",
+  ]);
 });
 
 test("A gateway of which something is down says so, and is served all the same", async () => {

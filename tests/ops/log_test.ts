@@ -10,7 +10,7 @@ function lines(
   level: Parameters<typeof processLog>[0] = "debug",
 ): string[] {
   const written: string[] = [];
-  say(processLog(level, format, (line) => void written.push(line)));
+  say(processLog(level, format, (line) => void written.push(line)).log);
   return written;
 }
 
@@ -27,6 +27,7 @@ const HOSTILE = [
   "%s",
   "\u2028",
   "\u009b31m\u0085\u007f",
+  "\u202eevil\u202c\u2066x\u2069\u061c\u200e\u200f\ufeff",
 ];
 
 test("One event is one line, whatever its values hold", () => {
@@ -35,6 +36,11 @@ test("One event is one line, whatever its values hold", () => {
       const written = lines(format, (log) => log.info("session opened", { tenant: "acme", user }));
       assert.equal(written.length, 1);
       assert.match(written[0]!, /^[^\r\n]*\n$/, JSON.stringify(user));
+      assert.doesNotMatch(
+        written[0]!,
+        /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/,
+        "no reader shows it in another order, or in two lines",
+      );
     }
   }
 });
@@ -61,7 +67,7 @@ test("A pretty line reads time, level, message and fields, plain values plain an
   );
   assert.match(
     line!,
-    /^\d\d:\d\d:\d\d\.\d{3} ERROR service failed {2}tenant=acme {2}address=\[2001:db8::1\] {2}user="a \\"b\\"\\nc" {2}code=4000\n$/,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ERROR service failed {2}tenant=acme {2}address=\[2001:db8::1\] {2}user="a \\"b\\"\\nc" {2}code=4000\n$/,
   );
 });
 

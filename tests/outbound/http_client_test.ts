@@ -8,8 +8,11 @@ import { type AddressInfo, createServer as createRawServer, type Server, type So
 import { test } from "node:test";
 import type { HttpResponse } from "../../src/outbound/http1.ts";
 import { HttpClient, type Post } from "../../src/outbound/http_client.ts";
+import { Inflow } from "../../src/outbound/inflow.ts";
 import type { NoAnswer } from "../../src/outbound/wire.ts";
 import { makePair } from "../certificates.ts";
+
+const share = new Inflow(() => performance.now()).share();
 
 function listen(server: Server): Promise<number> {
   return new Promise((resolve) =>
@@ -27,7 +30,12 @@ async function against(
   const sockets = new Set<Socket>();
   server.on("connection", (socket) => sockets.add(socket));
   const headers = { "x-key": "k" };
-  const client = new HttpClient({ url: `http://127.0.0.1:${port}${path}`, headers, bodyBytesMax: 1000 });
+  const client = new HttpClient({
+    url: `http://127.0.0.1:${port}${path}`,
+    headers,
+    bodyBytesMax: 1000,
+    share,
+  });
   try {
     await use(client, port);
   } finally {
@@ -213,7 +221,7 @@ test("Nobody there is told as such, and after the close no connection is kept", 
   const server = raw(() => {});
   const port = await listen(server);
   await new Promise((resolve) => server.close(resolve));
-  const client = new HttpClient({ url: `http://127.0.0.1:${port}/`, headers: {}, bodyBytesMax: 10 });
+  const client = new HttpClient({ url: `http://127.0.0.1:${port}/`, headers: {}, bodyBytesMax: 10, share });
   assert.equal(told(await post(client)), "unreachable");
   await against(http((_, response) => response.end("hi")), async (open) => {
     assert.equal(told(await post(open)), "200 hi");
@@ -229,7 +237,7 @@ test("Over TLS the server must prove that it is who it says", async () => {
   const { cert, key } = makePair("backend");
   const server = createTlsServer({ cert, key }, (_, response) => response.end("hi"));
   const port = await listen(server);
-  const client = new HttpClient({ url: `https://127.0.0.1:${port}/`, headers: {}, bodyBytesMax: 10 });
+  const client = new HttpClient({ url: `https://127.0.0.1:${port}/`, headers: {}, bodyBytesMax: 10, share });
   const answer = await post(client);
   assert.ok(
     !answer.ok && answer.reason === "unreachable" && /self.signed|certificate/i.test(answer.msg),

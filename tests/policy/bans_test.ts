@@ -56,3 +56,18 @@ test("What is restored is bounded too, is told to nobody, and goes in the order 
   bans.restore([ban("late", 300), ban("soon", 100), ban("next", 200)]);
   assert.deepEqual([...bans.behind(null, 0)].map(({ user }) => user), ["late", "next"]);
 });
+
+test("A clock that is set ahead ends no ban, and one made meanwhile lasts as long as it was meant to", () => {
+  let aheadMs = 0;
+  const told: (number | undefined)[] = [];
+  const bans = new Bans(10, (_user, ban) => void told.push(ban?.untilMs), () => aheadMs);
+  bans.ban({ user: "ann", untilMs: 2000, by: "x" }, 1000);
+  aheadMs = 1_000_000;
+  assert.ok(bans.find("ann", 1_001_500));
+  bans.ban({ user: "bob", untilMs: 1_003_000, by: "x" }, 1_001_500);
+  assert.deepEqual([...bans.behind(null, 1_001_500)].map(({ user }) => user), ["ann", "bob"]);
+  aheadMs = 0;
+  assert.deepEqual(told, [2000, 3000]);
+  assert.ok(bans.find("bob", 2999));
+  assert.equal(bans.find("bob", 3000), null);
+});

@@ -42,8 +42,8 @@ test("A bucket that is not full is kept however many come, up to the bound; abov
 test("With another rate no bucket is worse than empty, and without one none is remembered", () => {
   const slow = new Rate(1, 100), fast = new Rate(100, 10), buckets = new Buckets();
   buckets.take(slow, "ann", 0, 100);
-  buckets.takeOver(fast, 0);
+  buckets.apply(fast, 0);
   assert.equal(buckets.waitMs(fast, "ann", 0, 1), 10);
-  buckets.takeOver(null, 0);
+  buckets.apply(null, 0);
   assert.equal(buckets.size, 0);
 });

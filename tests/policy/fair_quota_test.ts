@@ -261,7 +261,7 @@ test("A quota with other limits goes on where the one before was: nobody gets a 
   const before = new FairQuota(10, 100), ann = new Share(), bob = new Share();
   for (let i = 0; i < 100; i++) before.take(ann, 1000, 1);
   const after = new FairQuota(10, 50);
-  after.takeOver(before, 1000);
+  after.apply(before, 1000);
   assert.equal(after.waitMs(bob, 1000, 1), 100);
   assert.equal(after.waitMs(bob, 1100, 1), 0);
 });

@@ -1,7 +1,13 @@
 // Short ways for the tests of this folder to a policy, and to sessions that speak under it.
 
+import { Json } from "../../src/protocol/json.ts";
 import type { Denial } from "../../src/policy/denial.ts";
-import { type Matter, newMatter, Standing, type Subject } from "../../src/policy/matter.ts";
+import {
+  newPolicyInput,
+  type PolicyInput,
+  type PolicySubject,
+  SessionPolicyState,
+} from "../../src/policy/input.ts";
 import { alone, type PolicyOptions, TenantPolicy } from "../../src/policy/policy.ts";
 import { accepted, type Circumstances, oneTenant } from "../config/loading.ts";
 
@@ -18,10 +24,10 @@ export function policyOf(
 }
 
 /** One session. */
-export class Speaking implements Subject {
+export class Speaking implements PolicySubject {
   readonly user: string;
   readonly claims: Readonly<Record<string, unknown>>;
-  readonly standing = new Standing();
+  readonly standing = new SessionPolicyState();
   readonly rooms = new Set<string>();
 
   constructor(user = "ann", claims: Readonly<Record<string, unknown>> = {}) {
@@ -44,11 +50,11 @@ export interface Said {
 }
 
 /** What a session says, as policy is told of it. */
-export function matterOf(subject: Speaking, said: Said): Matter {
+export function matterOf(subject: Speaking, said: Said): PolicyInput {
   const [first, second] = (said.ext ?? said.hot ?? ":").split(":");
   return {
-    ...newMatter(subject),
-    standing: subject.standing,
+    ...newPolicyInput(subject),
+    sessionState: subject.standing,
     lane: said.hot === undefined ? "ext" : "hot",
     svc: first!,
     type: second!,
@@ -56,7 +62,7 @@ export function matterOf(subject: Speaking, said: Said): Matter {
     opcode: Number(second),
     bytes: said.bytes ?? 1,
     room: said.room ?? null,
-    data: said.data,
+    data: said.data === undefined ? undefined : Json.of(said.data),
   };
 }
 

@@ -182,12 +182,12 @@ test("What a message makes others get is charged to whoever sent it, before the 
 test("A dry run denies nothing, finds everything, and takes nothing for what would not pass", () => {
   const state = new PolicyState(), quota = "quotas: { tenant: { messages_per_second: 1, burst: 1 } }";
   const dry = policyOf(quota, { dryRun: true, state }), strict = policyOf(quota, { state });
-  dry.begin(0);
+  dry.apply(0);
   const ann = new Speaking(), matter = matterOf(ann, { ext: "chat:send" });
   assert.equal(dry.judge(matter, "ext", 0), null);
-  assert.deepEqual(matter.noted.map(({ ruleId, dryRun }) => [ruleId, dryRun]), [["allowlist", true]]);
+  assert.deepEqual(matter.findings.map(({ ruleId, dryRun }) => [ruleId, dryRun]), [["allowlist", true]]);
   const after = policyOf(quota, { state });
-  after.begin(0);
+  after.apply(0);
   assert.equal(share(after, ann, 0), 0, "the token is still there");
   assert.ok(share(after, ann, 0) > 0);
   assert.equal(say(strict, ann, { ext: "chat:send" })?.ruleId, "allowlist");
@@ -214,14 +214,14 @@ test("A new policy goes on with the old one's buckets, at its own numbers", () =
   const quotas = (perSecond: number, burst: number) =>
     `quotas: { tenant: { messages_per_second: ${perSecond}, burst: ${burst} }, user: { messages_per_second: 1, burst: 9 } }`;
   const before = policyOf(quotas(1, 4), { state }), ann = new Speaking();
-  before.begin(0);
+  before.apply(0);
   assert.equal(count(() => share(before, ann, 0)), 4);
   const same = policyOf(quotas(1, 4), { state });
-  same.begin(0);
+  same.apply(0);
   assert.equal(share(same, ann, 0), 1000);
   const faster = policyOf(quotas(10, 4), { state });
   assert.equal(share(before, ann, 0), 1000, "made, and not begun");
-  faster.begin(0);
+  faster.apply(0);
   assert.equal(share(faster, ann, 0), 100, "empty, and filled faster");
   assert.equal(count(() => share(faster, ann, 500)), 4);
   const later = [1, 2, 3].map(() => say(faster, ann, { ext: "room:join" }, 1000)?.ruleId);

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { SchemaCompiler } from "../../src/config/data_schema.ts";
 import { ruleSchema } from "../../src/config/policy_schema.ts";
 import { UserViolations } from "../../src/policy/ladder.ts";
-import { Standing } from "../../src/policy/matter.ts";
+import { SessionPolicyState } from "../../src/policy/input.ts";
 import { alone, TenantPolicy } from "../../src/policy/policy.ts";
 import { accepted, oneTenant } from "../config/loading.ts";
 import { NaiveRules } from "./naive_rules.ts";
@@ -102,7 +102,7 @@ test("Compiled rules say of every message what a naive reading of them says", ()
           const from = [phone, laptop, bob][who]!;
           const matter = matterOf(from, said);
           const denial = compiled.judge(matter, matter.lane, now);
-          const found = [...matter.noted, ...(denial === null ? [] : [denial])];
+          const found = [...matter.findings, ...(denial === null ? [] : [denial])];
           const expected = naive.judge(from, said, now);
           assert.deepEqual(
             found.map(({ ruleId, action }) => `${ruleId} ${action}`),
@@ -223,13 +223,13 @@ test("A session that comes to other rules keeps what it owes to those of the sam
   const ann = new Speaking(), before = policyOf(rule("r", 2));
   assert.deepEqual(briefs(before, ann, [0, 0, 0]), ["pass", "pass", "mute"]);
   const same = policyOf(rule("r", 5));
-  same.takeOver(ann.standing, 0);
+  same.applyTo(ann.standing, 0);
   assert.deepEqual(briefs(same, ann, [0, 1000, 1000]), ["mute", "pass", "pass"]);
   const other = policyOf(rule("s", 1));
-  other.takeOver(ann.standing, 1000);
+  other.applyTo(ann.standing, 1000);
   assert.deepEqual(briefs(other, ann, [1000]), ["pass"]);
   assert.equal(ann.standing.ofRule("r"), undefined, "forgotten");
-  assert.equal(new Standing().ofRule("r"), undefined);
+  assert.equal(new SessionPolicyState().ofRule("r"), undefined);
 });
 
 test("A ladder that ends sessions is the user's: another connection goes on where the last one was", () => {

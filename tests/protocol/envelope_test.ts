@@ -79,7 +79,10 @@ test("An envelope is read or refused as the protocol's table says", () => {
       assert.equal(envelope.ok ? "read" : envelope.refusal.code, expected);
       if (envelope.ok) {
         const { svc, type, flags = 0, seq = null, room = null, data } = value;
-        assert.deepEqual(envelope, { ok: true, svc, type, flags, seq, room, data });
+        const { data: json, ...others } = envelope;
+        assert.deepEqual(others, { ok: true, svc, type, flags, seq, room });
+        assert.deepEqual(json?.read(), data === undefined ? undefined : { ok: true, value: data });
+        assert.equal(json?.text, JSON.stringify(message.data));
       } else assert.equal(envelope.refusal.close?.code, expected === "BAD_REQUEST" ? 4505 : 4506);
     }),
     { numRuns: 3000 },
@@ -105,10 +108,12 @@ test("Any text is read or refused, and never throws", () => {
   );
 });
 
+const WALK = { depth: 2, members: 0, negativeZero: false };
+
 test("Any value at all is checked without a throw", () => {
   fc.assert(
-    fc.property(fc.anything({ withNullPrototype: true, withBigInt: true, withDate: true }), (value) => {
-      assert.equal(typeof checkEnvelope(value).ok, "boolean");
+    fc.property(fc.anything({ withNullPrototype: true, withDate: true }), (value) => {
+      assert.equal(typeof checkEnvelope(value, WALK).ok, "boolean");
     }),
   );
 });
@@ -124,12 +129,12 @@ test("A seq is told with a refusal exactly where it was readable", () => {
 });
 
 test("A message nested as deep as its size allows is read or refused, and never throws", () => {
-  for (const depth of [100, 10_000, 1_000_000]) {
+  for (const depth of [62, 63, 10_000, 1_000_000]) {
     const open = "[".repeat(depth);
     assert.equal(decodeJson(open).ok, false);
     const whole = decodeJson(`{"v":1,"svc":"a","type":"b","data":${open}${"]".repeat(depth)}}`);
     if (!whole.ok) assert.equal(whole.refusal.code, "BAD_REQUEST");
-    if (depth === 100) assert.ok(whole.ok);
+    assert.equal(whole.ok, depth <= 63);
     assert.equal(decodeJson('{"a":'.repeat(depth)).ok, false);
   }
 });
@@ -141,7 +146,8 @@ test("What is named as objects inherit it is a field like any other", () => {
       `{"v":1,"svc":"a","type":"b","data":{${JSON.stringify(name)}:{"polluted":1}}}`,
     );
     assert.ok(envelope.ok, name);
-    assert.ok(Object.hasOwn(envelope.data as object, name), name);
+    const read = envelope.data!.read();
+    assert.ok(read.ok && Object.hasOwn(read.value as object, name), name);
   }
   assert.equal(({} as { polluted?: unknown }).polluted, undefined);
 });

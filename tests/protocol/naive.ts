@@ -21,8 +21,8 @@ export function within(bytes: Uint8Array, other: number): Uint8Array {
 /** What may stand in JSON. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** Reads the CBOR that the protocol allows. @throws Error for any other */
-export function readCbor(bytes: Uint8Array): Json {
+/** Reads the CBOR that the protocol allows a client; the gateway may write larger integers, for which `safe` is another. @throws Error for any other */
+export function readCbor(bytes: Uint8Array, levels = 64, safe = safeNumber): Json {
   const rest = [...bytes];
   const take = (count: bigint): number[] => {
     if (count > BigInt(rest.length)) throw new Error("cut off");
@@ -33,6 +33,7 @@ export function readCbor(bytes: Uint8Array): Json {
     if (levels === 0) throw new Error("too deep");
     const first = take(1n)[0]!;
     const major = Math.floor(first / 32), info = first % 32;
+    if (info === 31 && major >= 3 && major <= 5) return endless(major, levels - 1);
     if (info > 27) throw new Error("indefinite or reserved");
     const more = info < 24 ? [] : take(2n ** BigInt(info - 24));
     const value = info < 24 ? BigInt(info) : big(more);
@@ -51,12 +52,29 @@ export function readCbor(bytes: Uint8Array): Json {
     const map: { [key: string]: Json } = {};
     for (let i = 0n; i < value; i++) {
       const key = item(levels - 1);
-      if (typeof key !== "string" || key === "__proto__") throw new Error("bad key");
-      map[key] = item(levels - 1);
+      put(map, key, item(levels - 1));
     }
     return map;
   };
-  const value = item(64);
+  const put = (map: { [key: string]: Json }, key: Json, value: Json) => {
+    if (typeof key !== "string" || key === "__proto__" || Object.hasOwn(map, key)) throw new Error("bad key");
+    map[key] = value;
+  };
+  const endless = (major: number, levels: number): Json => {
+    const map: { [key: string]: Json } = {};
+    const items: Json[] = [];
+    while (rest[0] !== 0xff) {
+      if (major === 3 && (Math.floor((rest[0] ?? 0) / 32) !== 3 || rest[0] === 0x7f)) {
+        throw new Error("bad part");
+      }
+      const next = item(major === 3 ? 1 : levels);
+      if (major === 5) put(map, next, item(levels));
+      else items.push(next);
+    }
+    rest.shift();
+    return major === 3 ? items.join("") : major === 4 ? items : map;
+  };
+  const value = item(levels);
   if (rest.length > 0) throw new Error("something behind it");
   return value;
 }
@@ -87,7 +105,7 @@ function half(view: DataView): number {
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
-function safe(value: bigint): number {
+function safeNumber(value: bigint): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < -BigInt(Number.MAX_SAFE_INTEGER)) {
     throw new Error("unsafe");
   }

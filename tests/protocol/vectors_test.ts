@@ -29,7 +29,10 @@ interface Refused {
 /** As vectors spell it: no `data` where there is none, and -0 is 0. */
 function read({ svc, type, flags, seq, room, data }: Envelope): Record<string, unknown> {
   const fields = { svc, type, flags: flags + 0, seq: seq === null ? null : seq + 0, room };
-  return data === undefined ? fields : { ...fields, data };
+  if (data === undefined) return fields;
+  const read = data.read();
+  assert.ok(read.ok);
+  return { ...fields, data: read.value };
 }
 
 function refused({ refusal, seq }: Unreadable): Refused {

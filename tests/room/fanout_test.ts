@@ -2,8 +2,9 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type Frame, hotFrame, LANE } from "../../src/protocol/frame.ts";
+import { LocalBus } from "../../src/cluster/local.ts";
 import { Fanout } from "../../src/room/fanout.ts";
-import { type Membership, Rooms, type Subscriber } from "../../src/room/rooms.ts";
+import { BUSY, type Membership, Rooms, type Subscriber } from "../../src/room/rooms.ts";
 
 /** Deliveries that one turn has room for. */
 const TURN = 20_000;
@@ -12,12 +13,13 @@ const NO_LIMITS = { max_rooms_total: 0, max_users_per_room: 0, max_rooms_per_use
 class Listener implements Subscriber {
   readonly user: string;
   readonly sid = "";
-  readonly session = "";
+  readonly session: string;
   readonly traceId = "";
   readonly heard: Frame[] = [];
 
   constructor(user: string) {
     this.user = user;
+    this.session = `session of ${user}`;
   }
   receive(frame: Frame): void {
     this.heard.push(frame);
@@ -31,7 +33,7 @@ class Listener implements Subscriber {
 class House {
   wanted = false;
   readonly fanout = new Fanout(() => void (this.wanted = true), TURN);
-  readonly rooms = new Rooms(NO_LIMITS, this.fanout);
+  readonly rooms = new Rooms(() => NO_LIMITS, this.fanout, (receiver) => new LocalBus(receiver));
 
   /** Ends the turn, if somebody asked for its end. @returns whether */
   turn(): boolean {
@@ -52,7 +54,7 @@ class House {
   }
 
   publish(room: string, frame: Frame, except: Subscriber | null = null): boolean {
-    return this.rooms.find(room)!.publish(frame, except);
+    return this.rooms.publish(room, frame, { except: except?.session ?? null }) !== BUSY;
   }
 }
 
@@ -138,7 +140,7 @@ test("A room may hold back 4,096 messages; one more is refused and goes to nobod
   const house = new House();
   const { listeners } = house.fill("huge", TURN + 1);
   let delivered = 0;
-  for (const listener of listeners.slice(1)) listener.receive = () => void delivered++;
+  for (const listener of listeners.slice(0, -1)) listener.receive = () => void delivered++;
   const sent = Array.from({ length: 4097 }, () => frame());
   for (const [i, each] of sent.entries()) assert.equal(house.publish("huge", each), i < 4096);
   // Other rooms are not concerned.
@@ -146,7 +148,7 @@ test("A room may hold back 4,096 messages; one more is refused and goes to nobod
   assert.equal(house.publish("small", frame()), true);
   for (let turn = 0; turn < 200; turn++) house.turn();
   assert.equal(others[0]!.heard.length, 1);
-  const { heard } = listeners[0]!;
+  const { heard } = listeners.at(-1)!;
   assert.equal(delivered + heard.length, 200 * TURN);
   assert.ok(heard.length === 199 && heard.every((got, i) => got === sent[i]), "out of order");
   assert.equal(house.publish("huge", frame()), true);
@@ -296,7 +298,13 @@ test("All members see one sequence of their room, cut to the time of their membe
           const message = frame(op.bytes);
           const except = people[op.except] ?? null;
           const to = new Set(room.members);
-          if (room.publish(message, except)) sent[op.room]!.push({ frame: message, to, except });
+          const { bytes: before } = house.rooms.delivered;
+          const deliveries = house.rooms.publish(room.name, message, { except: except?.session ?? null });
+          const expected = [...to].filter(({ subscriber }) => subscriber !== except).length;
+          assert.ok(deliveries === BUSY || deliveries === expected, "deliveries, not members");
+          const counted = house.rooms.delivered.bytes - before;
+          assert.equal(counted, deliveries === BUSY ? 0 : deliveries * message.bytes);
+          if (deliveries !== BUSY) sent[op.room]!.push({ frame: message, to, except });
         } else if (op.op === "join") {
           if (here[op.room]!.has(op.who)) continue;
           const membership = house.join(String(op.room), people[op.who]!);

@@ -15,7 +15,7 @@ const GOOD: readonly unknown[] = [
   { action: "publish", room: "match:1", type: "goal", data: { by: "ann" }, except: "0000000000000001" },
   { action: "publish", room: "a", type: "t" },
   { action: "publish", room: "a", type: "t", data: null },
-  { action: "publish", room: "a", type: "t", data: nested(512) },
+  { action: "publish", room: "a", type: "t", data: nested(511) },
   { action: "send", to: { user: "ann" }, type: "note", data: [1, 2] },
   { action: "send", to: { session: "0000000000000001" }, type: "note" },
   { action: "join", room: "a" },
@@ -67,7 +67,7 @@ const BAD: readonly (readonly [value: unknown, text: string])[] = [
     'actions[0] has a key that "kick" does not take: "__proto__"',
   ],
   [
-    [{ action: "publish", room: "a", type: "t", data: nested(513) }],
+    [{ action: "publish", room: "a", type: "t", data: nested(512) }],
     "actions[0].data must be nested at most 512 deep, got a list",
   ],
   [

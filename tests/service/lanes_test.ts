@@ -495,3 +495,49 @@ test("The bounds of the configuration reach the outbox: watermark, send timeout,
   assert.equal(slow.link.closed?.code, 4000);
   assert.ok((await all.metric("drops_total")).some((line) => line.includes('lane="reliable",reason="full"')));
 });
+
+test("Members of a room who have the same of a turn are given the very same frames, one member after the other", async () => {
+  const at = await house({ hot: RELAY });
+  const clients = ["ann", "bob", "eve", "dan"].map((user) => at.connect(user));
+  for (const client of clients) client.join("a");
+  const other = at.connect("joe");
+  other.join("b");
+  at.turn();
+  const runs: { to: number; frames: unknown[] }[] = [];
+  for (const [to, client] of [...clients, other].entries()) {
+    client.link.write = (frames, count) => {
+      runs.push({ to, frames: frames.slice(0, count) });
+      return 0;
+    };
+  }
+  const [ann, ...others] = clients;
+  for (const mark of [1, 2, 3]) ann!.handler.binary(hot(2, 10, mark));
+  other.tell("room", "members", { room: "b" });
+  at.turn();
+  const shared = runs.filter(({ to }) => to >= 1 && to <= others.length);
+  assert.deepEqual(shared.map(({ to }) => to), [1, 2, 3]);
+  const at0 = runs.indexOf(shared[0]!);
+  assert.deepEqual(runs.slice(at0, at0 + 3), shared, "nobody else's in between");
+  for (const { frames } of shared) {
+    assert.equal(frames.length, 3);
+    assert.ok(frames.every((frame, i) => frame === shared[0]!.frames[i]), "the same objects");
+  }
+});
+
+test("The outbound quota counts deliveries: a relay pays for those who get it, and not for its sender", async () => {
+  const tenant = [
+    'policy: { ext_allowlist: ["room:*"], hot_allowlist: ["2:*"], rate_limit_rps: 1000000, ' +
+    "rate_limit_burst: 1000000, quotas: { tenant: { outbound_bytes_per_second: 1000, outbound_bytes_burst: 100000 } } }",
+    `hot_services: [${RELAY}]`,
+  ];
+  const at = await new House({ tenant }).start();
+  const [ann, bob] = [at.connect("ann"), at.connect("bob")];
+  for (const client of [ann, bob]) client.join("a");
+  at.clock.advance(10_000);
+  for (const client of [ann, bob]) client.link.read();
+  // The sender's number is added on the way: four bytes.
+  for (let i = 0; i < 400; i++) ann.handler.binary(hot(2, 10, 1, 496));
+  at.turn();
+  // Half of the burst may be one's own; of 500 bytes each, that are a hundred, and with the sender counted fifty.
+  assert.equal(bob.link.read().length, 100);
+});

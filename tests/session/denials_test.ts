@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import type { LinkHandler } from "../../src/transport/port.ts";
 import { type Client, House, type HouseOptions } from "./house.ts";
 
 const OPEN =
@@ -151,10 +152,15 @@ test("Whoever goes on above its quota is not read for a while, and at the third 
 test("A session that is above its quota now and then, or always by a little, is never shown out", async () => {
   const h = await house("quotas: { session: { messages_per_second: 10, burst: 20 } }");
   const [twice, rarely] = [h.connect("twice"), h.connect("rarely")];
+  const answered = new Map([[twice, 0], [rarely, 0]]);
   for (let i = 0; i < 3000; i++) {
     twice.tell("sys", "ping");
     if (i % 600 === 0) { for (let j = 0; j < 200; j++) rarely.tell("sys", "ping"); }
-    for (const { handler } of [twice, rarely]) handler.pong();
+    for (const client of [twice, rarely]) {
+      if (client.link.pings === answered.get(client)) continue;
+      answered.set(client, client.link.pings);
+      client.handler.pong();
+    }
     h.clock.advance(52);
   }
   assert.deepEqual([twice, rarely].map(({ link }) => [link.closed, link.paused]), [[null, false], [
@@ -334,4 +340,45 @@ test("Replies, events, errors and what administrators send count towards the out
     }
     assert.ok(times > 1, way);
   }
+});
+
+for (
+  const [what, send] of [
+    ["pings and fragments", (handler: LinkHandler) => handler.control(0)],
+    ["pongs that answer nothing", (handler: LinkHandler) => handler.pong()],
+  ] as const
+) {
+  test(`Whoever floods with ${what} is paused, and then closed, as with messages`, async () => {
+    for (
+      const quota of ["quotas: { session: { messages_per_second: 10, burst: 20 } }", "rate_limit_rps: 50"]
+    ) {
+      const h = await new House({ tenant: [`policy: { ${quota} }`] }).start();
+      const eve = h.connect("eve");
+      let sent = 0;
+      while (!eve.link.paused) {
+        send(eve.handler);
+        assert.ok(++sent < 10_000, `${sent} frames, and nobody minded`);
+      }
+      assert.equal(eve.link.closed, null);
+      while (eve.link.closed === null) {
+        send(eve.handler);
+        assert.ok(++sent < 200_000, `${sent} frames, and still open`);
+      }
+      assert.equal((eve.link.closed as { code: number }).code, 4005);
+    }
+  });
+}
+
+test("Pongs that were asked for, and a ping now and then, cost nobody a message", async () => {
+  const h = await house("quotas: { session: { messages_per_second: 1, burst: 2 } }");
+  const ann = h.connect("ann");
+  let answered = 0;
+  for (let i = 0; i < 600; i++) {
+    h.clock.advance(1000);
+    if (i % 10 === 0) ann.handler.control(4);
+    for (; answered < ann.link.pings; answered++) ann.handler.pong();
+  }
+  assert.equal(ann.link.closed, null);
+  ann.tell("sys", "ping");
+  assert.match(String(ann.link.got.at(-1)), /pong/);
 });

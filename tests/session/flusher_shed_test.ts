@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { LANE, type Lane } from "../../src/protocol/frame.ts";
 import { type Flushable, Flusher } from "../../src/session/flusher.ts";
-import type { OutboxLimits } from "../../src/session/outbox.ts";
+import type { OutboxLimits } from "../../src/session/outbox_limits.ts";
 import { RealBox, RealHouse } from "./outbox_script.ts";
 
 /** Turns that end when the test says so. */
@@ -22,7 +22,7 @@ class Turns {
         this.prepared++;
         return --this.preparations > 0;
       },
-      maxHeldBytes,
+      maxHeldBytes: () => maxHeldBytes,
     });
   }
 
@@ -128,7 +128,7 @@ test("What is prepared in a turn is flushed in the same turn", () => {
       if (noted.flushes === 0) flusher.add(noted);
       return false;
     },
-    maxHeldBytes: 0,
+    maxHeldBytes: () => 0,
   });
   flusher.wake();
   tasks.shift()!();
@@ -137,7 +137,12 @@ test("What is prepared in a turn is flushed in the same turn", () => {
 
 test("Watched outboxes are looked at until they are watched no more, also by themselves", () => {
   let now = 5;
-  const flusher = new Flusher({ afterTurn() {}, now: () => now, prepare: () => false, maxHeldBytes: 0 });
+  const flusher = new Flusher({
+    afterTurn() {},
+    now: () => now,
+    prepare: () => false,
+    maxHeldBytes: () => 0,
+  });
   const [one, two] = [new Noted(), new Noted()];
   const leaving = new Noted();
   leaving.look = () => flusher.unwatch(leaving);

@@ -110,7 +110,7 @@ export class FakeLink implements Link {
   take(bytes: number): void {
     const had = this.waiting;
     this.waiting = Math.max(0, had - bytes);
-    if (had > 0 && this.waiting === 0) this.#handler.drain();
+    if (had > 0 && this.waiting === 0) this.#handler.onDrain();
   }
 
   /** The kernel takes everything, from now on too. */
@@ -156,6 +156,8 @@ class FakeTransport implements Transport {
       pings,
       terminates: true,
       pauses: true,
+      showsControl: true,
+      showsFragments: true,
       boundsFragments: true,
       renewsTls: true,
       fixed: {},
@@ -247,6 +249,7 @@ export class House {
       build: { version: "0" },
       clock: this.clock,
       services,
+      metrics: [],
     });
   }
 
@@ -379,7 +382,7 @@ export class Client {
 
   /** The peer answers our close, or goes on its own. */
   gone(code = 1006): void {
-    this.handler.close(code, "");
+    this.handler.onClose(code, "");
   }
 }
 

@@ -3,7 +3,8 @@
 
 import { LANE, type Lane, LANE_NAMES, type LossLane } from "../../src/protocol/frame.ts";
 import type { DropReason } from "../../src/metrics.ts";
-import type { OutboxLimits, SlowCause } from "../../src/session/outbox.ts";
+import type { SlowCause } from "../../src/session/outbox_owner.ts";
+import type { OutboxLimits } from "../../src/session/outbox_limits.ts";
 
 /** A frame in a model: its name stands for its bytes. */
 export interface ModelFrame {

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
 import { LANE, type Lane, LANE_NAMES } from "../../src/protocol/frame.ts";
-import type { OutboxLimits } from "../../src/session/outbox.ts";
+import type { OutboxLimits } from "../../src/session/outbox_limits.ts";
 import { ModelHouse, ModelOutbox } from "./outbox_model.ts";
 import { RealBox, RealHouse } from "./outbox_script.ts";
 

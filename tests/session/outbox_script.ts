@@ -5,7 +5,9 @@ import { strict as assert } from "node:assert";
 import { TenantMetrics } from "../../src/metrics.ts";
 import { Frame, LANE_NAMES } from "../../src/protocol/frame.ts";
 import { Flusher } from "../../src/session/flusher.ts";
-import { Outbox, type OutboxLimits, type OutboxOwner, type SlowCause } from "../../src/session/outbox.ts";
+import { Outbox } from "../../src/session/outbox.ts";
+import type { OutboxOwner, SlowCause } from "../../src/session/outbox_owner.ts";
+import type { OutboxLimits } from "../../src/session/outbox_limits.ts";
 import type { Link, WireFrame } from "../../src/transport/port.ts";
 import {
   errorFrame,
@@ -31,7 +33,7 @@ export class RealHouse {
       afterTurn: (task) => void this.#tasks.push(task),
       now: () => this.now,
       prepare: () => false,
-      maxHeldBytes,
+      maxHeldBytes: () => maxHeldBytes,
     });
   }
 
@@ -71,7 +73,12 @@ export class RealBox implements OutboxOwner {
       close() {},
       terminate() {},
     };
-    this.outbox = new Outbox({ link, flusher: house.flusher, limits, owner: this, metrics: this.metrics });
+    this.outbox = new Outbox({
+      link,
+      flusher: house.flusher,
+      tenant: { settings: { outbox: limits }, metrics: this.metrics },
+      owner: this,
+    });
   }
 
   push({ name, lane, bytes, key }: ModelFrame): void {

@@ -329,7 +329,7 @@ test("When the link is gone nothing is written to it, and what waited is counted
   const { length } = client.link.got;
   client.gone();
   deliver(reliable());
-  client.handler.drain();
+  client.handler.onDrain();
   house.turn();
   house.clock.advance(10_000);
   assert.equal(client.link.got.length, length);

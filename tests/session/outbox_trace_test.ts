@@ -5,7 +5,7 @@ import { strict as assert } from "node:assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { LANE, type Lane, LANE_NAMES } from "../../src/protocol/frame.ts";
-import type { OutboxLimits } from "../../src/session/outbox.ts";
+import type { OutboxLimits } from "../../src/session/outbox_limits.ts";
 import type { Happening } from "./outbox_model.ts";
 import { RealBox, RealHouse } from "./outbox_script.ts";
 

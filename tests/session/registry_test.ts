@@ -2,6 +2,8 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
 import { CLOSE, type CloseCode } from "../../src/protocol/codes.ts";
+import type { Frame } from "../../src/protocol/frame.ts";
+import { sysKicked } from "../../src/protocol/sys.ts";
 import {
   ADDRESS_FULL,
   GATEWAY_FULL,
@@ -10,7 +12,7 @@ import {
   type SessionLimits,
   TENANT_FULL,
   TOO_MANY_SESSIONS,
-  type Totals,
+  Totals,
 } from "../../src/session/registry.ts";
 
 class Fake implements Registered {
@@ -18,6 +20,7 @@ class Fake implements Registered {
   readonly session: string;
   readonly user: string;
   readonly sid: string;
+  readonly traceId = "t";
   readonly addressGroup: string;
   ticketId: string | null = null;
   readonly leave: (session: Fake) => void;
@@ -34,8 +37,10 @@ class Fake implements Registered {
     this.leave = leave;
   }
 
-  kick(reason: string, code: CloseCode): void {
-    this.kicks.push(`${reason} ${code.code}`);
+  end(code: CloseCode, farewell: Frame | null): void {
+    const { trace_id, data } = JSON.parse(farewell!.payload as string);
+    assert.equal(trace_id, this.traceId);
+    this.kicks.push(`${data.reason} ${code.code}`);
     this.leave(this);
   }
 }
@@ -43,8 +48,8 @@ class Fake implements Registered {
 const NO_LIMITS: SessionLimits = { maxSessions: 0, maxPerAddress: 0, maxPerUser: 1000, onExceed: "deny" };
 
 function place(limits: Partial<SessionLimits>, maxSessions = 0) {
-  const totals: Totals = { sessions: 0, links: 0, pending: 0, maxSessions };
-  const registry = new Registry<Fake>({ ...NO_LIMITS, ...limits }, totals);
+  const totals = new Totals(() => maxSessions);
+  const registry = new Registry<Fake>(() => ({ ...NO_LIMITS, ...limits }), totals);
   let ids = 0;
   const make = (user: string, sid: string, addressGroup = "a") =>
     new Fake(String(++ids), { user, sid, addressGroup }, (session) => registry.remove(session));
@@ -175,15 +180,18 @@ test("Sessions may leave while one walks through them all", () => {
   let met = 0;
   for (const each of registry.all()) {
     met++;
-    each.kick("bye", CLOSE.kicked);
+    each.end(CLOSE.kicked, sysKicked("t", "bye"));
   }
   assert.equal(met, 10);
   assert.equal(registry.size, 0);
 });
 
 test("Tenants share the gateway's maximum and nothing else", () => {
-  const totals: Totals = { sessions: 0, links: 0, pending: 0, maxSessions: 2 };
-  const [one, two] = [new Registry<Fake>(NO_LIMITS, totals), new Registry<Fake>(NO_LIMITS, totals)];
+  const totals = new Totals(() => 2);
+  const [one, two] = [
+    new Registry<Fake>(() => NO_LIMITS, totals),
+    new Registry<Fake>(() => NO_LIMITS, totals),
+  ];
   const make = (id: string, registry: Registry<Fake>) =>
     new Fake(id, { user: "ann", sid: "1", addressGroup: "a" }, (session) => registry.remove(session));
   const [first, second] = [make("1", one), make("2", two)];
@@ -205,6 +213,19 @@ test("Addresses are not remembered where nothing limits them", () => {
   assert.equal(registry.addressCount, 0);
 });
 
+test("A bound for addresses that a reload brings counts those who are in already, and one that goes forgets them", () => {
+  let limits = NO_LIMITS;
+  const registry = new Registry<Fake>(() => limits, new Totals(() => 0));
+  const make = (id: string) => new Fake(id, { user: id, sid: "1", addressGroup: "a" }, () => {});
+  registry.admit(make("1"));
+  limits = { ...NO_LIMITS, maxPerAddress: 2 };
+  assert.equal(registry.admit(make("2")), null);
+  assert.equal(registry.admit(make("3")), ADDRESS_FULL);
+  limits = NO_LIMITS;
+  assert.equal(registry.admit(make("4")), null);
+  assert.equal(registry.addressCount, 0);
+});
+
 test("Sessions are found by their ticket's id, as long as they have that ticket", () => {
   const { registry, make } = place({});
   const [one, two, three] = [make("ann", "1"), make("ann", "2"), make("bob", "1")];
@@ -212,14 +233,19 @@ test("Sessions are found by their ticket's id, as long as they have that ticket"
   for (const session of [one, two, three]) assert.equal(registry.admit(session), null);
   assert.deepEqual(registry.ofTicket("t1"), [one, two]);
   assert.deepEqual(registry.ofTicket("t2"), []);
-  registry.retag(two, "t2");
-  registry.retag(three, "t2");
+  const retag = (session: Fake, ticketId: string | null) => {
+    const { ticketId: before } = session;
+    session.ticketId = ticketId;
+    registry.retag(session, before);
+  };
+  retag(two, "t2");
+  retag(three, "t2");
   assert.deepEqual([registry.ofTicket("t1"), registry.ofTicket("t2")], [[one], [two, three]]);
   registry.remove(two);
-  registry.retag(three, null);
+  retag(three, null);
   assert.deepEqual(registry.ofTicket("t2"), []);
   // One that has ended, or was never taken in, is in no index.
-  registry.retag(two, "t1");
+  retag(two, "t1");
   assert.deepEqual(registry.ofTicket("t1"), [one]);
   registry.remove(one);
   assert.deepEqual(registry.ofTicket("t1"), []);

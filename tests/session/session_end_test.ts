@@ -10,7 +10,7 @@ test("A link that tells its close from within our close leaves nothing behind", 
   const house = await new House().start();
   const client = house.connect("ann");
   client.join("a");
-  client.link.close = (code, reason) => client.handler.close(code, reason);
+  client.link.close = (code, reason) => client.handler.onClose(code, reason);
   client.handler.text("nonsense");
   assert.deepEqual(house.census(), NOTHING);
 });
@@ -20,7 +20,7 @@ test("A link that dies of the farewell that is written to it leaves nothing behi
   const client = house.connect("ann");
   client.join("a");
   client.link.write = () => {
-    client.handler.close(1006, "");
+    client.handler.onClose(1006, "");
     return 0;
   };
   client.handler.text("nonsense");
@@ -30,7 +30,7 @@ test("A link that dies of the farewell that is written to it leaves nothing behi
 test("A link that dies of a ping leaves nothing behind", async () => {
   const house = await new House({ gateway: "ping_interval_ms: 5000, idle_timeout_ms: 60000" }).start();
   const client = house.connect("ann");
-  client.link.ping = () => client.handler.close(1006, "");
+  client.link.ping = () => client.handler.onClose(1006, "");
   house.clock.advance(6000);
   assert.deepEqual(house.census(), NOTHING);
 });
@@ -39,7 +39,7 @@ test("A peer that never answers our close is dropped after five seconds, and the
   const house = await new House().start();
   const client = house.connect("ann");
   client.handler.text("nonsense");
-  client.link.terminate = () => client.handler.close(1006, "");
+  client.link.terminate = () => client.handler.onClose(1006, "");
   house.clock.advance(4900);
   assert.equal((house.census() as typeof NOTHING).timers, 1);
   house.clock.advance(300);

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { CLOSE } from "../../src/protocol/codes.ts";
 import type { Context } from "../../src/service/service.ts";
-import type { Timed } from "../../src/session/timer_wheel.ts";
+import type { Timer } from "../../src/session/timer_wheel.ts";
 import { House, settle } from "./house.ts";
 
 const NOTHING = { sessions: 0, users: 0, rooms: 0, roomUsers: 0, timers: 0 };
@@ -65,13 +65,13 @@ test("After the close nothing that still arrives is heard, and nothing is writte
   client.tell("chat", "send", { room: "a", data: { msg: "x" } });
   client.handler.binary(Uint8Array.of(1, 1, 1, 0, 9));
   client.handler.pong();
-  client.handler.drain();
+  client.handler.onDrain();
   house.turn();
   assert.deepEqual(client.link.read(), []);
   assert.deepEqual(witness.link.read(), []);
   client.gone();
   client.tell("room", "join", { room: "a" });
-  client.handler.drain();
+  client.handler.onDrain();
   client.handler.pong();
   house.turn();
   assert.deepEqual(house.census(), { sessions: 1, users: 1, rooms: 1, roomUsers: 1, timers: 1 });
@@ -270,7 +270,7 @@ test("An open session always has a next deadline, however its times round", asyn
     const client = house.connect(`user ${i}`);
     // Visited at the very moment that was asked for, after an earlier visit that moved it there.
     house.clock.ms = openedAt + 1000 + i / 7;
-    const session = client.handler as unknown as Timed;
+    const session = client.handler as unknown as Timer;
     const due = house.clock.ms + session.onTimer(house.clock.ms);
     house.clock.ms = due;
     assert.ok(session.onTimer(due) > 0, `opened at ${openedAt}, visited at ${due}`);

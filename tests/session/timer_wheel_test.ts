@@ -1,16 +1,18 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Timed, TimerWheel } from "../../src/session/timer_wheel.ts";
+import { Timer, TimerWheel } from "../../src/session/timer_wheel.ts";
 
-class Entry implements Timed {
-  timerSlot = -1;
-  timerIndex = -1;
-  timerDue = 0;
-  readonly onTimer: (now: number) => number;
+class Entry extends Timer {
+  readonly #met: (now: number) => number;
 
-  constructor(onTimer: (now: number) => number) {
-    this.onTimer = onTimer;
+  constructor(met: (now: number) => number) {
+    super();
+    this.#met = met;
+  }
+
+  override onTimer(now: number): number {
+    return this.#met(now);
   }
 }
 

@@ -23,7 +23,8 @@ test("an address is written without IPv4 mapping and zone", () => {
 test("an upgrade needs both its headers, in any case and in lists", () => {
   const asks = (headers: Record<string, string>) => asksUpgrade((name) => headers[name] ?? null);
   assert.equal(asks({ upgrade: "websocket", connection: "Upgrade" }), true);
-  assert.equal(asks({ upgrade: "h2c", connection: "HTTP2-Settings , upgrade" }), true);
+  assert.equal(asks({ upgrade: "WebSocket", connection: "keep-alive , upgrade" }), true);
+  assert.equal(asks({ upgrade: "h2c", connection: "HTTP2-Settings , upgrade" }), false);
   assert.equal(asks({ upgrade: "websocket" }), false);
   assert.equal(asks({ upgrade: "websocket", connection: "upgraded" }), false);
   assert.equal(asks({ connection: "upgrade" }), false);
@@ -41,10 +42,39 @@ test("a refusal is JSON unless its headers say otherwise, and is never kept aliv
   assert.equal(text.headers.get("content-type"), "text/plain");
 });
 
-test("an address that cannot be bound is one line with the cause", () => {
-  const inUse = Object.assign(new Error("listen EADDRINUSE"), { code: "EADDRINUSE" });
-  assert.equal(cannotListen("::", 80, inUse).message, "Cannot listen on [::]:80: the address is in use");
-  const denied = new Error("permission denied\n  at somewhere");
-  assert.equal(cannotListen("0.0.0.0", 80, denied).message, "Cannot listen on 0.0.0.0:80: permission denied");
-  assert.equal(cannotListen("0.0.0.0", 80, denied).cause, denied);
+test("an address that cannot be bound is one line with the cause, and with what helps", () => {
+  const error = (code: string | undefined, message = "listen") =>
+    Object.assign(new Error(message), code ? { code } : {});
+  const low = "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE " +
+    "(AmbientCapabilities= in systemd), or take a higher one";
+  const unknown = "this host name has no address: check its spelling, or name an address";
+  const foreign = "this machine has no such address: name one of its own, or 0.0.0.0 or [::] for all";
+  const cases: [string, number, Error, string][] = [
+    ["::", 80, error("EADDRINUSE"), "Cannot listen on [::]:80: the address is in use"],
+    [
+      "0.0.0.0",
+      80,
+      error(undefined, "permission denied\n  at somewhere"),
+      `Cannot listen on 0.0.0.0:80: ${low}`,
+    ],
+    ["0.0.0.0", 443, error("EACCES"), `Cannot listen on 0.0.0.0:443: ${low}`],
+    ["0.0.0.0", 8080, error("EACCES"), "Cannot listen on 0.0.0.0:8080: permission denied"],
+    ["nohost.invalid", 8080, error("EINVAL"), `Cannot listen on nohost.invalid:8080: ${unknown}`],
+    ["nohost.invalid", 8080, error("ENOTFOUND"), `Cannot listen on nohost.invalid:8080: ${unknown}`],
+    [
+      "nohost.invalid",
+      8080,
+      error(undefined, "failed to lookup address information: Name or service not known"),
+      `Cannot listen on nohost.invalid:8080: ${unknown}`,
+    ],
+    ["203.0.113.5", 8080, error("EADDRNOTAVAIL"), `Cannot listen on 203.0.113.5:8080: ${foreign}`],
+    ["203.0.113.5", 8080, error("EINVAL"), `Cannot listen on 203.0.113.5:8080: ${foreign}`],
+    ["2001:db8::1", 8080, error("EINVAL"), `Cannot listen on [2001:db8::1]:8080: ${foreign}`],
+    ["127.0.0.1", 1, error(undefined, "odd"), "Cannot listen on 127.0.0.1:1: odd"],
+  ];
+  for (const [hostname, port, cause, message] of cases) {
+    const told = cannotListen(hostname, port, cause);
+    assert.equal(told.message, message);
+    assert.equal(told.cause, cause);
+  }
 });

@@ -11,6 +11,8 @@ const options = {
   idleTimeoutMs: 1_000,
   maxHeaderBytes: 16_384,
   headerTimeoutMs: 12_000,
+  socketUnsentBytes: 0,
+  yields: true,
   tls: null,
 };
 

@@ -1,11 +1,12 @@
 // The first wall: the language's own objects are frozen for the whole worker, and a script's modules run in a compartment
 // whose globals are listed here, one by one. https://github.com/endojs/endo/tree/master/packages/ses
 //
-// Modules are functions of `exports` and `require`, made of their code; source.ts has parsed it and refused what the
-// compartment's own patterns look for, so those are switched off: they refuse honest code that has "import(" in a text.
+// Modules are functions of `exports` and `require`, made of their code by the evaluator in evaluator.ts.
 
 import "ses";
 import type { Program } from "../messages.ts";
+import { findImport, moduleLabel, runningText } from "../running_text.ts";
+import { evaluatorIn } from "./evaluator.ts";
 import { ExtensionError } from "./extension_error.ts";
 import { scriptGlobals } from "./globals.ts";
 
@@ -23,12 +24,6 @@ const LANGUAGE = new Set([
   ...["Error", "AggregateError", "EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError"],
   ...["URIError"],
 ]);
-
-/** What a compartment has of its own that is not in SES's types. */
-interface EvaluateOptions {
-  readonly __evadeHtmlCommentTest__: true;
-  readonly __evadeImportExpressionTest__: true;
-}
 
 /**
  * Freezes the language in this worker. Once, before any foreign code. Every option is said, or it would be looked for in
@@ -54,23 +49,28 @@ export function lockDown(): void {
   harden(ExtensionError);
 }
 
+/** A module of a script in a stack. */
+const OWN_PLACE = new RegExp(`${moduleLabel(0).replace("0", "(\\d+)")}(?=:)`);
+
 /** An error's stack, in the script's own files; nothing of it is seen by scripts. */
 export function stackReader(paths: readonly string[]): (error: unknown) => string {
   const stackOf = Reflect.get(globalThis, "getStackString") as (error: unknown) => string;
   return (error) =>
-    stackOf(error).split("\n").filter((line) => paths.some((path) => line.includes(`${path}:`)))
-      .map((line) => `\n    ${line.trim()}`).join("");
+    stackOf(error).split("\n").filter((line) => OWN_PLACE.test(line))
+      .map((line) => `\n    ${line.trim().replace(OWN_PLACE, (label, index) => paths[index] ?? label)}`).join(
+        "",
+      );
 }
 
 /** @returns the default export of a script @throws what its modules throw */
 export function evaluate(script: Script, powers: Readonly<Record<string, unknown>>): unknown {
   const run = newCompartment(powers);
-  const modules = new Map(script.modules.map((module) => [module.path, module]));
+  const modules = new Map(script.modules.map((module, index) => [module.path, { ...module, index }]));
   const loaded = new Map<string, object>();
   const load = (path: string): object => {
     const known = loaded.get(path);
     if (known !== undefined) return known;
-    const { code, imports } = modules.get(path)!;
+    const { code, imports, index } = modules.get(path)!;
     const exports = {};
     // Before it runs, for modules that import each other.
     loaded.set(path, exports);
@@ -81,7 +81,11 @@ export function evaluate(script: Script, powers: Readonly<Record<string, unknown
       if (target === undefined) throw new TypeError("require is for static imports");
       return load(target);
     };
-    const made = run(`(function (exports, require) {"use strict";${code}\n})\n//# sourceURL=${path}`);
+    const text = runningText(code, index);
+    // Asked before, by whoever read the file; but it is this engine that runs the text.
+    const found = findImport(text);
+    if (found !== null) throw new SyntaxError(`${path}:${found.line}: an import in code`);
+    const made = run(text);
     Reflect.apply(made as ModuleFunction, undefined, [exports, harden(require)]);
     return exports;
   };
@@ -94,6 +98,9 @@ function newCompartment(powers: Readonly<Record<string, unknown>>): (code: strin
     __options__: true,
     globals: harden({ ...scriptGlobals(), ...powers, ExtensionError }),
   } as never);
+  // Made by what the globals give, and led to by nothing that freezing them goes through.
+  const segments = new Intl.Segmenter().segment("");
+  harden([Object.getPrototypeOf(segments), Object.getPrototypeOf(segments[Symbol.iterator]())]);
   const scope = compartment.globalThis;
   const given = new Set([
     ...LANGUAGE,
@@ -105,6 +112,5 @@ function newCompartment(powers: Readonly<Record<string, unknown>>): (code: strin
     if (typeof key === "symbol" || given.has(key)) continue;
     if (!Reflect.deleteProperty(scope, key)) throw new Error(`the compartment keeps ${key}`);
   }
-  const options: EvaluateOptions = { __evadeHtmlCommentTest__: true, __evadeImportExpressionTest__: true };
-  return (code) => compartment.evaluate(code, options as never);
+  return evaluatorIn(scope);
 }

@@ -2,9 +2,11 @@
 // over what the worker keeps, made when they are asked for, as a call needs few of them.
 
 import { Buffer } from "node:buffer";
+import { parseJson } from "../../protocol/json.ts";
 import type { LogLevel, SessionView } from "../messages.ts";
 import type { Requests } from "./requests.ts";
 import type { TimerFunctions } from "./timers.ts";
+import { cut, TEXT_CHARS_MAX } from "./values.ts";
 
 /** What all calls of a worker have in common. */
 export interface Powers {
@@ -101,6 +103,7 @@ export class Context {
     const call = this.#call;
     return async (url: string, options: Options) => {
       const answer = await requests.ask(call, () => ({ op: "fetch", url, options: sendable(options) }));
+      made.add(answer as Answer);
       return new FetchAnswer(answer as Answer);
     };
   }
@@ -140,8 +143,18 @@ export function logOf(
   log: (level: LogLevel, text: string) => void,
   shown: (value: unknown) => string,
 ): Readonly<Record<LogLevel, (...words: unknown[]) => void>> {
-  const at = (level: LogLevel) => (...words: unknown[]) => log(level, words.map(shown).join(" "));
+  const at = (level: LogLevel) => (...words: unknown[]) => log(level, line(words, shown));
   return Object.freeze({ debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") });
+}
+
+/** Words in one line, of which no more is written than a line may have. */
+function line(words: readonly unknown[], shown: (value: unknown) => string): string {
+  let text = "";
+  for (const [i, word] of words.entries()) {
+    text += i === 0 ? shown(word) : ` ${shown(word)}`;
+    if (text.length > TEXT_CHARS_MAX) break;
+  }
+  return cut(text);
 }
 
 /** What the gateway says of a fetch (see fetch.ts). */
@@ -149,11 +162,15 @@ type Answer =
   & { readonly status: number; readonly headers: Readonly<Record<string, string>> }
   & ({ readonly text: string } | { readonly base64: string });
 
+/** Answers that are being made: scripts find the class by way of one, and make none themselves. */
+const made = new WeakSet<object>();
+
 export class FetchAnswer {
   readonly #answer: Answer;
   readonly #text: string;
 
   constructor(answer: Answer) {
+    if (!made.has(answer)) throw new TypeError("answers are made by fetch alone");
     this.#answer = answer;
     this.#text = "text" in answer ? answer.text : new TextDecoder().decode(bytesOf(answer));
     Object.freeze(this);
@@ -176,9 +193,13 @@ export class FetchAnswer {
   }
 
   json(): unknown {
-    return JSON.parse(this.#text);
+    return parseJson(this.#text);
   }
 }
+
+// What stands behind an object's `constructor` would make more of its kind, of whatever it is given: contexts that ask
+// nobody, and answers that nobody gave.
+for (const { prototype } of [Context, FetchAnswer]) Reflect.deleteProperty(prototype, "constructor");
 
 function bytesOf(answer: Answer): Uint8Array {
   return "text" in answer

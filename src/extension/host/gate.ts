@@ -1,7 +1,8 @@
 // How a module's call waits for the gateway: its thread stands still until the answer is in the port, as a module cannot
-// await. Standing still is not taken for work.
+// await. SessionPolicyState still is not taken for work.
 
 import { receiveMessageOnPort } from "node:worker_threads";
+import { parseJson } from "../../protocol/json.ts";
 import type { Request, WorkerOrder } from "../messages.ts";
 import type { Outlet } from "./outlet.ts";
 import { refusal, type Requests } from "./requests.ts";
@@ -69,5 +70,5 @@ export class Gate {
 }
 
 export function readOrders(bytes: Uint8Array): WorkerOrder[] {
-  return JSON.parse(new TextDecoder().decode(bytes)) as WorkerOrder[];
+  return parseJson(new TextDecoder().decode(bytes)) as WorkerOrder[];
 }

@@ -4,6 +4,7 @@
 
 import { openSync, readSync } from "node:fs";
 import process from "node:process";
+import { ownEntry } from "../../own_entry.ts";
 import { ChunkReader, writeChunk } from "../chunks.ts";
 import { confine, isEnough, missingWalls } from "../confine.ts";
 import type { Confinement } from "../host_process.ts";
@@ -13,6 +14,11 @@ import { type Entries, Slot } from "./slot.ts";
 
 /** How often the workers' turns are looked at, in milliseconds. */
 const LOOK_MS = 5;
+/**
+ * Most that a host may have by any configuration, in MiB; by its own it is ended long before. A reload can change that one,
+ * and what the system was told stays.
+ */
+const HOST_MB_MAX = 4096;
 /** Largest chunk from the gateway; it sends one call's input, or one program, and little more. */
 const ORDER_BYTES_MAX = 134_217_728;
 
@@ -32,7 +38,7 @@ export interface Workers {
 /** Runs until its stdin ends. @returns the exit code; the process is to end then, whatever its workers do */
 export async function hostMain(confinement: Confinement, workers: Workers = ownWorkers()): Promise<number> {
   const rss = rssReader();
-  const confined = await confine(workers.folders);
+  const confined = await confine(workers.folders, HOST_MB_MAX);
   if (!isEnough(confinement, confined)) {
     await said([{ kind: "unsafe", why: missingWalls(confined) }]);
     return 1;
@@ -42,11 +48,10 @@ export async function hostMain(confinement: Confinement, workers: Workers = ownW
   return 0;
 }
 
-/** An executable has all that its workers are made of in itself: every module at its root, entries where their source was. */
+/** An executable has all that its workers are made of in itself. */
 function ownWorkers(): Workers {
   const here = import.meta.url;
-  const entry = (kind: string) =>
-    new URL(here.endsWith(".ts") ? `./${kind}_worker.ts` : `./src/extension/host/${kind}_worker.ts`, here);
+  const entry = (kind: string) => ownEntry(here, "extension/host", `${kind}_worker.ts`);
   const entries: Entries = { script: entry("script"), wasm: entry("wasm") };
   if (process.versions["bun"] === undefined || !here.endsWith(".ts")) return { entries, folders: [] };
   const folders = [new URL("../..", here), new URL("../../../node_modules", here)];

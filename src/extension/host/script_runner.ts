@@ -3,6 +3,7 @@
 // tests can take the compartment away and see the other walls.
 
 import process from "node:process";
+import { parseJson } from "../../protocol/json.ts";
 import { type Hook, HOOKS, type SessionView, type WorkerOrder, type WorkerSpec } from "../messages.ts";
 import { Context, FetchAnswer, logOf, type Powers } from "./context.ts";
 import { ExtensionError } from "./extension_error.ts";
@@ -106,7 +107,7 @@ export class ScriptRunner {
     const hooks = HOOKS.filter((hook) => this.#members.has(hook));
     this.#outlet.say(JSON.stringify({ kind: "ready", hooks }));
     this.#port.onmessage = ({ data }) => {
-      this.#turns.take(JSON.parse(new TextDecoder().decode(data as Uint8Array)) as WorkerOrder[]);
+      this.#turns.take(parseJson(new TextDecoder().decode(data as Uint8Array)) as WorkerOrder[]);
     };
   }
 

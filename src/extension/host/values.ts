@@ -1,6 +1,8 @@
 // Foreign values on their way out of a worker: into JSON, or into a text for the log. Their getters and `toJSON` run foreign
 // code in between, which may throw whatever it likes.
 
+import { isTooDeep, VALUE_DEPTH_MAX } from "../depth.ts";
+
 /** Characters of an error, or a line of log. */
 export const TEXT_CHARS_MAX = 8192;
 
@@ -17,6 +19,9 @@ export function jsonOf(value: unknown, what: string): string | undefined {
   }
   if (text === undefined) {
     throw new TypeError(`${what} cannot be written as JSON: it is a function or a symbol`);
+  }
+  if (text.length > VALUE_DEPTH_MAX && isTooDeep(encoder.encode(text), VALUE_DEPTH_MAX)) {
+    throw new TypeError(`${what} is nested deeper than ${VALUE_DEPTH_MAX}`);
   }
   return text;
 }

@@ -3,6 +3,8 @@
 
 import { Buffer } from "node:buffer";
 import { createPlugin, type CurrentPlugin, type Plugin } from "@extism/extism";
+import { readForeign } from "../../protocol/json.ts";
+import { JSON_DEPTH_MAX } from "../../protocol/json_scan.ts";
 import { type Action, readActions } from "../../service/action.ts";
 import {
   type Hook,
@@ -158,7 +160,7 @@ export class WasmRunner {
       throw error;
     }
     if (text === "") return {};
-    const output: unknown = JSON.parse(text);
+    const output = readText(text, `what ${name} gave`);
     if (typeof output !== "object" || output === null || Array.isArray(output)) {
       throw new TypeError(`${name} must give a JSON object, or nothing`);
     }
@@ -200,7 +202,7 @@ export class WasmRunner {
   /** A host function's work: JSON in, JSON out, `{ error: { code, msg } }` when it failed; the module waits. */
   #request(requestOf: (input: Output) => Request, text: string): string {
     try {
-      const input: unknown = JSON.parse(text);
+      const input = readText(text, "its input");
       if (typeof input !== "object" || input === null) throw new TypeError("it takes a JSON object");
       const value = this.#gate.ask(this.#current, () => requestOf(input as Output));
       return JSON.stringify({ value: value ?? null });
@@ -269,6 +271,13 @@ function requestOf(action: Action, own: string | null): Request {
   return action.action === "kick"
     ? { op: "kick", reason: action.reason }
     : { op: action.action, room: action.room };
+}
+
+/** @throws {TypeError} for what is no JSON, and for what reading it here would change */
+function readText(text: string, what: string): unknown {
+  const read = readForeign(text, JSON_DEPTH_MAX);
+  if (!read.ok) throw new TypeError(`${what} ${read.why}`);
+  return read.value;
 }
 
 /** Whether a module has said itself that it failed, and is as it was. */

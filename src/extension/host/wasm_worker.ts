@@ -2,11 +2,13 @@
 // slot.ts.
 
 import "./no_environment.ts";
+import { linkOwnImportsOnly } from "./bare_imports.ts";
 import { heapReader } from "./heap.ts";
 import type { WorkerScope } from "./slot.ts";
 import { WasmRunner } from "./wasm_runner.ts";
 
 const scope = self as unknown as WorkerScope;
+linkOwnImportsOnly();
 const heapBytes = await heapReader();
 
 scope.onmessage = ({ data: start }) => {

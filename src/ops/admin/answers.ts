@@ -65,10 +65,11 @@ const FAULTS = {
   404: fault("There is no such thing."),
   409: fault("A limit, or what went before, does not let it happen."),
   413: fault("The request, or a message in it, is too large."),
+  415: fault("The body is compressed, or otherwise encoded."),
   429: fault("Too many requests of this key."),
   500: fault("The gateway failed on this request."),
   503: fault("Not now."),
-} as const satisfies Record<FaultStatus, unknown>;
+} as const satisfies Record<FaultStatus | 415, unknown>;
 
 /** The answers of a route: this one, or a fault. */
 export function answers<S extends z.ZodType>(description: string, schema: S) {

@@ -69,7 +69,7 @@ export function adminApi(parts: AdminParts): AdminApp {
 }
 
 /** What anybody may ask who can reach the listener. */
-function openRoutes(app: AdminApp, { draining }: AdminHouse): void {
+function openRoutes(app: AdminApp, { draining, degraded, accepting }: AdminHouse): void {
   const text = (description: string) => ({
     description,
     content: { "text/plain": { schema: z.string() } },
@@ -92,8 +92,15 @@ function openRoutes(app: AdminApp, { draining }: AdminHouse): void {
       tags: ["gateway"],
       summary: "Whether it takes new connections",
       security: [],
-      responses: { 200: text("It does."), 503: text("It drains.") },
+      responses: {
+        200: text("It does: `ready`, or `degraded` where something is down that a tenant relies on."),
+        503: text("It drains, or connections cannot be accepted."),
+      },
     }),
-    (c) => draining() ? c.text("draining", 503) : c.text("ready", 200),
+    (c) => {
+      if (draining()) return c.text("draining", 503);
+      if (!accepting()) return c.text("not accepting connections", 503);
+      return c.text(degraded() ? "degraded" : "ready", 200);
+    },
   );
 }

@@ -9,8 +9,11 @@ import type { AdminKey } from "./keys.ts";
 const TICK_MS = 1000;
 /** Ticks between two signs of life to a reader that hears nothing else. */
 const BEAT_TICKS = 5;
-/** Readers at the same time. */
+/** Readers at the same time, and those of one key: what it takes is not the others'. */
 const READERS_MAX = 64;
+const KEY_READERS_MAX = 16;
+/** Readers that are left to keys without any. */
+const READERS_SPARE = 16;
 
 /** What an event can be. */
 export const FEED_TYPES = [
@@ -58,10 +61,13 @@ export class EventFeed {
     this.#house = house;
   }
 
-  /** What is to be read by somebody; null when too many read already. */
+  /** What is to be read by somebody; null when too many read already, in all or with this key. */
   open(watching: Watching): ReadableStream<Uint8Array> | null {
     this.#forgetEnded();
-    if (this.#readers.length >= READERS_MAX) return null;
+    const own = this.#readers.filter(({ key }) => key.id === watching.key.id).length;
+    if (own >= KEY_READERS_MAX) return null;
+    // Keys together cannot shut out one that comes later.
+    if (this.#readers.length >= (own === 0 ? READERS_MAX : READERS_MAX - READERS_SPARE)) return null;
     const stream = new EventStream();
     this.#readers.push({ ...watching, stream });
     this.#stopTicking ??= this.#house.every(TICK_MS, () => this.#tick());

@@ -8,7 +8,7 @@ import { FEED_TYPES, type FeedType } from "./event_feed.ts";
 import type { AdminApp } from "./house.ts";
 import { Name } from "./words.ts";
 
-const TOO_MANY = refusal("RESOURCE_EXHAUSTED", "too many read events already");
+const TOO_MANY = refusal("RESOURCE_EXHAUSTED", "too many read events already, in all or with this key");
 const OTHER_TENANT = refusal("NOT_ALLOWED", "key is not for this tenant");
 
 const KINDS = [...new Set(FEED_TYPES.map(kindOf))] as [string, ...string[]];

@@ -125,6 +125,10 @@ export interface AdminHouse {
   readonly tenants: () => Iterable<AdminTenant>;
   readonly tenant: (id: string) => AdminTenant | undefined;
   readonly draining: () => boolean;
+  /** Whether something of it is down that a tenant relies on; it serves all the same. */
+  readonly degraded: () => boolean;
+  /** Whether every listener accepts connections. */
+  readonly accepting: () => boolean;
   readonly webhooks: AdminWebhooks;
   readonly metrics: {
     readonly contentType: string;

@@ -48,11 +48,11 @@ export class AdminKeys {
   #bySecret = new SecretIndex<AdminKey>([]);
 
   constructor(configs: readonly KeyConfig[]) {
-    this.configure(configs, 0);
+    this.apply(configs, 0);
   }
 
   /** Other keys from now on. One that stays the same stays the same object; one of the same id owes what it owed. */
-  configure(configs: readonly KeyConfig[], now: number): void {
+  apply(configs: readonly KeyConfig[], now: number): void {
     const former = new Map(this.#keys.map((key) => [key.id, key]));
     const pairs = configs.map((config) => {
       const before = former.get(config.id);

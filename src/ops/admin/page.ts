@@ -1,8 +1,7 @@
 // Pages of lists that change while they are read: the items with the smallest keys above the last one seen. Whatever is
 // there all the time is seen exactly once, and nothing has to be kept between two pages.
 
-import type { AdminHouse } from "./house.ts";
-import { inSlices } from "./slices.ts";
+import { inSlices, type Slices } from "./slices.ts";
 
 export interface Page<T, K> {
   readonly items: readonly T[];
@@ -30,7 +29,7 @@ export function pageOf<T, K>(items: Iterable<T>, { keyOf, limit }: PageOptions<T
 export async function pageAmong<T, K extends string | number>(
   items: readonly T[],
   { keyOf, after, limit }: PageOptions<T, K> & { /** Null from the start. */ readonly after: K | null },
-  house: Pick<AdminHouse, "now" | "turn">,
+  slices: Slices,
 ): Promise<Page<T, K>> {
   // One more tells whether there is another page.
   const wanted = limit + 1;
@@ -43,7 +42,7 @@ export async function pageAmong<T, K extends string | number>(
     if (found.length < 2 * wanted) return;
     found = smallest(found, wanted);
     below = found[wanted - 1]!.key;
-  }, house);
+  }, slices);
   return pageOf(smallest(found, wanted).map(({ item }) => item), { keyOf, limit });
 }
 

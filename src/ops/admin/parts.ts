@@ -4,11 +4,14 @@ import type { Doorman } from "./doorman.ts";
 import type { EventFeed } from "./event_feed.ts";
 import type { AdminHouse } from "./house.ts";
 import type { Published } from "./published.ts";
+import type { SliceQueue } from "./slices.ts";
 
 /** What each group of routes takes its own from. */
 export interface AdminParts {
   readonly house: AdminHouse;
   readonly doorman: Doorman;
+  /** Where work that takes long waits for its turn. */
+  readonly slices: SliceQueue;
   readonly published: Published;
   readonly feed: EventFeed;
   /** Where the metrics of all tenants are served; null for nowhere. */

@@ -6,12 +6,15 @@ import { answers, jsonBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
 import type { AdminApp } from "./house.ts";
 import { type Handed, Message } from "./publisher.ts";
+import { Slice } from "./slices.ts";
 import { TenantParams } from "./words.ts";
 
 /** Messages in a batch. */
 const BATCH_MAX = 1000;
 /** Deliveries of a batch in one turn of the event loop, a millisecond's worth; then others have theirs. */
 const TURN_DELIVERIES = 20_000;
+/** And milliseconds of work, whatever it came to: a message can be much to look at and be delivered to nobody. */
+const TURN_MS = 2;
 
 const Deliveries = z.int().min(0).openapi({ description: "Sessions that it was handed to." });
 const Busy = z.array(z.string()).optional().openapi({
@@ -30,7 +33,7 @@ const Body = z.union([
   z.strictObject({ messages: z.array(Message).min(1).max(BATCH_MAX) }).openapi("Batch"),
 ]);
 
-export function publishRoutes(app: AdminApp, { doorman, house, published }: AdminParts): void {
+export function publishRoutes(app: AdminApp, { doorman, slices, published }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "post",
@@ -44,20 +47,22 @@ export function publishRoutes(app: AdminApp, { doorman, house, published }: Admi
     async (c) => {
       const { seat, key } = c.var;
       const body = c.req.valid("json");
+      const slice = new Slice(slices.of(key), TURN_MS);
       if (!("messages" in body)) {
-        const handed = published.once(seat, body, key.id);
+        const handed = await published.once(seat, body, key.id, slice);
         return handed.ok ? c.json(shown(handed), 200) : refuse(c, handed);
       }
       const results: Result[] = [];
       let deliveries = 0, inTurn = 0;
       for (const message of body.messages) {
-        const handed = published.once(seat, message, key.id);
+        const handed = await published.once(seat, message, key.id, slice);
         results.push(shown(handed));
-        if (!handed.ok) continue;
-        deliveries += handed.deliveries;
-        inTurn += handed.deliveries;
-        if (inTurn < TURN_DELIVERIES) continue;
-        await house.turn();
+        if (handed.ok) {
+          deliveries += handed.deliveries;
+          inTurn += handed.deliveries;
+        }
+        if (inTurn < TURN_DELIVERIES && !slice.isOver) continue;
+        await slice.next();
         inTurn = 0;
       }
       return c.json({ deliveries, results }, 200);

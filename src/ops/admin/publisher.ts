@@ -3,14 +3,17 @@
 
 import { Buffer } from "node:buffer";
 import { z } from "@hono/zod-openapi";
+import { BUSY } from "../../room/rooms.ts";
 import type { Refusal } from "../../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../../protocol/frame.ts";
 import { PROTOCOL_VERSION } from "../../protocol/limits.ts";
 import { isData } from "../../service/action.ts";
-import { conflationKey, ROOM_BUSY } from "../../service/service.ts";
+import { conflationKey, ROOM_BUSY, TENANT_BUSY } from "../../service/service.ts";
 import { MESSAGE_TOO_LARGE, messageFrame } from "../../session/message_frame.ts";
-import type { Resident } from "../../session/resident.ts";
+import type { Place } from "../../room/fanout.ts";
+import type { SessionHandle } from "../../session/session_handle.ts";
 import type { AdminTenant } from "./house.ts";
+import type { Slice } from "./slices.ts";
 import { Name, RoomName, SessionId, UserName } from "./words.ts";
 
 /** Rooms, users or sessions that one message may name. */
@@ -73,54 +76,82 @@ export interface Handed {
   readonly busy: readonly string[];
 }
 
-const NOTHING: Handed = { ok: true, deliveries: 0, busy: [] };
+/** Sessions that are looked for between two looks at the time. */
+const FOUND_AT_ONCE = 256;
 
-/** Publishes now. A room, user or session that is not there is no fault: nothing is delivered to it. */
-export function publish({ tenant, config }: AdminTenant, message: Message): Handed | Refusal {
-  const { registry, rooms } = tenant;
-  const { to, except: exceptId } = message;
-  const except = exceptId === undefined ? undefined : registry.find(exceptId);
-  if ("rooms" in to) {
+/**
+ * Publishes, in slices where that is much. A room, user or session that is not there is no fault: nothing is delivered to it.
+ * What comes later may be published meanwhile.
+ */
+export async function publish(
+  { tenant: { targets, rooms, registry }, config }: AdminTenant,
+  message: Message,
+  slice: Slice,
+): Promise<Handed | Refusal> {
+  const { to, except = null } = message;
+  if ("rooms" in to) return await toRooms(new Set(to.rooms));
+  const frame = frameOf(message, config, null);
+  if ("ok" in frame) return frame;
+  const deliveries = targets.places(await found(), frame, except);
+  return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries, busy: [] };
+
+  async function found(): Promise<Place[]> {
+    const places: Place[] = [];
+    for (const subscriber of sought()) {
+      places.push({ subscriber, index: places.length });
+      if (places.length % FOUND_AT_ONCE === 0 && slice.isOver) await slice.next();
+    }
+    return places;
+  }
+
+  function* sought(): Iterable<SessionHandle> {
+    if ("users" in to) { for (const user of new Set(to.users)) yield* registry.ofUser(user); }
+    else if ("sessions" in to) {
+      for (const name of new Set(to.sessions)) {
+        const session = registry.find(name);
+        if (session !== undefined) yield session;
+      }
+    } else yield* registry.all();
+  }
+
+  async function toRooms(names: ReadonlySet<string>): Promise<Handed | Refusal> {
     let deliveries = 0;
     const busy: string[] = [];
-    const names = new Set(to.rooms);
+    let isChecked = false;
     for (const name of names) {
+      if (slice.isOver) await slice.next();
+      if (rooms.find(name) === undefined) {
+        // The same for each: one tells whether the message can be one at all.
+        if (!isChecked) {
+          const frame = frameOf(message, config, longest(names));
+          if ("ok" in frame) return frame;
+          isChecked = true;
+        }
+        continue;
+      }
       const frame = frameOf(message, config, name);
       if ("ok" in frame) return frame;
-      const room = rooms.find(name);
-      if (room === undefined) continue;
-      // Counted before: a delivery may end the member that it goes to.
-      const count = room.members.length - (except?.membership(name) === undefined ? 0 : 1);
-      if (room.publish(frame, except ?? null)) deliveries += count;
-      else busy.push(name);
+      const served = targets.room(name, frame, except);
+      if (served === BUSY) busy.push(name);
+      else deliveries += served;
     }
     return busy.length === names.size ? ROOM_BUSY : { ok: true, deliveries, busy };
   }
-  const frame = frameOf(message, config, null);
-  if ("ok" in frame) return frame;
-  if ("all" in to) return deliver(registry.all(), frame, except);
-  const residents = "users" in to
-    ? [...new Set(to.users)].flatMap((user) => registry.ofUser(user))
-    : [...new Set(to.sessions)].flatMap((id) => registry.find(id) ?? []);
-  return deliver(residents, frame, except);
 }
 
-function deliver(sessions: Iterable<Resident>, frame: Frame, except: Resident | undefined): Handed {
-  let deliveries = 0;
-  for (const session of sessions) {
-    if (session === except) continue;
-    session.deliver(frame);
-    deliveries++;
-  }
-  return deliveries === 0 ? NOTHING : { ok: true, deliveries, busy: [] };
+function longest(names: Iterable<string>): string {
+  let found = "";
+  for (const name of names) if (Buffer.byteLength(name) > Buffer.byteLength(found)) found = name;
+  return found;
 }
 
 /** @param room the one that an ext message names, null for none */
 function frameOf(message: Message, config: AdminTenant["config"], room: string | null): Frame | Refusal {
-  const { max_frame_bytes: maxBytes } = config.limits;
+  const { max_frame_bytes: maxBytes, max_json_depth: maxDepth } = config.limits;
   if (!("hot" in message)) {
     const { svc, type, data } = message;
-    return messageFrame({ v: 1, svc, type, ...(room === null ? {} : { room }), data }, maxBytes);
+    const bounds = { maxBytes, maxDepth };
+    return messageFrame({ v: 1, svc, type, ...(room === null ? {} : { room }), data }, bounds);
   }
   const { svc_id, opcode, payload, lane } = message.hot;
   const header = [PROTOCOL_VERSION, svc_id, opcode, 0];

@@ -9,7 +9,16 @@ import type { AdminApp } from "./house.ts";
 import { pageAmong, pageOf } from "./page.ts";
 import { NO_SUCH_SESSION } from "./session_routes.ts";
 import { inSlices } from "./slices.ts";
-import { Next, PageQuery, RoomName, RoomParams, SessionId, TenantParams, UserName } from "./words.ts";
+import {
+  countQuery,
+  Next,
+  PageQuery,
+  RoomName,
+  RoomParams,
+  SessionId,
+  TenantParams,
+  UserName,
+} from "./words.ts";
 
 const NO_SUCH_ROOM = refusal("NOT_FOUND", "tenant has no such room: rooms without members do not exist");
 const NO_MEMBER = refusal("NOT_FOUND", "session is not in this room");
@@ -32,7 +41,7 @@ const Removed = z.strictObject({ removed: Count.openapi({ description: "Sessions
 
 const MemberParams = RoomParams.extend({ session: SessionId });
 
-export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+export function roomRoutes(app: AdminApp, { doorman, slices }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
@@ -64,7 +73,7 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       request: {
         params: RoomParams,
         query: PageQuery.extend({
-          cursor: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+          cursor: countQuery(0, Number.MAX_SAFE_INTEGER).optional(),
         }),
       },
       responses: answers("A page.", z.strictObject({ members: z.array(Member), next: Next })),
@@ -77,7 +86,7 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
       const { items, next } = await pageAmong(
         [...room.members],
         { keyOf: ({ id }) => id, after, limit },
-        house,
+        slices.of(c.var.key),
       );
       const members = items.map(({ subscriber: { session, user }, member }) => ({ session, user, member }));
       return c.json({ members, next: next === null ? null : String(next) }, 200);
@@ -103,9 +112,7 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
         const joined = actions.perform({ action: "join", room, session: id }, ADMIN);
         if (!joined.ok) return refuse(c, joined);
       }
-      // Telling its client may have ended it.
-      const membership = session.memberships.get(room);
-      if (membership === undefined) return refuse(c, NO_SUCH_SESSION);
+      const membership = session.memberships.get(room)!;
       const { member } = membership;
       return c.json({ room, session: id, member, count: membership.room.members.length }, 200);
     },
@@ -154,7 +161,7 @@ export function roomRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
         if (registry.find(session)?.memberships.get(name) !== membership) return;
         const left = actions.perform({ action: "leave", room: name, session }, ADMIN);
         if (left.ok) removed += left.deliveries;
-      }, house);
+      }, slices.of(c.var.key));
       return c.json({ removed }, 200);
     },
   );

@@ -2,7 +2,8 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import { CLOSE, refusal } from "../../protocol/codes.ts";
-import type { Resident } from "../../session/resident.ts";
+import { sysKicked } from "../../protocol/sys.ts";
+import type { SessionHandle } from "../../session/session_handle.ts";
 import type { AdminParts } from "./parts.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./house.ts";
@@ -49,8 +50,8 @@ const SessionDetail = z.strictObject({
 /** How many sessions were ended. */
 export const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
 
-export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
-  const summaryOf = (session: Resident) => ({
+export function sessionRoutes(app: AdminApp, { doorman, house, slices }: AdminParts): void {
+  const summaryOf = (session: SessionHandle) => ({
     session: session.session,
     user: session.user,
     sid: session.sid,
@@ -81,15 +82,15 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       const { registry, rooms } = c.var.seat.tenant;
       const { user, room, limit, cursor: after = null } = c.req.valid("query");
       const keyOf = ({ session }: { readonly session: string }) => session;
-      let found: Page<Resident, string>;
+      let found: Page<SessionHandle, string>;
       if (user !== undefined) {
         const own = registry.ofUser(user).filter(({ memberships }) =>
           room === undefined || memberships.has(room)
         );
-        found = await pageAmong(own, { keyOf, after, limit }, house);
+        found = await pageAmong(own, { keyOf, after, limit }, slices.of(c.var.key));
       } else if (room !== undefined) {
         const members = (rooms.find(room)?.members ?? []).map(({ subscriber }) => subscriber);
-        const { items, next } = await pageAmong(members, { keyOf, after, limit }, house);
+        const { items, next } = await pageAmong(members, { keyOf, after, limit }, slices.of(c.var.key));
         found = { items: items.flatMap(({ session }) => registry.find(session) ?? []), next };
       } else found = pageOf(registry.behind(after), { keyOf, limit });
       const { items, next } = found;
@@ -133,7 +134,8 @@ export function sessionRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
     (c) => {
       const session = c.var.seat.tenant.registry.find(c.req.valid("param").session);
       if (session === undefined) return refuse(c, NO_SUCH_SESSION);
-      session.kick(c.req.valid("query").reason ?? NO_REASON, CLOSE.kicked);
+      const { reason = NO_REASON } = c.req.valid("query");
+      session.end(CLOSE.kicked, sysKicked(session.traceId, reason));
       return c.json({ disconnected: 1 }, 200);
     },
   );

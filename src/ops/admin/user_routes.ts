@@ -2,6 +2,8 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import { CLOSE, refusal } from "../../protocol/codes.ts";
+import { sysKicked } from "../../protocol/sys.ts";
+import type { SessionHandle } from "../../session/session_handle.ts";
 import { answers, jsonBody, NOT_KEPT, optionalBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
 import type { AdminApp } from "./house.ts";
@@ -48,7 +50,7 @@ const Revocation = z.union([
   description: "One ticket by its `jti`, or a user's tickets by when they were issued.",
 });
 
-export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+export function userRoutes(app: AdminApp, { doorman, house, slices }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "post",
@@ -62,7 +64,8 @@ export function userRoutes(app: AdminApp, { doorman, house }: AdminParts): void 
     async (c) => {
       const { reason = NO_REASON } = c.req.valid("json");
       const sessions = [...c.var.seat.tenant.registry.ofUser(c.req.valid("param").user)];
-      await inSlices(sessions, (session) => session.kick(reason, CLOSE.kicked), house);
+      const end = (session: SessionHandle) => session.end(CLOSE.kicked, sysKicked(session.traceId, reason));
+      await inSlices(sessions, end, slices.of(c.var.key));
       return c.json({ disconnected: sessions.length }, 200);
     },
   );

@@ -1,13 +1,15 @@
 // Webhooks: how far each has come, and the events that its backend refuses: looking at them, sending them again,
 // dropping them.
 
+import { errorText } from "../../error_text.ts";
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { refusal } from "../../protocol/codes.ts";
+import { Json, writeObject } from "../../protocol/json.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
 import type { AdminApp, AdminEnv, AdminWebhook } from "./house.ts";
-import { Milliseconds, Name, Next, PageQuery, TenantParams } from "./words.ts";
+import { countQuery, Milliseconds, Name, Next, PageQuery, TenantParams } from "./words.ts";
 
 /** Dead letters that are named in one request. */
 const SEQS_MAX = 1000;
@@ -55,7 +57,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       return await ask();
     } catch (cause) {
       log.error("admin cannot use the state", {
-        error: cause instanceof Error ? cause.message : String(cause),
+        error: errorText(cause),
       });
       return undefined;
     }
@@ -89,7 +91,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       request: {
         params: WebhookParams,
         query: PageQuery.extend({
-          cursor: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+          cursor: countQuery(0, Number.MAX_SAFE_INTEGER).optional(),
         }),
       },
       responses: answers(
@@ -104,10 +106,13 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       const found = await attempt(() => webhooks.deadLetters(tenant, webhook, { after, max }));
       if (found === null || found === undefined) return refuseFor(c, found);
       const { letters, more } = found;
-      const shown = letters.map(({ seq, atMs, reason, json }) => (
-        { seq, time_ms: Math.round(atMs), reason, event: JSON.parse(json) as Record<string, unknown> }
-      ));
-      return c.json({ dead_letters: shown, next: more ? String(letters.at(-1)!.seq) : null }, 200);
+      // Texts, as an event has what clients said, which goes on as it came.
+      const shown = letters.map(({ seq, atMs, reason, json }) =>
+        writeObject({ seq, time_ms: Math.round(atMs), reason, event: Json.written(json) })
+      );
+      const dead_letters = Json.written(`[${shown.join(",")}]`);
+      const text = writeObject({ dead_letters, next: more ? String(letters.at(-1)!.seq) : null });
+      return c.body(text, 200, { "content-type": "application/json" }) as never;
     },
   );
 

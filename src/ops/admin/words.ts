@@ -33,9 +33,15 @@ export const UserParams = TenantParams.extend({ user: UserName });
 /** Items in a page. */
 const PAGE_MAX = 1000;
 
+/** A whole number in a query, where all is text. */
+export function countQuery(min: number, max: number) {
+  const wish = `must be a whole number ${min}..${max}`;
+  return z.coerce.number({ error: wish }).int(wish).min(min, wish).max(max, wish);
+}
+
 /** How a list is paged. */
 export const PageQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100).openapi({ description: "Items." }),
+  limit: countQuery(1, PAGE_MAX).default(100).openapi({ description: "Items." }),
   cursor: z.string().min(1).max(ROOM_BYTES_MAX).optional().openapi({
     description: "`next` of the page before; absent for the first.",
   }),

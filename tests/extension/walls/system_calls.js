@@ -45,6 +45,27 @@ export default {
       reboot: () => call(169, 142, 0, 0, 0),
       x32: () => !arm && call(0x40000000 + 41, 0, 2, 1, 0),
       unlock: () => call(446, 446, -1, 0),
+      sendmsg: () => call(46, 211, 1, ptr(space), 0),
+      sync: () => call(162, 81),
+      syncfs: () => call(306, 267, 1),
+      fsync: () => call(74, 82, 1),
+      mlock: () => call(149, 228, ptr(space), 8),
+      msgget: () => call(68, 186, 0, 0o1600),
+      semget: () => call(64, 190, 0, 1, 0o1600),
+      memfdSecret: () => call(447, 447, 0),
+      setpgid: () => call(109, 154, 0, 0),
+      setsid: () => call(112, 157),
+      vmsplice: () => call(278, 75, 1, ptr(space), 0, 0),
+      pathHandle: () => call(303, 264, -100, text("/"), ptr(space), ptr(space), 0),
+      // To its own process, which would sleep in a handler.
+      signalItself: () => call(234, 131, unwalled.process.pid, unwalled.process.pid, 10),
+      raiseLimits: () => call(302, 261, 0, 7, ptr(space), 0),
+      signalsFromPipes: () => call(72, 25, 1, 8, unwalled.process.pid),
+      // From source, a host has to find its workers' files: there these are Landlock's part.
+      stat: () => !data.fromSource && call(262, 79, -100, text("/etc/passwd"), ptr(new Uint8Array(256)), 0),
+      access: () => !data.fromSource && call(269, 48, -100, text("/etc/passwd"), 0, 0),
+      path: () => !data.fromSource && call(257, 56, -100, text("/etc/passwd"), 0x200000),
+      readlink: () => !data.fromSource && call(267, 78, -100, text("/proc/self/exe"), ptr(space), 8),
     });
   },
 };

@@ -18,6 +18,7 @@ import {
   type WorkerWord,
 } from "../../../src/extension/messages.ts";
 import { prepareScript } from "../../../src/extension/source.ts";
+import { DENO } from "../../deno_command.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
@@ -39,7 +40,7 @@ function commandOf(start?: string): readonly string[] | undefined {
   if (TARGET.startsWith("deno")) {
     const read = `--allow-read=${ROOT}src,${ROOT}tests/extension`;
     const flags = ["run", "--no-prompt", "--no-remote", "--quiet", "--unstable-worker-options", read];
-    return [process.versions["deno"] === undefined ? "deno" : process.execPath, ...flags, entry];
+    return [...DENO, ...flags, entry];
   }
   return [`${ROOT}node_modules/bun/bin/bun.exe`, entry];
 }

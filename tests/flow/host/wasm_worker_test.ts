@@ -100,3 +100,34 @@ test("A module runs ten thousand calls in a row", async () => {
     await host.stop();
   }
 });
+
+test("A module links to what it is given, and to nothing that every object has", async () => {
+  const text = (words: string) => [words.length, ...new TextEncoder().encode(words)];
+  for (
+    const [from, name] of [
+      ...["constructor", "toString", "valueOf", "hasOwnProperty", "__defineGetter__", "isPrototypeOf"]
+        .flatMap((name) => ["extism:host/user", "extism:host/env", "env"].map((from) => [from, name])),
+      ["constructor", "assign"],
+      ["__proto__", "toString"],
+      ["toString", "call"],
+    ] as [string, string][]
+  ) {
+    const imports = [1, ...text(from), ...text(name), 0, 0];
+    const exports = [1, ...text("on_message"), 0, 0];
+    const module = Uint8Array.of(
+      ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+      ...[1, 4, 1, 0x60, 0, 0],
+      ...[2, imports.length, ...imports],
+      ...[7, exports.length, ...exports],
+    );
+    // As if nobody had looked at it when it was read, which is the first thing that refuses it.
+    const host = new RawHost();
+    try {
+      host.spawn({ kind: "wasm", path: "x.wasm", module: Buffer.from(module).toString("base64") });
+      const told = await host.next("ready", "failed", "gone", "unsafe");
+      assert.equal(told?.kind, "failed", `"${from}" "${name}": ${JSON.stringify(told)}`);
+    } finally {
+      await host.stop();
+    }
+  }
+});

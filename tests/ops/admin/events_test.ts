@@ -15,7 +15,7 @@ import type { Events } from "./event_reader.ts";
 async function watching(
   house: AdminHouse,
   query = "",
-  key: "root" | "reader" | "other" = "root",
+  key: "root" | "reader" | "other" | "acme" = "root",
 ): Promise<Events> {
   const events = await house.watch(`/v1/events${query}`, { key });
   assert.deepEqual(await events.expect("open"), { type: "open" });
@@ -173,12 +173,22 @@ test("A reader that hears nothing is given a sign of life every five seconds", a
   assert.equal(events.beats, 2);
 });
 
-test("No more than 64 read at the same time", async () => {
+test("No more than 16 of one key read at the same time, and other keys read all the same", async () => {
   const house = await open();
-  const readers = await Promise.all(Array.from({ length: 64 }, () => watching(house)));
-  assert.equal((await house.get("/v1/events")).status, 409);
-  await readers[0]!.cancel();
+  const readers = await Promise.all(Array.from({ length: 16 }, () => watching(house, "", "reader")));
+  assert.equal((await house.get("/v1/events", { key: "reader" })).status, 409);
   await watching(house);
+  await readers[0]!.cancel();
+  await watching(house, "", "reader");
+});
+
+test("Keys that have readers leave room for those that have none, 64 in all", async () => {
+  const house = await open();
+  for (const key of ["reader", "acme", "other"] as const) {
+    await Promise.all(Array.from({ length: 16 }, () => watching(house, "", key)));
+  }
+  await watching(house);
+  assert.equal((await house.get("/v1/events")).status, 409);
 });
 
 test("A reader is ended when a reload takes its key away, and when the gateway stops", async () => {

@@ -62,7 +62,13 @@ test("A reload is answered with what it changed, and what waits for a restart", 
   const { status, body } = await house.ask("POST", "/v1/reload");
   assert.equal(status, 200);
   assert.deepEqual([body.outcome, body.changes], ["applied", [
-    { tenant: null, key: "gateway.listen", before: '"0.0.0.0:8080"', after: '"127.0.0.1:1"', restart: true },
+    {
+      tenant: null,
+      key: "gateway.listen",
+      before: '"127.0.0.1:8080"',
+      after: '"127.0.0.1:1"',
+      restart: true,
+    },
     { tenant: "acme", key: "limits.max_rooms_total", before: "0", after: "7", restart: false },
   ]]);
   assert.equal((await house.get("/v1/config")).body.tenants[0].limits.max_rooms_total, 7);

@@ -184,7 +184,7 @@ test("What is no message is refused with the place of the fault", async () => {
     [{ to: { rooms: ["a"], users: ["b"] }, svc: "a", type: "t" }, /^body.to: /],
     [{ to: { all: false }, svc: "a", type: "t" }, /^body.to.all: /],
     [{ to, svc: "a", type: "t", more: 1 }, /^body: .*more/],
-    [{ to, svc: "a", type: "t", data: deep }, /^body.data: is nested too deeply/],
+    [{ to, svc: "a", type: "t", data: deep }, /^body is nested deeper than 516/],
     [{ to, hot: { svc_id: 256, opcode: 0 } }, /^body.hot.svc_id: /],
     [{ to, hot: { svc_id: 1, opcode: 0, payload: "a?" } }, /^body.hot.payload: /],
     [{ messages: [] }, /^body.messages: /],
@@ -228,4 +228,36 @@ test("A room with too much to deliver already takes nothing more, and the answer
   assert.deepEqual([alone.status, alone.body.code], [503, "UNAVAILABLE"]);
   house.turn();
   assert.deepEqual((await house.publish({ to: { rooms: ["full"] }, ...message })).body, { deliveries: 300 });
+});
+
+test("A message to rooms that do not exist is delivered to nobody, and refused where it could not be sent", async () => {
+  const house = await open();
+  const rooms = Array.from({ length: 1000 }, (_, i) => `absent-${i}`);
+  const data = "x".repeat(1000);
+  const messages = Array.from({ length: 5 }, () => ({ to: { rooms }, svc: "a", type: "t", data }));
+  const { status, body } = await house.publish({ messages });
+  assert.equal(status, 200);
+  assert.equal(body.deliveries, 0);
+  assert.equal(body.results.length, 5);
+  const tooLarge = await house.publish({ to: { rooms }, svc: "a", type: "t", data: "x".repeat(10_000) });
+  assert.equal(tooLarge.status, 413, "what no room could be sent is refused where none is there");
+});
+
+test("A body that is compressed is refused as such", async () => {
+  const house = await open();
+  const { status, body } = await house.ask("POST", "/v1/tenants/acme/publish", {
+    body: "\u001f\u008b",
+    headers: { "content-encoding": "gzip" },
+  });
+  assert.equal(status, 415);
+  assert.match(body.msg, /without content-encoding: gzip/);
+});
+
+test("A limit that is no number is refused with what it may be", async () => {
+  const house = await open();
+  for (const limit of ["banana", "1.5", "0", "-1", "100000"]) {
+    const { status, body } = await house.get(`/v1/tenants/acme/sessions?limit=${limit}`);
+    assert.equal(status, 400);
+    assert.equal(body.msg, "query.limit: must be a whole number 1..1000");
+  }
 });

@@ -1,0 +1,400 @@
+// One tenant that is served: what lives as long as it does, and the parts made from its configuration. A reload makes new
+// parts first, which changes nothing, and then puts all of them in place within one turn.
+
+import type { TenantEntry } from "../admission/admission.ts";
+import { OriginRule } from "../admission/origin.ts";
+import type { Revoked } from "../admission/revocations.ts";
+import { TenantAuth } from "../admission/tenant_auth.ts";
+import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
+import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
+import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
+import type { HttpService } from "../backend/http_service.ts";
+import type { ExtensionHouse } from "../extension/runner.ts";
+import { openFingerprint } from "../config/fingerprint.ts";
+import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
+import { TenantMetrics } from "../metrics.ts";
+import type { TenantView } from "../metrics/exporter.ts";
+import type { SchemaCodes } from "../config/data_schema.ts";
+import { TenantPolicy } from "../policy/policy.ts";
+import type { GatewayQuotas } from "../policy/quotas.ts";
+import { PolicyState } from "../policy/state.ts";
+import { CLOSE, type Refusal } from "../protocol/codes.ts";
+import { LANE_NAMES } from "../protocol/frame.ts";
+import { sysRefused } from "../protocol/sys.ts";
+import type { OpenBus } from "../cluster/bus.ts";
+import type { Fanout } from "../room/fanout.ts";
+import { Presence } from "../room/presence.ts";
+import { Rooms } from "../room/rooms.ts";
+import type { ExtService } from "../service/service.ts";
+import { outboxLimits } from "../session/outbox_limits.ts";
+import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
+import type { GatewayContext } from "../session/gateway_context.ts";
+import type { SessionHandle } from "../session/session_handle.ts";
+import type { TenantSettings } from "../session/settings.ts";
+import { Tenant } from "../session/tenant.ts";
+import type { Turns } from "../turns.ts";
+import type { Clock } from "./clock.ts";
+import type { Persistence } from "./persistence.ts";
+import { StaggeredClose } from "./staggered_close.ts";
+import type { TenantRecord } from "./tenant_record.ts";
+import { TenantExtensions } from "./tenant_extensions.ts";
+import { sessionLimits } from "./tenant_settings.ts";
+import { TenantServices } from "./tenant_services.ts";
+import { type Teller, TenantWatch } from "./tenant_watch.ts";
+
+/** What all tenants of a gateway have in common. */
+export interface TenantDeps {
+  readonly gateway: GatewayContext;
+  /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
+  readonly fanout: Fanout;
+  /** Makes the bus of a tenant's rooms. */
+  readonly openBus: OpenBus;
+  readonly clock: Clock;
+  /** Whether a tenant without `auth` accepts dev tickets. */
+  readonly dev: boolean;
+  /** Further ext services of every tenant, by name. */
+  readonly services: ReadonlyMap<string, ExtService>;
+  /** For the signatures of all tickets: the runtime verifies them on threads of its own. */
+  readonly signatureTurns: Turns;
+  /** What the policies of all tenants share. */
+  readonly policy: {
+    readonly gateway: GatewayQuotas;
+    /** Whether everything is decided and nothing is denied. */
+    readonly dryRun: boolean;
+  };
+  readonly extensions: ExtensionHouse;
+  readonly persistence: Persistence;
+  /** Takes note of a bad ticket from this address. */
+  readonly charge: (addressGroup: string) => void;
+}
+
+/** A tenant's configuration, and the code of its rules' schemas. */
+export interface TenantLoaded {
+  readonly config: TenantConfig;
+  readonly schemas: SchemaCodes;
+}
+
+/** What is made from a tenant's configuration. */
+export interface Parts {
+  readonly config: TenantConfig;
+  /** A short name of the configuration. */
+  readonly print: string;
+  readonly auth: TenantAuth;
+  readonly verifier: Verifier;
+  readonly origins: OriginRule;
+  readonly services: TenantServices;
+  readonly settings: TenantSettings;
+}
+
+export class TenantRuntime implements TenantView {
+  readonly tenant: Tenant;
+  readonly entry: TenantEntry;
+  readonly extensions: TenantExtensions;
+  readonly #deps: TenantDeps;
+  readonly #policyState = new PolicyState();
+  readonly #record: TenantRecord;
+  #parts: Parts;
+  /** It is in the configuration no more. */
+  #leaving = false;
+  #ending: StaggeredClose | null = null;
+  /** Has its webhooks told no more. */
+  #unwatch: () => void = () => {};
+
+  /** Has no effects: a tenant that is not wanted after all can be dropped. */
+  constructor(loaded: TenantLoaded, gatewayConfig: GatewayConfig, deps: TenantDeps) {
+    this.#deps = deps;
+    const { config: { id } } = loaded;
+    const { gateway, fanout, openBus, persistence } = deps;
+    this.#record = persistence.record(id);
+    this.extensions = new TenantExtensions(id, deps.extensions);
+    // Rooms and registry ask the tenant, which comes after them.
+    const rooms = new Rooms(() => this.tenant.settings.rooms, fanout, openBus);
+    rooms.watch(new Presence(fanout));
+    const metrics = new TenantMetrics(LANE_NAMES);
+    const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
+    this.#parts = parts;
+    this.tenant = new Tenant({
+      id,
+      settings: parts.settings,
+      rooms,
+      fanout,
+      registry: new Registry<SessionHandle>(() => this.tenant.settings.sessions, gateway.totals),
+      metrics,
+      bans: this.#record.bans,
+      gateway,
+    });
+    const { auth, origins } = parts;
+    this.entry = { tenant: this.tenant, auth, origins, waits: null };
+    this.#applyWaits(auth, gatewayConfig);
+    if (this.suspended) this.tenant.registry.closed = SUSPENDED;
+  }
+
+  /** Takes up what is kept of it. To be called before anybody is let in. @throws when that cannot be read */
+  async recall(): Promise<void> {
+    await this.#record.load();
+    void this.#openOrClose(0);
+  }
+
+  /** Whether all that was decided about it outlives the gateway, as far as anything does, once that is known. */
+  async kept(): Promise<boolean> {
+    return await this.#record.written();
+  }
+
+  get id(): string {
+    return this.tenant.id;
+  }
+
+  get config(): TenantConfig {
+    return this.#parts.config;
+  }
+
+  get print(): string {
+    return this.#parts.print;
+  }
+
+  /** Those in place. */
+  get parts(): Parts {
+    return this.#parts;
+  }
+
+  get metrics(): TenantMetrics {
+    return this.tenant.metrics;
+  }
+
+  rooms(): number {
+    return this.tenant.rooms.size;
+  }
+
+  pending(): number {
+    return this.entry.waits?.size ?? 0;
+  }
+
+  get httpServices(): HttpService[] {
+    return this.#parts.services.http;
+  }
+
+  /** It is served from now on. */
+  start(): void {
+    const { persistence, gateway } = this.#deps;
+    persistence.hold(this.id, this.#record);
+    this.#unwatch = this.watch(persistence.webhooks.of(this.id));
+    this.#parts.settings.policy.apply(gateway.now());
+  }
+
+  /** Starts its extensions, those that do not run yet; others that run end. */
+  runExtensions(): void {
+    this.extensions.run(this.#parts.services.extensions, this.tenant);
+  }
+
+  /**
+   * Makes what another configuration of this tenant needs, and changes nothing yet. What stays the same is used again,
+   * unless all is to be made `anew`.
+   */
+  prepare(loaded: TenantLoaded, config: GatewayConfig, anew?: "anew"): Parts {
+    const { rooms, metrics } = this.tenant;
+    return this.#make(loaded, config, { rooms, metrics, former: anew === undefined ? this.#parts : null });
+  }
+
+  /** Puts parts in place; sessions go by them from their next message on. */
+  apply(parts: Parts, config: GatewayConfig): void {
+    const { tenant, entry } = this;
+    const { auth, origins } = parts;
+    const former = this.#parts;
+    this.#parts = parts;
+    // The one assignment by which everything changes that sessions, rooms and outboxes go by.
+    tenant.settings = { ...parts.settings, outbox: outboxLimits(parts.config, config) };
+    if (former !== parts) {
+      parts.settings.policy.apply(this.#deps.gateway.now());
+      this.runExtensions();
+      former.services.stop(parts.services);
+      if (former.verifier !== parts.verifier) former.verifier.stop();
+    }
+    entry.auth = auth;
+    entry.origins = origins;
+    this.#applyWaits(auth, config);
+    this.#openOrClose(config.drain_grace_ms);
+  }
+
+  /** It is in the configuration no more: its sessions end over this time, and then `gone` is called. */
+  async leave(overMs: number, gone: () => void): Promise<void> {
+    this.#leaving = true;
+    const ended = this.#openOrClose(overMs);
+    if (ended === null || !await ended) return;
+    void this.stop();
+    this.#unwatch();
+    this.#deps.persistence.left(this.id);
+    gone();
+  }
+
+  /** It is in the configuration again; who has not been ended yet stays. Parts have to be adopted next. */
+  comeBack(): void {
+    this.#leaving = false;
+  }
+
+  /** Tells of what happens from now on, until the returned function is called. */
+  watch(teller: Teller): () => void {
+    const watch = new TenantWatch(teller);
+    const { watchers, rooms } = this.tenant;
+    watchers.push(watch);
+    rooms.watch(watch);
+    return () => {
+      watchers.splice(watchers.indexOf(watch), 1);
+      rooms.unwatch(watch);
+    };
+  }
+
+  get suspended(): boolean {
+    return this.#record.suspended || this.config.suspended;
+  }
+
+  /** Its sessions end over this time, and nobody is let in until it is resumed. */
+  suspend(overMs: number): void {
+    this.#record.suspended = true;
+    void this.#openOrClose(overMs);
+  }
+
+  /** Takes an administrator's suspension back. @returns whether it is served now: its configuration may suspend it too */
+  resume(): boolean {
+    this.#record.suspended = false;
+    void this.#openOrClose(0);
+    return !this.config.suspended;
+  }
+
+  /**
+   * Takes tickets no more, and ends the sessions that came with them.
+   * @param untilMs Unix time in milliseconds at which the tickets have expired by themselves; infinite for never
+   * @returns the number of sessions; null when no more revocations can be remembered
+   */
+  revoke(revoked: Revoked, untilMs: number): number | null {
+    const nowMs = this.#deps.clock.unixMs();
+    if (!this.#record.revocations.revoke(revoked, untilMs, nowMs)) return null;
+    const { registry } = this.tenant;
+    const holders = "jti" in revoked ? registry.ofTicket(revoked.jti) : registry.ofUser(revoked.user);
+    const ending = holders.filter((session) => this.#record.revocations.has(session, nowMs));
+    for (const session of ending) endRefused(session, REVOKED);
+    return ending.length;
+  }
+
+  /** Nobody is served any more. Resolves when all that it ran has ended. */
+  async stop(): Promise<void> {
+    this.#parts.services.stop();
+    this.#parts.verifier.stop();
+    await this.extensions.stop();
+  }
+
+  /** Takes sessions in, or ends them all over this time. @returns whether that was done to the end; null where none ends */
+  #openOrClose(overMs: number): Promise<boolean> | null {
+    const { registry } = this.tenant;
+    const closed = this.#leaving ? REMOVED : this.suspended ? SUSPENDED : null;
+    if (closed === registry.closed) return null;
+    registry.closed = closed;
+    this.#ending?.cancel();
+    this.#ending = null;
+    if (closed === null) return null;
+    this.entry.waits?.dismiss(closed);
+    this.#ending = new StaggeredClose({
+      sessions: [...registry.all()],
+      overMs,
+      end: (session) => endRefused(session, closed),
+      isEmpty: () => registry.size === 0,
+      clock: this.#deps.clock,
+    });
+    return this.#ending.start();
+  }
+
+  #make(
+    { config, schemas }: TenantLoaded,
+    gatewayConfig: GatewayConfig,
+    { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
+  ): Parts {
+    const { clock, services: embedded, charge, policy, gateway: { log } } = this.#deps;
+    const { verifier, auth: authConfig } = this.#verifier(config, former);
+    const auth = new TenantAuth({
+      verifier,
+      config: authConfig,
+      metrics,
+      revocations: this.#record.revocations,
+      unixMs: clock.unixMs,
+      charge,
+    });
+    const services = new TenantServices({
+      config,
+      embedded,
+      rooms,
+      every: clock.every,
+      http: {
+        tenant: config.id,
+        share: this.extensions.runner.share,
+        // The tenant itself comes later, and there are no sessions before.
+        actions: { perform: (action, by) => this.tenant.actions.perform(action, by) },
+        log,
+        now: clock.now,
+        unixMs: clock.unixMs,
+        random: clock.random,
+        newId: clock.newId,
+        wait: clock.wait,
+      },
+      runner: this.extensions.runner,
+      former: former?.services ?? null,
+    });
+    const settings: TenantSettings = {
+      policy: new TenantPolicy({
+        config,
+        state: this.#policyState,
+        ...policy,
+        schemas,
+        delivered: () => rooms.delivered.bytes,
+      }),
+      dispatcher: services.dispatcher,
+      authenticator: auth,
+      maxPending: config.limits.max_pending_per_session,
+      outbox: outboxLimits(config, gatewayConfig),
+      sessions: sessionLimits(config),
+      rooms: config.limits,
+    };
+    const print = openFingerprint(config);
+    const origins = new OriginRule(config.origins, { thisMachine: this.#deps.dev });
+    return { config, print, auth, verifier, origins, services, settings };
+  }
+
+  /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */
+  #verifier(config: TenantConfig, former: Parts | null): { verifier: Verifier; auth: AuthConfig } {
+    const { dev, signatureTurns, gateway: { log }, clock: { now, unixMs } } = this.#deps;
+    const { id } = config;
+    if (config.auth === undefined && !dev) throw new Error(`Cannot serve tenant "${id}": it has no auth`);
+    const auth = config.auth ?? DEV_AUTH;
+    if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
+      return { verifier: former.verifier, auth };
+    }
+    const verifier = verifierFor({
+      tenant: id,
+      config: auth,
+      signatureTurns,
+      share: this.extensions.runner.share,
+      now,
+      unixMs,
+      log,
+    });
+    return { verifier, auth };
+  }
+
+  /** Who may send a ticket as the first message, and how many at a time. */
+  #applyWaits(auth: TenantAuth, config: GatewayConfig): void {
+    const { entry, tenant: { metrics } } = this;
+    const { totals } = this.#deps.gateway;
+    const options = ticketWaitsOptions(auth, { totals, metrics, timeoutMs: config.auth_timeout_ms });
+    if (options === null) entry.waits?.dismiss(NO_TICKET);
+    else entry.waits?.apply(options);
+    entry.waits = options === null ? null : entry.waits ?? new TicketWaits(options);
+  }
+}
+
+/** Ends a session with the refusal that is to blame. */
+function endRefused(session: SessionHandle, refused: Refusal): void {
+  session.end(refused.close ?? CLOSE.policyViolation, sysRefused(session.traceId, refused, { seq: null }));
+}
+
+/** The part of `auth` by which tickets are verified. */
+function verifiesBy({ mode, jwt, static: fixed, http }: AuthConfig): string {
+  return JSON.stringify([mode, jwt, fixed, http]);
+}

@@ -1,0 +1,250 @@
+// Walks over CBOR (RFC 8949) before anybody decodes it, once: is it well-formed, is it what JSON could say too, how deep
+// does it go. What cbor-x would misread in bytes that are fine is written for it in another way.
+
+import { Buffer, isUtf8 } from "node:buffer";
+
+/** What is against a message; cbor.ts has the words. */
+export type CborFault =
+  | "broken"
+  | "depth"
+  | "undefined"
+  | "tag"
+  | "bytes"
+  | "key"
+  | "proto"
+  | "integer"
+  | "float"
+  | "simple"
+  | "utf8";
+
+/** Bytes to be read in the place of others. */
+interface Patch {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The additional information of a head that says "until a break", and that break. */
+const INDEFINITE = 31, BREAK = 0xff;
+/** Texts longer than this cbor-x decodes by way of the runtime, which drops one byte order mark (its readStringJS). */
+const OWN_TEXT_BYTES_MAX = 64;
+const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf);
+const PROTO = Buffer.from("__proto__");
+
+export class CborWalk {
+  at = 0;
+  fault: CborFault | null = null;
+  /** Levels seen; keys seen below the outermost map; whether there is a float of -0. */
+  depth = 0;
+  members = 0;
+  negativeZero = false;
+  readonly #bytes: Uint8Array;
+  readonly #depthMax: number;
+  readonly #view: DataView;
+  #patches: Patch[] | null = null;
+
+  constructor(bytes: Uint8Array, depthMax: number) {
+    this.#bytes = bytes;
+    this.#depthMax = depthMax;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** The whole of the bytes is one item. */
+  whole(): boolean {
+    return this.#item(1) && (this.at === this.#bytes.length || this.#fail("broken"));
+  }
+
+  /** The bytes as cbor-x reads them right; the very same in nearly all cases. */
+  readable(): Uint8Array {
+    if (this.#patches === null) return this.#bytes;
+    const parts: Uint8Array[] = [];
+    let at = 0;
+    for (const { from, to, bytes } of this.#patches) {
+      parts.push(this.#bytes.subarray(at, from), bytes);
+      at = to;
+    }
+    return Buffer.concat([...parts, this.#bytes.subarray(at)]);
+  }
+
+  #item(level: number): boolean {
+    if (level > this.depth) {
+      if (level > this.#depthMax) return this.#fail("depth");
+      this.depth = level;
+    }
+    const from = this.at;
+    const first = this.#bytes[from];
+    if (first === undefined) return this.#fail("broken");
+    const info = first & 31;
+    switch (first >> 5) {
+      case 0:
+        return this.#integer(info, false);
+      case 1:
+        return this.#integer(info, true);
+      case 2:
+        return this.#fail("bytes");
+      case 3:
+        return this.#text(info, from, false);
+      case 4:
+        return this.#list(info, level + 1);
+      case 5:
+        return this.#map(info, level + 1);
+      case 6:
+        return this.#fail("tag");
+      default:
+        return this.#simple(info);
+    }
+  }
+
+  /** The number in a head, -1 where there is none; `at` is behind the head then. */
+  #head(info: number): number {
+    const from = this.at + 1;
+    if (info < 24) {
+      this.at = from;
+      return info;
+    }
+    const size = 1 << (info - 24);
+    if (info > 27 || from + size > this.#bytes.length) {
+      this.#fail("broken");
+      return -1;
+    }
+    this.at = from + size;
+    const view = this.#view;
+    if (info === 24) return view.getUint8(from);
+    if (info === 25) return view.getUint16(from);
+    if (info === 26) return view.getUint32(from);
+    return view.getUint32(from) * 2 ** 32 + view.getUint32(from + 4);
+  }
+
+  #integer(info: number, negative: boolean): boolean {
+    const from = this.at;
+    const value = this.#head(info);
+    if (value < 0) return false;
+    const largest = negative ? Number.MAX_SAFE_INTEGER - 1 : Number.MAX_SAFE_INTEGER;
+    if (value > largest) return this.#fail("integer");
+    // cbor-x takes `~` of 64 bits, which JavaScript takes of the lowest 32: as a float it is the same number.
+    if (negative && info === 27) {
+      const bytes = Buffer.alloc(9, 0xfb);
+      bytes.writeDoubleBE(-1 - value, 1);
+      this.#patch(from, bytes);
+    }
+    return true;
+  }
+
+  #text(info: number, from: number, isKey: boolean): boolean {
+    if (info === INDEFINITE) return this.#chunks(from, isKey);
+    const length = this.#head(info);
+    if (length < 0) return false;
+    const start = this.at, end = start + length;
+    if (end > this.#bytes.length) return this.#fail("broken");
+    const part = this.#bytes.subarray(start, end);
+    this.at = end;
+    if (!isUtf8(part)) return this.#fail("utf8");
+    if (isKey && PROTO.equals(part)) return this.#fail("proto");
+    if (length > OWN_TEXT_BYTES_MAX && startsWithMark(part)) this.#patch(from, textItem(part));
+    return true;
+  }
+
+  /** A text in parts, each a text of its own, which cbor-x does not read. */
+  #chunks(from: number, isKey: boolean): boolean {
+    const parts: Uint8Array[] = [];
+    this.at++;
+    for (;;) {
+      const first = this.#bytes[this.at];
+      if (first === BREAK) break;
+      if (first === undefined || first >> 5 !== 3 || (first & 31) === INDEFINITE) return this.#fail("broken");
+      const length = this.#head(first & 31);
+      if (length < 0) return false;
+      const end = this.at + length;
+      if (end > this.#bytes.length) return this.#fail("broken");
+      const part = this.#bytes.subarray(this.at, end);
+      if (!isUtf8(part)) return this.#fail("utf8");
+      parts.push(part);
+      this.at = end;
+    }
+    this.at++;
+    const whole = Buffer.concat(parts);
+    if (isKey && PROTO.equals(whole)) return this.#fail("proto");
+    this.#patch(from, textItem(whole));
+    return true;
+  }
+
+  #list(info: number, level: number): boolean {
+    if (info === INDEFINITE) {
+      this.at++;
+      while (this.#bytes[this.at] !== BREAK) if (!this.#item(level)) return false;
+      this.at++;
+      return true;
+    }
+    const length = this.#head(info);
+    if (length < 0) return false;
+    for (let i = 0; i < length; i++) if (!this.#item(level)) return false;
+    return true;
+  }
+
+  #map(info: number, level: number): boolean {
+    if (info === INDEFINITE) {
+      this.at++;
+      while (this.#bytes[this.at] !== BREAK) if (!this.#member(level)) return false;
+      this.at++;
+      return true;
+    }
+    const length = this.#head(info);
+    if (length < 0) return false;
+    for (let i = 0; i < length; i++) if (!this.#member(level)) return false;
+    return true;
+  }
+
+  #member(level: number): boolean {
+    const first = this.#bytes[this.at];
+    if (first === undefined) return this.#fail("broken");
+    if (first >> 5 !== 3) return this.#fail("key");
+    if (!this.#text(first & 31, this.at, true)) return false;
+    if (level > 2) this.members++;
+    return this.#item(level);
+  }
+
+  #simple(info: number): boolean {
+    const from = this.at + 1;
+    if (info >= 20 && info <= 22) {
+      this.at = from;
+      return true;
+    }
+    if (info === 23) return this.#fail("undefined");
+    if (info < 25) return this.#fail("simple");
+    const size = 1 << (info - 24);
+    if (info > 27 || from + size > this.#bytes.length) return this.#fail("broken");
+    const view = this.#view;
+    // Of 16 bits it matters only whether all bits of the exponent are set, and whether it is -0.
+    const bits = info === 25 ? view.getUint16(from) : 0;
+    const value = info === 25
+      ? (bits & 0x7c00) === 0x7c00 ? NaN : bits === 0x8000 ? -0 : 1
+      : info === 26
+      ? view.getFloat32(from)
+      : view.getFloat64(from);
+    if (!Number.isFinite(value)) return this.#fail("float");
+    if (Object.is(value, -0)) this.negativeZero = true;
+    this.at = from + size;
+    return true;
+  }
+
+  #patch(from: number, bytes: Uint8Array): void {
+    (this.#patches ??= []).push({ from, to: this.at, bytes });
+  }
+
+  #fail(fault: CborFault): false {
+    this.fault ??= fault;
+    return false;
+  }
+}
+
+function startsWithMark(text: Uint8Array): boolean {
+  return BYTE_ORDER_MARK.every((byte, i) => text[i] === byte);
+}
+
+/** A text of definite length, with a second byte order mark where one will be dropped. */
+function textItem(text: Uint8Array): Uint8Array {
+  const mark = text.length > OWN_TEXT_BYTES_MAX && startsWithMark(text) ? BYTE_ORDER_MARK : new Uint8Array(0);
+  const head = Buffer.alloc(5, 0x7a);
+  head.writeUInt32BE(mark.length + text.length, 1);
+  return Buffer.concat([head, mark, text]);
+}

@@ -1,0 +1,234 @@
+// One live link: its outbox, pings and idling, and the closing handshake. It knows nothing of tenants' rooms and services.
+// Whom it serves stands behind a port: first, perhaps, somebody who waits for the client's ticket, then a session.
+
+import { cborForm } from "../protocol/cbor.ts";
+import { CLOSE, type CloseCode } from "../protocol/codes.ts";
+import type { Frame } from "../protocol/frame.ts";
+import { sysGap } from "../protocol/sys.ts";
+import type { TenantMetrics } from "../metrics.ts";
+import type { Link, LinkHandler } from "../transport/port.ts";
+import type { GatewayContext } from "./gateway_context.ts";
+import type { Gap } from "./gaps.ts";
+import { Outbox } from "./outbox.ts";
+import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
+import type { TenantSettings } from "./settings.ts";
+import { Timer } from "./timer_wheel.ts";
+
+/** How long a peer may take to answer our close before its socket is dropped; a flooding one is not read any more. */
+const CLOSE_TIMEOUT_MS = 5000;
+const FLOOD_CLOSE_TIMEOUT_MS = 1000;
+/** Frames of a peer that were on their way when it was told to go. */
+const LATE_MAX = 100_000;
+
+/** When a new connection is looked at for the first time: one that is idle then gives back what it was greeted with. */
+const SETTLED_MS = 1000;
+
+/** Whom a connection serves. None of it MUST throw. */
+export interface ConnectionUser {
+  readonly traceId: string;
+  /** The link is open, or another user has handed the connection over. Comes first, and once. */
+  opened(connection: Connection): void;
+  text(message: string, now: number): void;
+  binary(message: Uint8Array, now: number): void;
+  /** A frame that is no message: a ping, a pong that nobody asked for, or a fragment. */
+  control(bytes: number, now: number): void;
+  /** Time is up: that of `Connection.expectWithin`, or nothing was heard within the idle timeout. MUST close. */
+  timedOut(): void;
+  /** Reliable frames cannot be delivered. MUST close. @param waitingBytes what its outbox holds */
+  tooSlow(cause: SlowCause, waitingBytes: number): void;
+  /** The link is gone, whoever began it. Comes last. */
+  lost(code: number, reason: string): void;
+}
+
+/** What connections of one tenant share. */
+export interface ConnectionDeps {
+  readonly gateway: GatewayContext;
+  readonly metrics: TenantMetrics;
+  readonly settings: TenantSettings;
+}
+
+export class Connection extends Timer implements LinkHandler, OutboxOwner {
+  /** Ext envelopes travel as CBOR. */
+  readonly cbor: boolean;
+  readonly #deps: ConnectionDeps;
+  #user: ConnectionUser;
+  #state: "authenticating" | "attached" | "closing" | "gone" = "authenticating";
+  #link: Link | null = null;
+  /** Made for the first frame; given back when the connection is idle. */
+  #outbox: Outbox | null = null;
+  #heardAt = 0;
+  #pingedAt = 0;
+  /** Until when nothing is read; 0: it is. */
+  #pausedUntil = 0;
+  /** Pings without an answer. */
+  #pongsDue = 0;
+  /** What came after our close. */
+  #late = 0;
+
+  constructor(deps: ConnectionDeps, user: ConnectionUser, cbor: boolean) {
+    super();
+    this.#deps = deps;
+    this.#user = user;
+    this.cbor = cbor;
+  }
+
+  open(link: Link): void {
+    const { gateway } = this.#deps;
+    gateway.totals.links++;
+    this.#link = link;
+    this.#heardAt = this.#pingedAt = gateway.now();
+    this.#user.opened(this);
+  }
+
+  /** Serves this user from now on: the client has said who it is. */
+  handTo(user: ConnectionUser): void {
+    this.#user = user;
+    user.opened(this);
+  }
+
+  /** From now on silence is watched and the peer is pinged. */
+  attached(): void {
+    if (this.#state !== "authenticating") return;
+    this.#state = "attached";
+    const { gateway } = this.#deps;
+    gateway.wheel.schedule(this, Math.min(SETTLED_MS, this.#nextDeadline(gateway.now())));
+  }
+
+  /** Before `attached`: calls `timedOut` so many milliseconds later. */
+  expectWithin(ms: number): void {
+    this.#deps.gateway.wheel.schedule(this, ms);
+  }
+
+  text(message: string): void {
+    if (this.#state === "closing") return this.#ignoreLate();
+    this.#user.text(message, this.#heard());
+    this.#outbox?.flushSpeaker();
+  }
+
+  binary(message: Uint8Array): void {
+    if (this.#state === "closing") return this.#ignoreLate();
+    this.#user.binary(message, this.#heard());
+    this.#outbox?.flushSpeaker();
+  }
+
+  pong(): void {
+    // A peer that answers pings which nobody sent pays for them.
+    if (this.#pongsDue > 0) {
+      this.#pongsDue--;
+      this.#heard();
+    } else this.control(0);
+  }
+
+  control(bytes: number): void {
+    if (this.#state === "closing") this.#ignoreLate();
+    else this.#user.control(bytes, this.#heard());
+  }
+
+  onDrain(): void {
+    this.#outbox?.drained();
+  }
+
+  onClose(code: number, reason: string): void {
+    if (this.#state === "gone") return;
+    this.#state = "gone";
+    this.#outbox?.discard();
+    this.#outbox = null;
+    const { gateway } = this.#deps;
+    gateway.wheel.cancel(this);
+    gateway.totals.links--;
+    this.#link = null;
+    this.#user.lost(code, reason);
+  }
+
+  /** Queues a frame; nothing after the close. */
+  send(frame: Frame): void {
+    const outbox = this.#outbox ?? this.#newOutbox();
+    outbox?.push(this.cbor ? cborForm(frame) : frame);
+  }
+
+  /** Reads nothing more until this time, as far as the transport can. */
+  pauseUntil(until: number): void {
+    const isPaused = this.#pausedUntil > 0;
+    this.#pausedUntil = until;
+    if (isPaused || this.#state !== "attached") return;
+    this.#link?.pause();
+    const { gateway } = this.#deps;
+    gateway.wheel.schedule(this, this.#nextDeadline(gateway.now()));
+  }
+
+  /** Starts the closing handshake. @param reliable whether what waits on the reliable lane goes out before it */
+  close(code: CloseCode, reliable: boolean): void {
+    if (this.#state === "closing" || this.#state === "gone") return;
+    const floods = code === CLOSE.rateLimited;
+    // A stranger that floods is not waited for at all.
+    if (floods && this.#state === "authenticating") this.#late = LATE_MAX;
+    this.#state = "closing";
+    const { gateway, metrics } = this.#deps;
+    metrics.closes.add({ name: code.name });
+    gateway.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
+    // Either of these may bring the link's close at once, and with it the end of all this.
+    this.#outbox?.finish(reliable);
+    if (this.#pausedUntil > 0 && !floods) this.#link?.resume();
+    this.#link?.close(code.code, code.reason);
+    if (floods) this.#link?.pause();
+  }
+
+  tooSlow(cause: SlowCause): void {
+    this.#user.tooSlow(cause, this.#outbox!.bytes);
+    // What its socket holds is memory that others need now; a close would wait for it to be read.
+    if (cause === "shed") this.#link?.terminate();
+  }
+
+  tellGap(gap: Gap): void {
+    this.send(sysGap(this.#user.traceId, gap));
+  }
+
+  override onTimer(now: number): number {
+    if (this.#state === "closing") {
+      this.#link?.terminate();
+      // Where it does not help at once (native Deno), it is tried again.
+      return this.#link === null ? 0 : CLOSE_TIMEOUT_MS;
+    }
+    const { idleTimeoutMs, pingIntervalMs } = this.#deps.gateway.settings;
+    const isIdle = idleTimeoutMs > 0 && now - this.#heardAt >= idleTimeoutMs;
+    if (this.#state === "authenticating" || isIdle) {
+      this.#user.timedOut();
+      return 0; // the close has set the deadline
+    }
+    if (this.#pausedUntil > 0 && now >= this.#pausedUntil) {
+      this.#pausedUntil = 0;
+      this.#link!.resume();
+    }
+    if (this.#outbox?.isIdle) this.#outbox = null;
+    if (now - this.#pingedAt >= pingIntervalMs) {
+      this.#pingedAt = now;
+      this.#pongsDue++;
+      this.#link!.ping();
+      if (this.#link === null) return 0; // the ping found the socket dead
+    }
+    return this.#nextDeadline(now);
+  }
+
+  #newOutbox(): Outbox | null {
+    if (this.#link === null || this.#state === "closing") return null;
+    const { gateway: { flusher } } = this.#deps;
+    return this.#outbox = new Outbox({ link: this.#link, flusher, tenant: this.#deps, owner: this });
+  }
+
+  /** A peer that goes on after it was told to go is not waited for. */
+  #ignoreLate(): void {
+    if (++this.#late > LATE_MAX) this.#link?.terminate();
+  }
+
+  #heard(): number {
+    return this.#heardAt = this.#deps.gateway.now();
+  }
+
+  #nextDeadline(now: number): number {
+    const { idleTimeoutMs, pingIntervalMs } = this.#deps.gateway.settings;
+    const idleAt = idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#heardAt + idleTimeoutMs;
+    const resumeAt = this.#pausedUntil > 0 ? this.#pausedUntil : Number.POSITIVE_INFINITY;
+    // Sums round: a deadline can be past by one comparison and not yet by another, and 0 would be none at all.
+    return Math.max(1, Math.min(this.#pingedAt + pingIntervalMs, idleAt, resumeAt) - now);
+  }
+}

@@ -1,0 +1,21 @@
+// What all sessions of a gateway share, whatever their tenant.
+
+import type { Log } from "../log.ts";
+import type { Flusher } from "./flusher.ts";
+import type { Totals } from "./registry.ts";
+import type { GatewaySettings } from "./settings.ts";
+import type { TimerWheel } from "./timer_wheel.ts";
+
+/** The process-wide parts. */
+export interface GatewayContext {
+  /** A reload puts another value in its place. */
+  settings: GatewaySettings;
+  readonly totals: Totals;
+  readonly wheel: TimerWheel;
+  readonly flusher: Flusher;
+  readonly log: Log;
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+  /** Unix time in milliseconds. */
+  readonly unixMs: () => number;
+}

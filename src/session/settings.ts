@@ -1,0 +1,32 @@
+// What a reload replaces. Each is one frozen value behind one reference: a reload makes another and puts it in place in
+// one assignment, so that nobody sees some of both. A session notices with its next message.
+
+import type { TenantPolicy } from "../policy/policy.ts";
+import type { RoomLimits } from "../room/rooms.ts";
+import type { AnyDispatcher } from "../service/dispatcher.ts";
+import type { Authenticator } from "./grant.ts";
+import type { OutboxLimits } from "./outbox_limits.ts";
+import type { SessionLimits } from "./registry.ts";
+
+/** What holds for a tenant's sessions and rooms, made from its configuration. */
+export interface TenantSettings {
+  readonly policy: TenantPolicy;
+  readonly dispatcher: AnyDispatcher;
+  readonly authenticator: Authenticator;
+  /** Ext messages of one session that may wait for services. */
+  readonly maxPending: number;
+  readonly outbox: OutboxLimits;
+  readonly sessions: SessionLimits;
+  readonly rooms: RoomLimits;
+}
+
+/** What holds for all connections of the gateway. */
+export interface GatewaySettings {
+  readonly pingIntervalMs: number;
+  /** 0 where the transport itself watches for silence. */
+  readonly idleTimeoutMs: number;
+  /** Sessions of all tenants; 0: any number. */
+  readonly maxSessions: number;
+  /** Bytes that may wait for full sockets, all sessions together; 0: any number. */
+  readonly maxHeldBytes: number;
+}

@@ -1,0 +1,4 @@
+// Dots in front that are no property's.
+// expect: refused import
+
+export default { onMessage() { return [...import("node:fs")]; } };
