@@ -297,9 +297,9 @@ async function measure(kind: Kind, lab: Lab): Promise<Sample> {
     ]),
   );
   const gateway = await lab.gateway({ change: configOf(kind, bombs), files, admin: true });
-  const crowd = await lab.crowd(toLoad(polite, gateway));
+  const crowd = await lab.crowd(toLoad(polite, gateway), true);
   const quiet = await crowd.measure(lab.seconds());
-  const neighbour = await lab.program("bench/generator/neighbour.ts", kind.comes({ gateway, bombs }), true);
+  const neighbour = await lab.disturber("bench/generator/neighbour.ts", kind.comes({ gateway, bombs }));
   const [{ did }, noisy] = await Promise.all([
     neighbour.ask<{ did: number }>(lab.seconds()),
     crowd.measure(lab.seconds()),
