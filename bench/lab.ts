@@ -8,10 +8,10 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { type AddressInfo, createServer } from "node:net";
 import { resolve } from "node:path";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { parse, stringify } from "yaml";
 import type { Load, LoadResult } from "./generator/load_spec.ts";
+import { Lines } from "./lines.ts";
 import type { Sample } from "./row.ts";
 
 const HERE = resolve(import.meta.dirname!, "..");
@@ -383,43 +383,4 @@ async function freePort(): Promise<number> {
   probe.close();
   await once(probe, "close");
   return port;
-}
-
-/** The lines of a stream, of which the last are kept until they are asked for; the pipe is read in any case. */
-class Lines {
-  readonly #last: string[] = [];
-  #kept: string[] = [];
-  #ended = false;
-  #wake = () => {};
-
-  constructor(stream: NodeJS.ReadableStream) {
-    const lines = createInterface({ input: stream });
-    lines.on("line", (line) => {
-      // Bun ends what it says about an error with its version.
-      if (line.trim() !== "" && !line.startsWith("Bun v")) this.#last.push(line.trim());
-      if (this.#last.length > 6) this.#last.shift();
-      this.#kept.push(line);
-      if (this.#kept.length > 1000) this.#kept.shift();
-      this.#wake();
-    });
-    lines.on("close", () => {
-      this.#ended = true;
-      this.#wake();
-    });
-  }
-
-  /** The end of what was written, for an error. */
-  get last(): string {
-    return this.#last.join(" ");
-  }
-
-  /** @throws when the stream ends before there is such a line */
-  async next(wanted: (line: string) => boolean): Promise<string> {
-    for (;;) {
-      const found = this.#kept.findIndex(wanted);
-      if (found >= 0) return this.#kept.splice(0, found + 1).at(-1)!;
-      if (this.#ended) throw new Error(`Cannot go on: the process has ended. ${this.last}`);
-      await new Promise<void>((resolve) => this.#wake = resolve);
-    }
-  }
 }

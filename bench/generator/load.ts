@@ -11,10 +11,10 @@ import { Latency } from "./latency.ts";
 import type { HttpPace, Load, LoadResult, Slow } from "./load_spec.ts";
 import { pause, pour } from "./pace.ts";
 import { messageOf, textFrame, upgradeRequest } from "./requests.ts";
-import { busySeconds, familyCpuSeconds, kernelBytes, residentBytes } from "../proc.ts";
+import { busySeconds, familyCpuSeconds, kernelBytes } from "../proc.ts";
 import { microsSince, newTally, Session, type Tally } from "./session.ts";
 import { SlowSocket } from "./slow_socket.ts";
-import { Watch } from "./watch.ts";
+import { settledBytes, Watch } from "./watch.ts";
 
 /** A socket with its session, and what the kernel has not taken yet. */
 interface Wire {
@@ -248,21 +248,9 @@ class Generator {
   /** The first sessions warm the server up; the rest is charged with what its memory grew by. */
   async #openIdle(baselineSessions: number): Promise<number> {
     await this.#open(baselineSessions);
-    const before = await this.#settledBytes();
+    const before = await settledBytes(this.#load.serverPid);
     await this.#open(this.#wires.length);
-    return (await this.#settledBytes() - before) / (this.#wires.length - baselineSessions);
-  }
-
-  /** The server's memory, once it has not moved by 0.2 % for a second; after 10 s, whatever it is. */
-  async #settledBytes(): Promise<number> {
-    let before = residentBytes(this.#load.serverPid);
-    for (let second = 0; second < 10; second++) {
-      await pause(1);
-      const now = residentBytes(this.#load.serverPid);
-      if (second > 0 && Math.abs(now - before) < before * 0.002) return now;
-      before = now;
-    }
-    return before;
+    return (await settledBytes(this.#load.serverPid) - before) / (this.#wires.length - baselineSessions);
   }
 
   #dial(wire: Wire): Promise<void> {
