@@ -14,6 +14,7 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
+import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -125,6 +126,7 @@ const gateway = z.strictObject({
     "Bytes that the kernel may keep unsent for a socket, about, on Bun with Linux or macOS; they can't be overtaken " +
       "any more either. 0: what the system says.",
   ),
+  ...recoveryKeys,
   transport: z.enum(["auto", "native", "node"]).default("auto").meta({
     description:
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
@@ -302,6 +304,8 @@ const tenant = z.strictObject({
   origins: originsSchema,
   limits: limits.prefault({}),
   delivery: delivery.prefault({}),
+  resume: resumeSchema,
+  rooms: roomClassesSchema,
   policy: policy.prefault({}),
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
     description: "Services of the ext lane, besides `room` and `sys`.",

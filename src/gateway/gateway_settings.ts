@@ -13,6 +13,7 @@ export function gatewaySettings(gateway: GatewayConfig, limits: TransportLimits)
     idleTimeoutMs: limits.pings ? gateway.idle_timeout_ms : 0,
     maxSessions: gateway.max_connections,
     maxHeldBytes: gateway.max_outbox_bytes,
+    maxReplayBytes: gateway.max_replay_bytes,
   };
 }
 

@@ -78,6 +78,7 @@ export class RealBox implements OutboxOwner {
       flusher: house.flusher,
       tenant: { settings: { outbox: limits }, metrics: this.metrics },
       owner: this,
+      replay: null,
     });
   }
 
