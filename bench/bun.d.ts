@@ -53,5 +53,6 @@ interface BunConnectOptions<Data> {
 
 declare const Bun: {
   serve<Data>(options: BunServeOptions<Data>): BunServer<Data>;
+  which(program: string, options: { cwd: string }): string | null;
   connect<Data>(options: BunConnectOptions<Data>): Promise<BunTcpSocket<Data>>;
 };

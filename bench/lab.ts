@@ -1,3 +1,4 @@
+/// <reference path="./bun.d.ts" />
 // What a row measures with: gateways, controls and generators, each a process of its own, on its own CPU where `taskset`
 // can see to it. A lab is for one measurement of one side: `end` ends everything that was started in it.
 
@@ -7,10 +8,10 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { type AddressInfo, createServer } from "node:net";
 import { resolve } from "node:path";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { parse, stringify } from "yaml";
 import type { Load, LoadResult } from "./generator/load_spec.ts";
+import { Lines } from "./lines.ts";
 import type { Sample } from "./row.ts";
 
 const HERE = resolve(import.meta.dirname!, "..");
@@ -115,6 +116,8 @@ export interface Crowd {
 export interface Cpus {
   readonly server: number;
   readonly load: number;
+  /** Whether a process may be given real-time priority, as root may. */
+  readonly realtime: boolean;
 }
 
 const running = new Set<ChildProcess>();
@@ -204,9 +207,13 @@ export class Lab {
     return this.#server([BUN, `bench/${file}`], this.#options.cpus?.load ?? null);
   }
 
-  /** Opens the sessions of a load. */
-  async crowd(load: Load): Promise<Crowd> {
-    const program = await this.program("bench/generator/load.ts", load);
+  /** Opens the sessions of a load; `beside`: of a disturber, which is on the same CPU. */
+  async crowd(load: Load, beside = false): Promise<Crowd> {
+    const isFirst = beside && this.#options.cpus?.realtime === true;
+    if (beside && !isFirst) {
+      this.#options.warn("the disturber delays the generator: no real-time priority here");
+    }
+    const program = await this.program("bench/generator/load.ts", load, isFirst ? ["-f", "1"] : []);
     const measure = async (seconds: number) => {
       const { result, firstStray } = await program.ask<{ result: LoadResult; firstStray: string }>(seconds);
       for (const text of doubts(load, result, firstStray)) this.#options.warn(text);
@@ -215,10 +222,19 @@ export class Lab {
     return { measure };
   }
 
-  /** A program of the bench that says when it is ready and then answers lines; `free`: on any CPU. */
-  async program(file: string, job: unknown, free = false): Promise<Program> {
-    const cpu = free ? null : this.#options.cpus?.load ?? null;
-    const child = this.#spawn([BUN, file, JSON.stringify(job)], { cpu });
+  /** A program of the bench that disturbs: it runs when nobody else wants its CPU. */
+  disturber(file: string, job: unknown): Promise<Program> {
+    return this.program(file, job, ["-i", "0"]);
+  }
+
+  /**
+   * A program of the bench that says when it is ready and then answers lines; `chrt`: its scheduling. Without one, what a
+   * disturber takes from the load generator's CPU would be mistaken for what it does to the gateway.
+   */
+  async program(file: string, job: unknown, chrt: readonly string[] = []): Promise<Program> {
+    const cpu = this.#options.cpus?.load ?? null;
+    const scheduled = chrt.length > 0 && cpu !== null ? ["chrt", ...chrt] : [];
+    const child = this.#spawn([...scheduled, BUN, file, JSON.stringify(job)], { cpu });
     const out = new Lines(child.stdout!), err = new Lines(child.stderr!);
     const next = () =>
       out.next(() => true).catch(() => {
@@ -287,6 +303,8 @@ export class Lab {
   ) {
     // taskset becomes what it starts.
     const whole = cpu === null ? command : ["taskset", "-c", `${cpu}`, ...command];
+    const missing = whole.slice(0, 1).concat(command[0]!).find((name) => Bun.which(name, { cwd }) === null);
+    if (missing !== undefined) throw new Error(`Cannot start "${missing}": there is no such program`);
     const child = spawn(whole[0]!, whole.slice(1), { cwd, env: { ...process.env, ...env }, stdio: "pipe" });
     child.stdin.on("error", () => {});
     for (const all of [running, this.#own]) all.add(child);
@@ -320,7 +338,8 @@ export function twoCpus(): Cpus | null {
   const list = error === undefined ? /list: (\S+)/.exec(stdout)?.[1] : undefined;
   const numbers = list?.match(/\d+/g)?.map(Number) ?? [];
   const [load, server] = [numbers[0], numbers.at(-1)];
-  return load === undefined || server === undefined || load === server ? null : { server, load };
+  if (load === undefined || server === undefined || load === server) return null;
+  return { server, load, realtime: spawnSync("chrt", ["-f", "1", "true"]).status === 0 };
 }
 
 /** Whether a measurement is about the server, and about what it was meant to be. */
@@ -364,36 +383,4 @@ async function freePort(): Promise<number> {
   probe.close();
   await once(probe, "close");
   return port;
-}
-
-/** The lines of a stream, of which the last are kept until they are asked for; the pipe is read in any case. */
-class Lines {
-  last = "";
-  #kept: string[] = [];
-  #ended = false;
-  #wake = () => {};
-
-  constructor(stream: NodeJS.ReadableStream) {
-    const lines = createInterface({ input: stream });
-    lines.on("line", (line) => {
-      if (line !== "") this.last = line;
-      this.#kept.push(line);
-      if (this.#kept.length > 1000) this.#kept.shift();
-      this.#wake();
-    });
-    lines.on("close", () => {
-      this.#ended = true;
-      this.#wake();
-    });
-  }
-
-  /** @throws when the stream ends before there is such a line */
-  async next(wanted: (line: string) => boolean): Promise<string> {
-    for (;;) {
-      const found = this.#kept.findIndex(wanted);
-      if (found >= 0) return this.#kept.splice(0, found + 1).at(-1)!;
-      if (this.#ended) throw new Error(`Cannot go on: the process has ended. ${this.last}`);
-      await new Promise<void>((resolve) => this.#wake = resolve);
-    }
-  }
 }

@@ -6,7 +6,7 @@ import { Admission, WS_PATH } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
-import { Retry, SPREAD_MS } from "./admission/retry.ts";
+import { Retry } from "./admission/retry.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./backend/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
@@ -20,26 +20,29 @@ import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts"
 import { Persistence } from "./gateway/persistence.ts";
 import { publicDoor } from "./gateway/public_door.ts";
 import { TcpListener } from "./gateway/tcp_listener.ts";
-import { poll, StaggeredClose } from "./gateway/staggered_close.ts";
+import { sendElsewhere } from "./gateway/drain.ts";
+import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
+import { startTicking } from "./gateway/ticking.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
 import { FreshEnough } from "./ops/fresh_enough.ts";
+import { playgroundFacts } from "./gateway/playground_facts.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
-import { CLOSE } from "./protocol/codes.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
-import { sysDraining } from "./protocol/sys.ts";
 import { LocalBus } from "./cluster/local.ts";
+import { HistoryBudget } from "./room/history_budget.ts";
 import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
 import { Flusher } from "./session/flusher.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
 import { Totals } from "./session/registry.ts";
+import { ReplayPump } from "./session/replay_pump.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
@@ -79,6 +82,8 @@ export class Gateway {
   readonly #admin: AdminListener | null;
   #ops: Hono;
   #stopTicking: (() => void) | null = null;
+  /** Where the admin API is served, once it is. */
+  adminAddress: { readonly hostname: string; readonly port: number } | null = null;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -93,9 +98,17 @@ export class Gateway {
       flusher: new Flusher({
         afterTurn: (task) => transport.afterTurn(task),
         now: clock.now,
-        prepare: () => fanout.advance(),
+        // Live messages go first; a replay has what time is left.
+        prepare: () => {
+          const more = fanout.advance();
+          return this.#context.replayPump.advance() || more;
+        },
         maxHeldBytes: () => this.#context.settings.maxHeldBytes,
       }),
+      replayPump: new ReplayPump(
+        () => this.#context.settings.maxReplayBytes,
+        () => this.#context.flusher.wake(),
+      ),
       log,
       now: clock.now,
       unixMs: clock.unixMs,
@@ -108,6 +121,7 @@ export class Gateway {
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
+      historyBudget: new HistoryBudget(() => this.#config.gateway.max_history_bytes),
       openBus: (receiver) => new LocalBus(receiver),
       clock,
       dev: options.dev,
@@ -197,17 +211,15 @@ export class Gateway {
   async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, clock, config, log, build } = this.#options;
     await this.#persistence.start(this.#tenants);
-    let before = clock.now();
-    this.#stopTicking = clock.every(TimerWheel.tickMs, () => {
-      const now = clock.now();
-      this.#loopLag.observe(Math.max(0, now - before - TimerWheel.tickMs));
-      before = now;
-      this.#context.wheel.advance();
-      this.#context.flusher.look();
+    this.#stopTicking = startTicking({
+      clock,
+      context: this.#context,
+      loopLag: this.#loopLag,
+      eachSecond: () => this.#tenants.eachSecond(),
     });
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
-      await this.#admin?.start();
+      this.adminAddress = await this.#admin?.start() ?? null;
       const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
       const address = await transport.start(publicDoor(door));
       const limits = describeLimits(transport.limits);
@@ -253,22 +265,10 @@ export class Gateway {
     const graceMs = this.#config.gateway.drain_grace_ms;
     const sessions = [...this.#tenants].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
-    const closing = new StaggeredClose({
-      sessions,
-      overMs: graceMs,
-      end: (session) => session.end(CLOSE.draining, null),
-      isEmpty: () => this.#context.totals.sessions === 0,
-      clock,
-    });
-    // Their ends are spread over the grace already; where that is short, their return is.
-    const spreadMs = Math.max(0, SPREAD_MS.one - graceMs);
-    sessions.forEach((session, i) => {
-      const retryAfterMs = Math.ceil(closing.endsAfter(i) + clock.random() * spreadMs);
-      session.deliver(sysDraining(session.traceId, retryAfterMs));
-    });
-    await closing.start();
+    const { totals } = this.#context;
+    await sendElsewhere({ sessions, graceMs, isEmpty: () => totals.sessions === 0, clock });
     const closedAt = clock.now();
-    await poll(clock, () => this.#context.totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
+    await poll(clock, () => totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });
   }
 
@@ -375,6 +375,7 @@ export class Gateway {
       metricsContentType: this.#exporter.contentType,
       metrics: () => this.#metrics.get(),
       wsPath: WS_PATH,
+      playground: this.#options.dev ? () => playgroundFacts(this.#config.tenants) : null,
     });
   }
 }

@@ -51,7 +51,7 @@ export class Traffic {
 
 /** Why an outbound message was not delivered. */
 export type DropReason = (typeof DROP_REASONS)[number];
-const DROP_REASONS = ["full", "age", "shed", "closed"] as const;
+const DROP_REASONS = ["full", "age", "shed", "closed", "detached"] as const;
 
 /** Outbound messages and payload bytes dropped, by lane and reason: numbers only, for a stalled crowd drops a lot. */
 export class Drops {
@@ -65,6 +65,7 @@ export class Drops {
       age: new Traffic(),
       shed: new Traffic(),
       closed: new Traffic(),
+      detached: new Traffic(),
     }));
   }
 
@@ -104,6 +105,10 @@ export class TenantMetrics {
   sessions = 0;
   /** Open now, whether their clients have authenticated or not, by `transport`. */
   readonly connections: Record<"websocket" | "tcp", number> = { websocket: 0, tcp: 0 };
+  /** Sessions that wait for their client to come back. */
+  detached = 0;
+  /** By `outcome`: clients that came back to their session, or could not. */
+  readonly resumes = new Counts();
   /** By `status`: "ok", or the HTTP status of the refusal. */
   readonly upgrades = new Counts();
   /** By `reason`. */

@@ -266,21 +266,91 @@ if (here("caddy", "version")) {
   });
 }
 
-test("the alerts and the guide name metrics that there are", () => {
+/** Names of metrics in a text, without `wsprism_` and what a histogram or a scrape adds. */
+function metricsIn(text: string): Set<string> {
+  const named = text.match(/\bwsprism_[a-z_]+/g)!;
+  return new Set(named.map((name) => name.slice("wsprism_".length).replace(/_(sum|count|bucket)$/, "")));
+}
+
+/** Where metrics are named: files of metrics, and whatever is a source of some. */
+const metricSource = readdirSync(new URL("../src", import.meta.url), { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => ({ path, text: readFileSync(new URL(`../src/${path}`, import.meta.url), "utf8") }))
+  .filter(({ path, text }) => path.includes("metrics") || text.includes("MetricSource"))
+  .map(({ text }) => text).join("\n");
+
+interface Panel {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+  readonly targets?: readonly { readonly expr: string; readonly legendFormat: string }[];
+}
+
+const dashboard = JSON.parse(deployFile("grafana.json")) as {
+  readonly panels: readonly Panel[];
+  readonly templating: { readonly list: readonly { readonly name: string }[] };
+};
+const queries = dashboard.panels.flatMap(({ targets = [] }) => targets);
+
+test("the alerts, the dashboard and the guide name metrics that there are", () => {
   const rules = parseYaml(deployFile("alerts.yaml"));
   assert.ok(rules.groups[0].rules.length >= 5);
-  const source = readdirSync(new URL("../src", import.meta.url), { recursive: true, encoding: "utf8" })
-    .filter((path) => path.includes("metrics") && path.endsWith(".ts"))
-    .map((path) => readFileSync(new URL(`../src/${path}`, import.meta.url), "utf8")).join("\n");
   const guide = readFileSync(new URL("../docs/deploy.md", import.meta.url), "utf8");
-  const named = (deployFile("alerts.yaml") + guide).match(/\bwsprism_[a-z_]+/g)!;
-  for (const name of new Set(named.map((text) => text.slice("wsprism_".length)))) {
-    const plain = name.replace(/_(sum|count|bucket)$/, "");
-    assert.match(source, new RegExp(`"(wsprism_)?${plain}"`), name);
+  for (const name of metricsIn(deployFile("alerts.yaml") + deployFile("grafana.json") + guide)) {
+    assert.match(metricSource, new RegExp(`"(wsprism_)?${name}"`), name);
+  }
+});
+
+test("whatever wakes somebody can be looked at on the dashboard", () => {
+  const shown = metricsIn(queries.map(({ expr }) => expr).join("\n"));
+  const rules: { readonly expr: string }[] = parseYaml(deployFile("alerts.yaml")).groups[0].rules;
+  const alerts = metricsIn(rules.map(({ expr }) => expr).join("\n"));
+  assert.deepEqual([...alerts].filter((name) => !shown.has(name)), []);
+});
+
+test("the dashboard's panels overlap nowhere, and their queries name variables and labels that they have", () => {
+  const { panels, templating } = dashboard;
+  assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
+  const taken = new Map<string, string>();
+  for (const { title, gridPos: { x, y, w, h } } of panels) {
+    assert.ok(x + w <= 24, title);
+    for (let row = y; row < y + h; row++) {
+      for (let column = x; column < x + w; column++) {
+        assert.equal(taken.get(`${row}:${column}`), undefined, title);
+        taken.set(`${row}:${column}`, title);
+      }
+    }
+  }
+  const variables = new Set(["__rate_interval", ...templating.list.map(({ name }) => name)]);
+  for (const { expr, legendFormat } of queries) {
+    for (const [, name] of expr.matchAll(/\$(\w+)/g)) assert.ok(variables.has(name!), expr);
+    for (const [open, close] of ["()", "[]", "{}"]) {
+      assert.equal(expr.split(open!).length, expr.split(close!).length, expr);
+    }
+    const kept = new Set([...expr.matchAll(/by \(([^)]*)\)/g)].flatMap(([, labels]) => labels!.split(", ")));
+    for (const [, label] of legendFormat.matchAll(/\{\{(\w+)\}\}/g)) assert.ok(kept.has(label!), expr);
   }
 });
 
 if (here("promtool", "--version")) {
+  test("Prometheus reads the dashboard's queries", () => {
+    // As rules, for that is what it checks.
+    const rules = queries.map(({ expr }, i) => ({
+      record: `q${i}`,
+      expr: expr.replaceAll("$__rate_interval", "5m").replaceAll(/\$\w+/g, ".*"),
+    }));
+    const folder = mkdtempSync(join(tmpdir(), "wsprism-"));
+    try {
+      const file = join(folder, "rules.yaml");
+      writeFileSync(file, JSON.stringify({ groups: [{ name: "dashboard", rules }] }));
+      const { code, output } = ran("promtool", "check", "rules", file);
+      assert.equal(code, 0, output);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   test("Prometheus takes the alerts", () => {
     const { code, output } = ran("promtool", "check", "rules", deployPath("alerts.yaml"));
     assert.equal(code, 0, output);

@@ -4,7 +4,6 @@
 // and the others are signed by a stranger (the dearest to refuse), expired, or no token at all; the good ones stay until
 // the end. Each line on stdin is a number of seconds, answered with one JSON object of numbers.
 
-import { setPriority } from "node:os";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
@@ -124,8 +123,6 @@ const minted = await mint(dial.key, dial.tickets, (number) => ({
     : (["stranger", "expired", "garbage"] as const)[number % 3]!,
 }));
 const tickets = minted.values();
-// Others' generators are on the same CPU, and have to notice at once what comes.
-if (isStorm) setPriority(19);
 process.stdout.write("ready\n");
 for await (const line of createInterface({ input: process.stdin })) {
   const seconds = Number(line);

@@ -8,11 +8,13 @@ import { createInterface } from "node:readline";
 import { Burst, clientFrame, OPCODE } from "./frames.ts";
 import { HttpCaller } from "./http_caller.ts";
 import { Latency } from "./latency.ts";
-import type { HttpPace, Load, LoadResult, MessageShape, Slow } from "./load_spec.ts";
-import { busySeconds, familyCpuSeconds, kernelBytes, residentBytes } from "../proc.ts";
+import type { HttpPace, Load, LoadResult, Slow } from "./load_spec.ts";
+import { pause, pour } from "./pace.ts";
+import { messageOf, textFrame, upgradeRequest } from "./requests.ts";
+import { busySeconds, familyCpuSeconds, kernelBytes } from "../proc.ts";
 import { microsSince, newTally, Session, type Tally } from "./session.ts";
 import { SlowSocket } from "./slow_socket.ts";
-import { Watch } from "./watch.ts";
+import { settledBytes, Watch } from "./watch.ts";
 
 /** A socket with its session, and what the kernel has not taken yet. */
 interface Wire {
@@ -27,9 +29,6 @@ interface Wire {
 
 /** Sessions opened at a time; more would meet the server's accept queue. */
 const OPENING = 64;
-
-/** Messages that an open loop sends at once, at most. */
-const POURED = 512;
 
 /** Between two looks at slow sockets, in milliseconds. */
 const SLOW_MS = 1;
@@ -249,21 +248,9 @@ class Generator {
   /** The first sessions warm the server up; the rest is charged with what its memory grew by. */
   async #openIdle(baselineSessions: number): Promise<number> {
     await this.#open(baselineSessions);
-    const before = await this.#settledBytes();
+    const before = await settledBytes(this.#load.serverPid);
     await this.#open(this.#wires.length);
-    return (await this.#settledBytes() - before) / (this.#wires.length - baselineSessions);
-  }
-
-  /** The server's memory, once it has not moved by 0.2 % for a second; after 10 s, whatever it is. */
-  async #settledBytes(): Promise<number> {
-    let before = residentBytes(this.#load.serverPid);
-    for (let second = 0; second < 10; second++) {
-      await pause(1);
-      const now = residentBytes(this.#load.serverPid);
-      if (second > 0 && Math.abs(now - before) < before * 0.002) return now;
-      before = now;
-    }
-    return before;
+    return (await settledBytes(this.#load.serverPid) - before) / (this.#wires.length - baselineSessions);
   }
 
   #dial(wire: Wire): Promise<void> {
@@ -277,7 +264,7 @@ class Generator {
       socket: {
         open: (socket) => {
           wire.socket = socket;
-          this.#write(wire, this.#request(wire.session.number));
+          this.#write(wire, upgradeRequest(this.#load, wire.session.number, this.#tickets));
         },
         data: (socket, bytes) => {
           try {
@@ -309,7 +296,7 @@ class Generator {
     const socket = await SlowSocket.connect(this.#load.port, slow);
     wire.socket = socket;
     this.#slowSockets.push(socket);
-    this.#write(wire, this.#request(wire.session.number));
+    this.#write(wire, upgradeRequest(this.#load, wire.session.number, this.#tickets));
     await new Promise<void>((resolve) => {
       wire.ready = resolve;
       this.#readSlowly(wire, socket).catch(fail);
@@ -346,39 +333,18 @@ class Generator {
   }
 
   #take(wire: Wire, bytes: Uint8Array): void {
+    const { state, number } = wire.session;
     const own = wire.session.take(bytes);
+    // Not earlier: a gateway that still asks somebody about the ticket takes nothing behind the request.
+    if (state === "upgrading" && wire.session.state !== state) {
+      for (const text of this.#load.init) this.#write(wire, textFrame(this.#load, text, number));
+    }
     if (wire.ready !== null && wire.session.state === "ready") {
       wire.ready();
       wire.ready = null;
     }
     if (own > 0 && this.#sending && this.#closedLoop) this.#publish(wire, own);
     for (let pings = wire.session.takePings(); pings > 0; pings--) this.#write(wire, PONG);
-  }
-
-  #request(number: number): Uint8Array {
-    const { init, groups, port } = this.#load;
-    const path = this.#load.path + (this.#tickets?.[number] ?? "");
-    const expand = (text: string) =>
-      text.replaceAll("%d", `${number}`).replaceAll("%g", `${number % groups}`);
-    const lines = [
-      `GET ${expand(path)} HTTP/1.1`,
-      `Host: 127.0.0.1:${port}`,
-      "Upgrade: websocket",
-      "Connection: Upgrade",
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-      "Sec-WebSocket-Version: 13",
-      "\r\n",
-    ];
-    const encoder = new TextEncoder();
-    const parts: Uint8Array[] = [encoder.encode(lines.join("\r\n"))];
-    for (const text of init) parts.push(clientFrame(OPCODE.text, encoder.encode(expand(text))));
-    const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      all.set(part, at);
-      at += part.length;
-    }
-    return all;
   }
 
   #publish(wire: Wire, count: number): void {
@@ -405,32 +371,6 @@ class Generator {
     const taken = wire.socket?.write(bytes) ?? 0;
     if (taken >= 0 && taken < bytes.length) wire.waiting = bytes.slice(taken);
   }
-}
-
-/** What a session sends: a text names its session or group where it says `%d` or `%g`. */
-function messageOf({ message, groups }: Load, number: number): MessageShape {
-  if (message.kind !== "text") return message;
-  const template = message.template.replaceAll("%d", `${number}`).replaceAll("%g", `${number % groups}`);
-  return { ...message, template };
-}
-
-/**
- * Each millisecond, what has fallen due since the last one, for ever. At most `POURED` at once, so that a generator that
- * falls behind goes on reading; `sent` then tells that it did.
- */
-function pour(perSecond: number, one: (number: number) => void): void {
-  const start = performance.now();
-  let poured = 0;
-  const step = () => {
-    const due = Math.min(Math.floor((performance.now() - start) * perSecond / 1000), poured + POURED);
-    while (poured < due) one(poured++);
-    setTimeout(step, 1);
-  };
-  if (perSecond > 0) step();
-}
-
-function pause(seconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 }
 
 function fail(error: unknown): never {

@@ -1,9 +1,7 @@
 // A hostile neighbour: does one bad thing (`Neighbour`, the only argument) as fast as it is let, and whenever it is shown
-// out, it comes back at once. Of the least priority, so that what it takes from the load generator's CPU is not mistaken
-// for what it does to the gateway. Each line on stdin is a number of seconds, answered with how often it did it.
+// out, it comes back at once. Each line on stdin is a number of seconds, answered with how often it did it.
 
 import { connect, type Socket } from "node:net";
-import { constants, setPriority } from "node:os";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
@@ -87,7 +85,7 @@ function trickle(socket: Socket, units: readonly Uint8Array[], perSecond: number
 }
 
 function session(of: Neighbour & { kind: "session" }, number: number): void {
-  const units = of.units.map(unitBytes), burst = burstOf(units);
+  const units = of.units.map(unitBytes);
   const socket = connect(of.port, "127.0.0.1");
   const protocol = of.protocol === undefined ? "" : `sec-websocket-protocol: ${of.protocol}\r\n`;
   socket.once("connect", () => {
@@ -101,7 +99,7 @@ function session(of: Neighbour & { kind: "session" }, number: number): void {
     for (const unit of of.first ?? []) socket.write(unitBytes(unit));
     if (of.reads === false) socket.pause();
     if (units.length === 0) return;
-    if (of.perSecond === undefined) pour(socket, burst);
+    if (of.perSecond === undefined) pour(socket, burstOf(units));
     else trickle(socket, units, of.perSecond);
   });
   // What the gateway says ends with its close; what follows it is nobody's to read.
@@ -142,7 +140,6 @@ function again(socket: Socket, then: () => void): void {
   socket.once("close", () => setTimeout(then, 1));
 }
 
-setPriority(constants.priority.PRIORITY_LOW);
 if (job.kind === "http" && job.audience !== undefined) {
   const { port, tenant, sessions } = job.audience;
   const listener = { kind: "session", port, sockets: sessions, tenant, units: [] } as const;

@@ -2,6 +2,7 @@
 // All of it costs a little on either side, so it is read seldom, and for both sides of a comparison alike.
 
 import { kernelTcpBytes, residentBytes } from "../proc.ts";
+import { pause } from "./pace.ts";
 
 export interface WatchOptions {
   readonly serverPid: number;
@@ -72,4 +73,16 @@ function total(text: string, metric: string, part: string): number {
     }
   }
   return sum;
+}
+
+/** A server's memory, once it has not moved by 0.2 % for a second; after 10 s, whatever it is. */
+export async function settledBytes(pid: number): Promise<number> {
+  let before = residentBytes(pid);
+  for (let second = 0; second < 10; second++) {
+    await pause(1);
+    const now = residentBytes(pid);
+    if (second > 0 && Math.abs(now - before) < before * 0.002) return now;
+    before = now;
+  }
+  return before;
 }

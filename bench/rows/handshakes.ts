@@ -66,15 +66,15 @@ async function storm(lab: Lab): Promise<Sample> {
     pace: { kind: "storm", perSecond: STORM_PER_SECOND, users },
   });
   const storms = [
-    await lab.program("bench/generator/dial.ts", dial("s")),
-    await lab.program("bench/generator/dial.ts", dial("t")),
+    await lab.disturber("bench/generator/dial.ts", dial("s")),
+    await lab.disturber("bench/generator/dial.ts", dial("t")),
   ];
   const file = resolve("dist", "bench", `chatters-${gateway.port}.json`);
   mkdirSync(resolve("dist", "bench"), { recursive: true });
   const users = (number: number) => ({ user: `c${number}`, fault: null });
   writeFileSync(file, JSON.stringify(await mint(ticketKey, CHATTERS, users)));
   try {
-    const crowd = await lab.crowd(toLoad({ ...chat, tickets: file }, gateway));
+    const crowd = await lab.crowd(toLoad({ ...chat, tickets: file }, gateway), true);
     const quiet = await crowd.measure(seconds);
     const [first, stormy] = await Promise.all([storms[0]!.ask<Sample>(seconds), crowd.measure(seconds)]);
     await crowd.measure(3);

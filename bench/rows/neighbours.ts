@@ -6,8 +6,8 @@ import { AUTHORIZATION, type Config, type Gateway, type Lab } from "../lab.ts";
 import { get, info, line, type Row, type Sample } from "../row.ts";
 import { type Shape, toLoad } from "./load_row.ts";
 
-/** Between quiet and noise, and for what a neighbour begins with. */
-const ROUNDS = 2;
+/** There are many: one round of all takes some six minutes. */
+const ROUNDS = 1;
 
 /** 100 sessions in rooms of 10, each of which chats five times a second. */
 const polite: Shape = {
@@ -234,7 +234,7 @@ const KINDS: readonly Kind[] = [
   script(
     "fetch-storm",
     "a script that fetches without a pause",
-    "for (;;) await ctx.fetch(ctx.options ?? URL_SMALL);",
+    "for (;;) await ctx.fetch(URL_SMALL).catch(() => 0);",
   ),
   script("fetch-bombs", "a script that fetches bombs", "for (;;) await ctx.fetch(URL_BOMB).catch(() => 0);"),
   script(
@@ -292,14 +292,14 @@ async function measure(kind: Kind, lab: Lab): Promise<Sample> {
   const files = Object.fromEntries(
     Object.entries(kind.files ?? {}).map(([name, code]) => [
       name,
-      code.replace("ctx.options ?? URL_SMALL", `"http://127.0.0.1:${bombs}/"`)
+      code.replace("URL_SMALL", `"http://127.0.0.1:${bombs}/"`)
         .replace("URL_BOMB", `"http://127.0.0.1:${bombs}/chunks"`),
     ]),
   );
   const gateway = await lab.gateway({ change: configOf(kind, bombs), files, admin: true });
-  const crowd = await lab.crowd(toLoad(polite, gateway));
+  const crowd = await lab.crowd(toLoad(polite, gateway), true);
   const quiet = await crowd.measure(lab.seconds());
-  const neighbour = await lab.program("bench/generator/neighbour.ts", kind.comes({ gateway, bombs }));
+  const neighbour = await lab.disturber("bench/generator/neighbour.ts", kind.comes({ gateway, bombs }));
   const [{ did }, noisy] = await Promise.all([
     neighbour.ask<{ did: number }>(lab.seconds()),
     crowd.measure(lab.seconds()),

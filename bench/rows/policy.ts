@@ -25,7 +25,7 @@ function flooded(tenant: "bench" | "noisy", isFlooded: boolean): Measure {
   };
   return async (lab: Lab) => {
     const gateway = await lab.gateway({ change });
-    const crowd = await lab.crowd(toLoad(polite, gateway));
+    const crowd = await lab.crowd(toLoad(polite, gateway), true);
     const seconds = lab.seconds(8);
     if (!isFlooded) return await crowd.measure(seconds);
     // A hot echo of 64 bytes: a client frame with a mask key of 0.
@@ -38,7 +38,7 @@ function flooded(tenant: "bench" | "noisy", isFlooded: boolean): Measure {
       tenant,
       units: [{ bytes: bytes.toBase64() }],
     };
-    const neighbour = await lab.program("bench/generator/neighbour.ts", job);
+    const neighbour = await lab.disturber("bench/generator/neighbour.ts", job);
     const [measured] = await Promise.all([crowd.measure(seconds), neighbour.ask(seconds)]);
     return measured;
   };

@@ -20,7 +20,7 @@ export const groups: readonly Group[] = [
   { name: "slow", rows: slow },
   { name: "policy", rows: policy },
   { name: "handshakes", rows: handshakes },
-  { name: "reload", rows: reload },
+  { name: "reloads", rows: reload },
   { name: "backend", rows: backend },
   { name: "extensions", rows: extensions },
   { name: "neighbours", rows: neighbours },

@@ -7,7 +7,8 @@ import { Counts } from "../metrics.ts";
 import type { ErrorCode, Refusal } from "../protocol/codes.ts";
 import { NAME_PATTERN, NAME_RULE, SUBPROTOCOL_CBOR, SUBPROTOCOL_JSON } from "../protocol/limits.ts";
 import { Connection, type ConnectionUser } from "../session/connection.ts";
-import type { Grant } from "../session/grant.ts";
+import type { Grant, Identity } from "../session/grant.ts";
+import type { ResumeFailure } from "../session/resume_tokens.ts";
 import { Session } from "../session/session.ts";
 import type { Tenant } from "../session/tenant.ts";
 import type { UpgradeAnswer, UpgradeRequest } from "../transport/port.ts";
@@ -16,11 +17,14 @@ import type { Delay } from "./delay.ts";
 import type { HandshakeLimiter } from "./limiter.ts";
 import type { OriginRule } from "./origin.ts";
 import { RefusalLog } from "./refusal_log.ts";
+import { readResume, Return } from "./resume_request.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
 import { findTicket } from "./ticket.ts";
+import { pick, readQuery, subprotocolsOf } from "./upgrade_parts.ts";
 import { TicketWait, type TicketWaits } from "./ticket_wait.ts";
 import {
+  BAD_TICKET,
   banned,
   type Bearer,
   isBad,
@@ -93,6 +97,7 @@ interface AdmissibleHandshake extends Handshake {
   readonly traceId: string;
   /** The subprotocol to select. */
   readonly protocol: string | null;
+  readonly resume: Identity["resume"];
 }
 
 const DRAINING_MSG = "gateway is draining";
@@ -182,17 +187,21 @@ export class Admission {
       const msg = "pages of this origin may not connect";
       return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, handshake);
     }
-    const full = this.#denyFull(handshake, entry);
-    if (full !== null) return full;
-
     const offered = subprotocolsOf(request);
     const protocol = offered.find((name) => name === SUBPROTOCOL_JSON || name === SUBPROTOCOL_CBOR) ?? null;
+    const asked = readResume(offered, query);
+    if (asked.kind === "bad") return this.#denyResume(handshake);
+    const resumed = asked.kind === "token" ? this.#resume(asked, { handshake, entry, protocol }) : asked.kind;
+    if (typeof resumed !== "string") return resumed;
+    const full = this.#denyFull(handshake, entry);
+    if (full !== null) return full;
     const admissible: AdmissibleHandshake = {
       ...handshake,
       entry,
       sid,
       protocol,
       traceId: this.#options.newId(),
+      resume: resumed,
     };
     const { auth } = entry;
     const headers = pick(auth.headers, request);
@@ -202,6 +211,7 @@ export class Admission {
     }
     const bearer: Bearer = { ticket: found?.ticket ?? null, address, origin, headers, renews: null };
     if (found === null && !auth.speaksFor(headers)) {
+      if (resumed !== "no" && resumed !== "asked") return this.#denyReturn(resumed, admissible);
       if (entry.waits !== null) return this.#letWait(entry.waits, admissible, bearer);
       return this.#refuse(auth.refuse(NO_TICKET, "none", addressGroup), admissible);
     }
@@ -250,7 +260,7 @@ export class Admission {
   }
 
   #session(grant: Grant, handshake: AdmissibleHandshake): Session | Unverified {
-    const { entry, sid, address, addressGroup, traceId, protocol } = handshake;
+    const { entry, sid, address, addressGroup, traceId, protocol, resume } = handshake;
     const { sid: granted } = grant.narrowing;
     if (sid !== null && granted !== null && sid !== granted) return WRONG_SID;
     const nowMs = entry.tenant.gateway.unixMs();
@@ -266,7 +276,52 @@ export class Admission {
       address,
       addressGroup,
       cbor: protocol === SUBPROTOCOL_CBOR,
+      resume,
     });
+  }
+
+  /** The connection on which a client comes back to its session, or why it cannot. */
+  #resume(
+    { token, heard }: { token: string; heard: number },
+    { handshake, entry, protocol }: { handshake: Handshake; entry: TenantEntry; protocol: string | null },
+  ): UpgradeAnswer | ResumeFailure {
+    const { tenant } = entry;
+    const { address, addressGroup } = handshake;
+    const found = tenant.settings.resume === null ? "unknown" : tenant.resumeTokens.find(token);
+    if (typeof found === "string") return this.#noReturn(found, tenant);
+    const fault = found.mayResume(heard);
+    if (fault === "bad" || found.cbor !== (protocol === SUBPROTOCOL_CBOR)) return this.#denyResume(handshake);
+    if (fault === "overflow") return this.#noReturn("overflow", tenant);
+    const full = addressGroup === found.addressGroup ? null : tenant.registry.addressRefusal(addressGroup);
+    if (full !== null) return this.#denyCapacity(full, handshake);
+    tenant.metrics.upgrades.add({ status: "ok" });
+    const user = new Return({ session: found, token, heard, address, addressGroup });
+    return { accept: new Connection(tenant, user, found.cbor), protocol };
+  }
+
+  #noReturn(failure: ResumeFailure, tenant: Tenant): ResumeFailure {
+    tenant.metrics.resumes.add({ outcome: failure });
+    return failure;
+  }
+
+  /** A client without a ticket that comes back too late, or with a token that never was: guessing costs as with tickets. */
+  #denyReturn(
+    failure: ResumeFailure,
+    handshake: AdmissibleHandshake,
+  ): UpgradeAnswer | Promise<UpgradeAnswer> {
+    const { auth } = handshake.entry;
+    auth.refuse({ ...BAD_TICKET, msg: failure, reason: "resume" }, "none", handshake.addressGroup);
+    const answer = this.#deny(
+      { status: 401, code: "AUTH_FAILED", msg: failure, reason: "resume" },
+      handshake,
+    );
+    return this.#options.delay.after(auth.config.failure_delay_ms, answer);
+  }
+
+  #denyResume(handshake: Handshake): UpgradeAnswer {
+    const msg =
+      "resume takes a token, and heard a number of messages heard on that session in the same encoding";
+    return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_resume" }, handshake);
   }
 
   #refuse(refused: Unverified, handshake: AdmissibleHandshake): UpgradeAnswer | Promise<UpgradeAnswer> {
@@ -297,7 +352,10 @@ export class Admission {
 
   #denyFull(handshake: Handshake, { tenant }: TenantEntry): UpgradeAnswer | null {
     const full = tenant.registry.capacityRefusal(handshake.addressGroup);
-    if (full === null) return null;
+    return full === null ? null : this.#denyCapacity(full, handshake);
+  }
+
+  #denyCapacity(full: Refusal, handshake: Handshake): UpgradeAnswer {
     const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.all);
     return this.#deny(
       { status: 503, code: full.code, msg: full.msg, reason: "capacity", retryAfterMs },
@@ -325,30 +383,4 @@ export class Admission {
 /** A connection that serves this user first. */
 function accept(user: ConnectionUser, { entry, protocol }: AdmissibleHandshake): UpgradeAnswer {
   return { accept: new Connection(entry.tenant, user, protocol === SUBPROTOCOL_CBOR), protocol };
-}
-
-/** These headers of a request, as far as they are there. */
-function pick(names: readonly string[], request: UpgradeRequest): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const name of names) {
-    const value = request.header(name);
-    if (value !== null) headers[name] = value;
-  }
-  return headers;
-}
-
-function subprotocolsOf(request: UpgradeRequest): readonly string[] {
-  const header = request.header("sec-websocket-protocol");
-  return header === null ? [] : header.split(",").map((name) => name.trim());
-}
-
-/** A query's parameters, or null when it says something twice or cannot be decoded. */
-function readQuery(text: string): URLSearchParams | null {
-  try {
-    decodeURIComponent(text);
-  } catch {
-    return null;
-  }
-  const query = new URLSearchParams(text);
-  return new Set(query.keys()).size === query.size ? query : null;
 }

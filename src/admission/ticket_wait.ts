@@ -117,6 +117,7 @@ export interface TicketWaitOptions {
 export class TicketWait implements ConnectionUser {
   readonly addressGroup: string;
   readonly traceId: string;
+  readonly replay = null;
   readonly #options: TicketWaitOptions;
   #connection: Connection | null = null;
   #state: "waiting" | "checking" | "failing" | "over" = "waiting";
@@ -149,6 +150,10 @@ export class TicketWait implements ConnectionUser {
     if (this.#state === "waiting" && readable) this.#first(decodeCbor(message));
     else this.#unexpected();
   }
+
+  ponged(): void {}
+
+  drained(): void {}
 
   control(): void {
     if (++this.#frames > FRAMES_MAX) this.end(FLOODING);

@@ -44,6 +44,7 @@ export type AuthReason =
   | "denied"
   | "revoked_ticket"
   | "banned"
+  | "resume"
   | "busy"
   | "unavailable";
 

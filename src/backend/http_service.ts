@@ -10,7 +10,7 @@ import { Turns } from "../turns.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import { writeObject } from "../protocol/json.ts";
 import type { Envelope } from "../protocol/envelope.ts";
-import type { Action, Actions, Actor } from "../service/action.ts";
+import type { Action, Actions, Actor, Performed } from "../service/action.ts";
 import { type Answer, type Context, DONE, type ExtService } from "../service/service.ts";
 import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../signing.ts";
 import { type Failure, readAnswer, type Told } from "./http_answer.ts";
@@ -174,6 +174,11 @@ export class HttpService implements ExtService {
 
   #perform(action: Action, by: Actor): void {
     const performed = this.#options.actions.perform(action, by);
+    if (performed instanceof Promise) void performed.then((settled) => this.#performed(action, settled));
+    else this.#performed(action, performed);
+  }
+
+  #performed(action: Action, performed: Performed): void {
     const outcome = performed.ok ? "ok" : performed.code;
     this.metrics.actions.add({ action: action.action, outcome });
     if (performed.ok) return;

@@ -22,6 +22,23 @@ export type Value = string | number | null;
 /** A row by column. */
 export type Row = Readonly<Record<string, Value>>;
 
+const HISTORY_TABLES = `
+  CREATE TABLE IF NOT EXISTS history_rooms (
+    id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, room TEXT NOT NULL, epoch TEXT NOT NULL, last INTEGER NOT NULL,
+    used_ms INTEGER NOT NULL, max_age_ms INTEGER NOT NULL,
+    UNIQUE (tenant, room)
+  );
+  CREATE TABLE IF NOT EXISTS history (
+    room INTEGER NOT NULL, off INTEGER NOT NULL, at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (room, off)
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS history_keys (
+    tenant TEXT NOT NULL, name TEXT NOT NULL, room TEXT NOT NULL, epoch TEXT NOT NULL, off INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name)
+  ) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS history_keys_expiry ON history_keys (until_ms);
+`;
 const TABLES = `
   CREATE TABLE kv (
     tab TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, expires_ms INTEGER,
@@ -47,13 +64,13 @@ const TABLES = `
     PRIMARY KEY (tenant, session)
   ) WITHOUT ROWID;
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-`;
+  ${HISTORY_TABLES}`;
 /** Of a database of the first version. Its events have waited since their time, as far as that can be. */
 const UPGRADE = `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   ALTER TABLE events ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;
   UPDATE events SET since_ms = min(at_ms, CAST(strftime('%s', 'now') AS INTEGER) * 1000);
-`;
+  ${HISTORY_TABLES}`;
 /** Columns that must be there. */
 const COLUMNS = [
   ["kv", "tab, key, value, expires_ms"],
@@ -62,6 +79,9 @@ const COLUMNS = [
   ["dead_letters", "hook, seq, at_ms, bytes, reason, body"],
   ["sessions", "tenant, session, info"],
   ["meta", "key, value"],
+  ["history_rooms", "id, tenant, room, epoch, last, used_ms, max_age_ms"],
+  ["history", "room, off, at_ms, bytes, body"],
+  ["history_keys", "tenant, name, room, epoch, off, until_ms"],
 ] as const;
 
 export class StateDb {

@@ -19,6 +19,43 @@ export interface OpenSession {
   readonly info: string;
 }
 
+/** What is kept of a room. */
+export interface HistoryMeta {
+  readonly epoch: string;
+  readonly first: number;
+  readonly last: number;
+  readonly bytes: number;
+}
+
+/** A message that a room is to keep. */
+export interface HistoryAppend {
+  readonly text: string;
+  /** Its sender's name and key, in one; null for none. */
+  readonly key: string | null;
+  readonly bounds: { readonly maxMessages: number; readonly maxBytes: number; readonly maxAgeMs: number };
+  /** What comes behind this offset must stay; infinite for nothing. */
+  readonly keepAfter: number;
+}
+
+export interface HistoryStored extends HistoryMeta {
+  readonly offset: number;
+  readonly duplicate: boolean;
+}
+
+/** Messages behind an offset, or before one. */
+export interface HistoryRange {
+  readonly after: number | null;
+  readonly before: number;
+  readonly limit: number;
+  readonly maxBytes: number;
+}
+
+/** A room of a tenant. */
+interface InRoom {
+  readonly tenant: string;
+  readonly room: string;
+}
+
 /** Jobs by name, each with its result. */
 export interface Jobs {
   /** An event for these webhooks, by number. */
@@ -61,6 +98,18 @@ export interface Jobs {
     result: number | null;
   };
   delete: { job: { readonly table: string; readonly key: string }; result: boolean };
+  historyOpen: { job: InRoom & { readonly bounds: HistoryAppend["bounds"] }; result: HistoryMeta };
+  /** Null when the disk has no room for it. */
+  historyAppend: { job: InRoom & { readonly message: HistoryAppend }; result: HistoryStored | null };
+  historyRead: {
+    job: InRoom & { readonly range: HistoryRange };
+    result: HistoryMeta & { readonly rows: readonly (readonly [number, string])[] };
+  };
+  historyTrim: {
+    job: InRoom & { readonly bounds: HistoryAppend["bounds"]; readonly keepAfter: number };
+    result: HistoryMeta;
+  };
+  historyClear: { job: InRoom; result: HistoryMeta };
 }
 
 export type JobName = keyof Jobs;

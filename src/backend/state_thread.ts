@@ -6,6 +6,7 @@ import type { LogFields } from "../log.ts";
 import { Inflow, type Share } from "../outbound/inflow.ts";
 import { HookQueue } from "./hook_queue.ts";
 import { type After, HookSender } from "./hook_sender.ts";
+import { HistoryStore } from "./history_store.ts";
 import { KvStore } from "./kv_store.ts";
 import { type BoundsConfig, type Disk, StateBounds } from "./state_bounds.ts";
 import { StateDb } from "./state_db.ts";
@@ -63,6 +64,7 @@ export class StateThread {
   readonly #time: StateTime;
   readonly #bounds: StateBounds;
   readonly #kv: KvStore;
+  readonly #history: HistoryStore;
   /** By number. */
   readonly #hooks = new Map<number, Hook>();
   readonly #inflow = new Inflow(() => performance.now());
@@ -84,6 +86,7 @@ export class StateThread {
       this.#time = new StateTime(this.#db, clocks);
       this.#bounds = new StateBounds({ ...bounds, disk, now: clocks.now });
       this.#kv = new KvStore(this.#db, this.#time.steady, this.#bounds);
+      this.#history = new HistoryStore(this.#db, () => this.#time.steady.unixMs, this.#bounds);
     } catch (cause) {
       this.#db.close();
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -179,6 +182,11 @@ export class StateThread {
     increment: ({ table, key, by, expiresMs, maxBytes }) =>
       this.#kv.increment(table, { key, by, expiresMs }, maxBytes),
     delete: ({ table, key }) => this.#kv.delete(table, key),
+    historyOpen: ({ tenant, room, bounds }) => this.#history.open(tenant, room, bounds),
+    historyAppend: ({ tenant, room, message }) => this.#history.append(tenant, room, message),
+    historyRead: ({ tenant, room, range }) => this.#history.read(tenant, room, range),
+    historyTrim: ({ tenant, room, bounds, keepAfter }) => this.#history.trim(tenant, room, bounds, keepAfter),
+    historyClear: ({ tenant, room }) => this.#history.clear(tenant, room),
   };
 
   /** Starts, changes and ends senders; a webhook that is the same goes on. */
@@ -243,6 +251,7 @@ export class StateThread {
   #sweepNow(): void {
     try {
       this.#kv.sweep();
+      this.#history.sweep();
       const configured = [...this.#hooks].filter(([, { spec }]) => spec !== null).map(([id]) => id);
       this.#db.run(
         "DELETE FROM events WHERE since_ms < ? AND hook NOT IN (SELECT value FROM json_each(?))",
@@ -307,6 +316,7 @@ export class StateThread {
   #undo(): void {
     this.#db.rollback();
     this.#kv.load();
+    this.#history.load();
     for (const { queue } of this.#hooks.values()) queue.load();
   }
 

@@ -9,6 +9,7 @@ import { stateFolderFault } from "../config/state_folder.ts";
 import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
 import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
+import { exposure } from "./exposure.ts";
 import { type VariableOptions, variableOptions } from "./variables.ts";
 import { runtimeLabel } from "./version.ts";
 
@@ -20,7 +21,9 @@ interface CheckOptions extends VariableOptions {
 
 export function checkCommand(done: Done): Command {
   return variableOptions(new Command("check"))
-    .description("check a configuration without starting anything: every failure at once, warnings too")
+    .description(
+      "check a configuration without starting anything: every failure at once, warnings, and what it opens to whom",
+    )
     .option(CONFIG_FLAGS, CONFIG_HELP)
     .option("--dev", "check for a start with --dev", false)
     .option("--diff", "tell what a reload from OLD to NEW would change", false)
@@ -66,6 +69,7 @@ async function check(options: CheckOptions): Promise<number> {
     writeNow(1, `Not set, and taken to be anything that fits: ${unset.join(", ")}\n`);
   }
   writeNow(1, `${file} is good: ${tenants}, ${warned}\n`);
+  writeNow(1, `\n${exposure(config, options.dev).map((line) => `  ${line}\n`).join("")}`);
   return EXIT.done;
 }
 

@@ -25,6 +25,7 @@ import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
 import { writeLater, writeNow } from "./descriptor.ts";
 import { environmentWarnings } from "./environment.ts";
 import { type Done, EXIT } from "./exit.ts";
+import { welcome } from "./exposure.ts";
 import { watchLaunchers } from "./launcher.ts";
 import { LineSink } from "./line_sink.ts";
 import type { ProcessSignals } from "./signals.ts";
@@ -99,7 +100,7 @@ export function startCommand(context: StartContext, done: Done): Command {
 
 async function start(options: StartOptions, context: StartContext): Promise<number> {
   const { build } = context, signals = context.signals();
-  const { log, sink } = openLog(options);
+  const { log, sink, isPretty } = openLog(options);
   void signals.ended.then((signal) => log.info("signal received", { signal }));
   // A file may be long in coming: from a pipe, or a disk that does not answer.
   const loaded = await Promise.race([loadFile(options.config, options.dev), signals.ended]);
@@ -163,7 +164,12 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
     // What changes from now on is seen; what was told before is done after the start.
     if (options.watch) await watch.start();
     source.start();
-    await gateway.start();
+    const address = await gateway.start();
+    if (isPretty && isatty(1)) {
+      const admin = gateway.adminAddress;
+      const lines = welcome(config, { dev: options.dev, address, admin }).map((line) => `  ${line}\n`);
+      sink.write(`\n${lines.join("")}\n`);
+    }
     signals.onReload(() => void gateway.reload("signal"));
   } catch (error) {
     watch.stop();
@@ -186,7 +192,9 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
 }
 
 /** The process's log, on stdout. */
-function openLog({ logLevel, logFormat }: StartOptions): { readonly log: Log; readonly sink: LineSink } {
+function openLog(
+  { logLevel, logFormat }: StartOptions,
+): { readonly log: Log; readonly sink: LineSink; readonly isPretty: boolean } {
   const format = logFormat ?? (isatty(1) ? "pretty" : "json");
   const sink: LineSink = new LineSink({
     write: (bytes) => writeLater(1, bytes),
@@ -195,7 +203,7 @@ function openLog({ logLevel, logFormat }: StartOptions): { readonly log: Log; re
     later: (ms, task) => void setTimeout(task, ms).unref(),
   });
   const { log, lineOf } = processLog(logLevel, format, (line) => sink.write(line));
-  return { log, sink };
+  return { log, sink, isPretty: format === "pretty" };
 }
 
 function logMetric(sink: LineSink): MetricSource {

@@ -4,16 +4,19 @@ import { errorTrace } from "../error_text.ts";
 import { Command, CommanderError, Help, type Option } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
+import { completionCommand } from "./completion.ts";
 import { writeNow } from "./descriptor.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
 import { typesCommand } from "./extension_types.ts";
+import { initCommand } from "./init.ts";
 import { runExtensionCommand } from "./run_extension.ts";
 import { schemaCommand } from "./schema.ts";
 import { ProcessSignals } from "./signals.ts";
 import { startCommand } from "./start.ts";
 import { tokenCommand } from "./token.ts";
+import { topCommand } from "./top.ts";
 import { type Build, versionCommand, versionLine } from "./version.ts";
 import { webhooksCommand } from "./webhooks.ts";
 
@@ -51,16 +54,19 @@ export async function runVerb(argv: readonly string[], { build, signals }: Surro
     .helpOption("-h, --help", "show this, or a verb's own help")
     .configureOutput(OUTPUT)
     .exitOverride();
+  program.addCommand(initCommand(done));
   program.addCommand(startCommand({ build, signals: () => signals ?? new ProcessSignals() }, done));
   program.addCommand(checkCommand(done));
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
+  program.addCommand(topCommand(done));
   program.addCommand(webhooksCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(doctorCommand(done));
   program.addCommand(typesCommand(done));
   program.addCommand(runExtensionCommand(done));
+  program.addCommand(completionCommand(() => program, done));
   program.addCommand(versionCommand(build, done));
   for (const command of program.commands.flatMap((verb) => [verb, ...verb.commands])) {
     const { parent } = command;

@@ -55,6 +55,8 @@ export const httpServiceSchema = z.strictObject({
 export const EVENT_TYPES = [
   "session.connected",
   "session.disconnected",
+  "session.detached",
+  "session.resumed",
   "room.joined",
   "room.left",
   "room.occupied",

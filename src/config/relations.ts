@@ -34,6 +34,7 @@ export function checkRelations(tree: Tree): ConfigIssue[] {
       const message = `must not be "${name}", a service that every tenant has already`;
       failures.push(tree.issue([...path, "services", at, "svc"], message));
     });
+    checkRooms(list(tenant["rooms"]), [...path, "rooms"], tree, failures);
     const ids = list(tenant["hot_services"]).map((service) => map(service)["id"]);
     checkUnique(ids, [...path, "hot_services"], "id", tree, failures);
   });
@@ -64,6 +65,15 @@ function checkSessions(
   if (sessions["mode"] !== "single" || most === undefined || most === 1) return;
   const key = [...path, "max_sessions_per_user"];
   failures.push(tree.issue(key, `must be 1 with mode "single", got ${shown(tree, key, most)}`));
+}
+
+function checkRooms(classes: readonly unknown[], path: Path, tree: Tree, failures: ConfigIssue[]): void {
+  if (tree.has(["gateway", "state_dir"])) return;
+  classes.forEach((value, index) => {
+    if (map(map(value)["history"])["store"] !== "disk") return;
+    const key = [...path, index, "history", "store"];
+    failures.push(tree.issue(key, 'needs gateway.state_dir for "disk"'));
+  });
 }
 
 function checkUnique(

@@ -15,6 +15,7 @@ import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_sche
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
 import { tcpSchema, tlsSchema } from "./listener_schema.ts";
+import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -111,6 +112,7 @@ const gateway = z.strictObject({
     "Bytes that the kernel may keep unsent for a socket, about, on Bun with Linux or macOS; they can't be overtaken " +
       "any more either. 0: what the system says.",
   ),
+  ...recoveryKeys,
   transport: z.enum(["auto", "native", "node"]).default("auto").meta({
     description:
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
@@ -289,6 +291,8 @@ const tenant = z.strictObject({
   origins: originsSchema,
   limits: limits.prefault({}),
   delivery: delivery.prefault({}),
+  resume: resumeSchema,
+  rooms: roomClassesSchema,
   policy: policy.prefault({}),
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({
     description: "Services of the ext lane, besides `room` and `sys`.",

@@ -102,6 +102,23 @@ export interface Session {
   readonly claims: { readonly [name: string]: any };
 }
 
+/** Options of \`ctx.publish\`. */
+export interface PublishOptions {
+  readonly except?: string;
+  readonly key?: string;
+  readonly receipt?: boolean;
+}
+
+/** What became of a message. */
+export interface Receipt {
+  readonly deliveries: number;
+  /** Null in a room that keeps nothing. */
+  readonly offset: number | null;
+  readonly epoch: string | null;
+  /** It was published before under the same key. */
+  readonly duplicate: boolean;
+}
+
 /**
  * What an extension may do. Each method asks the gateway, which checks it against the extension's \`permissions\` and
  * \`limits\` and the tenant's own, and rejects with a \`Refused\` where it says no: \`NOT_ALLOWED\` without the
@@ -122,10 +139,18 @@ export interface Context {
 
   /**
    * To the members of a room, which \`permissions.publish\` must match; its \`svc\` is the extension's name.
-   * @param except id of a session that is left out
+   * @param options \`except\`, the id of a session that is left out; \`key\`, by which the extension's second message within
+   * five minutes is not published again
    * @returns to how many sessions it was handed
    */
-  publish(room: string, type: string, data?: unknown, options?: { readonly except?: string }): Promise<number>;
+  publish(room: string, type: string, data?: unknown, options?: PublishOptions): Promise<number>;
+  /** The same, and says where the message stands in a room that keeps what is said in it. */
+  publish(
+    room: string,
+    type: string,
+    data: unknown,
+    options: PublishOptions & { readonly receipt: true },
+  ): Promise<Receipt>;
   /**
    * To all sessions of a user, or to one session. To others than the calling session it needs \`permissions.users\`.
    * @returns to how many sessions it was handed; 0 when there is none

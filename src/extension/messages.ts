@@ -202,6 +202,9 @@ export type Request =
     readonly type: string;
     readonly data?: unknown;
     readonly except?: string;
+    readonly key?: string;
+    /** What is granted is `{ deliveries, offset, epoch, duplicate }`. */
+    readonly receipt?: boolean;
   }
   | { readonly op: "send"; readonly to: unknown; readonly type: string; readonly data?: unknown }
   | { readonly op: "join" | "leave"; readonly room: string }

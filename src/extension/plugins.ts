@@ -63,6 +63,7 @@ export class Plugins {
     return {
       ext: (context, message) => this.ext(context, message, next),
       hot: (context, frame) => next.hot(context, frame),
+      resumed: (membership) => next.resumed(membership),
     };
   }
 

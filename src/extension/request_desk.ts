@@ -4,7 +4,7 @@
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Patterns } from "../protocol/patterns.ts";
 import type { Share } from "../outbound/inflow.ts";
-import { type Action, type Actions, readAction } from "../service/action.ts";
+import { type Action, type Actions, type Performed, readAction } from "../service/action.ts";
 import type { Context } from "../service/service.ts";
 import type { ExtensionMetrics } from "./extension_metrics.ts";
 import type { Granted, KeyValues } from "./key_values.ts";
@@ -127,17 +127,15 @@ export class RequestDesk {
     return new Promise((resolve) => share.later(() => resolve(share.work(begin))));
   }
 
-  #act({ op, ...fields }: RawRequest, caller: Caller | null): Granted {
+  #act({ op, receipt, ...fields }: RawRequest, caller: Caller | null): Granted | Promise<Granted> {
     const action = readAction({ ...fields, action: op }, op);
     if (typeof action === "string") return refusal("BAD_REQUEST", action);
     const refused = this.#forbidden(action, caller);
     if (refused !== null) return refused;
     const { actions, svc } = this.#options;
     const performed = actions.perform(action, { svc, session: caller?.session ?? null });
-    const counts = action.action === "publish" || action.action === "send";
-    if (performed.ok) return counts ? { ok: true, value: performed.deliveries } : { ok: true };
-    // Whoever sends to a session that has just ended has done nothing wrong.
-    return action.action === "send" && performed.code === "NOT_FOUND" ? { ok: true, value: 0 } : performed;
+    const granted = (settled: Performed) => grantedOf(action, settled, receipt === true);
+    return performed instanceof Promise ? performed.then(granted) : granted(performed);
   }
 
   #forbidden(action: Action, caller: Caller | null): Refusal | null {
@@ -163,6 +161,21 @@ export class RequestDesk {
     }
     answer(granted);
   }
+}
+
+function grantedOf(action: Action, performed: Performed, receipt: boolean): Granted {
+  if (!performed.ok) {
+    // Whoever sends to a session that has just ended has done nothing wrong.
+    return action.action === "send" && performed.code === "NOT_FOUND" ? { ok: true, value: 0 } : performed;
+  }
+  const { deliveries, stored } = performed;
+  if (receipt && action.action === "publish") {
+    const { offset = null, epoch = null, duplicate = false } = stored ?? {};
+    return { ok: true, value: { deliveries, offset, epoch, duplicate } };
+  }
+  return action.action === "publish" || action.action === "send"
+    ? { ok: true, value: deliveries }
+    : { ok: true };
 }
 
 /** The order that tells a worker what became of its request. */

@@ -89,7 +89,7 @@ export class AdminListener {
   }
 
   /** @throws when the address cannot be bound, see `Transport.start` */
-  async start(): Promise<void> {
+  async start(): Promise<{ readonly hostname: string; readonly port: number }> {
     const { transport, log, acceptance } = this.#options;
     const address = await transport.start({
       request: (request, remoteAddress) => this.#api.fetch(request, { address: remoteAddress }),
@@ -97,6 +97,7 @@ export class AdminListener {
       accepting: (works, why) => acceptance.tell("admin", works, why),
     });
     log.info("admin listening", { ...address });
+    return address;
   }
 
   /** Another configuration is in use. */

@@ -29,6 +29,10 @@ export class ExtensionWatch implements SessionWatcher, RoomWatcher {
     this.set.tell("onDisconnect", session, input);
   }
 
+  detached(): void {}
+
+  resumed(): void {}
+
   message(): void {}
 
   denied(): void {}

@@ -11,6 +11,7 @@ export function gatewaySettings(gateway: GatewayConfig): GatewaySettings {
     idleTimeoutMs: gateway.idle_timeout_ms,
     maxSessions: gateway.max_connections,
     maxHeldBytes: gateway.max_outbox_bytes,
+    maxReplayBytes: gateway.max_replay_bytes,
   };
 }
 

@@ -4,11 +4,13 @@
 import { errorText } from "../error_text.ts";
 import { inlineChannel, workerChannel } from "../backend/state_channel.ts";
 import { SteadyUnix } from "../backend/steady_unix.ts";
+import { historyDisk } from "../backend/history_disk.ts";
 import { StateStore } from "../backend/state_store.ts";
 import { Webhooks } from "../backend/webhooks.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { MetricSource } from "../metrics.ts";
+import type { HistoryDisk } from "../room/disk_room.ts";
 import type { State } from "../state.ts";
 import type { Clock } from "./clock.ts";
 import { TenantRecord } from "./tenant_record.ts";
@@ -54,6 +56,12 @@ export class Persistence {
   /** Whether something that is to be kept cannot be written. */
   get isDegraded(): boolean {
     return this.#store !== null && this.#store.failing !== null;
+  }
+
+  /** Where a tenant's rooms are kept; null without a folder for it. */
+  histories(tenant: string): HistoryDisk | null {
+    const { state_dir: folder } = this.#options.config.gateway;
+    return folder === undefined ? null : historyDisk(tenant, () => this.#open());
   }
 
   /** For whoever has something to keep. */

@@ -9,64 +9,32 @@ import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
-import type { ExtensionHouse } from "../extension/runner.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
-import type { GatewayQuotas } from "../policy/quotas.ts";
 import { PolicyState } from "../policy/state.ts";
 import { CLOSE, type Refusal } from "../protocol/codes.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
 import { sysRefused } from "../protocol/sys.ts";
-import type { OpenBus } from "../cluster/bus.ts";
-import type { Fanout } from "../room/fanout.ts";
 import { Presence } from "../room/presence.ts";
+import { RoomClasses } from "../room/room_class.ts";
 import { Rooms } from "../room/rooms.ts";
-import type { ExtService } from "../service/service.ts";
+import type { Action, Actions, Actor } from "../service/action.ts";
 import { outboxLimits } from "../session/outbox_limits.ts";
 import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
-import type { GatewayContext } from "../session/gateway_context.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
-import type { Turns } from "../turns.ts";
-import type { Clock } from "./clock.ts";
-import type { Persistence } from "./persistence.ts";
 import { StaggeredClose } from "./staggered_close.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
-import { sessionLimits } from "./tenant_settings.ts";
+import type { TenantDeps } from "./tenant_deps.ts";
+import { resumeSettings, sessionLimits, verifiesBy } from "./tenant_settings.ts";
 import { TenantServices } from "./tenant_services.ts";
 import { type Teller, TenantWatch } from "./tenant_watch.ts";
-
-/** What all tenants of a gateway have in common. */
-export interface TenantDeps {
-  readonly gateway: GatewayContext;
-  /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
-  readonly fanout: Fanout;
-  /** Makes the bus of a tenant's rooms. */
-  readonly openBus: OpenBus;
-  readonly clock: Clock;
-  /** Whether a tenant without `auth` accepts dev tickets. */
-  readonly dev: boolean;
-  /** Further ext services of every tenant, by name. */
-  readonly services: ReadonlyMap<string, ExtService>;
-  /** For the signatures of all tickets: the runtime verifies them on threads of its own. */
-  readonly signatureTurns: Turns;
-  /** What the policies of all tenants share. */
-  readonly policy: {
-    readonly gateway: GatewayQuotas;
-    /** Whether everything is decided and nothing is denied. */
-    readonly dryRun: boolean;
-  };
-  readonly extensions: ExtensionHouse;
-  readonly persistence: Persistence;
-  /** Takes note of a bad ticket from this address. */
-  readonly charge: (addressGroup: string) => void;
-}
 
 /** A tenant's configuration, and the code of its rules' schemas. */
 export interface TenantLoaded {
@@ -108,7 +76,18 @@ export class TenantRuntime implements TenantView {
     this.#record = persistence.record(id);
     this.extensions = new TenantExtensions(id, deps.extensions);
     // Rooms and registry ask the tenant, which comes after them.
-    const rooms = new Rooms(() => this.tenant.settings.rooms, fanout, openBus);
+    const rooms = new Rooms({
+      limits: () => this.tenant.settings.rooms,
+      fanout,
+      openBus,
+      histories: {
+        classes: () => this.tenant.settings.roomClasses,
+        budget: deps.historyBudget,
+        disk: persistence.histories(id),
+        now: gateway.now,
+        newEpoch: deps.clock.newId,
+      },
+    });
     rooms.watch(new Presence(fanout));
     const metrics = new TenantMetrics(LANE_NAMES);
     const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
@@ -122,6 +101,7 @@ export class TenantRuntime implements TenantView {
       metrics,
       bans: this.#record.bans,
       gateway,
+      newId: deps.clock.newId,
     });
     const { auth, origins } = parts;
     this.entry = { tenant: this.tenant, auth, origins, waits: null };
@@ -205,6 +185,8 @@ export class TenantRuntime implements TenantView {
     tenant.settings = { ...parts.settings, outbox: outboxLimits(parts.config, config) };
     if (former !== parts) {
       parts.settings.policy.apply(this.#deps.gateway.now());
+      tenant.recheckDetached();
+      tenant.rooms.histories.apply();
       this.runExtensions();
       former.services.stop(parts.services);
       if (former.verifier !== parts.verifier) former.verifier.stop();
@@ -278,6 +260,7 @@ export class TenantRuntime implements TenantView {
   /** Nobody is served any more. Resolves when all that it ran has ended. */
   async stop(): Promise<void> {
     this.#parts.services.stop();
+    this.tenant.rooms.histories.stop();
     this.#parts.verifier.stop();
     await this.extensions.stop();
   }
@@ -326,7 +309,10 @@ export class TenantRuntime implements TenantView {
         tenant: config.id,
         share: this.extensions.runner.share,
         // The tenant itself comes later, and there are no sessions before.
-        actions: { perform: (action, by) => this.tenant.actions.perform(action, by) },
+        actions: {
+          perform: ((action: Action, by: Actor) =>
+            this.tenant.actions.perform(action, by)) as Actions["perform"],
+        },
         log,
         now: clock.now,
         unixMs: clock.unixMs,
@@ -351,6 +337,8 @@ export class TenantRuntime implements TenantView {
       outbox: outboxLimits(config, gatewayConfig),
       sessions: sessionLimits(config),
       rooms: config.limits,
+      roomClasses: new RoomClasses(config.rooms),
+      resume: resumeSettings(config),
     };
     const print = openFingerprint(config);
     const origins = new OriginRule(config.origins, { thisMachine: this.#deps.dev });
@@ -392,9 +380,4 @@ export class TenantRuntime implements TenantView {
 /** Ends a session with the refusal that is to blame. */
 function endRefused(session: SessionHandle, refused: Refusal): void {
   session.end(refused.close ?? CLOSE.policyViolation, sysRefused(session.traceId, refused, { seq: null }));
-}
-
-/** The part of `auth` by which tickets are verified. */
-function verifiesBy({ mode, jwt, static: fixed, http }: AuthConfig): string {
-  return JSON.stringify([mode, jwt, fixed, http]);
 }

@@ -1,7 +1,8 @@
 // What a tenant's configuration says, as its sessions and rooms go by it.
 
-import type { TenantConfig } from "../config/schema.ts";
+import type { AuthConfig, TenantConfig } from "../config/schema.ts";
 import type { SessionLimits } from "../session/registry.ts";
+import type { ResumeSettings } from "../session/settings.ts";
 
 export function sessionLimits({ limits, policy: { sessions } }: TenantConfig): SessionLimits {
   return {
@@ -10,4 +11,19 @@ export function sessionLimits({ limits, policy: { sessions } }: TenantConfig): S
     maxPerUser: sessions.max_sessions_per_user,
     onExceed: sessions.on_exceed,
   };
+}
+
+/** @returns null where a session ends with its connection */
+export function resumeSettings({ resume }: TenantConfig): ResumeSettings | null {
+  return resume === undefined ? null : {
+    windowMs: resume.window_ms,
+    maxBytes: resume.max_bytes,
+    maxMessages: resume.max_messages,
+    maxDetached: resume.max_detached,
+  };
+}
+
+/** The part of `auth` by which tickets are verified. */
+export function verifiesBy({ mode, jwt, static: fixed, http }: AuthConfig): string {
+  return JSON.stringify([mode, jwt, fixed, http]);
 }

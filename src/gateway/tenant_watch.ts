@@ -37,6 +37,17 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
     this.#teller.disconnected(session, { reason, code, duration_ms: durationMs });
   }
 
+  detached(session: Context, { code, reason }: Pick<Ending, "code" | "reason">): void {
+    if (!this.#teller.wants("session.detached")) return;
+    this.#teller.tell({ type: "session.detached", subject: session, data: { reason, code } });
+  }
+
+  resumed(session: Context, detachedMs: number): void {
+    if (!this.#teller.wants("session.resumed")) return;
+    const data = { detached_ms: Math.round(detachedMs) };
+    this.#teller.tell({ type: "session.resumed", subject: session, data });
+  }
+
   message(session: Context, { svc, type, seq, room, data }: Envelope): void {
     if (!this.#teller.wants("message.ext")) return;
     this.#teller.tell({

@@ -9,7 +9,8 @@ import type { Config, GatewayConfig } from "../config/schema.ts";
 import type { Extension } from "../extension/extension.ts";
 import type { HostPool } from "../extension/host_pool.ts";
 import { Slices } from "./slices.ts";
-import { type Parts, type TenantDeps, TenantRuntime } from "./tenant_runtime.ts";
+import type { TenantDeps } from "./tenant_deps.ts";
+import { type Parts, TenantRuntime } from "./tenant_runtime.ts";
 
 /** A configuration, and the code of its rules' schemas. */
 export interface Loaded {
@@ -129,6 +130,11 @@ export class Tenants implements Iterable<TenantRuntime> {
   /** Begins what they do by themselves. */
   start(): void {
     for (const tenant of this.#all.values()) tenant.runExtensions();
+  }
+
+  /** Lets go of what their rooms keep and is too old. */
+  eachSecond(): void {
+    for (const { tenant: { rooms } } of this.#all.values()) rooms.histories.sweep();
   }
 
   /** Resolves when all that they ran has ended. */

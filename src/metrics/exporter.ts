@@ -89,6 +89,16 @@ export class Exporter {
         }),
     );
     this.#gauge("ws_sessions_active", "Sessions open now.", one((t) => t.sessions));
+    this.#gauge(
+      "sessions_detached",
+      "Sessions whose client is away and may come back.",
+      one((t) => t.detached),
+    );
+    this.#counter(
+      "resumes_total",
+      "Clients that came back to their session, or why they could not.",
+      counts((t) => t.resumes),
+    );
     this.#counter(
       "policy_decisions_total",
       "Inbound messages, by what policy decided.",

@@ -64,6 +64,16 @@ export class AdminClient {
     return { ok: false, kind, msg: `The gateway answered ${status}: ${String(read["msg"] ?? text)}` };
   }
 
+  /** Asks for a text; null where there is no good answer. Never rejects */
+  async text(path: string): Promise<string | null> {
+    try {
+      const { status, text } = await this.#send("GET", path, null);
+      return status === 200 ? text : null;
+    } catch {
+      return null;
+    }
+  }
+
   #send(method: string, path: string, body: string | null): Promise<{ status: number; text: string }> {
     const url = new URL(this.#base + path);
     const request = url.protocol === "https:" ? requestSecure : requestPlain;

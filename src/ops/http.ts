@@ -1,6 +1,8 @@
-// The operator's HTTP on the public listener: liveness, readiness, metrics. Everything else is a JSON error.
+// The operator's HTTP on the public listener: liveness, readiness, metrics; with `--dev`, the playground. Everything else
+// is a JSON error.
 
 import { Hono } from "hono";
+import { type PlaygroundFacts, playgroundRoutes } from "./playground.ts";
 
 export interface OpsOptions {
   /** Whether the gateway drains, and so is not ready. */
@@ -15,6 +17,8 @@ export interface OpsOptions {
   readonly metrics: () => Promise<string>;
   /** Where clients connect; asked for without an upgrade, it says so. */
   readonly wsPath: string;
+  /** What the playground is told; null where there is none. */
+  readonly playground: (() => PlaygroundFacts) | null;
 }
 
 /** Routes of the public listener. */
@@ -35,6 +39,7 @@ export function opsRoutes(options: OpsOptions): Hono {
       return c.body(await options.metrics(), 200, { "content-type": options.metricsContentType });
     });
   }
+  if (options.playground !== null) playgroundRoutes(app, options.playground);
   app.notFound((c) => c.json({ code: "NOT_FOUND", msg: "no such page" }, 404));
   app.onError((_error, c) => c.json({ code: "INTERNAL", msg: "the gateway failed on this request" }, 500));
   return app;

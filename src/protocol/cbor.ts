@@ -66,7 +66,7 @@ export function decodeCbor(message: Uint8Array, depthMax: number = JSON_DEPTH): 
  */
 export function cborForm(frame: Frame): Frame {
   if (typeof frame.payload !== "string") return frame;
-  return frame.cbor ??= new Frame(writeCbor(frame.payload), frame.lane, frame.key);
+  return frame.cbor ??= new Frame(writeCbor(frame.payload), frame.lane, frame.key, true);
 }
 
 /**

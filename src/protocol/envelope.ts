@@ -6,7 +6,7 @@ import { CLOSE, type Refusal, refusal } from "./codes.ts";
 import { Json, MISREADS_KEYS } from "./json.ts";
 import { isHeld } from "./json_number.ts";
 import { JSON_DEPTH, JSON_DEPTH_MAX, JsonScan } from "./json_scan.ts";
-import { NAME_PATTERN, NAME_RULE, PROTOCOL_VERSION, ROOM_BYTES_MAX, SEQ_MAX } from "./limits.ts";
+import { KEY_PATTERN, NAME_PATTERN, NAME_RULE, PROTOCOL_VERSION, ROOM_BYTES_MAX, SEQ_MAX } from "./limits.ts";
 
 /** Bits of an envelope's `flags`. The first two are informative: the fields themselves decide. */
 export const EXT_FLAG = { seqPresent: 0x01, roomPresent: 0x02, ackRequested: 0x04 } as const;
@@ -21,6 +21,8 @@ export interface Envelope {
   /** The client's number of this message, 0..2^53-1. */
   readonly seq: number | null;
   readonly room: string | null;
+  /** By which it is known when its sender says it again. */
+  readonly key: string | null;
   /** Any JSON value, as it came; undefined when the field is absent. */
   readonly data: Json | undefined;
 }
@@ -40,13 +42,14 @@ export const TOO_DEEP: Refusal = { ...JSON_TOO_DEEP, close: CLOSE.badMessage };
 const LONG_NUMBER = refusal("BAD_REQUEST", "message has a number of more than 1000 characters");
 const NOT_JSON = bad("message is not valid JSON");
 const NOT_A_MAP = bad("message must be an object");
-const UNKNOWN_FIELD = bad("message has a field other than v, svc, type, flags, seq, room, data");
+const UNKNOWN_FIELD = bad("message has a field other than v, svc, type, flags, seq, room, key, data");
 const BAD_VERSION_TYPE = bad("v is required and must be the integer 1");
 const BAD_SVC = bad(`svc is required and must be ${NAME_RULE}`);
 const BAD_TYPE = bad(`type is required and must be ${NAME_RULE}`);
 const BAD_FLAGS = bad("flags must be an integer 0..4294967295");
 const BAD_SEQ = bad("seq must be an integer 0..9007199254740991");
 const BAD_ROOM = bad(`room must be 1..${ROOM_BYTES_MAX} bytes of printable UTF-8`);
+const BAD_KEY = bad("key must be 1–64 of A–Z a–z 0–9 . _ : -");
 const WRONG_VERSION = refusal("UNSUPPORTED_VERSION", "v must be 1", CLOSE.unsupportedVersion);
 
 /** Fields of an envelope as they were read; undefined where they are absent, null too where v1 takes that for absent. */
@@ -57,6 +60,7 @@ interface Fields {
   flags: unknown;
   seq: unknown;
   room: unknown;
+  key: unknown;
   data: Json | undefined;
   /** There is another one. */
   unknown: boolean;
@@ -100,6 +104,7 @@ function decodeShort(text: string, depthMax: number): Envelope | Unreadable {
     flags: undefined,
     seq: undefined,
     room: undefined,
+    key: undefined,
     data: undefined,
     unknown: false,
   };
@@ -123,6 +128,9 @@ function decodeShort(text: string, depthMax: number): Envelope | Unreadable {
         break;
       case "room":
         fields.room = field;
+        break;
+      case "key":
+        fields.key = field;
         break;
       case "data":
         fields.data = Json.last(text, field, dataOf);
@@ -153,6 +161,7 @@ function decodeWalking(text: string, depthMax: number): Envelope | Unreadable {
     flags: undefined,
     seq: undefined,
     room: undefined,
+    key: undefined,
     data: undefined,
     unknown: false,
   };
@@ -210,6 +219,9 @@ function readFields(scan: JsonScan, fields: Fields): boolean {
       case "room":
         fields.room = simple(scan);
         break;
+      case "key":
+        fields.key = simple(scan);
+        break;
       default:
         fields.unknown = true;
         scan.value(2);
@@ -236,6 +248,8 @@ function keyAt(text: string, at: number): string {
       return text.startsWith('flags"', at + 1) ? "flags" : otherKey(text, at);
     case 0x72:
       return text.startsWith('room"', at + 1) ? "room" : otherKey(text, at);
+    case 0x6b:
+      return text.startsWith('key"', at + 1) ? "key" : otherKey(text, at);
     case 0x64:
       return text.startsWith('data"', at + 1) ? "data" : otherKey(text, at);
     default:
@@ -289,14 +303,14 @@ export function checkEnvelope(
   walk: { readonly depth: number; readonly members: number; readonly negativeZero: boolean },
 ): Envelope | Unreadable {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return unreadable(NOT_A_MAP);
-  const { v, svc, type, flags, seq, room, data, ...others } = value as Record<string, unknown>;
+  const { v, svc, type, flags, seq, room, key, data, ...others } = value as Record<string, unknown>;
   const unknown = Object.keys(others).length > 0;
   const json = data === undefined ? undefined : Json.decoded(data, walk);
-  return checkFields({ v, svc, type, flags, seq, room, data: json, unknown });
+  return checkFields({ v, svc, type, flags, seq, room, key, data: json, unknown });
 }
 
 function checkFields(
-  { v, svc, type, flags = 0, seq = null, room = null, data, unknown }: Fields,
+  { v, svc, type, flags = 0, seq = null, room = null, key = null, data, unknown }: Fields,
 ): Envelope | Unreadable {
   const number = seq === null || isInteger(seq, SEQ_MAX) ? seq : undefined;
   const refuse = (refusal: Refusal): Unreadable => ({ ok: false, refusal, seq: number ?? null });
@@ -308,7 +322,8 @@ function checkFields(
   if (!isInteger(flags, 0xffff_ffff)) return refuse(BAD_FLAGS);
   if (number === undefined) return refuse(BAD_SEQ);
   if (room !== null && !isRoomName(room)) return refuse(BAD_ROOM);
-  return { ok: true, svc, type, flags, seq: number, room, data };
+  if (key !== null && !(typeof key === "string" && KEY_PATTERN.test(key))) return refuse(BAD_KEY);
+  return { ok: true, svc, type, flags, seq: number, room, key, data };
 }
 
 function isInteger(value: unknown, max: number): value is number {

@@ -44,6 +44,8 @@ export class Frame {
   /** Payload size in bytes (UTF-8 for text). */
   readonly bytes: number;
   readonly lane: Lane;
+  /** An envelope, as JSON or as CBOR: what both sides count where a session can be resumed. */
+  readonly isExt: boolean;
   /** On the latest lane: what this frame is the newest state of. */
   readonly key: number;
   /**
@@ -58,8 +60,9 @@ export class Frame {
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
   cbor: Frame | null = null;
 
-  constructor(payload: string | Uint8Array, lane: Lane, key: number) {
+  constructor(payload: string | Uint8Array, lane: Lane, key: number, isExt = typeof payload === "string") {
     this.key = key;
+    this.isExt = isExt;
     this.payload = payload;
     this.bytes = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
     this.lane = lane;
@@ -84,6 +87,12 @@ function withJson({ svc, type, seq, room, trace_id }: OutEnvelope, { text }: Jso
   const placed = room === undefined ? "" : `,"room":${JSON.stringify(room)}`;
   const traced = trace_id === undefined ? "" : `,"trace_id":${JSON.stringify(trace_id)}`;
   return `{"v":1,"svc":"${svc}","type":"${type}"${numbered}${placed},"data":${text}${traced}}`;
+}
+
+/** The same message with its offset in its room: what a room with a history gives to all its members. */
+export function withOffset(frame: Frame, offset: number): Frame {
+  const { payload, lane } = frame;
+  return new Frame(`${(payload as string).slice(0, -1)},"offset":${offset}}`, lane, 0);
 }
 
 /**

@@ -9,10 +9,16 @@ export const SUBPROTOCOL_CBOR = "wsprism.v1.cbor";
 /** A ticket travels as `wsprism.ticket.<base64url>`; it is never selected, and so never echoed. */
 export const SUBPROTOCOL_TICKET_PREFIX = "wsprism.ticket.";
 
+/** Offered by clients that may want to come back; with `.<token>.<heard>` by those that do. Never selected. */
+export const SUBPROTOCOL_RESUME = "wsprism.resume";
+
 /** Tenant ids, session ids, service names and message types: 1–64 of these. */
 export const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 /** What `NAME_PATTERN` allows, in words for an error. */
 export const NAME_RULE = "1–64 of A–Z a–z 0–9 . _ -";
+
+/** The key of a message. */
+export const KEY_PATTERN = /^[A-Za-z0-9._:-]{1,64}$/;
 
 /** A room's name: 1–128 bytes of printable UTF-8. */
 export const ROOM_BYTES_MAX = 128;

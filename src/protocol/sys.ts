@@ -19,6 +19,10 @@ export interface Authed {
   readonly time_ms: number;
   /** When the ticket expires, from now; absent for never. */
   readonly expires_in_ms?: number;
+  /** By what the client comes back after a lost connection, where it asked for that and the tenant has it. */
+  readonly resume?: { readonly token: string; readonly window_ms: number };
+  /** The client brought a token, and why that led to no session. */
+  readonly resumed?: { readonly ok: false; readonly reason: string };
 }
 
 /** What may stand beside `code` and `msg` in a `sys.error`. */
@@ -29,9 +33,37 @@ export interface ErrorDetail {
   readonly ruleId?: string | undefined;
 }
 
+/** What an ack says of a message that is kept, or that had a key. */
+export interface AckData {
+  readonly offset?: number;
+  readonly epoch?: string;
+  /** It was published before under the same key; offset and epoch are those of the first. */
+  readonly duplicate?: true;
+}
+
+/** The content of `sys.joined`; what comes behind `count` is said in rooms that keep what is said in them. */
+export interface JoinedData {
+  /** The session's number in the room (u32). */
+  readonly member: number;
+  /** How many members the room has. */
+  readonly count: number;
+  readonly epoch?: string;
+  /** The offset after which the member hears everything live. */
+  readonly offset?: number;
+  /** Whether what is replayed is all that was missed, where the client said what it has. */
+  readonly recovered?: boolean;
+  readonly replayed?: number;
+  readonly reason?: string;
+}
+
 /** `seq` is that of the `sys.auth` that this answers. */
 export function sysAuthed(traceId: string, data: Authed, seq: number | null = null): Frame {
   return control(withSeq({ v: 1, svc: "sys", type: "authed", data, trace_id: traceId }, seq));
+}
+
+/** The client has come back: `heard` messages of its own were taken, and `replay` ones that it missed follow. */
+export function sysResumed(traceId: string, data: Authed & { heard: number; replay: number }): Frame {
+  return control({ v: 1, svc: "sys", type: "resumed", data, trace_id: traceId });
 }
 
 /** The session's ticket expires; a new one renews it in place. */
@@ -57,11 +89,10 @@ export function sysRefused(traceId: string, { code, msg, ruleId }: Refusal, deta
   return sysError(traceId, code, msg, { ...detail, ruleId });
 }
 
-/** `member` is the session's number in the room (u32), `count` how many members the room has. */
 export function sysJoined(
   traceId: string,
   room: string,
-  data: { member: number; count: number },
+  data: JoinedData,
   seq: number | null,
 ): Frame {
   return control(withSeq({ v: 1, svc: "sys", type: "joined", room, data, trace_id: traceId }, seq));
@@ -78,15 +109,16 @@ export function sysKicked(traceId: string, reason: string): Frame {
   return control({ v: 1, svc: "sys", type: "kicked", data: { reason }, trace_id: traceId });
 }
 
-export function sysAck(traceId: string, seq: number): Frame {
-  return control({ v: 1, svc: "sys", type: "ack", seq, trace_id: traceId });
+export function sysAck(traceId: string, seq: number, data?: AckData): Frame {
+  const head = { v: 1, svc: "sys", type: "ack", seq } as const;
+  return control(data === undefined ? { ...head, trace_id: traceId } : { ...head, data, trace_id: traceId });
 }
 
 /** A change in a room's membership. On the reliable lane: it can be many, so it must be bounded. */
 export function sysPresence(
   traceId: string,
   room: string,
-  data: { event: "join" | "leave"; user: string; member: number; count: number },
+  data: { event: "join" | "leave"; user: string; member: number; count: number; at?: number },
 ): Frame {
   return extFrame({ v: 1, svc: "sys", type: "presence", room, data, trace_id: traceId }, LANE.reliable);
 }
@@ -106,26 +138,43 @@ export function sysDraining(traceId: string, retryAfterMs: number): Frame {
   return control({ v: 1, svc: "sys", type: "draining", data, trace_id: traceId });
 }
 
-/** Answers `sys.ping`: an object as `data` comes back with `time_ms` added, any other value as `data.echo`. */
-export function sysPong(traceId: string, data: Json | undefined, timeMs: number, seq: number | null): Frame {
-  const answer = data === undefined ? { time_ms: timeMs } : Json.written(pongText(data, timeMs));
+/**
+ * Answers `sys.ping`: an object as `data` comes back with `time_ms` added, any other value as `data.echo`.
+ * @param heard ext messages taken from this client; null where its session cannot be resumed
+ */
+export function sysPong(
+  traceId: string,
+  data: Json | undefined,
+  { timeMs, seq, heard }: { timeMs: number; seq: number | null; heard: number | null },
+): Frame {
+  const ours: Record<string, number> = heard === null ? { time_ms: timeMs } : { time_ms: timeMs, heard };
+  const answer = data === undefined ? ours : Json.written(pongText(data, ours));
   return control(withSeq({ v: 1, svc: "sys", type: "pong", data: answer, trace_id: traceId }, seq));
 }
 
-/** What the client says goes back as it came, but for a `time_ms` of its own. */
-function pongText(data: Json, timeMs: number): string {
+/** What the client says goes back as it came, but for these numbers, which are the gateway's own. */
+function pongText(data: Json, ours: Readonly<Record<string, number>>): string {
   const { text } = data;
-  if (text.charCodeAt(0) === 0x7b && text.includes('"') && !text.includes("time") && !text.includes("\\")) {
-    return `${text.slice(0, -1)},"time_ms":${timeMs}}`;
-  }
+  const added = JSON.stringify(ours).slice(1, -1);
+  const plain = text.charCodeAt(0) === 0x7b && text.includes('"') && !text.includes("\\");
+  if (plain && !text.includes("time") && !text.includes("heard")) return `${text.slice(0, -1)},${added}}`;
   const members = membersOf(data);
-  if (members === null) return `{"echo":${data.text},"time_ms":${timeMs}}`;
-  const time = `"time_ms":${timeMs}`;
-  const own = members.findIndex(({ key }) => key === "time_ms");
-  if (own < 0) return members.length === 0 ? `{${time}}` : `${data.text.slice(0, -1)},${time}}`;
-  const texts = members.filter(({ key }, i) => key !== "time_ms" || i === own)
-    .map(({ text }, i) => i === own ? time : text);
-  return `{${texts.join(",")}}`;
+  if (members === null) return `{"echo":${text},${added}}`;
+  const given = new Set(members.map(({ key }) => key));
+  const own = Object.entries(ours).filter(([key]) => !given.has(key)).map(([key, value]) =>
+    `"${key}":${value}`
+  );
+  if (own.length === Object.keys(ours).length) {
+    return members.length === 0 ? `{${added}}` : `${text.slice(0, -1)},${added}}`;
+  }
+  const told = new Set<string>();
+  const texts = members.flatMap(({ key, text }) => {
+    if (!Object.hasOwn(ours, key)) return [text];
+    if (told.has(key)) return [];
+    told.add(key);
+    return [`"${key}":${ours[key]}`];
+  });
+  return `{${[...texts, ...own].join(",")}}`;
 }
 
 function withSeq(envelope: OutEnvelope, seq: number | null): OutEnvelope {

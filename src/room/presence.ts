@@ -26,7 +26,8 @@ export class Presence implements RoomWatcher {
     const { room, member, subscriber } = about;
     const { observers } = room;
     if (observers === null || observers.members.length === 0) return;
-    const data = { event, user: subscriber.user, member, count: room.members.length };
+    const at = room.kept === null ? {} : { at: room.kept.last };
+    const data = { event, user: subscriber.user, member, count: room.members.length, ...at };
     const frame = sysPresence(subscriber.traceId, room.name, data);
     if (this.#fanout.publish(observers, frame, null) >= 0) return;
     // A room that takes no more messages: an event that is lost would never be made up for, so this one overtakes them.

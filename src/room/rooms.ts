@@ -1,15 +1,16 @@
-// A tenant's rooms: who is in which, exact limits, and fan-out. Membership is counted twice, because
-// two questions are asked: sessions receive messages, users are limited. All of it runs
-// synchronously, so a limit is never overshot. `Rooms.publish` is the only way a message gets into a room, whoever sends it.
-// A room without members does not exist, unless somebody holds it for what it keeps.
+// A tenant's rooms: who is in which, exact limits, and fan-out. Membership is counted twice, because two questions are
+// asked: sessions receive messages, users are limited. All of it runs synchronously, so a limit is never overshot.
+// `Rooms.publish` is the only way in for a message. A room without members is gone, unless it is held for what it keeps.
 
-import type { Bus, BusReceiver, OpenBus } from "../cluster/bus.ts";
+import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.ts";
 import { OrderedIndex } from "../ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Audience, Delivered, Fanout, Line, Receiver } from "./fanout.ts";
+import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
+import type { KeptRoom, Published, SenderKey } from "./kept_room.ts";
 
-export { BUSY } from "../cluster/bus.ts";
+export { BUSY };
 
 /** Who receives a room's messages. */
 export interface Subscriber extends Receiver {
@@ -29,6 +30,8 @@ export interface Membership {
   readonly member: number;
   /** Unique in these rooms, from 1, and never given again: what conflation keys are made of. */
   readonly id: number;
+  /** In a room that keeps what is said: the offset after which the member was given everything. */
+  heardAfter: number;
   /** Place among the members that are told of others joining and leaving, kept by the room; -1 for none. */
   observerIndex: number;
   /** Place in the room's list, kept by the room; -1 once left. */
@@ -82,10 +85,12 @@ export class Observers implements Audience {
   }
 }
 
-/** Somebody that a message is not for. */
+/** Somebody that a message is not for, and by what it is known when it is said again. */
 export interface PublishOptions {
   /** The session that is left out, by its name; null for none. */
   readonly except: string | null;
+  /** Null for a message that may be said twice. */
+  readonly key?: SenderKey | null;
 }
 
 const TO_ALL: PublishOptions = { except: null };
@@ -94,6 +99,8 @@ const TO_ALL: PublishOptions = { except: null };
 export class Room implements Audience, Line {
   readonly name: string;
   readonly delivered: Delivered;
+  /** What it keeps of what is said in it; null where it keeps nothing. */
+  kept: KeptRoom | null = null;
   readonly #members: Membership[] = [];
   /** Sessions of each user here. */
   readonly #users = new Map<string, number>();
@@ -153,6 +160,7 @@ export class Room implements Audience, Line {
       subscriber,
       member,
       id,
+      heardAfter: this.kept?.last ?? 0,
       observerIndex: -1,
       index: this.#members.length,
     };
@@ -193,7 +201,15 @@ export class Room implements Audience, Line {
   }
 }
 
-export class Rooms implements BusReceiver {
+export interface RoomsOptions {
+  /** Those that hold now; who is in already stays whatever they become. */
+  readonly limits: () => RoomLimits;
+  readonly fanout: Fanout;
+  readonly openBus: OpenBus;
+  readonly histories: HistoriesOptions;
+}
+
+export class Rooms implements BusReceiver, HistoriesRooms {
   /** What all sessions of the tenant were given; whoever delivers to a subscriber alone adds to it. */
   readonly delivered: Delivered = { bytes: 0 };
   readonly #limits: () => RoomLimits;
@@ -206,14 +222,17 @@ export class Rooms implements BusReceiver {
   readonly #watchers: RoomWatcher[] = [];
   readonly #fanout: Fanout;
   readonly #bus: Bus;
+  readonly histories: Histories;
+  /** Rooms that somebody is in: others are there for what they keep, which is bounded by its bytes. */
+  #occupied = 0;
   #lastId = 0;
   #lastStamp = 0;
 
-  /** @param limits those that hold now; who is in already stays whatever they become */
-  constructor(limits: () => RoomLimits, fanout: Fanout, openBus: OpenBus) {
+  constructor({ limits, fanout, openBus, histories }: RoomsOptions) {
     this.#limits = limits;
     this.#fanout = fanout;
     this.#bus = openBus(this);
+    this.histories = new Histories(this, histories);
   }
 
   get size(): number {
@@ -240,11 +259,52 @@ export class Rooms implements BusReceiver {
   }
 
   /**
-   * Brings a frame to the members of a room, on this node and elsewhere. A room that nobody is in is no fault.
-   * @returns to how many of this node it goes, or `BUSY`: it went to nobody
+   * Brings a message of the ext lane to the members of a room, on this node and elsewhere, and keeps it where the room keeps
+   * what is said. A room that nobody is in is no fault.
    */
-  publish(name: string, frame: Frame, { except }: PublishOptions = TO_ALL): number {
+  publish(name: string, frame: Frame, { except, key = null }: PublishOptions = TO_ALL): Published {
+    return this.histories.publish(name, frame, except, key) ?? this.#bus.publish(name, frame, except);
+  }
+
+  /** The same with a frame of the hot lane, which nobody keeps. @returns to how many of this node it goes, or `BUSY` */
+  publishHot(name: string, frame: Frame, { except }: PublishOptions = TO_ALL): number {
     return this.#bus.publish(name, frame, except);
+  }
+
+  /** Whether a room of this name keeps what is said in it, with members or without. */
+  keeps(name: string): boolean {
+    return this.histories.of(name).kept !== null;
+  }
+
+  /** For what keeps messages. */
+  deliver(name: string, frame: Frame, except: string | null): number {
+    return this.#bus.publish(name, frame, except);
+  }
+
+  /** For what keeps messages: however much waits for the room already. */
+  deliverAnyway(name: string, frame: Frame, except: string | null): number {
+    const deliveries = this.deliver(name, frame, except);
+    if (deliveries !== BUSY) return deliveries;
+    const room = this.#rooms.get(name)!;
+    for (const { subscriber } of room.members) if (subscriber.session !== except) subscriber.deliver(frame);
+    return room.members.length;
+  }
+
+  hasMembers(name: string): boolean {
+    return (this.#rooms.get(name)?.members.length ?? 0) > 0;
+  }
+
+  /** For what keeps messages. Members have heard all of what begins with it. */
+  keep(name: string, kept: KeptRoom | null): void {
+    const room = this.#rooms.get(name);
+    if (kept === null) {
+      if (room === undefined || room.kept === null) return;
+      room.kept = null;
+      return this.release(room);
+    }
+    const held = room?.kept === null || room === undefined ? this.hold(name) : room;
+    held.kept = kept;
+    for (const membership of held.members) membership.heardAfter = kept.last;
   }
 
   /** For the bus. */
@@ -285,8 +345,11 @@ export class Rooms implements BusReceiver {
     const known = this.#rooms.get(name);
     const refused = this.#refuses(known, user);
     if (refused !== null) return refused;
-    const room = known ?? this.#add(name);
+    const found = this.histories.of(name);
+    const room = this.#rooms.get(name) ?? this.#add(name);
+    if (room.members.length === 0) this.#occupied++;
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
+    if (found.class?.presence) room.setPresence(membership, true);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
     return membership;
@@ -303,6 +366,7 @@ export class Rooms implements BusReceiver {
     }
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
+    this.#occupied--;
     this.#fanout.forget(room);
     this.#dropIfUnused(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
@@ -323,8 +387,8 @@ export class Rooms implements BusReceiver {
 
   #refuses(room: Room | undefined, user: string): Refusal | null {
     const limits = this.#limits();
-    if (room === undefined) {
-      if (limits.max_rooms_total > 0 && this.#rooms.size >= limits.max_rooms_total) return TOO_MANY_ROOMS;
+    if (room === undefined || room.members.length === 0) {
+      if (limits.max_rooms_total > 0 && this.#occupied >= limits.max_rooms_total) return TOO_MANY_ROOMS;
     } else {
       if (room.hasUser(user)) return null;
       if (limits.max_users_per_room > 0 && room.userCount >= limits.max_users_per_room) return ROOM_FULL;

@@ -6,15 +6,20 @@ import type { Refusal } from "../protocol/codes.ts";
 import { isRoomName } from "../protocol/envelope.ts";
 import { depthOf } from "../protocol/json.ts";
 import { JSON_DEPTH_MAX } from "../protocol/json_scan.ts";
-import { NAME_PATTERN, NAME_RULE, ROOM_BYTES_MAX } from "../protocol/limits.ts";
+import { KEY_PATTERN, NAME_PATTERN, NAME_RULE, ROOM_BYTES_MAX } from "../protocol/limits.ts";
+import type { Stored } from "../room/kept_room.ts";
 
-/** To all members of a room, reliably; `except` is the id of a session that is left out. */
+/**
+ * To all members of a room, reliably; `except` is the id of a session that is left out, and `key` keeps the same service's
+ * second message within five minutes from being published again.
+ */
 export interface PublishAction {
   readonly action: "publish";
   readonly room: string;
   readonly type: string;
   readonly data?: unknown;
   readonly except?: string;
+  readonly key?: string;
 }
 
 /** To all sessions of a user, or to one session, reliably. */
@@ -51,12 +56,21 @@ export interface Actor {
 }
 
 /** What became of an action: to how many sessions something was handed, or why nothing was done. */
-export type Performed = { readonly ok: true; readonly deliveries: number } | Refusal;
+export type Performed = {
+  readonly ok: true;
+  readonly deliveries: number;
+  /** Of a message in a room that keeps it, or that had a key. */
+  readonly stored?: Stored;
+} | Refusal;
 
 /** One tenant, as those see it who may act in it. MUST NOT throw for anything that `readActions` lets pass. */
 export interface Actions {
-  /** Does it now. The tenant's limits hold, and what a session's ticket allows. */
-  perform(action: Action, by: Actor): Performed;
+  /**
+   * Does it now. The tenant's limits hold, and what a session's ticket allows. What becomes of a message that has to be on
+   * disk first turns out later.
+   */
+  perform(action: Exclude<Action, PublishAction>, by: Actor): Performed;
+  perform(action: Action, by: Actor): Performed | Promise<Performed>;
 }
 
 /** Actions in one list. */
@@ -67,6 +81,8 @@ const TEXT_CHARS_MAX = 128;
 
 const ROOM_RULE = `1..${ROOM_BYTES_MAX} bytes of printable UTF-8`;
 const TEXT_RULE = `1..${TEXT_CHARS_MAX} characters`;
+
+const KEY_RULE = "1–64 of A–Z a–z 0–9 . _ : -";
 
 interface Field {
   readonly name: string;
@@ -85,6 +101,7 @@ const data: Field = {
 };
 const session: Field = { name: "session", required: false, good: isText, rule: TEXT_RULE };
 const except: Field = { name: "except", required: false, good: isText, rule: TEXT_RULE };
+const key: Field = { name: "key", required: false, good: isKey, rule: KEY_RULE };
 const reason: Field = { name: "reason", required: true, good: isText, rule: TEXT_RULE };
 const to: Field = {
   name: "to",
@@ -94,7 +111,7 @@ const to: Field = {
 };
 
 const FIELDS: Readonly<Record<Action["action"], readonly Field[]>> = {
-  publish: [room, type, data, except],
+  publish: [room, type, data, except, key],
   send: [to, type, data],
   join: [room, session],
   leave: [room, session],
@@ -149,6 +166,10 @@ function isName(value: unknown): boolean {
 
 function isText(value: unknown): boolean {
   return typeof value === "string" && value.length > 0 && value.length <= TEXT_CHARS_MAX;
+}
+
+function isKey(value: unknown): boolean {
+  return typeof value === "string" && KEY_PATTERN.test(value);
 }
 
 function isTarget(value: unknown): boolean {

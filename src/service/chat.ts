@@ -4,8 +4,8 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { extFrame, LANE } from "../protocol/frame.ts";
 import type { Json } from "../protocol/json.ts";
-import { BUSY, type Rooms } from "../room/rooms.ts";
-import { type Answer, type Context, DONE, type ExtService, ROOM_BUSY, UNKNOWN_TYPE } from "./service.ts";
+import type { Rooms } from "../room/rooms.ts";
+import { type Answer, type Context, type ExtService, published, UNKNOWN_TYPE } from "./service.ts";
 
 const NO_ROOM = refusal("BAD_REQUEST", "chat.send needs a room");
 const BAD_DATA = refusal("BAD_REQUEST", "chat.send takes data {msg: string}");
@@ -29,7 +29,8 @@ export class ChatService implements ExtService {
     if (typeof msg !== "string") return msg;
     if (context.membership(room) === undefined) return NOT_A_MEMBER;
     const said = { v: 1, svc: this.#svc, type: "msg", room, data: { from: context.user, msg } } as const;
-    return this.#rooms.publish(room, extFrame(said, LANE.reliable)) === BUSY ? ROOM_BUSY : DONE;
+    const key = message.key === null ? null : { sender: `user ${context.user}`, key: message.key };
+    return published(this.#rooms.publish(room, extFrame(said, LANE.reliable), { except: null, key }));
   }
 }
 

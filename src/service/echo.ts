@@ -20,7 +20,7 @@ export class EchoService implements HotService {
     if (hotPayloadAt(frame) === frame.length) return null;
     const { active } = context;
     const out = hotFrame(hotPayload(frame), this.#lane, conflationKey(active, frame));
-    if (active !== null) return this.#rooms.publish(active.room.name, out) === BUSY ? ROOM_BUSY : null;
+    if (active !== null) return this.#rooms.publishHot(active.room.name, out) === BUSY ? ROOM_BUSY : null;
     context.deliver(out);
     return null;
   }

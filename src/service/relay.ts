@@ -20,7 +20,7 @@ export class RelayService implements HotService {
     if (active === null) return null;
     const key = conflationKey(active, frame);
     const out = hotFrame(withSender(frame, active.member), this.#lane, key);
-    const deliveries = this.#rooms.publish(active.room.name, out, { except: context.session });
+    const deliveries = this.#rooms.publishHot(active.room.name, out, { except: context.session });
     return deliveries === BUSY ? ROOM_BUSY : null;
   }
 

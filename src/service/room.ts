@@ -1,19 +1,38 @@
-// The built-in `room` service: join, leave, members. Presence events are asked for when joining and need
-// the right to ask for the members, since they tell the same.
+// The built-in `room` service: join, leave, members, history. Presence events are asked for when joining and need the
+// right to ask for the members, since they tell the same; where a class of rooms has them, all members get them.
 
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
+import { Frame, LANE } from "../protocol/frame.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
-import { sysJoined, sysLeft } from "../protocol/sys.ts";
+import { type JoinedData, sysJoined, sysLeft, sysRefused } from "../protocol/sys.ts";
+import type { KeptRoom, Missed, Page, Range, Wish } from "../room/kept_room.ts";
+import type { Membership } from "../room/rooms.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
 
 const NOT_A_MEMBER = refusal("NOT_ALLOWED", "room.members is for members of the room");
+const NOT_YOURS = refusal("NOT_ALLOWED", "room.history is for members of the room: join it first");
 const PRESENCE_NOT_ALLOWED = refusal("NOT_ALLOWED", "presence events need room:members in the ext_allowlist");
-const BAD_JOIN = refusal("BAD_REQUEST", "room.join takes data {presence?: boolean}");
+const BAD_JOIN = refusal(
+  "BAD_REQUEST",
+  "room.join takes data {presence?: boolean, since?: {epoch: string, offset: integer} or last?: integer}",
+);
 const NO_ROOM = refusal("BAD_REQUEST", "room.members needs a room");
+const NO_HISTORY_ROOM = refusal("BAD_REQUEST", "room.history needs a room");
+const BAD_HISTORY = refusal(
+  "BAD_REQUEST",
+  "room.history takes data {after: integer or before: integer, limit?: 1..100}",
+);
+const NOTHING_KEPT = refusal("NOT_FOUND", "room keeps no history");
+const UNREADABLE = refusal("UNAVAILABLE", "room's history cannot be read now");
+
+/** Messages of one answer, and the payload bytes above which no further one comes. */
+const PAGE_MAX = 100;
+const PAGE_BYTES = 65_536;
+const EPOCH_CHARS_MAX = 64;
 
 export class RoomService implements ExtService {
-  handle(context: Context, message: Envelope): Answer {
+  handle(context: Context, message: Envelope): Answer | Promise<Answer> {
     switch (message.type) {
       case "join":
         return join(context, message);
@@ -21,6 +40,8 @@ export class RoomService implements ExtService {
         return leave(context, message);
       case "members":
         return members(context, message);
+      case "history":
+        return history(context, message);
       default:
         return UNKNOWN_TYPE;
     }
@@ -30,25 +51,126 @@ export class RoomService implements ExtService {
 function join(context: Context, message: Envelope): Answer {
   const read = message.data?.read();
   if (read?.ok === false) return refusal("BAD_REQUEST", `data of room.join ${read.why}`);
-  const presence = wantsPresence(read?.value);
-  if (presence === undefined) return BAD_JOIN;
-  if (presence && !context.mayExt("room", "members")) return PRESENCE_NOT_ALLOWED;
+  const asked = readJoin(read?.value);
+  if (asked === null) return BAD_JOIN;
+  if (asked.presence && !context.mayExt("room", "members")) return PRESENCE_NOT_ALLOWED;
   const joined = context.join(message.room ?? DEFAULT_ROOM);
   if ("ok" in joined) return joined;
-  const { room, member } = joined;
-  if (presence !== null) room.setPresence(joined, presence);
-  const data = { member, count: room.members.length };
-  context.deliver(sysJoined(context.traceId, room.name, data, message.seq));
+  if (asked.presence !== null) joined.room.setPresence(joined, asked.presence);
+  const { wish } = asked, { seq } = message;
+  const ready = joined.room.kept?.ready ?? null;
+  if (ready !== null) context.recover(new LateJoin(context, joined, { ready, wish, seq }));
+  else {
+    const { frame, missed } = joinedFrame(context, joined, { wish, seq });
+    context.deliver(frame);
+    if (missed !== null) context.recover(missed);
+  }
   return DONE;
 }
 
-/** True or false as asked, null when the message does not say, undefined when it cannot be read. */
-function wantsPresence(data: unknown): boolean | null | undefined {
-  if (data === undefined || data === null) return null;
-  if (typeof data !== "object") return undefined;
-  const { presence } = data as { presence?: unknown };
-  if (presence === undefined) return null;
-  return typeof presence === "boolean" ? presence : undefined;
+interface Joining {
+  readonly wish: Wish | null;
+  readonly seq: number | null;
+}
+
+/** `sys.joined`, and what follows it. */
+function joinedFrame(
+  context: Context,
+  joined: Membership,
+  { wish, seq }: Joining,
+): { frame: Frame; missed: Missed | null } {
+  const { room, member } = joined;
+  const { kept } = room;
+  const data: JoinedData = { member, count: room.members.length };
+  const missed = kept === null ? null : missedBy(joined, kept, wish);
+  const told = missed === null ? data : { ...data, ...missed.told };
+  const frame = sysJoined(context.traceId, room.name, told, seq);
+  const follows = kept !== null && missed !== null && missed.upTo > missed.after;
+  return { frame, missed: follows ? kept.missed(missed.after, missed.upTo) : null };
+}
+
+/** A room on disk of which it is not known yet what it keeps: the member is told when it is, and hears nothing before that. */
+class LateJoin implements Missed {
+  readonly #context: Context;
+  readonly #joined: Membership;
+  readonly #joining: Joining & { readonly ready: Promise<void> };
+  #told = false;
+  #missed: Missed | null = null;
+
+  constructor(context: Context, joined: Membership, joining: Joining & { readonly ready: Promise<void> }) {
+    this.#context = context;
+    this.#joined = joined;
+    this.#joining = joining;
+  }
+
+  get left(): number {
+    return (this.#told ? 0 : 1) + (this.#missed?.left ?? 0);
+  }
+
+  next(): readonly Frame[] | null | Promise<readonly Frame[] | null> {
+    if (this.#told) return this.#missed?.next() ?? null;
+    this.#told = true;
+    const { ready, seq } = this.#joining;
+    return ready.then(() => {
+      if (this.#joined.index < 0) return null;
+      const { frame, missed } = joinedFrame(this.#context, this.#joined, this.#joining);
+      this.#missed = missed;
+      return [frame];
+    }, () => {
+      this.#context.leave(this.#joined);
+      return [sysRefused(this.#context.traceId, UNREADABLE, { seq })];
+    });
+  }
+
+  stop(): void {
+    this.#missed?.stop();
+  }
+}
+
+/** What a member is given that it has not heard, and what it is told of that. */
+function missedBy(
+  joined: Membership,
+  kept: KeptRoom,
+  wish: Wish | null,
+): { told: Omit<JoinedData, "member" | "count">; after: number; upTo: number } {
+  const { epoch, last } = kept;
+  if (wish === null) return { told: { epoch, offset: last }, after: last, upTo: last };
+  const { after, recovered, reason } = kept.recover(wish);
+  // A member that joins once more has heard what was said since it joined first.
+  const upTo = Math.min(last, joined.heardAfter);
+  joined.heardAfter = Math.min(joined.heardAfter, after);
+  const replayed = Math.max(0, upTo - after);
+  const told = { epoch, offset: last, recovered, replayed, ...(reason === null ? {} : { reason }) };
+  return { told, after, upTo };
+}
+
+interface Asked {
+  /** Null when the message does not say. */
+  readonly presence: boolean | null;
+  readonly wish: Wish | null;
+}
+
+/** Null for what cannot be read. */
+function readJoin(data: unknown): Asked | null {
+  if (data === undefined || data === null) return { presence: null, wish: null };
+  if (typeof data !== "object") return null;
+  const { presence, since, last } = data as { presence?: unknown; since?: unknown; last?: unknown };
+  if (presence !== undefined && typeof presence !== "boolean") return null;
+  const wish = readWish(since, last);
+  return wish === undefined ? null : { presence: presence ?? null, wish };
+}
+
+/** Undefined for what cannot be read. */
+function readWish(since: unknown, last: unknown): Wish | null | undefined {
+  if (since === undefined) return last === undefined ? null : isCount(last) ? { last } : undefined;
+  if (last !== undefined || typeof since !== "object" || since === null) return undefined;
+  const { epoch, offset } = since as { epoch?: unknown; offset?: unknown };
+  if (typeof epoch !== "string" || epoch.length > EPOCH_CHARS_MAX || !isCount(offset)) return undefined;
+  return { since: { epoch, offset } };
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 // Leaving is idempotent: a client that is not in the room is told the same, as in v1.
@@ -66,4 +188,44 @@ function members(context: Context, message: Envelope): Answer | Refusal {
   if (membership === undefined) return NOT_A_MEMBER;
   const list = membership.room.members.map(({ member, subscriber }) => ({ user: subscriber.user, member }));
   return { ok: true, reply: { members: list, count: list.length } };
+}
+
+function history(context: Context, { room: name, data, seq }: Envelope): Answer | Promise<Answer> {
+  if (name === null) return NO_HISTORY_ROOM;
+  const read = data?.read();
+  if (read?.ok === false) return refusal("BAD_REQUEST", `data of room.history ${read.why}`);
+  const range = readRange(read?.value);
+  if (range === null) return BAD_HISTORY;
+  const membership = context.membership(name);
+  if (membership === undefined) return NOT_YOURS;
+  const { kept } = membership.room;
+  if (kept === null) return NOTHING_KEPT;
+  const tell = (page: Page): Answer => {
+    if (membership.index >= 0) context.deliver(historyFrame(page, seq));
+    return DONE;
+  };
+  const page = kept.page(range);
+  return page instanceof Promise ? page.then(tell, () => UNREADABLE) : tell(page);
+}
+
+function readRange(data: unknown): Range | null {
+  const asked = data ?? { before: Number.MAX_SAFE_INTEGER };
+  if (typeof asked !== "object" || asked === null) return null;
+  const { after, before, limit = PAGE_MAX } = asked as { after?: unknown; before?: unknown; limit?: unknown };
+  if (!isCount(limit) || limit < 1 || limit > PAGE_MAX || after !== undefined && before !== undefined) {
+    return null;
+  }
+  const bounds = { limit, maxBytes: PAGE_BYTES };
+  if (after !== undefined) return isCount(after) ? { after, ...bounds } : null;
+  const end = before ?? Number.MAX_SAFE_INTEGER;
+  return isCount(end) ? { before: end, ...bounds } : null;
+}
+
+/** A reply with messages as they stand: what was said is not read again. */
+function historyFrame({ epoch, first, last, frames, more }: Page, seq: number | null): Frame {
+  const numbered = seq === null ? "" : `,"seq":${seq}`;
+  const messages = frames.map(({ payload }) => payload as string).join(",");
+  const head = `"epoch":${JSON.stringify(epoch)},"first":${first},"last":${last}`;
+  const data = `{${head},"messages":[${messages}],"more":${more}}`;
+  return new Frame(`{"v":1,"svc":"room","type":"reply"${numbered},"data":${data}}`, LANE.reliable, 0);
 }

@@ -5,7 +5,9 @@
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { HOT_AT } from "../protocol/hot.ts";
-import type { Membership, Subscriber } from "../room/rooms.ts";
+import type { AckData } from "../protocol/sys.ts";
+import { type Missed, NOT_STORED, type Published } from "../room/kept_room.ts";
+import { BUSY, type Membership, type Subscriber } from "../room/rooms.ts";
 
 /** A session as services see it. Valid until it ends; afterwards every method does nothing. */
 export interface Context extends Subscriber {
@@ -22,12 +24,28 @@ export interface Context extends Subscriber {
   /** Joins, or makes a room joined before the active one again. */
   join(room: string): Membership | Refusal;
   leave(membership: Membership): void;
+  /** Brings messages that the session missed before anything that it is sent from now on. */
+  recover(missed: Missed): void;
   /** Whether policy lets the session send this message itself. */
   mayExt(svc: string, type: string): boolean;
 }
 
-/** What became of an ext message. `reply`, where present, goes to the sender as `type: "reply"`. */
-export type Answer = { readonly ok: true; readonly reply?: unknown } | Refusal;
+/** What became of an ext message. */
+export type Answer = Done | Refusal;
+
+/** A message was taken. */
+export interface Done {
+  readonly ok: true;
+  /** Goes to the sender as `type: "reply"`. */
+  readonly reply?: unknown;
+  /** Goes to the sender with the ack that it asked for. */
+  readonly ack?: AckData;
+  /**
+   * What becomes of it turns out later, as of what has to be on disk first; the service takes the sender's next message
+   * meanwhile. Never rejects, and later ones never come before earlier ones.
+   */
+  readonly later?: Promise<Answer>;
+}
 
 /** A message taken, with nothing to say. */
 export const DONE: Answer = { ok: true };
@@ -47,6 +65,8 @@ export interface ExtService {
 export interface HotService {
   /** @returns null when the frame was taken. `frame` is checked and MAY be kept. */
   handle(context: Context, frame: Uint8Array): Refusal | null;
+  /** A member has missed hot messages of its room: what still holds MAY be told again. */
+  resumed?(membership: Membership): void;
   /** Releases timers; nothing is handled afterwards. */
   stop(): void;
 }
@@ -61,6 +81,20 @@ export function conflationKey(sender: Membership | null, frame: Uint8Array): num
 }
 
 /** A room has more to fan out than it may hold back (see room/fanout.ts). */
+/** What became of a message that a service has published. */
+export function published(outcome: Published): Answer {
+  if (typeof outcome === "number") {
+    return outcome === NOT_STORED ? UNSTORED : outcome === BUSY ? ROOM_BUSY : DONE;
+  }
+  if (outcome instanceof Promise) return { ok: true, later: outcome.then(published) };
+  const { offset, epoch, duplicate } = outcome;
+  const where = offset === null || epoch === null ? {} : { offset, epoch };
+  if (duplicate) return { ok: true, ack: { ...where, duplicate } };
+  return offset === null ? DONE : { ok: true, ack: where };
+}
+
+/** The disk takes no message for now. */
+export const UNSTORED = refusal("UNAVAILABLE", "message cannot be kept now");
 export const ROOM_BUSY = refusal("UNAVAILABLE", "room has too much to deliver already");
 export const TENANT_BUSY = refusal("UNAVAILABLE", "tenant has too much to deliver already");
 export const UNKNOWN_TYPE = refusal("NOT_FOUND", "service has no such message type");

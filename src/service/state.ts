@@ -77,6 +77,10 @@ export class StateService implements HotService, RoomWatcher {
     }
   }
 
+  resumed(membership: Membership): void {
+    this.joined(membership);
+  }
+
   left(membership: Membership): void {
     const state = this.#states.get(membership.room);
     const cells = state?.senders.get(membership.member);
@@ -138,7 +142,7 @@ export class StateService implements HotService, RoomWatcher {
         cell.frame.stamp = cell.sentStamp = this.#rooms.nextStamp();
         // A room with too much to deliver already gets it with the next tick, or what is the latest by then.
         const { frame, sender } = cell;
-        const deliveries = this.#rooms.publish(state.room.name, frame, { except: sender.session });
+        const deliveries = this.#rooms.publishHot(state.room.name, frame, { except: sender.session });
         if (deliveries === BUSY) this.#mark(state, cell);
       }
     }

@@ -11,6 +11,7 @@ import type { GatewayContext } from "./gateway_context.ts";
 import type { Gap } from "./gaps.ts";
 import { Outbox } from "./outbox.ts";
 import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
+import type { Replay } from "./replay.ts";
 import type { TenantSettings } from "./settings.ts";
 import { Timer } from "./timer_wheel.ts";
 
@@ -26,18 +27,27 @@ const SETTLED_MS = 1000;
 /** Whom a connection serves. None of it MUST throw. */
 export interface ConnectionUser {
   readonly traceId: string;
+  /** Is told of every ext frame that is written; null where nobody comes back for them. */
+  readonly replay: Replay | null;
   /** The link is open, or another user has handed the connection over. Comes first, and once. */
   opened(connection: Connection): void;
   text(message: string, now: number): void;
   binary(message: Uint8Array, now: number): void;
+  /** The peer's end has answered a ping. */
+  ponged(): void;
+  /** All that waited in the socket has been taken. */
+  drained(): void;
   /** A frame that is no message: a ping, a pong that nobody asked for, or a fragment. */
   control(bytes: number, now: number): void;
   /** Time is up: that of `Connection.expectWithin`, or nothing was heard within the idle timeout. MUST close. */
   timedOut(): void;
   /** Reliable frames cannot be delivered. MUST close. @param waitingBytes what its outbox holds */
   tooSlow(cause: SlowCause, waitingBytes: number): void;
-  /** The link is gone, whoever began it. Comes last. */
-  lost(code: number, reason: string): void;
+  /**
+   * The link is gone, whoever began it. Comes last.
+   * @param unwritten ext frames that were queued and never written, for who has a `replay`; null where some are lost
+   */
+  lost(code: number, reason: string, unwritten: readonly Frame[] | null): void;
 }
 
 /** What connections of one tenant share. */
@@ -46,6 +56,22 @@ export interface ConnectionDeps {
   readonly metrics: TenantMetrics;
   readonly settings: TenantSettings;
 }
+
+/** Whoever was served has no more to do with it. */
+const NOBODY: ConnectionUser = {
+  traceId: "",
+  replay: null,
+  opened: () => {},
+  text: () => {},
+  binary: () => {},
+  control: () => {},
+  ponged: () => {},
+  drained: () => {},
+  timedOut: () => {},
+  tooSlow: () => {},
+  lost: () => {},
+};
+const NO_FRAMES: readonly Frame[] = [];
 
 export class Connection extends Timer implements LinkHandler, OutboxOwner {
   /** Ext envelopes travel as CBOR. */
@@ -94,6 +120,28 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     user.opened(this);
   }
 
+  /** Bytes that it was given and that have not left this process. */
+  get waitingBytes(): number {
+    return this.#outbox?.waitingBytes ?? 0;
+  }
+
+  /**
+   * Serves nobody from now on: its user goes on without it. The link is closed, or gone at once where there is no code.
+   * @returns ext frames that were queued and never written; null where some are lost
+   */
+  release(code: CloseCode | null): readonly Frame[] | null {
+    const outbox = this.#outbox;
+    this.#user = NOBODY;
+    if (code !== null) {
+      const isWhole = outbox === null || !outbox.hasOverflowed;
+      this.close(code, true);
+      return isWhole ? NO_FRAMES : null;
+    }
+    const unwritten = outbox === null ? NO_FRAMES : outbox.abandon();
+    this.#link?.terminate();
+    return unwritten;
+  }
+
   /** From now on silence is watched and the peer is pinged. */
   attached(): void {
     if (this.#state !== "authenticating") return;
@@ -121,10 +169,10 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
 
   pong(): void {
     // A peer that answers pings which nobody sent pays for them.
-    if (this.#pongsDue > 0) {
-      this.#pongsDue--;
-      this.#heard();
-    } else this.control(0);
+    if (this.#pongsDue === 0) return this.control(0);
+    this.#pongsDue--;
+    this.#heard();
+    this.#user.ponged();
   }
 
   control(bytes: number): void {
@@ -134,25 +182,35 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
 
   onDrain(): void {
     this.#outbox?.drained();
+    this.#user.drained();
   }
 
   onClose(code: number, reason: string): void {
     if (this.#state === "gone") return;
     this.#state = "gone";
-    this.#outbox?.discard();
+    let unwritten: readonly Frame[] | null = NO_FRAMES;
+    if (this.#user.replay === null) this.#outbox?.discard();
+    else if (this.#outbox !== null) unwritten = this.#outbox.abandon();
     this.#outbox = null;
     const { gateway, metrics } = this.#deps;
     gateway.wheel.cancel(this);
     gateway.totals.links--;
     metrics.connections[this.#transport]--;
     this.#link = null;
-    this.#user.lost(code, reason);
+    this.#user.lost(code, reason, unwritten);
   }
 
   /** Queues a frame; nothing after the close. */
   send(frame: Frame): void {
     const outbox = this.#outbox ?? this.#newOutbox();
     outbox?.push(this.cbor ? cborForm(frame) : frame);
+  }
+
+  /** Asks the peer's end to answer, once what was sent before is on its way. */
+  ping(): void {
+    this.#outbox?.flushSpeaker();
+    this.#pongsDue++;
+    this.#link?.ping();
   }
 
   /** Reads nothing more until this time, as far as the transport can. */
@@ -222,7 +280,8 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   #newOutbox(): Outbox | null {
     if (this.#link === null || this.#state === "closing") return null;
     const { gateway: { flusher } } = this.#deps;
-    return this.#outbox = new Outbox({ link: this.#link, flusher, tenant: this.#deps, owner: this });
+    const options = { link: this.#link, flusher, tenant: this.#deps, owner: this, replay: this.#user.replay };
+    return this.#outbox = new Outbox(options);
   }
 
   /** A peer that goes on after it was told to go is not waited for. */

@@ -2,6 +2,7 @@
 
 import type { Log } from "../log.ts";
 import type { Flusher } from "./flusher.ts";
+import type { ReplayPump } from "./replay_pump.ts";
 import type { Totals } from "./registry.ts";
 import type { GatewaySettings } from "./settings.ts";
 import type { TimerWheel } from "./timer_wheel.ts";
@@ -13,6 +14,7 @@ export interface GatewayContext {
   readonly totals: Totals;
   readonly wheel: TimerWheel;
   readonly flusher: Flusher;
+  readonly replayPump: ReplayPump;
   readonly log: Log;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;

@@ -4,6 +4,7 @@
 import type { Narrowing } from "../policy/narrowing.ts";
 import type { Json } from "../protocol/json.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
+import type { ResumeFailure } from "./resume_tokens.ts";
 
 /** What a ticket says beyond what the gateway itself reads, for services. */
 export type Claims = Readonly<Record<string, unknown>>;
@@ -36,6 +37,8 @@ export interface Identity {
   readonly addressGroup: string;
   /** Ext envelopes travel as CBOR. */
   readonly cbor: boolean;
+  /** What its client said of coming back: nothing, that it may want to, or that it came and why it could not. */
+  readonly resume: "no" | "asked" | ResumeFailure;
 }
 
 /** Why a ticket was not taken. */

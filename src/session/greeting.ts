@@ -1,8 +1,7 @@
 // How a session begins: who has to agree, what it is told first, and what its client has said before that.
 
 import { CLOSE, refusal } from "../protocol/codes.ts";
-import type { Frame } from "../protocol/frame.ts";
-import { sysAuthed } from "../protocol/sys.ts";
+import type { Authed } from "../protocol/sys.ts";
 import type { Context } from "../service/service.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import type { SessionWatcher } from "./watcher.ts";
@@ -19,21 +18,20 @@ export interface Greeted {
   readonly user: string;
   readonly sid: string;
   readonly session: string;
-  readonly traceId: string;
   readonly transport: string;
   readonly policy: { readonly maxFrameBytes: number };
 }
 
 /**
- * `sys.authed`.
+ * The data of `sys.authed`, and of `sys.resumed`.
  * @param expiresAt on the gateway's clock, infinite for never
- * @param seq of the `sys.auth` that it answers
+ * @param resume what is said of coming back
  */
 export function greeting(
-  { tenant, user, sid, session, traceId, transport, policy }: Greeted,
+  { tenant, user, sid, session, transport, policy }: Greeted,
   gateway: GatewayContext,
-  { expiresAt, seq }: { expiresAt: number; seq: number | null },
-): Frame {
+  { expiresAt, resume }: { expiresAt: number; resume: Pick<Authed, "resume" | "resumed"> },
+): Authed {
   const data = {
     tenant,
     user,
@@ -48,7 +46,7 @@ export function greeting(
   const authed = left === Number.POSITIVE_INFINITY
     ? data
     : { ...data, expires_in_ms: Math.max(0, Math.ceil(left)) };
-  return sysAuthed(traceId, authed, seq);
+  return { ...authed, ...resume };
 }
 
 /** Tells the watchers of a session. @returns whether it may begin, later; null for at once */

@@ -9,6 +9,8 @@ export class InboundState extends SessionPolicyState {
   readonly session: SessionHandle;
   /** Hot messages so far. */
   hotCount = 0;
+  /** Ext messages of which it turns out later what becomes of them. */
+  later = 0;
   /** Ext messages that wait for services; null until a service is asynchronous. */
   pending: PendingCalls | null = null;
 

@@ -18,7 +18,7 @@ import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protocol/envelope.ts";
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
-import { depthOf } from "../protocol/json.ts";
+import { depthOf, type Json } from "../protocol/json.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysPong, sysRefused } from "../protocol/sys.ts";
 import { type Answer, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
@@ -54,6 +54,10 @@ const CBOR_OR_HOT = refusal(
   "BAD_REQUEST",
   "binary message is neither a hot frame nor a CBOR map",
   CLOSE.badMessage,
+);
+const BAD_HEARD = refusal(
+  "BAD_REQUEST",
+  "data.heard must be how many ext messages were heard on this session",
 );
 const REPLY_TOO_DEEP = "the reply is nested deeper than limits.max_json_depth";
 
@@ -133,9 +137,7 @@ export class MessageHandler {
   #sys(from: InboundState, message: Envelope): void {
     switch (message.type) {
       case "ping":
-        from.session.deliver(
-          sysPong(from.session.traceId, message.data, this.#options.unixMs(), message.seq),
-        );
+        this.#pong(from.session, message);
         return;
       case "ack":
         return;
@@ -147,8 +149,21 @@ export class MessageHandler {
     }
   }
 
+  /** On a session that can be resumed, both ends say with it how far they are. */
+  #pong(session: SessionHandle, { data, seq }: Envelope): void {
+    const { taken } = session;
+    if (taken !== null) {
+      const heard = heardIn(data);
+      if (heard !== undefined && !(isCount(heard) && session.hasHeard(heard))) {
+        return tell(session, BAD_HEARD, seq);
+      }
+    }
+    session.deliver(sysPong(session.traceId, data, { timeMs: this.#options.unixMs(), seq, heard: taken }));
+  }
+
   #enqueue(from: InboundState, message: Envelope): void {
     const { pending } = from;
+    if (from.later >= this.#options.tenant.settings.maxPending) return this.#tooMany(from, message);
     if (pending === null || pending.count === 0) return this.#call(from, message);
     // A service that is idle is asked at once: it may not be one of those that answer later.
     if (!pending.isBusy(message.svc)) return this.#call(from, message);
@@ -156,8 +171,12 @@ export class MessageHandler {
       pending.add(message);
       return;
     }
+    this.#tooMany(from, message);
+  }
+
+  #tooMany(from: InboundState, { seq }: Envelope): void {
     this.#options.metrics.denied.add({ lane: "ext", decision: "reject", reason: "pending" });
-    tell(from.session, TOO_MANY_PENDING, message.seq);
+    tell(from.session, TOO_MANY_PENDING, seq);
   }
 
   #call(from: InboundState, message: Envelope): void {
@@ -199,6 +218,13 @@ export class MessageHandler {
 
   #answer(from: InboundState, message: Envelope, answer: Answer, startedAt: number): void {
     const { metrics, now } = this.#options;
+    if (answer.ok && answer.later !== undefined) {
+      from.later++;
+      return void answer.later.then((settled) => {
+        from.later--;
+        if (from.session.isOpen) this.#answer(from, message, settled, startedAt);
+      });
+    }
     metrics.dispatch.ext.observe(now() - startedAt);
     if (answer === SILENCE) return;
     const { seq, flags } = message;
@@ -208,7 +234,7 @@ export class MessageHandler {
       if (refused === UNKNOWN_SERVICE) metrics.unknownServices++;
       tell(from.session, refused, seq);
     } else if (seq !== null && (flags & EXT_FLAG.ackRequested) !== 0) {
-      from.session.deliver(sysAck(from.session.traceId, seq));
+      from.session.deliver(sysAck(from.session.traceId, seq, answer.ok ? answer.ack : undefined));
     }
   }
 
@@ -313,6 +339,19 @@ export class MessageHandler {
 
 function tell(to: SessionHandle, refused: Refusal, seq: number | null): void {
   to.deliver(sysRefused(to.traceId, refused, { seq }));
+}
+
+/** `heard` in the data of a ping; undefined where it is not said. */
+function heardIn(data: Json | undefined): unknown {
+  if (data === undefined || !data.text.startsWith("{")) return undefined;
+  const read = data.read();
+  // What cannot be read is not to be taken for silence: it may well have said something else.
+  if (!read.ok) return data.text.includes("heard") ? null : undefined;
+  return Object.hasOwn(read.value as object, "heard") ? (read.value as { heard: unknown }).heard : undefined;
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 function decode(message: string | Uint8Array, depthMax: number): Envelope | Unreadable {

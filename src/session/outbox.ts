@@ -4,43 +4,20 @@
 // Everything that is decided here follows from the sequence of calls, what the link says of its buffer, and the
 // clock: tests/session/outbox_model_test.ts replays arbitrary sequences against a naive model.
 
-import type { DropReason, TenantMetrics } from "../metrics.ts";
-import { type Frame, LANE, type Lane, type LossLane } from "../protocol/frame.ts";
-import type { Link } from "../transport/port.ts";
-import type { Flusher } from "./flusher.ts";
-import { Gaps } from "./gaps.ts";
+import { type Frame, LANE, type LossLane } from "../protocol/frame.ts";
+import type { Gaps } from "./gaps.ts";
 import { LaneQueue, LatestQueue } from "./lane_queue.ts";
-import type { OutboxLimits } from "./outbox_limits.ts";
+import { Lanes, type OutboxOptions } from "./outbox_lanes.ts";
 import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
 
-/** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
-export const WRITE_BYTES_MAX = 65_536;
 /** A session writes this much in one turn at most; then the others have theirs. */
 const TURN_BYTES_MAX = 262_144;
 
 /** What ending a session costs, in writes: a crowd that is too slow at once ends over several turns. */
 const END_COST = 32;
 
-export interface OutboxOptions {
-  readonly link: Link;
-  readonly flusher: Flusher;
-  /** Whose bounds hold, as they are now, and where is counted. */
-  readonly tenant: { readonly settings: { readonly outbox: OutboxLimits }; readonly metrics: TenantMetrics };
-  readonly owner: OutboxOwner;
-}
-
-export class Outbox {
-  readonly #link: Link;
-  readonly #flusher: Flusher;
-  readonly #tenant: OutboxOptions["tenant"];
+export class Outbox extends Lanes {
   readonly #owner: OutboxOwner;
-  // One queue a lane, made when the lane is first used.
-  #control: LaneQueue | null = null;
-  #reliable: LaneQueue | null = null;
-  #latest: LatestQueue | null = null;
-  #lossy: LaneQueue | null = null;
-  /** Made at the first drop. */
-  #gaps: Gaps | null = null;
   /** Waiting for the flusher. */
   #dirty = false;
   /** Written to since the last flush, in the handler of a message. */
@@ -57,27 +34,22 @@ export class Outbox {
    */
   #bufferedBytes = 0;
   #progressAt = 0;
-  /** Whether the socket's buffer may hold more than latest and lossy frames. */
-  #holdsReliable = false;
   /** What the flusher has counted of this outbox towards all that waits. */
   #countedBytes = 0;
 
   constructor(options: OutboxOptions) {
-    this.#link = options.link;
-    this.#flusher = options.flusher;
-    this.#tenant = options.tenant;
+    super(options);
     this.#owner = options.owner;
   }
 
-  /** Bytes that wait in the lanes. */
-  get bytes(): number {
-    return (this.#control?.bytes ?? 0) + (this.#reliable?.bytes ?? 0) + (this.#latest?.bytes ?? 0) +
-      (this.#lossy?.bytes ?? 0);
+  /** Bytes that wait in the lanes, and in the socket's buffer when last looked at. */
+  get waitingBytes(): number {
+    return this.bytes + (this.#blocked ? this.#bufferedBytes : 0);
   }
 
   /** Nothing waits, here or in the socket's buffer, and nothing is to be told: another outbox would do the same. */
   get isIdle(): boolean {
-    return !this.#dirty && !this.#blocked && !this.#holdsReliable && this.#gaps === null && this.bytes === 0;
+    return !this.#dirty && !this.#blocked && !this.holdsReliable && this.gaps === null && this.bytes === 0;
   }
 
   /** Bytes that wait for a full socket, its own buffer included: what shedding goes by. */
@@ -97,10 +69,10 @@ export class Outbox {
         this.#pushLatest(frame);
         break;
       case LANE.reliable:
-        this.#pushReliable(this.#reliable ??= new LaneQueue(false), frame);
+        this.#pushReliable(this.reliable ??= new LaneQueue(false), frame);
         break;
       case LANE.control:
-        this.#pushReliable(this.#control ??= new LaneQueue(false), frame);
+        this.#pushReliable(this.control ??= new LaneQueue(false), frame);
     }
     if (this.#blocked) this.#recount();
     else if (!this.#dirty) this.#markDirty();
@@ -110,7 +82,7 @@ export class Outbox {
   flush(): number {
     this.#dirty = false;
     if (this.#closed || this.#blocked && !this.#overflowed) return 0;
-    if (!this.#overflowed && this.#gaps !== null) this.#tellGaps(this.#gaps);
+    if (!this.#overflowed && this.gaps !== null) this.#tellGaps(this.gaps);
     // Telling of a gap can be what is too much.
     if (this.#overflowed) {
       this.#giveUp("full");
@@ -118,14 +90,14 @@ export class Outbox {
     }
     if (this.#wroteEarly) {
       this.#wroteEarly = false;
-      const buffered = this.#link.bufferedBytes();
-      if (buffered > this.#tenant.settings.outbox.watermarkBytes) this.#block(buffered);
+      const buffered = this.link.bufferedBytes();
+      if (buffered > this.tenant.settings.outbox.watermarkBytes) this.#block(buffered);
     }
-    if (!this.#blocked) this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
+    if (!this.#blocked) this.#write(this.tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
     if (this.#blocked || this.#closed) return 1;
     if (this.bytes > 0 && !this.#dirty) this.#markDirty();
     // What this very flush found too old is told of at the next look.
-    if (this.#gaps?.waits) this.#flusher.watch(this);
+    if (this.gaps?.waits) this.flusher.watch(this);
     return 1;
   }
 
@@ -135,22 +107,22 @@ export class Outbox {
    * There the socket's buffer cannot be looked at, so that a look is due at the turn's end, when this is flushed again.
    */
   flushSpeaker(): void {
-    if (!this.#dirty || this.#blocked || this.#overflowed || this.#closed || this.#gaps !== null) return;
+    if (!this.#dirty || this.#blocked || this.#overflowed || this.#closed || this.gaps !== null) return;
     // What may still be replaced by something newer in this turn waits for its end.
-    if (this.#latest !== null && this.#latest.size > 0) return;
-    this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
+    if (this.latest !== null && this.latest.size > 0) return;
+    this.#write(this.tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
     this.#wroteEarly = true;
   }
 
   /** The socket has taken all it was given. */
   drained(): void {
-    this.#holdsReliable = false;
+    this.holdsReliable = false;
     if (!this.#blocked || this.#closed) return;
     this.#blocked = false;
-    this.#flusher.count(-this.#countedBytes);
+    this.flusher.count(-this.#countedBytes);
     this.#countedBytes = this.#bufferedBytes = 0;
-    if (!this.#gaps?.waits) this.#flusher.unwatch(this);
-    if (!this.#dirty && (this.bytes > 0 || this.#gaps?.waits)) this.#markDirty();
+    if (!this.gaps?.waits) this.flusher.unwatch(this);
+    if (!this.#dirty && (this.bytes > 0 || this.gaps?.waits)) this.#markDirty();
   }
 
   /** Looked at now and then while its socket is full, or while the client is to be told of a gap. */
@@ -159,12 +131,12 @@ export class Outbox {
       if (!this.#dirty) this.#markDirty();
       return;
     }
-    const buffered = this.#link.bufferedBytes();
+    const buffered = this.link.bufferedBytes();
     if (buffered < this.#bufferedBytes) {
       this.#bufferedBytes = buffered;
       this.#progressAt = now;
       this.#recount();
-    } else if (now - this.#progressAt >= this.#tenant.settings.outbox.sendTimeoutMs && this.#holdsBack()) {
+    } else if (now - this.#progressAt >= this.tenant.settings.outbox.sendTimeoutMs && this.holdsBack()) {
       this.#giveUp("stalled");
     }
   }
@@ -172,8 +144,8 @@ export class Outbox {
   /** Gives up what may be given up, because all sessions together hold too much. */
   shed(): void {
     if (!this.#blocked) return;
-    if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "shed");
-    if (this.#lossy !== null) this.#dropAll(LANE.lossy, this.#lossy, "shed");
+    if (this.latest !== null) this.dropAll(LANE.latest, this.latest, "shed");
+    if (this.lossy !== null) this.dropAll(LANE.lossy, this.lossy, "shed");
     this.#recount();
   }
 
@@ -188,11 +160,32 @@ export class Outbox {
    */
   finish(reliable: boolean): void {
     if (this.#closed) return;
-    if (this.#lossy !== null) this.#dropAll(LANE.lossy, this.#lossy, "closed");
-    if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "closed");
-    if (!reliable && this.#reliable !== null) this.#dropAll(LANE.reliable, this.#reliable, "closed");
+    if (this.lossy !== null) this.dropAll(LANE.lossy, this.lossy, "closed");
+    if (this.latest !== null) this.dropAll(LANE.latest, this.latest, "closed");
+    if (!reliable && this.reliable !== null) this.dropAll(LANE.reliable, this.reliable, "closed");
     this.#write(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     this.discard();
+  }
+
+  /** More waited than may wait, and what waited is lost. */
+  get hasOverflowed(): boolean {
+    return this.#overflowed;
+  }
+
+  /**
+   * Ends the outbox of a session that goes on without it.
+   * @returns the ext frames that wait, in the order of writing; null where some are lost
+   */
+  abandon(): Frame[] | null {
+    const frames: Frame[] = [];
+    for (const queue of [this.control, this.reliable]) {
+      if (queue === null) continue;
+      const waiting: Frame[] = [];
+      queue.moveTo(waiting, 0);
+      for (const frame of waiting) if (frame.isExt) frames.push(frame);
+    }
+    this.discard();
+    return this.#overflowed ? null : frames;
   }
 
   /** Ends the outbox; what waits is lost and counted. */
@@ -200,15 +193,15 @@ export class Outbox {
     if (this.#closed) return;
     this.#closed = true;
     this.#blocked = false;
-    this.#flusher.unwatch(this);
-    this.#flusher.count(-this.#countedBytes);
+    this.flusher.unwatch(this);
+    this.flusher.count(-this.#countedBytes);
     this.#countedBytes = this.#bufferedBytes = 0;
-    if (this.#control !== null) this.#dropAll(LANE.control, this.#control, "closed");
-    if (this.#reliable !== null) this.#dropAll(LANE.reliable, this.#reliable, "closed");
-    if (this.#latest !== null) this.#dropAll(LANE.latest, this.#latest, "closed");
-    if (this.#lossy !== null) this.#dropAll(LANE.lossy, this.#lossy, "closed");
-    this.#control = this.#reliable = null;
-    this.#latest = this.#lossy = null;
+    if (this.control !== null) this.dropAll(LANE.control, this.control, "closed");
+    if (this.reliable !== null) this.dropAll(LANE.reliable, this.reliable, "closed");
+    if (this.latest !== null) this.dropAll(LANE.latest, this.latest, "closed");
+    if (this.lossy !== null) this.dropAll(LANE.lossy, this.lossy, "closed");
+    this.control = this.reliable = null;
+    this.latest = this.lossy = null;
   }
 
   #giveUp(cause: SlowCause): void {
@@ -218,95 +211,72 @@ export class Outbox {
 
   /** Of what comes after the verdict, only the word why is sent, full or not; the rest is lost and counted. */
   #pushLast(frame: Frame): void {
-    if (this.#leaving && frame.lane === LANE.control) (this.#control ??= new LaneQueue(false)).push(frame, 0);
-    else this.#drop(frame.lane, "closed", 1, frame.bytes);
+    if (this.#leaving && frame.lane === LANE.control) (this.control ??= new LaneQueue(false)).push(frame, 0);
+    else this.drop(frame.lane, "closed", 1, frame.bytes);
   }
 
   #pushReliable(queue: LaneQueue, frame: Frame): void {
     // However long the socket has taken nothing: the first frame that must not be lost has its full time.
-    if (this.#blocked && !this.#holdsBack()) this.#progressAt = this.#flusher.now();
+    if (this.#blocked && !this.holdsBack()) this.#progressAt = this.flusher.now();
     queue.push(frame, 0);
     if (this.#isFull(queue) && !this.#blocked) {
-      this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
+      this.#write(this.tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
     }
     // A turn can bring more than the bound to a client that is not slow at all: above, it had its chance.
     if (!this.#isFull(queue)) return;
     // A fan-out is walking through the members of a room just now: the session ends at the flush, not here.
     this.#overflowed = true;
-    this.#dropAll(frame.lane, queue, "full");
+    this.dropAll(frame.lane, queue, "full");
     if (!this.#dirty) this.#markDirty();
   }
 
   #isFull(queue: LaneQueue): boolean {
-    const { reliableBytes, reliableMessages } = this.#tenant.settings.outbox;
+    const { reliableBytes, reliableMessages } = this.tenant.settings.outbox;
     const buffered = this.#blocked ? this.#bufferedBytes : 0;
     return queue.bytes + buffered > reliableBytes && queue.size > 0 || queue.size > reliableMessages;
   }
 
   #pushLatest(frame: Frame): void {
-    const { latestBytes, latestAgeMs } = this.#tenant.settings.outbox;
-    const queue = this.#latest ??= new LatestQueue(latestAgeMs > 0);
-    if (queue.push(frame, this.#stamp(queue, latestAgeMs))) this.#tenant.metrics.conflated++;
+    const { latestBytes, latestAgeMs } = this.tenant.settings.outbox;
+    const queue = this.latest ??= new LatestQueue(latestAgeMs > 0);
+    if (queue.push(frame, this.stamp(queue, latestAgeMs))) this.tenant.metrics.conflated++;
     if (queue.bytes > latestBytes) this.#shrink(LANE.latest, queue, latestBytes);
   }
 
   #pushLossy(frame: Frame): void {
-    const { lossyBytes, lossyAgeMs, lossyDropsOldest } = this.#tenant.settings.outbox;
-    const queue = this.#lossy ??= new LaneQueue(lossyAgeMs > 0);
+    const { lossyBytes, lossyAgeMs, lossyDropsOldest } = this.tenant.settings.outbox;
+    const queue = this.lossy ??= new LaneQueue(lossyAgeMs > 0);
     if (queue.bytes + frame.bytes <= lossyBytes) {
-      return void queue.push(frame, this.#stamp(queue, lossyAgeMs));
+      return void queue.push(frame, this.stamp(queue, lossyAgeMs));
     }
-    if (!this.#blocked) this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
+    if (!this.#blocked) this.#write(this.tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
     const fits = queue.bytes + frame.bytes <= lossyBytes;
     if (fits || lossyDropsOldest || !this.#blocked && queue.size === 0) {
-      queue.push(frame, this.#stamp(queue, lossyAgeMs));
+      queue.push(frame, this.stamp(queue, lossyAgeMs));
       this.#shrink(LANE.lossy, queue, lossyBytes);
-    } else this.#drop(LANE.lossy, "full", 1, frame.bytes);
+    } else this.drop(LANE.lossy, "full", 1, frame.bytes);
   }
 
   /** Drops the oldest frames of a lane until it is within its bound. A socket that still takes gets its chance first. */
   #shrink(lane: LossLane, queue: LaneQueue, maxBytes: number): void {
-    if (!this.#blocked) this.#write(this.#tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
+    if (!this.#blocked) this.#write(this.tenant.settings.outbox.watermarkBytes, TURN_BYTES_MAX);
     let dropped = 0, bytes = 0;
     while (queue.bytes > maxBytes) {
       bytes += queue.shift().bytes;
       dropped++;
     }
-    this.#drop(lane, "full", dropped, bytes);
-  }
-
-  #stamp(queue: LaneQueue, maxAgeMs: number): number {
-    if (maxAgeMs === 0) return Number.POSITIVE_INFINITY;
-    queue.keepTimes();
-    return this.#flusher.now();
+    this.drop(lane, "full", dropped, bytes);
   }
 
   #markDirty(): void {
     this.#dirty = true;
-    this.#flusher.add(this);
-  }
-
-  /** Whether what must not be lost waits behind the socket. */
-  #holdsBack(): boolean {
-    return this.#holdsReliable || (this.#control?.size ?? 0) > 0 || (this.#reliable?.size ?? 0) > 0;
+    this.flusher.add(this);
   }
 
   #recount(): void {
     const held = this.bytes + this.#bufferedBytes;
-    this.#flusher.count(held - this.#countedBytes);
+    this.flusher.count(held - this.#countedBytes);
     this.#countedBytes = held;
-  }
-
-  #dropAll(lane: Lane, queue: LaneQueue, reason: DropReason): void {
-    this.#drop(lane, reason, queue.size, queue.bytes);
-    queue.clear();
-  }
-
-  #drop(lane: Lane, reason: DropReason, dropped: number, bytes: number): void {
-    if (dropped === 0) return;
-    this.#tenant.metrics.drops.add(lane, reason, dropped, bytes);
-    if (reason === "closed" || lane === LANE.control || lane === LANE.reliable) return;
-    (this.#gaps ??= new Gaps(this.#flusher.now)).note(lane, dropped, bytes);
   }
 
   /** A run of drops has ended, for there is room again: says so, or sees to it that it is said later. */
@@ -318,21 +288,21 @@ export class Outbox {
       if (gap !== null) this.#owner.tellGap(gap);
     }
     this.#dirty = false;
-    if (gaps.waits) this.#flusher.watch(this);
-    else if (!this.#blocked) this.#flusher.unwatch(this);
+    if (gaps.waits) this.flusher.watch(this);
+    else if (!this.#blocked) this.flusher.unwatch(this);
   }
 
   /** @param turnBytes how much may be written now */
   #write(watermark: number, turnBytes: number): void {
-    const { batch } = this.#flusher;
+    const { batch } = this.flusher;
     let written = 0;
     while (written < turnBytes) {
-      const count = this.#gatherAll();
+      const count = this.gatherAll();
       if (count === 0) return;
-      written += this.#flusher.batchBytes;
-      this.#flusher.batchBytes = 0;
-      const buffered = this.#link.write(batch, count);
-      if (buffered === 0) this.#holdsReliable = false;
+      written += this.flusher.batchBytes;
+      this.flusher.batchBytes = 0;
+      const buffered = this.link.write(batch, count);
+      if (buffered === 0) this.holdsReliable = false;
       else if (buffered > watermark) return this.#block(buffered);
     }
   }
@@ -341,59 +311,8 @@ export class Outbox {
     if (this.#closed) return;
     this.#blocked = true;
     this.#bufferedBytes = buffered;
-    this.#progressAt = this.#flusher.now();
-    this.#flusher.watch(this);
+    this.#progressAt = this.flusher.now();
+    this.flusher.watch(this);
     this.#recount();
-  }
-
-  /** Fills the batch for one write. A lane has its turn when those before it are empty. @returns its length */
-  #gatherAll(): number {
-    let count = 0;
-    if (this.#control !== null && this.#control.size > 0) {
-      count = this.#gather(LANE.control, this.#control, count);
-      if (this.#control.size > 0) return count;
-      // An idle session has had its greeting here and needs no queue any more.
-      this.#control = null;
-    }
-    if (this.#reliable !== null && this.#reliable.size > 0) {
-      count = this.#gather(LANE.reliable, this.#reliable, count);
-      if (this.#reliable.size > 0) return count;
-    }
-    if (this.#latest !== null && this.#latest.size > 0) {
-      count = this.#gather(LANE.latest, this.#latest, count);
-      if (this.#latest.size > 0) return count;
-    }
-    if (this.#lossy !== null && this.#lossy.size > 0) count = this.#gather(LANE.lossy, this.#lossy, count);
-    return count;
-  }
-
-  /** Moves frames of a lane to the batch, as far as one write goes. @returns the batch's new length */
-  #gather(lane: Lane, queue: LaneQueue, count: number): number {
-    const { batch } = this.#flusher;
-    const { latestAgeMs, lossyAgeMs } = this.#tenant.settings.outbox;
-    const maxAgeMs = lane < LANE.latest ? 0 : lane === LANE.latest ? latestAgeMs : lossyAgeMs;
-    const oldest = maxAgeMs > 0 ? this.#flusher.now() - maxAgeMs : 0;
-    const from = count;
-    let bytes = this.#flusher.batchBytes, stale = 0, staleBytes = 0;
-    if (maxAgeMs === 0 && bytes + queue.bytes <= WRITE_BYTES_MAX) {
-      bytes += queue.bytes;
-      count = queue.moveTo(batch, count);
-    }
-    while (queue.size > 0) {
-      if (maxAgeMs > 0 && queue.oldestAt() < oldest) {
-        staleBytes += queue.shift().bytes;
-        stale++;
-        continue;
-      }
-      const next = queue.oldest();
-      if (count > 0 && bytes + next.bytes > WRITE_BYTES_MAX) break;
-      batch[count++] = queue.shift();
-      bytes += next.bytes;
-    }
-    this.#drop(lane, "age", stale, staleBytes);
-    this.#tenant.metrics.out[lane]!.add(count - from, bytes - this.#flusher.batchBytes);
-    this.#flusher.batchBytes = bytes;
-    if (lane <= LANE.reliable && count > from) this.#holdsReliable = true;
-    return count;
   }
 }

@@ -1,6 +1,7 @@
 // How much may wait for one session, lane by lane, and how its socket is fed: what `delivery` and `gateway` say of it.
 
 import type { GatewayConfig, TenantConfig } from "../config/schema.ts";
+import type { ReplayBounds } from "./replay.ts";
 
 /** A tenant's bounds per session, and how its sockets are fed. */
 export interface OutboxLimits {
@@ -33,4 +34,9 @@ export function outboxLimits({ delivery }: TenantConfig, gateway: GatewayConfig)
     sendTimeoutMs: gateway.writer_send_timeout_ms,
     watermarkBytes: gateway.socket_watermark_bytes,
   };
+}
+
+/** What a session that cannot be resumed may have waiting besides its outbox. */
+export function replayBounds({ reliableBytes, reliableMessages }: OutboxLimits): ReplayBounds {
+  return { maxBytes: reliableBytes, maxMessages: reliableMessages };
 }

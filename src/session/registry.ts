@@ -9,8 +9,12 @@ import type { SessionHandle } from "./session_handle.ts";
 /** What the registry needs to know of a session. `end` MUST have it leave the registry inside. */
 export type Registered = Pick<
   SessionHandle,
-  "session" | "user" | "sid" | "traceId" | "addressGroup" | "ticketId" | "end"
+  "session" | "user" | "sid" | "traceId" | "addressGroup" | "ticketId" | "detachedMs" | "end"
 >;
+
+function isAway(session: Registered): boolean {
+  return session.detachedMs !== null;
+}
 
 /** Bounds; 0 is none, but for `max_sessions_per_user`. */
 export interface SessionLimits {
@@ -125,6 +129,22 @@ export class Registry<S extends Registered> {
     return this.#inOrder.behind(session);
   }
 
+  /** Why this address would not take another session, or null. */
+  addressRefusal(addressGroup: string): Refusal | null {
+    const { maxPerAddress } = this.#limits();
+    if (this.#countsAddresses !== maxPerAddress > 0) this.#recountAddresses(maxPerAddress > 0);
+    return maxPerAddress > 0 && (this.#byAddress.get(addressGroup) ?? 0) >= maxPerAddress
+      ? ADDRESS_FULL
+      : null;
+  }
+
+  /** A session's client has come back from another address than before. */
+  readdress(session: S, before: string): void {
+    if (!this.#countsAddresses) return;
+    this.#uncountAddress(before);
+    this.#countAddress(session);
+  }
+
   /** Why no further session from this address would be taken, or null. Asked before the user is known. */
   capacityRefusal(addressGroup: string): Refusal | null {
     return this.#refusal(addressGroup, []);
@@ -140,8 +160,10 @@ export class Registry<S extends Registered> {
     const before = this.ofUser(session.user);
     const replaced = before.find((other) => other.sid === session.sid);
     const others = before.filter((other) => other !== replaced);
-    const exceeding = others.slice(0, Math.max(0, others.length + 1 - maxPerUser));
-    if (exceeding.length > 0 && onExceed === "deny") return TOO_MANY_SESSIONS;
+    // Those whose clients are away give way first.
+    const inOrder = [...others.filter(isAway), ...others.filter((other) => !isAway(other))];
+    const exceeding = inOrder.slice(0, Math.max(0, others.length + 1 - maxPerUser));
+    if (onExceed === "deny" && !exceeding.every(isAway)) return TOO_MANY_SESSIONS;
     // Nobody goes for a session that is refused then: those who would go are counted as gone.
     const leaving = replaced === undefined ? exceeding : [replaced, ...exceeding];
     const full = this.#refusal(session.addressGroup, leaving);
@@ -184,10 +206,7 @@ export class Registry<S extends Registered> {
     if (sessions === session || Array.isArray(sessions) && sessions.length === 0) {
       this.#byUser.delete(session.user);
     }
-    if (!this.#countsAddresses) return;
-    const count = this.#byAddress.get(session.addressGroup)! - 1;
-    if (count > 0) this.#byAddress.set(session.addressGroup, count);
-    else this.#byAddress.delete(session.addressGroup);
+    if (this.#countsAddresses) this.#uncountAddress(session.addressGroup);
   }
 
   /** A reload has set a bound for addresses where there was none, or taken it away. */
@@ -199,6 +218,12 @@ export class Registry<S extends Registered> {
 
   #countAddress({ addressGroup }: S): void {
     this.#byAddress.set(addressGroup, (this.#byAddress.get(addressGroup) ?? 0) + 1);
+  }
+
+  #uncountAddress(addressGroup: string): void {
+    const count = this.#byAddress.get(addressGroup)! - 1;
+    if (count > 0) this.#byAddress.set(addressGroup, count);
+    else this.#byAddress.delete(addressGroup);
   }
 
   #tag(session: S): void {

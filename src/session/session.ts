@@ -1,92 +1,53 @@
 // Somebody's presence in a tenant: who it is and what it may, the rooms it is in, what it waits for, and its end. Admitted
 // by the registry when its first connection opens. To rooms it is a subscriber, to services a context; what travels, and
-// how, is its connection's business. A connection that is lost is detached, which today ends the session.
+// how, is its connection's business. Where its client asked for it, it outlives a lost connection (resumption.ts), and what
+// it is sent meanwhile waits (backlog.ts).
 
-import type { Narrowing } from "../policy/narrowing.ts";
-import { ROOM_NOT_ALLOWED } from "../policy/denial.ts";
-import type { TenantPolicy } from "../policy/policy.ts";
+import { looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Json } from "../protocol/json.ts";
-import { sysError, sysExpiring, sysLeft, sysRefused } from "../protocol/sys.ts";
+import { type Authed, sysAuthed, sysError, sysExpiring, sysLeft, sysRefused } from "../protocol/sys.ts";
+import type { Missed } from "../room/kept_room.ts";
 import type { Membership } from "../room/rooms.ts";
-import type { Connection, ConnectionUser } from "./connection.ts";
-import {
-  BAD_AUTH,
-  type Claims,
-  type Grant,
-  type Identity,
-  OTHER_SID,
-  OTHER_USER,
-  type Rejection,
-  RENEWAL_LIMITED,
-  RENEWAL_MS,
-  rightOf,
-  ticketIn,
-} from "./grant.ts";
+import { Backlog } from "./backlog.ts";
+import type { Connection } from "./connection.ts";
+import type { Grant, Identity, Rejection } from "./grant.ts";
 import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./greeting.ts";
 import { InboundState } from "./inbound_state.ts";
+import { type Joined, membershipIn, membershipsOf, withMembership, withoutMembership } from "./joined.ts";
+import { replayBounds } from "./outbox_limits.ts";
 import type { SlowCause } from "./outbox_owner.ts";
-import { NO_MEMBERSHIPS, SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
-import type { TenantSettings } from "./settings.ts";
+import { Renewals, type Renewing } from "./renewals.ts";
+import type { Replay } from "./replay.ts";
+import { type LostConnection, Resumption, type ResumptionOwner, TAKEN_OVER } from "./resumption.ts";
+import { SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
+import type { ReturnRequest } from "./resumable_session.ts";
 import type { Tenant } from "./tenant.ts";
 import type { TransportName } from "../transport/port.ts";
-import { Timer } from "./timer_wheel.ts";
+import { TicketHolder } from "./ticket_holder.ts";
 
-export class Session implements ConnectionUser, SessionHandle {
-  readonly user: string;
-  readonly sid: string;
-  readonly session: string;
-  readonly traceId: string;
-  readonly address: string;
-  readonly addressGroup: string;
-  readonly cbor: boolean;
-  // What the ticket says; `renew` changes them.
-  policy: TenantPolicy;
-  claims: Claims;
-  ticketId: string | null;
-  issuedAtMs: number | null;
+export class Session extends TicketHolder implements ResumptionOwner, SessionHandle, Renewing {
   openedAt = 0;
-  readonly #tenant: Tenant;
-  /** What `policy` was made from. */
-  #settings: TenantSettings;
-  #narrowing: Narrowing;
   #connection: Connection | null = null;
+  /** Null where it ends with its connection. */
+  #resumption: Resumption | null = null;
+  /** What waits behind a replay or for a connection; null where nothing ever did. */
+  #backlog: Backlog | null = null;
+  readonly #resume: Identity["resume"];
   /** "admitted" from the registry's yes to the greeting. */
   #state: "new" | "admitted" | "open" | "ended" = "new";
-  /** Rooms joined; most sessions are in one, and a map of one costs as much as the rest of a session. */
-  #joined: Membership | Map<string, Membership> | null = null;
+  #joined: Joined = null;
   #active: Membership | null = null;
   /** What came while it was "admitted". */
   #early: EarlyMessages | null = null;
   #inbound: InboundState | null = null;
-  /** When its right ends and when the client is told so; infinite for never and for not, or told already. */
-  #expiresAt = Number.POSITIVE_INFINITY;
-  #warnAt = Number.POSITIVE_INFINITY;
-  /** For these two; null without them. */
-  #timer: Timer | null = null;
-  #renewedAt = Number.NEGATIVE_INFINITY;
-  #renewing = false;
+  /** Made with the first `sys.auth`. */
+  #renewals: Renewals | null = null;
 
   constructor(tenant: Tenant, identity: Identity) {
-    this.#tenant = tenant;
-    this.user = identity.grant.user;
-    this.sid = identity.sid;
-    this.session = identity.session;
-    this.traceId = identity.traceId;
-    this.address = identity.address;
-    this.addressGroup = identity.addressGroup;
-    this.cbor = identity.cbor;
-    const { grant } = identity;
-    this.#settings = tenant.settings;
-    this.#narrowing = grant.narrowing;
-    this.policy = this.#settings.policy.narrowed(grant.narrowing);
-    ({ claims: this.claims, ticketId: this.ticketId, issuedAtMs: this.issuedAtMs } = grant);
-    this.#limit(grant);
-  }
-
-  get tenant(): string {
-    return this.#tenant.id;
+    super(tenant, identity);
+    this.#resume = identity.resume;
   }
 
   get transport(): TransportName {
@@ -94,9 +55,7 @@ export class Session implements ConnectionUser, SessionHandle {
   }
 
   get memberships(): ReadonlyMap<string, Membership> {
-    const joined = this.#joined;
-    if (joined === null) return NO_MEMBERSHIPS;
-    return joined instanceof Map ? joined : new Map([[joined.room.name, joined]]);
+    return membershipsOf(this.#joined);
   }
 
   get isOpen(): boolean {
@@ -107,9 +66,26 @@ export class Session implements ConnectionUser, SessionHandle {
     return this.#active;
   }
 
+  get detachedMs(): number | null {
+    return this.#resumption?.detachedMs ?? null;
+  }
+
+  get awayUntil(): number {
+    return this.#resumption?.awayUntil ?? Number.POSITIVE_INFINITY;
+  }
+
+  get taken(): number | null {
+    return this.#resumption?.taken ?? null;
+  }
+
+  get replay(): Replay | null {
+    return this.#resumption === null ? null : this.#backlog!.replay;
+  }
+
   opened(connection: Connection): void {
+    if (this.#state !== "new") return this.#resumed(connection);
     this.attach(connection);
-    const { gateway, metrics, registry, watchers } = this.#tenant;
+    const { gateway, metrics, registry, watchers } = this.home;
     this.openedAt = gateway.now();
     const refused = registry.admit(this);
     if (refused !== null) {
@@ -118,9 +94,14 @@ export class Session implements ConnectionUser, SessionHandle {
     }
     this.#state = "admitted";
     metrics.sessions++;
+    const { resume } = this.home.settings;
+    if (this.#resume !== "no" && resume !== null) {
+      this.#resumption = new Resumption(this.home, this, resume);
+      this.#backlogOf(connection);
+    }
     connection.attached();
-    this.#schedule();
-    gateway.log.debug("session opened", { ...this.#who(), address: this.address });
+    this.schedule();
+    gateway.log.debug("session opened", { ...this.who, address: this.address });
     const may = welcomed(this, watchers);
     if (may === null) this.#begin(true);
     else void may.then((yes) => this.#begin(yes));
@@ -131,61 +112,124 @@ export class Session implements ConnectionUser, SessionHandle {
     this.#connection = connection;
   }
 
-  /** Its connection is gone, and with it, today, the session. */
-  detach(code: number, reason: string): void {
-    this.#connection = null;
-    this.#leave(code, reason);
+  recover(missed: Missed): void {
+    if (this.#state === "open") this.#backlogOf(this.#connection).recover(missed);
+    else missed.stop();
+  }
+
+  mayResume(heard: number): "overflow" | "bad" | null {
+    const { replay } = this;
+    if (replay === null || heard > replay.sentCount) return "bad";
+    if (replay.reachesBackTo(heard) && !this.#backlog!.hasOverflowed) return null;
+    this.overflow();
+    return "overflow";
+  }
+
+  comeBack({ token, heard, address, addressGroup }: ReturnRequest): boolean {
+    if (this.#state !== "open" || this.mayResume(heard) !== null) return false;
+    if (!this.#resumption!.accept(token)) return false;
+    const former = this.#connection;
+    if (former !== null) this.#detach(TAKEN_OVER, former.release(null));
+    // What the former connection had not written is kept as well now, and may have taken the place of what was missed.
+    if (this.#state !== "open" || this.mayResume(heard) !== null) return false;
+    this.replay!.rewind(heard);
+    const { addressGroup: before } = this;
+    this.address = address;
+    this.addressGroup = addressGroup;
+    this.home.registry.readdress(this, before);
+    return true;
   }
 
   text(message: string, now: number): void {
-    if (this.#state === "open") this.#tenant.handler.text(this.#hear(now), message, now);
-    else this.#keep(message);
+    if (this.#state !== "open") return this.#keep(message);
+    this.#resumption?.count();
+    this.home.handler.text(this.#hear(now), message, now);
   }
 
   binary(message: Uint8Array, now: number): void {
-    if (this.#state === "open") this.#tenant.handler.binary(this.#hear(now), message, now);
-    else this.#keep(message);
+    if (this.#state !== "open") return this.#keep(message);
+    if (this.#resumption !== null && this.cbor && looksLikeCborMap(message)) this.#resumption.count();
+    this.home.handler.binary(this.#hear(now), message, now);
+  }
+
+  ponged(): void {
+    this.#resumption?.confirm();
+  }
+
+  drained(): void {
+    this.#backlog?.drained();
+  }
+
+  hasHeard(count: number): boolean {
+    return this.replay === null || this.replay.heard(count);
   }
 
   control(bytes: number, now: number): void {
     if (this.#state === "open" || this.#state === "admitted") {
-      this.#tenant.handler.control(this.#hear(now), bytes, now);
+      this.home.handler.control(this.#hear(now), bytes, now);
     }
   }
 
   timedOut(): void {
+    const { code, name } = CLOSE.idleTimeout;
+    if (this.#state === "open" && this.#resumption !== null && this.home.settings.resume !== null) {
+      return this.#detach({ code, reason: name }, this.#connection!.release(CLOSE.idleTimeout));
+    }
     this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
   }
 
+  expire(): void {
+    this.#resumption!.failure = "expired";
+    this.#leave(1006, "connection_lost");
+  }
+
+  overflow(): void {
+    if (this.#state === "ended") return;
+    if (this.#connection !== null) return this.tooSlow("full", this.#backlog!.heldBytes);
+    if (this.#resumption !== null) this.#resumption.failure = "overflow";
+    this.#leave(CLOSE.slowConsumer.code, "resume_overflow");
+  }
+
+  rightEndsSoon(leftMs: number): void {
+    this.deliver(sysExpiring(this.traceId, leftMs));
+  }
+
+  rightEnded(): void {
+    this.end(CLOSE.ticketExpired, sysError(this.traceId, "AUTH_FAILED", "ticket expired"));
+  }
+
   tooSlow(cause: SlowCause, waitingBytes: number): void {
-    const { metrics, gateway } = this.#tenant;
+    const { metrics, gateway } = this.home;
     if (cause === "stalled") metrics.writerTimeouts++;
-    gateway.log.warn("session too slow", { ...this.#who(), cause, waiting_bytes: waitingBytes });
+    if (this.#resumption !== null) this.#resumption.failure = "overflow";
+    gateway.log.warn("session too slow", { ...this.who, cause, waiting_bytes: waitingBytes });
     const farewell = sysError(this.traceId, "RESOURCE_EXHAUSTED", CLOSE.slowConsumer.reason);
     this.#end(CLOSE.slowConsumer, farewell, false);
   }
 
-  lost(code: number, reason: string): void {
-    this.detach(code, code === 1006 ? "connection_lost" : "client_closed");
-    const { gateway } = this.#tenant;
+  lost(code: number, reason: string, unwritten: readonly Frame[] | null): void {
+    if (this.#state === "open" && this.#resumption?.survives(code)) {
+      return this.#detach({ code, reason: "connection_lost" }, unwritten);
+    }
+    this.#connection = null;
+    this.#leave(code, code === 1006 ? "connection_lost" : "client_closed");
+    const { gateway } = this.home;
     const seconds = Math.round((gateway.now() - this.openedAt) / 100) / 10;
-    gateway.log.debug("session closed", { ...this.#who(), code, reason, seconds });
+    gateway.log.debug("session closed", { ...this.who, code, reason, seconds });
   }
 
   deliver(frame: Frame): void {
     if (this.#state !== "open") return;
-    this.#tenant.rooms.delivered.bytes += frame.bytes;
-    this.#connection?.send(frame);
+    this.home.rooms.delivered.bytes += frame.bytes;
+    this.#send(frame);
   }
 
   receive(frame: Frame): void {
-    if (this.#state === "open") this.#connection?.send(frame);
+    if (this.#state === "open") this.#send(frame);
   }
 
   membership(room: string): Membership | undefined {
-    const joined = this.#joined;
-    if (joined === null) return undefined;
-    return joined instanceof Map ? joined.get(room) : joined.room.name === room ? joined : undefined;
+    return membershipIn(this.#joined, room);
   }
 
   join(room: string): Membership | Refusal {
@@ -193,15 +237,12 @@ export class Session implements ConnectionUser, SessionHandle {
     if (this.#state !== "open") return SESSION_ENDED;
     let membership = this.membership(room);
     if (membership === undefined) {
-      if (this.#narrowing.rooms?.allows(room) === false) return ROOM_NOT_ALLOWED;
-      const joined = this.#tenant.rooms.join(room, this);
+      const refused = this.roomRefusal(room);
+      if (refused !== null) return refused;
+      const joined = this.home.rooms.join(room, this);
       if ("ok" in joined) return joined;
       membership = joined;
-      if (this.#joined === null) this.#joined = membership;
-      else {
-        if (!(this.#joined instanceof Map)) this.#joined = new Map([[this.#joined.room.name, this.#joined]]);
-        this.#joined.set(room, membership);
-      }
+      this.#joined = withMembership(this.#joined, membership);
     }
     this.#active = membership;
     return membership;
@@ -210,36 +251,33 @@ export class Session implements ConnectionUser, SessionHandle {
   leave(membership: Membership): void {
     // The membership may be an older one: the session can have left the room and joined it again since.
     if (this.membership(membership.room.name) !== membership) return;
-    if (this.#joined instanceof Map) this.#joined.delete(membership.room.name);
-    else this.#joined = null;
+    this.#joined = withoutMembership(this.#joined, membership);
     if (this.#active === membership) this.#active = null;
-    this.#tenant.rooms.leave(membership);
-  }
-
-  mayExt(svc: string, type: string): boolean {
-    return this.policy.allowsExt(svc, type);
+    this.home.rooms.leave(membership);
   }
 
   throttle(until: number): void {
     this.#connection?.pauseUntil(until);
   }
 
-  /** Takes a new ticket of the same user. The session lives on until its old right ends, whatever comes of the ticket. */
   renew(data: Json | undefined, seq: number | null): void {
-    const { gateway, settings: { authenticator } } = this.#tenant;
-    const ticket = ticketIn(data);
-    if (ticket === null) return this.#refuse(BAD_AUTH, seq);
-    const wait = this.#renewing ? RENEWAL_MS : this.#renewedAt + RENEWAL_MS - gateway.now();
-    if (wait > 0) return this.#refuse({ ...RENEWAL_LIMITED, retryAfterMs: Math.ceil(wait) }, seq);
-    this.#renewedAt = gateway.now();
-    const { user, address, addressGroup } = this;
-    const answer = authenticator.renew({ ticket, user, address, addressGroup });
-    if (!(answer instanceof Promise)) return this.#renewed(answer, seq);
-    this.#renewing = true;
-    void answer.then((settled) => {
-      this.#renewing = false;
-      if (this.#state === "open") this.#renewed(settled, seq);
-    });
+    (this.#renewals ??= new Renewals()).ask(this, this.home, data, seq);
+  }
+
+  renewed(grant: Grant, seq: number | null): void {
+    this.home.registry.retag(this, this.hold(grant, this.#inbound));
+    for (const membership of [...this.memberships.values()]) {
+      const { name } = membership.room;
+      if (this.roomRefusal(name) === null) continue;
+      this.leave(membership);
+      this.deliver(sysLeft(this.traceId, name, null));
+    }
+    this.deliver(sysAuthed(this.traceId, this.#greeting(), seq));
+    this.schedule();
+  }
+
+  refuse({ code, msg, retryAfterMs }: Rejection, seq: number | null): void {
+    this.deliver(sysError(this.traceId, code, msg, { seq, retryAfterMs }));
   }
 
   end(code: CloseCode, farewell: Frame | null): void {
@@ -247,27 +285,17 @@ export class Session implements ConnectionUser, SessionHandle {
     this.#end(code, this.#state === "open" ? farewell : null, true);
   }
 
-  /** The ticket's time. @returns see `Timer.onTimer` */
-  ticketTimer(now: number): number {
-    if (now >= this.#expiresAt) {
-      this.end(CLOSE.ticketExpired, sysError(this.traceId, "AUTH_FAILED", "ticket expired"));
-      return 0;
-    }
-    if (now >= this.#warnAt) {
-      this.#warnAt = Number.POSITIVE_INFINITY;
-      this.deliver(sysExpiring(this.traceId, Math.ceil(this.#expiresAt - now)));
-    }
-    return this.#nextDeadline(now);
-  }
-
   #begin(may: boolean): void {
     if (this.#state !== "admitted") return;
     if (!may) return this.#refused(UNRECORDED);
     this.#state = "open";
-    this.#greet(null);
+    const resumed = this.#resume === "no" || this.#resume === "asked"
+      ? {}
+      : { resumed: { ok: false, reason: this.#resume } as const };
+    this.deliver(sysAuthed(this.traceId, { ...this.#greeting(), ...resumed }, null));
     const early = this.#early;
     this.#early = null;
-    early?.replay(this, this.#tenant.gateway.now());
+    early?.replay(this, this.home.gateway.now());
   }
 
   #keep(message: string | Uint8Array): void {
@@ -278,68 +306,46 @@ export class Session implements ConnectionUser, SessionHandle {
 
   /** What is kept of its messages, once it goes by what holds now. */
   #hear(now: number): InboundState {
-    if (this.#settings !== this.#tenant.settings) this.#apply(now);
+    if (!this.isCurrent) this.apply(this.#inbound, now);
     return this.#inbound ??= new InboundState(this);
   }
 
-  #greet(seq: number | null): void {
-    this.deliver(greeting(this, this.#tenant.gateway, { expiresAt: this.#expiresAt, seq }));
+  #greeting(): Authed {
+    const resume = this.#resumption === null ? {} : { resume: this.#resumption.offer };
+    return greeting(this, this.home.gateway, { expiresAt: this.rightEndsAt, resume });
   }
 
-  #renewed(answer: Grant | Rejection, seq: number | null): void {
-    if (!answer.ok) return this.#refuse(answer, seq);
-    const { narrowing } = answer;
-    if (answer.user !== this.user) return this.#refuse(OTHER_USER, seq);
-    if (narrowing.sid !== null && narrowing.sid !== this.sid) return this.#refuse(OTHER_SID, seq);
-    const { gateway, registry } = this.#tenant;
-    this.#narrowing = narrowing;
-    this.#apply(gateway.now());
-    this.claims = answer.claims;
-    this.issuedAtMs = answer.issuedAtMs;
-    const { ticketId: former } = this;
-    this.ticketId = answer.ticketId;
-    registry.retag(this, former);
-    this.#limit(answer);
-    for (const membership of [...this.memberships.values()]) {
-      const { name } = membership.room;
-      if (narrowing.rooms?.allows(name) !== false) continue;
-      this.leave(membership);
-      this.deliver(sysLeft(this.traceId, name, null));
-    }
-    this.#greet(seq);
-    this.#schedule();
+  #detach(lost: LostConnection, unwritten: readonly Frame[] | null): void {
+    this.#connection = null;
+    this.#resumption!.detach(this.#backlog!, unwritten, lost);
   }
 
-  /** Takes over what holds now: at a new ticket, and with the first message after a reload. */
-  #apply(now: number): void {
-    this.#settings = this.#tenant.settings;
-    const policy = this.#settings.policy.narrowed(this.#narrowing);
-    if (policy === this.policy) return;
-    this.policy = policy;
-    if (this.#inbound !== null) this.policy.applyTo(this.#inbound, now);
+  /** Its client is back. */
+  #resumed(connection: Connection): void {
+    this.#connection = connection;
+    this.#resumption!.resumed(this.#backlog!, connection, () => this.#greeting());
   }
 
-  /** Notes until when its right lasts. */
-  #limit(grant: Grant): void {
-    const { gateway, settings } = this.#tenant;
-    const { endsAt, warnAt } = rightOf(grant, gateway, settings.authenticator.expiryWarningMs);
-    this.#expiresAt = endsAt;
-    this.#warnAt = warnAt;
+  #send(frame: Frame): void {
+    if (this.#backlog === null) this.#connection?.send(frame);
+    else this.#backlog.send(frame);
   }
 
-  #schedule(): void {
-    const { wheel, now } = this.#tenant.gateway;
-    if (this.#expiresAt === Number.POSITIVE_INFINITY) {
-      if (this.#timer !== null) wheel.cancel(this.#timer);
-    } else wheel.schedule(this.#timer ??= new TicketTimer(this), this.#nextDeadline(now()));
-  }
-
-  #nextDeadline(now: number): number {
-    return Math.max(1, Math.min(this.#warnAt, this.#expiresAt) - now);
-  }
-
-  #refuse({ code, msg, retryAfterMs }: Rejection, seq: number | null): void {
-    this.deliver(sysError(this.traceId, code, msg, { seq, retryAfterMs }));
+  /** @param connection what it goes to when it is made now */
+  #backlogOf(connection: Connection | null): Backlog {
+    if (this.#backlog !== null) return this.#backlog;
+    const { gateway, metrics } = this.home;
+    this.#backlog = new Backlog({
+      cbor: this.cbor,
+      flusher: gateway.flusher,
+      pump: gateway.replayPump,
+      metrics,
+      bounds: () => this.#resumption?.settings ?? replayBounds(this.home.settings.outbox),
+      overflowed: () => this.scheduleOverflow(),
+      evicted: () => this.overflow(),
+    });
+    if (connection !== null) this.#backlog.attach(connection);
+    return this.#backlog;
   }
 
   #refused(refused: Refusal): void {
@@ -351,8 +357,8 @@ export class Session implements ConnectionUser, SessionHandle {
   #end(code: CloseCode, farewell: Frame | null, reliable: boolean): void {
     if (this.#state === "ended") return;
     const connection = this.#connection;
-    if (this.#state !== "open" && farewell !== null) connection?.send(farewell);
-    else if (farewell !== null) this.deliver(farewell);
+    // Not behind what waits: that ends with the session.
+    if (farewell !== null) connection?.send(farewell);
     // Out of every index now, not when the peer answers: its place is free for the next one.
     this.#leave(code.code, code.name);
     connection?.close(code, reliable);
@@ -363,33 +369,18 @@ export class Session implements ConnectionUser, SessionHandle {
     const wasIn = this.#state === "open" || this.#state === "admitted";
     this.#state = "ended";
     if (!wasIn) return;
-    const { registry, rooms, metrics, watchers, gateway } = this.#tenant;
-    metrics.sessions--;
+    const { registry, rooms, metrics, watchers, gateway, detached } = this.home;
+    if (detached.delete(this)) metrics.detached--;
+    else metrics.sessions--;
+    this.#backlog?.discard();
+    this.#resumption?.end();
     registry.remove(this);
-    if (this.#timer !== null) gateway.wheel.cancel(this.#timer);
+    this.unschedule();
     this.#active = null;
     const { memberships } = this;
     this.#joined = null;
     for (const membership of memberships.values()) rooms.leave(membership);
     const durationMs = Math.round(gateway.now() - this.openedAt);
     for (const watcher of watchers) watcher.closed(this, { code, reason, durationMs });
-  }
-
-  #who(): { tenant: string; user: string; session: string; trace_id: string } {
-    return { tenant: this.#tenant.id, user: this.user, session: this.session, trace_id: this.traceId };
-  }
-}
-
-/** When a session's ticket is to be looked at. */
-class TicketTimer extends Timer {
-  readonly #session: Session;
-
-  constructor(session: Session) {
-    super();
-    this.#session = session;
-  }
-
-  override onTimer(now: number): number {
-    return this.#session.ticketTimer(now);
   }
 }

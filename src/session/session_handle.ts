@@ -25,6 +25,12 @@ export interface SessionHandle extends Context {
   readonly isOpen: boolean;
   /** Its ext messages may arrive as CBOR. */
   readonly cbor: boolean;
+  /** How long its client has been away, in milliseconds; null while it is there. */
+  readonly detachedMs: number | null;
+  /** Ext messages taken from its client; null where it cannot be resumed. */
+  readonly taken: number | null;
+  /** Its client has heard so many ext messages. @returns false when there were never so many */
+  hasHeard(count: number): boolean;
   /**
    * Ends it, now: it is in no room and no index when this returns. What it was sent reliably goes out before the close,
    * a farewell, null for none, first of all.

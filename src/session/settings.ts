@@ -2,6 +2,7 @@
 // one assignment, so that nobody sees some of both. A session notices with its next message.
 
 import type { TenantPolicy } from "../policy/policy.ts";
+import type { RoomClasses } from "../room/room_class.ts";
 import type { RoomLimits } from "../room/rooms.ts";
 import type { AnyDispatcher } from "../service/dispatcher.ts";
 import type { Authenticator } from "./grant.ts";
@@ -18,6 +19,17 @@ export interface TenantSettings {
   readonly outbox: OutboxLimits;
   readonly sessions: SessionLimits;
   readonly rooms: RoomLimits;
+  readonly roomClasses: RoomClasses;
+  /** Null where a session ends with its connection. */
+  readonly resume: ResumeSettings | null;
+}
+
+/** `resume` of a tenant that has it. */
+export interface ResumeSettings {
+  readonly windowMs: number;
+  readonly maxBytes: number;
+  readonly maxMessages: number;
+  readonly maxDetached: number;
 }
 
 /** What holds for all connections of the gateway. */
@@ -29,4 +41,6 @@ export interface GatewaySettings {
   readonly maxSessions: number;
   /** Bytes that may wait for full sockets, all sessions together; 0: any number. */
   readonly maxHeldBytes: number;
+  /** Bytes of replays that may be on their way, all sessions together. */
+  readonly maxReplayBytes: number;
 }

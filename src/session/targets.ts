@@ -3,7 +3,8 @@
 
 import type { Frame } from "../protocol/frame.ts";
 import type { Audience, Fanout, Line, Place } from "../room/fanout.ts";
-import type { Rooms } from "../room/rooms.ts";
+import type { Published } from "../room/kept_room.ts";
+import type { PublishOptions, Rooms } from "../room/rooms.ts";
 import type { Registry } from "./registry.ts";
 import type { SessionHandle } from "./session_handle.ts";
 
@@ -24,8 +25,10 @@ export class Targets {
     this.#line = { delivered: options.rooms.delivered };
   }
 
-  room(name: string, frame: Frame, except: string | null): number {
-    return this.#options.rooms.publish(name, frame, { except });
+  /** As `Rooms.publish`. */
+  room(name: string, frame: Frame, to: PublishOptions): Published {
+    const { rooms } = this.#options;
+    return frame.isExt ? rooms.publish(name, frame, to) : rooms.publishHot(name, frame, to);
   }
 
   users(names: Iterable<string>, frame: Frame, except: string | null): number {

@@ -11,6 +11,8 @@ import type { Actions } from "../service/action.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import { MessageHandler } from "./message_handler.ts";
 import type { Registry } from "./registry.ts";
+import { ResumeTokens } from "./resume_tokens.ts";
+import type { ResumableSession } from "./resumable_session.ts";
 import type { SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
 import { Targets } from "./targets.ts";
@@ -26,6 +28,8 @@ export interface TenantOptions {
   readonly metrics: TenantMetrics;
   readonly bans: Bans;
   readonly gateway: GatewayContext;
+  /** A new id of 64 bits, hard to guess. */
+  readonly newId: () => string;
 }
 
 /** One tenant at run time. Nothing in it is reachable from another tenant's sessions. */
@@ -45,6 +49,10 @@ export class Tenant {
   readonly actions: Actions;
   /** Those who are told of its sessions; none for a tenant that nobody watches. */
   readonly watchers: SessionWatcher[] = [];
+  /** By what its sessions are found when their clients come back. */
+  readonly resumeTokens: ResumeTokens<ResumableSession>;
+  /** Sessions whose clients are away, those that are longest first. */
+  readonly detached = new Set<ResumableSession>();
 
   constructor(options: TenantOptions) {
     const { rooms, registry, fanout } = options;
@@ -65,7 +73,24 @@ export class Tenant {
       },
     });
     const { log, now, unixMs } = options.gateway;
+    this.resumeTokens = new ResumeTokens(options.newId, now);
     this.handler = new MessageHandler({ tenant: this, metrics: options.metrics, log, now, unixMs });
+  }
+
+  /** Those whose clients are away go by what the settings say now, and as many end as are too many. */
+  recheckDetached(): void {
+    for (const session of this.detached) session.schedule();
+    this.boundDetached();
+  }
+
+  /** Those who wait longest end where they are too many. */
+  boundDetached(): void {
+    const { resume } = this.settings;
+    if (resume === null) return;
+    for (const longest of this.detached) {
+      if (this.detached.size <= resume.maxDetached) return;
+      longest.expire();
+    }
   }
 
   /** Ends all sessions of a user, who is not let in again for so many milliseconds. @returns the ban that holds */

@@ -3,9 +3,10 @@
 
 import { CLOSE, refusal } from "../protocol/codes.ts";
 import { sysJoined, sysKicked, sysLeft } from "../protocol/sys.ts";
+import { NOT_STORED, type Stored } from "../room/kept_room.ts";
 import { BUSY } from "../room/rooms.ts";
 import type { Action, Actions, Actor, Performed, PublishAction, SendAction } from "../service/action.ts";
-import { ROOM_BUSY, TENANT_BUSY } from "../service/service.ts";
+import { ROOM_BUSY, TENANT_BUSY, UNSTORED } from "../service/service.ts";
 import { type MessageBounds, messageFrame } from "./message_frame.ts";
 import type { Registry } from "./registry.ts";
 import type { SessionHandle } from "./session_handle.ts";
@@ -28,7 +29,9 @@ export class TenantActions implements Actions {
     this.#options = options;
   }
 
-  perform(action: Action, by: Actor): Performed {
+  perform(action: Exclude<Action, PublishAction>, by: Actor): Performed;
+  perform(action: Action, by: Actor): Performed | Promise<Performed>;
+  perform(action: Action, by: Actor): Performed | Promise<Performed> {
     switch (action.action) {
       case "publish":
         return this.#publish(action, by);
@@ -45,12 +48,16 @@ export class TenantActions implements Actions {
     }
   }
 
-  #publish({ room, type, data, except }: PublishAction, { svc }: Actor): Performed {
+  #publish(
+    { room, type, data, except, key }: PublishAction,
+    { svc }: Actor,
+  ): Performed | Promise<Performed> {
     const { targets, bounds } = this.#options;
     const frame = messageFrame({ v: 1, svc, type, room, data }, bounds());
     if ("ok" in frame) return frame;
-    const deliveries = targets.room(room, frame, except ?? null);
-    return deliveries === BUSY ? ROOM_BUSY : { ok: true, deliveries };
+    const as = key === undefined ? null : { sender: `service ${svc}`, key };
+    const outcome = targets.room(room, frame, { except: except ?? null, key: as });
+    return outcome instanceof Promise ? outcome.then(performed) : performed(outcome);
   }
 
   #send({ to, type, data }: SendAction, { svc }: Actor): Performed {
@@ -63,6 +70,12 @@ export class TenantActions implements Actions {
       : targets.users([to.user], frame, null);
     return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries };
   }
+}
+
+function performed(outcome: number | Stored): Performed {
+  if (typeof outcome !== "number") return { ok: true, deliveries: outcome.deliveries, stored: outcome };
+  if (outcome === NOT_STORED) return UNSTORED;
+  return outcome === BUSY ? ROOM_BUSY : { ok: true, deliveries: outcome };
 }
 
 function actOn(session: SessionHandle, action: Exclude<Action, PublishAction | SendAction>): Performed {

@@ -30,6 +30,10 @@ export interface SessionWatcher {
   /** A session is taken in. @returns whether it may begin, later; null for now */
   opened(session: Context): Promise<boolean> | null;
   closed(session: Context, ending: Ending): void;
+  /** Its connection is lost, and it waits for its client. @param ending of the connection */
+  detached(session: Context, ending: Pick<Ending, "code" | "reason">): void;
+  /** Its client has come back. @param detachedMs how long it was away */
+  resumed(session: Context, detachedMs: number): void;
   /** A client's message passed policy. */
   message(session: Context, message: Envelope): void;
   denied(session: Context, denial: DenialNote): void;

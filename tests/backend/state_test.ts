@@ -295,7 +295,8 @@ test("A state without its marker gets it again, and one of the first version is 
   rmSync(join(folder, "wsprism.id"));
   sql(
     folder,
-    "DROP TABLE meta; ALTER TABLE events DROP COLUMN since_ms; PRAGMA application_id = 0; PRAGMA user_version = 1",
+    "DROP TABLE meta; DROP TABLE history; DROP TABLE history_rooms; DROP TABLE history_keys; " +
+      "ALTER TABLE events DROP COLUMN since_ms; PRAGMA application_id = 0; PRAGMA user_version = 1",
   );
   const open = (listener: StateListener) => workerChannel({ folder, bounds: AMPLE }, listener);
   const store = new StateStore({ open, log });

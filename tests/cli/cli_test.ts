@@ -50,7 +50,7 @@ test("schema prints a JSON Schema of the configuration", async () => {
 test("check accepts the shipped configuration for a start with --dev", async () => {
   const { code, out, err } = await cli("check", "--config", "config/wsprism.yaml", "--dev");
   assert.deepEqual([code, err], [0, ""]);
-  assert.match(out, /config\/wsprism\.yaml is good: \d+ tenants?, \d+ warnings?\n$/);
+  assert.match(out, /config\/wsprism\.yaml is good: \d+ tenants?, \d+ warnings?\n\n( {2}.+\n){5}$/);
 });
 
 test("check and start refuse what cannot be read, name the file and end with 3", async () => {

@@ -23,7 +23,9 @@ const env = Object.fromEntries(
     .map((name) => [name, "0123456789-abcdefghijklmnopqrstuv"]),
 );
 
-for (const path of [...examples, "config/examples/backend/wsprism.yaml"]) {
+for (
+  const path of [...examples, "config/examples/backend/wsprism.yaml", "config/examples/chat/wsprism.yaml"]
+) {
   test(`${path} loads from disk without --dev, with no warning`, async () => {
     const result = await readConfig(fileURLToPath(new URL(path, root)), { env, dev: false });
     assert.ok(result.ok, JSON.stringify(result));

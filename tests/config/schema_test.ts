@@ -34,6 +34,8 @@ test("A file with nothing but a tenant's id has every default of the contract", 
       socket_unsent_bytes: 65_536,
       trusted_proxies: [],
       client_ip_header: "x-forwarded-for",
+      max_history_bytes: 268_435_456,
+      max_replay_bytes: 67_108_864,
       transport: "auto",
       quotas: {},
     },
@@ -45,6 +47,7 @@ test("A file with nothing but a tenant's id has every default of the contract", 
       plugins: [],
       webhooks: [],
       origins: [],
+      rooms: [],
       limits: {
         max_frame_bytes: 4096,
         max_json_depth: 64,
@@ -90,6 +93,8 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.state_tenant_max_bytes", 65_536, Number.MAX_SAFE_INTEGER],
   ["gateway.socket_watermark_bytes", 1024, 16_777_216],
   ["gateway.socket_unsent_bytes", 0, 16_777_216],
+  ["gateway.max_history_bytes", 0, Number.MAX_SAFE_INTEGER],
+  ["gateway.max_replay_bytes", 65_536, 1_073_741_824],
   ["gateway.handshake_limit.global_rps", 1, 1_000_000_000],
   ["gateway.handshake_limit.global_burst", 1, 1_000_000_000],
   ["gateway.handshake_limit.per_ip_rps", 1, 1_000_000_000],
@@ -131,6 +136,13 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["tenants[].delivery.latest.max_age_ms", 0, 3_600_000],
   ["tenants[].delivery.lossy.max_bytes", 1024, 1_073_741_824],
   ["tenants[].delivery.lossy.max_age_ms", 0, 3_600_000],
+  ["tenants[].resume.window_ms", 1000, 3_600_000],
+  ["tenants[].resume.max_bytes", 1024, 1_073_741_824],
+  ["tenants[].resume.max_messages", 1, 1_000_000],
+  ["tenants[].resume.max_detached", 1, 10_000_000],
+  ["tenants[].rooms[].history.max_messages", 1, 100_000],
+  ["tenants[].rooms[].history.max_bytes", 1024, 1_073_741_824],
+  ["tenants[].rooms[].history.max_age_ms", 1000, 2_592_000_000],
   ["tenants[].policy.rate_limit_rps", 1, 1_000_000_000],
   ["tenants[].policy.rate_limit_burst", 1, 1_000_000_000],
   ["gateway.quotas.messages_per_second", 1, 1_000_000_000_000],
@@ -204,6 +216,8 @@ function others(part: string, inner: string): string {
       return `listen: "127.0.0.1:1", ${inner.startsWith("keys:") ? "" : `keys: [${ADMIN_KEY} }], `}`;
     case "keys[]":
       return ADMIN_KEY.slice(1);
+    case "rooms[]":
+      return 'match: "*", ';
     case "rules[]":
       return "id: a-rule, ";
     case "auth":
@@ -280,6 +294,7 @@ const CHOICES: readonly [path: string, values: readonly string[]][] = [
   ["gateway.handshake_limit.enabled", ["true", "false"]],
   ["metrics.enabled", ["true", "false"]],
   ["tenants[].policy.rules[].dry_run", ["true", "false"]],
+  ["tenants[].rooms[].presence", ["true", "false"]],
   ["tenants[].policy.rules[].match.lane", ["ext", "hot"]],
   ["tenants[].policy.rules[].then[].close", ["4005", "4507", "4509"]],
   ["tenants[].policy.hot_requires_active_room", ["true", "false"]],

@@ -32,12 +32,15 @@ test("What is not run is what is listed here, each with its reason", () => {
   const left = blocks.filter(({ notRun }) => notRun !== null);
   assert.deepEqual(left.map(({ file, language, notRun }) => `${file} ${language}: ${notRun}`), [
     "README.md sh: the first is tried by tests/flow/process_test.ts, the second is what runs these tests",
+    "README.md sh: it asks on a terminal, as tests/flow/first_hour_test.ts does",
+    "docs/client.md tsx: it needs React",
     "docs/deploy.md sh: it changes the machine; tests/deploy_test.ts reads the files",
     "docs/deploy.md sh: it needs Docker; tests/deploy_test.ts reads the Dockerfile",
     "docs/deploy.md sh: it needs an account at fly.io; tests/deploy_test.ts reads the files",
     "docs/extensions.md rust: it needs crates and a target of Rust's",
     "docs/extensions.md sh: it needs crates and a target of Rust's",
     "docs/operations.md text: two files' differences; tests/config/diff_test.ts has such",
+    "docs/recovery.md mermaid: a drawing",
   ]);
 });
 

@@ -501,6 +501,7 @@ test("A changed extension: old calls are finished by the old worker, which then 
     flags: 0,
     seq: 1,
     room: null,
+    key: null,
     data: Json.of(1),
   });
   await stage.turn();

@@ -34,6 +34,7 @@ function send(
       return { ok: true, reply: "served" };
     },
     hot: () => null,
+    resumed: () => {},
   });
   return { answer: Promise.resolve(served), seen, later: served instanceof Promise };
 }

@@ -137,7 +137,15 @@ test("check says that a good file is good, warnings included, with exit code 0",
   assert.deepEqual([code, stderr], [0, ""]);
   const lines = stdout.trimEnd().split("\n");
   assert.match(lines[0]!, /^Loading "a\.yaml": tenants\[0\]\.id .*--dev.* \(line 3, column \d+\)$/);
-  assert.equal(lines.at(-1), "a.yaml is good: 1 tenant, 1 warning");
+  assert.deepEqual(lines.slice(1), [
+    "a.yaml is good: 1 tenant, 1 warning",
+    "",
+    "  clients  ws://127.0.0.1:0/v1/ws, from this machine only",
+    "  tickets  acme: ANYBODY, under any name (--dev)",
+    "  pages    acme: of the same host, and of this machine (--dev)",
+    "  admin    no admin API",
+    "  metrics  http://127.0.0.1:0/metrics, to whoever reaches it, without a key",
+  ]);
 });
 
 const BAD = `version: 1
@@ -230,7 +238,10 @@ test("the configuration of wsPrism v1, the shipped one and the examples pass che
       env: { WSPRISM_GAME_SECRET: secret, WSPRISM_CHAT_SECRET: secret },
     });
     assert.deepEqual([code, stderr], [0, ""], file);
-    assert.match(stdout, / is good: \d+ tenants?, \d+ warnings?\n$/);
+    assert.match(
+      stdout,
+      / is good: \d+ tenants?, \d+ warnings?\n\n( {2}(clients|tickets|pages|admin|metrics) .+\n){5}$/,
+    );
     if (!file.includes("v1")) return;
     assert.match(stdout, /"metrics:subscribe" names a service that this tenant doesn't have/);
     assert.match(stdout, /is good: 3 tenants/);

@@ -2,10 +2,11 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { RawClient } from "../raw_client.ts";
 import { Client, hot, target } from "./client.ts";
-import { GatewayProcess, lastly, sharedGateway, TARGET } from "./gateway_process.ts";
+import { GatewayProcess, lastly, ROOT, sharedGateway, TARGET } from "./gateway_process.ts";
 import type { Metrics } from "./metrics_text.ts";
 
 const policy = { ext_allowlist: ["room:*", "chat:send", "nobody:*"], hot_allowlist: ["1:*"] };
@@ -74,6 +75,30 @@ test("every metric is there with its type and labels, in a text that parses line
   const resident = metrics.sum("wsprism_process_resident_memory_bytes");
   assert.ok(Math.abs(resident / gateway.residentBytes() - 1) < 0.25, `${resident}`);
   await client.close();
+});
+
+test("the dashboard and the alerts ask for labels that the metrics have", async () => {
+  const metrics = await gateway.metrics();
+  const dashboard = readFileSync(`${ROOT}/config/deploy/grafana.json`, "utf8").replaceAll('\\"', '"');
+  const alerts = readFileSync(`${ROOT}/config/deploy/alerts.yaml`, "utf8");
+  let seen = 0;
+  for (const line of (dashboard + alerts).split("\n").filter((line) => /^ *"?expr"?:/.test(line))) {
+    const kept = [...line.matchAll(/by \(([^)]*)\)/g)].flatMap(([, names]) => names!.split(", "));
+    for (const [, name, matchers = ""] of line.matchAll(/\b(wsprism_\w+)(?:\{([^}]*)\})?/g)) {
+      const family = metrics.families.get(name!) ??
+        metrics.families.get(name!.replace(/_(bucket|sum|count)$/, ""));
+      if (family === undefined || family.samples.length === 0) continue; // of parts that this gateway does without
+      const labels = new Set([
+        "job",
+        "instance",
+        ...family.samples.flatMap((sample) => [...sample.labels.keys()]),
+      ]);
+      const asked = [...kept, ...[...matchers.matchAll(/(\w+)(?:=|!)/g)].map(([, label]) => label!)];
+      assert.deepEqual(asked.filter((label) => !labels.has(label)), [], line);
+      seen++;
+    }
+  }
+  assert.ok(seen > 20, `${seen}`);
 });
 
 test("histograms are cumulative and end in their count", async () => {

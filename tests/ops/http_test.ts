@@ -11,6 +11,7 @@ function routes(more: Partial<Parameters<typeof opsRoutes>[0]> = {}) {
     metricsContentType: "text/plain; version=0.0.4",
     metrics: () => Promise.resolve("a 1\n"),
     wsPath: "/v1/ws",
+    playground: null,
     ...more,
   });
   return async (path: string, method = "GET") => {

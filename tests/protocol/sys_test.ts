@@ -18,6 +18,7 @@ import gateway from "../vectors/gateway.json" with { type: "json" };
 
 const TRACE = "5d41402abc4b2a76";
 const TIME = 1767225600000;
+const HEARD_NONE = { timeMs: TIME, seq: null, heard: null } as const;
 
 /** Each vector's message, made the way the gateway makes it. */
 const made: Record<string, Frame> = {
@@ -60,9 +61,9 @@ const made: Record<string, Frame> = {
     count: 2,
   }),
   "draining: reconnect elsewhere": sysDraining(TRACE, 1500),
-  "pong for a ping without data": sysPong(TRACE, undefined, TIME, null),
-  "pong for a ping with an object": sysPong(TRACE, Json.of({ t: [1, 2.5, null] }), TIME, 4),
-  "pong for a ping with another value": sysPong(TRACE, Json.of("hi"), TIME, null),
+  "pong for a ping without data": sysPong(TRACE, undefined, HEARD_NONE),
+  "pong for a ping with an object": sysPong(TRACE, Json.of({ t: [1, 2.5, null] }), { ...HEARD_NONE, seq: 4 }),
+  "pong for a ping with another value": sysPong(TRACE, Json.of("hi"), HEARD_NONE),
 };
 
 test("Every sys message is the one in the vectors", () => {
@@ -88,13 +89,13 @@ test("A frame knows its size in bytes", () => {
 
 test("A pong gives back what it was asked with, whatever its keys", () => {
   fc.assert(fc.property(fc.jsonValue(), (data) => {
-    const pong = JSON.parse(sysPong(TRACE, Json.of(data), TIME, null).payload as string);
+    const pong = JSON.parse(sysPong(TRACE, Json.of(data), HEARD_NONE).payload as string);
     const isObject = typeof data === "object" && data !== null && !Array.isArray(data);
     const expected = isObject ? { ...data, time_ms: TIME } : { echo: data, time_ms: TIME };
     assert.deepEqual(pong.data, JSON.parse(JSON.stringify(expected)));
   }));
   const own = JSON.parse('{"__proto__":1,"time_ms":2,"trace_id":3}') as unknown;
-  const { payload } = sysPong(TRACE, Json.of(own), TIME, null);
+  const { payload } = sysPong(TRACE, Json.of(own), HEARD_NONE);
   assert.equal(
     payload,
     `{"v":1,"svc":"sys","type":"pong","data":{"__proto__":1,"time_ms":${TIME},"trace_id":3},"trace_id":"${TRACE}"}`,
@@ -113,7 +114,7 @@ test("A pong gives back the text that it was asked with, but for the time", () =
     ['{"time\\u005fms":1}', `{"time_ms":${TIME}}`],
   ] as const;
   for (const [data, expected] of cases) {
-    const { payload } = sysPong(TRACE, Json.from(data, 64) as Json, TIME, null);
+    const { payload } = sysPong(TRACE, Json.from(data, 64) as Json, HEARD_NONE);
     assert.equal(payload, `{"v":1,"svc":"sys","type":"pong","data":${expected},"trace_id":"${TRACE}"}`);
   }
 });

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { keeping } from "./kept.ts";
 import fc from "fast-check";
 import { type Frame, hotFrame, LANE } from "../../src/protocol/frame.ts";
 import { LocalBus } from "../../src/cluster/local.ts";
@@ -33,7 +34,12 @@ class Listener implements Subscriber {
 class House {
   wanted = false;
   readonly fanout = new Fanout(() => void (this.wanted = true), TURN);
-  readonly rooms = new Rooms(() => NO_LIMITS, this.fanout, (receiver) => new LocalBus(receiver));
+  readonly rooms = new Rooms({
+    limits: () => NO_LIMITS,
+    fanout: this.fanout,
+    openBus: (receiver) => new LocalBus(receiver),
+    histories: keeping(),
+  });
 
   /** Ends the turn, if somebody asked for its end. @returns whether */
   turn(): boolean {

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { keeping } from "./kept.ts";
 import { extFrame, type Frame, LANE } from "../../src/protocol/frame.ts";
 import { LocalBus } from "../../src/cluster/local.ts";
 import { Presence } from "../../src/room/presence.ts";
@@ -9,7 +10,12 @@ import { Fanout } from "../../src/room/fanout.ts";
 function place(turnDeliveries = 1000) {
   const limits = { max_rooms_total: 0, max_users_per_room: 0, max_rooms_per_user: 0 };
   const fanout = new Fanout(() => {}, turnDeliveries);
-  const rooms = new Rooms(() => limits, fanout, (receiver) => new LocalBus(receiver));
+  const rooms = new Rooms({
+    limits: () => limits,
+    fanout: fanout,
+    openBus: (receiver) => new LocalBus(receiver),
+    histories: keeping(),
+  });
   rooms.watch(new Presence(fanout));
   const heard: { to: string; frame: Frame }[] = [];
   const join = (user: string, wanted = false): Membership => {

@@ -1,5 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import type { OpenBus } from "../../src/cluster/bus.ts";
+import { keeping } from "./kept.ts";
 import fc from "fast-check";
 import { type Frame, hotFrame, LANE } from "../../src/protocol/frame.ts";
 import {
@@ -100,7 +102,12 @@ const limits = fc.record({
 
 /** Rooms of a gateway that is alone, without turns. */
 function newRooms(limits: RoomLimits): Rooms {
-  return new Rooms(() => limits, new Fanout(() => {}), (receiver) => new LocalBus(receiver));
+  return new Rooms({
+    limits: () => limits,
+    fanout: new Fanout(() => {}),
+    openBus: (receiver) => new LocalBus(receiver),
+    histories: keeping(),
+  });
 }
 
 /** Where rooms that belong to nobody count. */
@@ -249,7 +256,9 @@ test("A room that is held exists without members, as often as it is held, and ke
   const room = rooms.hold("r");
   assert.equal(rooms.hold("r"), room);
   assert.deepEqual([rooms.size, room.members.length, rooms.publish("r", frame())], [1, 0, 0]);
-  assert.equal(rooms.join("s", listener("bob")), TOO_MANY_ROOMS, "it counts as one");
+  const bob = joined(rooms, "s", listener("bob"));
+  assert.equal(rooms.join("r", listener("ann")), TOO_MANY_ROOMS, "it counts as one once somebody is in");
+  rooms.leave(bob);
   const ann = joined(rooms, "r", listener("ann"));
   assert.equal(ann.room, room);
   rooms.leave(ann);
@@ -265,12 +274,18 @@ test("A room that is held exists without members, as often as it is held, and ke
 
 test("Everything goes over the bus, and what the bus brings goes to the members here", () => {
   const asked: unknown[] = [];
-  const rooms = new Rooms(() => NO_LIMITS, new Fanout(() => {}), (receiver) => ({
+  const openBus: OpenBus = (receiver) => ({
     publish: (room, frame, except) => {
       asked.push([room, except]);
       return receiver.receive(room, frame, "somebody elsewhere");
     },
-  }));
+  });
+  const rooms = new Rooms({
+    limits: () => NO_LIMITS,
+    fanout: new Fanout(() => {}),
+    openBus,
+    histories: keeping(),
+  });
   const ann = listener("ann");
   joined(rooms, "r", ann);
   const sent = frame();

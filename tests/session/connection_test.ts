@@ -9,6 +9,7 @@ import { Connection, type ConnectionUser } from "../../src/session/connection.ts
 import { Flusher } from "../../src/session/flusher.ts";
 import { Totals } from "../../src/session/registry.ts";
 import type { TenantSettings } from "../../src/session/settings.ts";
+import { ReplayPump } from "../../src/session/replay_pump.ts";
 import { TimerWheel } from "../../src/session/timer_wheel.ts";
 import { Clock, FakeLink } from "./house.ts";
 import { SILENT } from "../../src/log.ts";
@@ -28,6 +29,7 @@ const OUTBOX: TenantSettings["outbox"] = {
 /** Notes what it is told. */
 class User implements ConnectionUser {
   readonly traceId = "t";
+  readonly replay = null;
   readonly told: string[] = [];
   connection: Connection | null = null;
 
@@ -41,6 +43,8 @@ class User implements ConnectionUser {
   binary(message: Uint8Array): void {
     this.told.push(`${message.length} bytes`);
   }
+  ponged(): void {}
+  drained(): void {}
   control(): void {
     this.told.push("control");
   }
@@ -69,10 +73,17 @@ function place() {
   });
   const totals = new Totals(() => 0);
   const gateway = {
-    settings: { pingIntervalMs: 5000, idleTimeoutMs: 12_000, maxSessions: 0, maxHeldBytes: 0 },
+    settings: {
+      pingIntervalMs: 5000,
+      idleTimeoutMs: 12_000,
+      maxSessions: 0,
+      maxHeldBytes: 0,
+      maxReplayBytes: 1,
+    },
     totals,
     wheel,
     flusher,
+    replayPump: new ReplayPump(() => 1, () => {}),
     log: SILENT,
     now: clock.now,
     unixMs: clock.unixMs,

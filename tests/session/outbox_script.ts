@@ -80,6 +80,7 @@ export class RealBox implements OutboxOwner {
       flusher: house.flusher,
       tenant: { settings: { outbox: limits }, metrics: this.metrics },
       owner: this,
+      replay: null,
     });
   }
 

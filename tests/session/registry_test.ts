@@ -16,6 +16,7 @@ import {
 } from "../../src/session/registry.ts";
 
 class Fake implements Registered {
+  detachedMs: number | null = null;
   readonly kicks: string[] = [];
   readonly session: string;
   readonly user: string;

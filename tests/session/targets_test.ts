@@ -2,6 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { keeping } from "../room/kept.ts";
 import { LocalBus } from "../../src/cluster/local.ts";
 import { extFrame, type Frame, LANE } from "../../src/protocol/frame.ts";
 import { Fanout } from "../../src/room/fanout.ts";
@@ -14,7 +15,12 @@ import { Targets } from "../../src/session/targets.ts";
 function place(users: number, turnDeliveries: number) {
   const fanout = new Fanout(() => {}, turnDeliveries);
   const limits = { max_rooms_total: 0, max_users_per_room: 0, max_rooms_per_user: 0 };
-  const rooms = new Rooms(() => limits, fanout, (receiver) => new LocalBus(receiver));
+  const rooms = new Rooms({
+    limits: () => limits,
+    fanout: fanout,
+    openBus: (receiver) => new LocalBus(receiver),
+    histories: keeping(),
+  });
   const none = { maxSessions: 0, maxPerAddress: 0, maxPerUser: 2, onExceed: "deny" } as const;
   const registry = new Registry<SessionHandle>(() => none, new Totals(() => 0));
   const heard = new Map<string, Frame[]>();

@@ -13,7 +13,7 @@ async function open(limits = "{}") {
   const act = (action: Action, session: string | null = null): Performed => {
     const performed = actions.perform(action, { svc: "orders", session });
     house.turn();
-    return performed;
+    return performed as Performed;
   };
   return { house, act };
 }

@@ -11,6 +11,8 @@ async function watched(policy = OPEN_POLICY) {
   const told: unknown[] = [];
   const answers: ((yes: boolean) => void)[] = [];
   const watcher: SessionWatcher = {
+    detached: () => {},
+    resumed: () => {},
     opened: ({ user }) => {
       told.push(["opened", user]);
       return new Promise((resolve) => answers.push(resolve));

@@ -52,7 +52,10 @@ export class Context {
     const { requests } = this.#powers;
     const call = this.#call;
     return (room: string, type: string, data: unknown, options: Options) =>
-      requests.ask(call, () => ({ op: "publish", room, type, data, ...picked(options, ["except"]) }));
+      requests.ask(
+        call,
+        () => ({ op: "publish", room, type, data, ...picked(options, ["except", "key", "receipt"]) }),
+      );
   }
 
   get send() {

@@ -11,6 +11,7 @@ import { gatewayRoutes } from "./gateway_routes.ts";
 import { Methods } from "./methods.ts";
 import type { AdminParts } from "./parts.ts";
 import { publishRoutes } from "./publish_routes.ts";
+import { historyRoutes } from "./history_routes.ts";
 import { roomRoutes } from "./room_routes.ts";
 import { sessionRoutes } from "./session_routes.ts";
 import { tenantRoutes } from "./tenant_routes.ts";
@@ -60,6 +61,7 @@ export function adminApi(parts: AdminParts): AdminApp {
   publishRoutes(app, parts);
   sessionRoutes(app, parts);
   roomRoutes(app, parts);
+  historyRoutes(app, parts);
   userRoutes(app, parts);
   webhookRoutes(app, parts);
   gatewayRoutes(app, parts);

@@ -19,6 +19,8 @@ const READERS_SPARE = 16;
 export const FEED_TYPES = [
   "session.connected",
   "session.disconnected",
+  "session.detached",
+  "session.resumed",
   "room.occupied",
   "room.joined",
   "room.left",

@@ -20,7 +20,16 @@ const Deliveries = z.int().min(0).openapi({ description: "Sessions that it was h
 const Busy = z.array(z.string()).optional().openapi({
   description: "Rooms that have too much to deliver already, so that it went to nobody there.",
 });
-const Single = z.strictObject({ deliveries: Deliveries, busy: Busy });
+const StoredIn = z.array(z.strictObject({
+  room: z.string(),
+  offset: z.int().min(1),
+  epoch: z.string(),
+  duplicate: z.boolean(),
+})).optional().openapi({
+  description:
+    "Where it stands in rooms that keep what is said; `duplicate`: it was there already, under the same key.",
+});
+const Single = z.strictObject({ deliveries: Deliveries, busy: Busy, stored: StoredIn });
 const Result = z.union([Single, z.strictObject({ code: z.string(), msg: z.string() })]).openapi("Result");
 const Batch = z.strictObject({
   deliveries: Deliveries,
@@ -74,6 +83,10 @@ function shown(handed: Handed): z.infer<typeof Single>;
 function shown(handed: Handed | Refusal): Result;
 function shown(handed: Handed | Refusal): Result {
   if (!handed.ok) return { code: handed.code, msg: handed.msg };
-  const { deliveries, busy } = handed;
-  return busy.length === 0 ? { deliveries } : { deliveries, busy: [...busy] };
+  const { deliveries, busy, stored } = handed;
+  return {
+    deliveries,
+    ...(busy.length === 0 ? {} : { busy: [...busy] }),
+    ...(stored.length === 0 ? {} : { stored: [...stored] }),
+  };
 }

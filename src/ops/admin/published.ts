@@ -33,7 +33,8 @@ export class Published {
    */
   async once(seat: AdminTenant, message: Message, keyId: string, slice: Slice): Promise<Handed | Refusal> {
     const { idempotency_key: own, ...rest } = message;
-    if (own === undefined) return await publish(seat, message, slice);
+    const as = { sender: `admin ${keyId}`, slice };
+    if (own === undefined) return await publish(seat, message, as);
     let memory = this.#remembered.get(seat.tenant);
     if (memory === undefined) this.#remembered.set(seat.tenant, memory = new Idempotency(this.#now));
     const request = writeObject(rest);
@@ -45,7 +46,7 @@ export class Published {
     if (pending === undefined) this.#underWay.set(seat.tenant, pending = new Map());
     const before = pending.get(name);
     if (before !== undefined) return before.request === request ? await before.handed : KEY_REUSED;
-    const handed = publish(seat, message, slice);
+    const handed = publish(seat, message, as);
     pending.set(name, { request, handed });
     try {
       const outcome = await handed;

@@ -2,7 +2,9 @@
 // outboxes at once; what an outbox does with it is as for any other message.
 
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
+import type { Stored } from "../../room/kept_room.ts";
 import { BUSY } from "../../room/rooms.ts";
 import type { Refusal } from "../../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../../protocol/frame.ts";
@@ -74,6 +76,15 @@ export interface Handed {
   readonly ok: true;
   readonly deliveries: number;
   readonly busy: readonly string[];
+  /** Where it stands in rooms that keep what is said in them. */
+  readonly stored: readonly StoredIn[];
+}
+
+export interface StoredIn {
+  readonly room: string;
+  readonly offset: number;
+  readonly epoch: string;
+  readonly duplicate: boolean;
 }
 
 /** Sessions that are looked for between two looks at the time. */
@@ -86,14 +97,19 @@ const FOUND_AT_ONCE = 256;
 export async function publish(
   { tenant: { targets, rooms, registry }, config }: AdminTenant,
   message: Message,
-  slice: Slice,
+  { sender, slice }: { readonly sender: string; readonly slice: Slice },
 ): Promise<Handed | Refusal> {
-  const { to, except = null } = message;
+  const { to, except = null, idempotency_key: own } = message;
+  // A key of its own making may be any text; and each room is a message of its own.
+  const keyIn = (room: string) =>
+    own === undefined
+      ? null
+      : { sender, key: createHash("sha256").update(JSON.stringify([own, room])).digest("hex") };
   if ("rooms" in to) return await toRooms(new Set(to.rooms));
   const frame = frameOf(message, config, null);
   if ("ok" in frame) return frame;
   const deliveries = targets.places(await found(), frame, except);
-  return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries, busy: [] };
+  return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries, busy: [], stored: [] };
 
   async function found(): Promise<Place[]> {
     const places: Place[] = [];
@@ -116,11 +132,24 @@ export async function publish(
 
   async function toRooms(names: ReadonlySet<string>): Promise<Handed | Refusal> {
     let deliveries = 0;
-    const busy: string[] = [];
+    const busy: string[] = [], stored: StoredIn[] = [];
+    const later: Promise<void>[] = [];
+    const note = (room: string, outcome: number | Stored): void => {
+      if (typeof outcome === "number") {
+        if (outcome < 0) busy.push(room);
+        else deliveries += outcome;
+        return;
+      }
+      deliveries += outcome.deliveries;
+      const { offset, epoch, duplicate } = outcome;
+      if (offset !== null && epoch !== null) stored.push({ room, offset, epoch, duplicate });
+    };
+    const handed = (): Handed | Refusal =>
+      busy.length === names.size ? ROOM_BUSY : { ok: true, deliveries, busy, stored };
     let isChecked = false;
     for (const name of names) {
       if (slice.isOver) await slice.next();
-      if (rooms.find(name) === undefined) {
+      if (rooms.find(name) === undefined && !rooms.keeps(name)) {
         // The same for each: one tells whether the message can be one at all.
         if (!isChecked) {
           const frame = frameOf(message, config, longest(names));
@@ -131,11 +160,11 @@ export async function publish(
       }
       const frame = frameOf(message, config, name);
       if ("ok" in frame) return frame;
-      const served = targets.room(name, frame, except);
-      if (served === BUSY) busy.push(name);
-      else deliveries += served;
+      const outcome = targets.room(name, frame, { except, key: keyIn(name) });
+      if (outcome instanceof Promise) later.push(outcome.then((settled) => note(name, settled)));
+      else note(name, outcome);
     }
-    return busy.length === names.size ? ROOM_BUSY : { ok: true, deliveries, busy };
+    return later.length === 0 ? handed() : Promise.all(later).then(handed);
   }
 }
 

@@ -37,6 +37,9 @@ const summary = {
   ticket_id: z.string().nullable().openapi({ description: "`jti` of its ticket." }),
   trace_id: z.string().openapi({ description: "Finds the session in the log." }),
   room_count: z.int().min(0),
+  detached_ms: z.int().min(0).nullable().openapi({
+    description: "How long its client has been away (see docs/recovery.md); null while it is connected.",
+  }),
 };
 const SessionSummary = z.strictObject(summary).openapi("SessionSummary");
 const SessionDetail = z.strictObject({
@@ -60,6 +63,7 @@ export function sessionRoutes(app: AdminApp, { doorman, house, slices }: AdminPa
     ticket_id: session.ticketId,
     trace_id: session.traceId,
     room_count: session.memberships.size,
+    detached_ms: session.detachedMs === null ? null : Math.round(session.detachedMs),
   });
 
   app.openapi(

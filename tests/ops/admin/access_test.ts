@@ -43,6 +43,8 @@ const ROUTES: Readonly<Record<string, Need>> = {
   "GET /v1/tenants/{tenant}/rooms": inTenant("read"),
   "DELETE /v1/tenants/{tenant}/rooms/{room}": inTenant("publish"),
   "GET /v1/tenants/{tenant}/rooms/{room}/members": inTenant("read"),
+  "GET /v1/tenants/{tenant}/rooms/{room}/history": inTenant("read"),
+  "DELETE /v1/tenants/{tenant}/rooms/{room}/history": inTenant("publish"),
   "PUT /v1/tenants/{tenant}/rooms/{room}/members/{session}": inTenant("publish"),
   "DELETE /v1/tenants/{tenant}/rooms/{room}/members/{session}": inTenant("publish"),
 };
@@ -69,7 +71,8 @@ async function asked({ house, session }: Setting, name: string, asking: Asking, 
 
 async function setting(route = ""): Promise<Setting> {
   // Only where they are asked for: webhooks come with a thread.
-  const tenant = [OPEN_POLICY, ...(route.includes("{webhook}") ? [WEBHOOKS] : [])];
+  const kept = "rooms: [{ match: lobby, history: {} }]";
+  const tenant = [OPEN_POLICY, kept, ...(route.includes("{webhook}") ? [WEBHOOKS] : [])];
   const house = await open({ tenant });
   const { client, session } = house.enterAs("ann");
   client.join("lobby");

@@ -217,7 +217,9 @@ test("A room with too much to deliver already takes nothing more, and the answer
   house.enterAs("ann").client.join("free");
   const actions = house.gateway.actions("acme");
   const fill = (data: string) =>
-    actions.perform({ action: "publish", room: "full", type: "t", data }, { svc: "a", session: null }).ok;
+    (actions.perform({ action: "publish", room: "full", type: "t", data }, { svc: "a", session: null }) as {
+      ok: boolean;
+    }).ok;
   // First the deliveries of one turn, and then the bytes that may wait for the next.
   for (let i = 0; i < 334; i++) assert.ok(fill(""));
   while (fill("x".repeat(60_000)));

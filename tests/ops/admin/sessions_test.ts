@@ -53,6 +53,7 @@ test("A session is shown with its rooms, and where its hot messages go", async (
     connected_at_ms: house.clock.unixMs() - 5000,
     ticket_id: null,
     room_count: 2,
+    detached_ms: null,
     rooms: [{ room: "a", member: 1, active: false }, { room: "b", member: 1, active: true }],
   });
   assert.match(`${trace_id} ${sid}`, /^\w+ \w+$/);

@@ -38,6 +38,7 @@ function tenant(rooms: number, sessions: number): { seat: AdminTenant; sent: str
   };
   const found = {
     find: (name: string) => Number(name.slice(1)) < rooms ? {} : undefined,
+    keeps: () => false,
   };
   const registry = {
     all: () => all,
@@ -56,8 +57,8 @@ test("One message to a thousand rooms is published in slices, whether they exist
     const loop = new Loop();
     const { seat, sent } = tenant(existing, 0);
     const message = { to: { rooms: roomsOf(1000) }, ...MESSAGE } as Message;
-    const handed = await publish(seat, message, new Slice(loop.slices, 2));
-    assert.deepEqual(handed, { ok: true, deliveries: existing, busy: [] });
+    const handed = await publish(seat, message, { sender: "admin", slice: new Slice(loop.slices, 2) });
+    assert.deepEqual(handed, { ok: true, deliveries: existing, busy: [], stored: [] });
     assert.deepEqual(sent, roomsOf(existing));
     assert.ok(loop.turns >= 40, `${loop.turns} turns`);
   }
@@ -68,9 +69,12 @@ test("One message to everybody, or to many sessions, looks for them in slices", 
   const names = Array.from({ length: 50_000 }, (_, i) => `s${i}`);
   for (const to of [{ all: true }, { sessions: names.slice(0, 1000) }]) {
     const loop = new Loop();
-    const handed = await publish(seat, { to, ...MESSAGE } as Message, new Slice(loop.slices, 0.15));
+    const handed = await publish(seat, { to, ...MESSAGE } as Message, {
+      sender: "admin",
+      slice: new Slice(loop.slices, 0.15),
+    });
     const count = "all" in to ? 50_000 : 1000;
-    assert.deepEqual(handed, { ok: true, deliveries: count, busy: [] });
+    assert.deepEqual(handed, { ok: true, deliveries: count, busy: [], stored: [] });
     assert.deepEqual(sent.splice(0), names.slice(0, count));
     assert.ok(loop.turns >= count / 1024, `${loop.turns} turns`);
   }
@@ -85,7 +89,7 @@ test("What is asked again while it is being published is not published twice", a
   const outcomes = await Promise.all(
     [message, message, other].map((each) => published.once(seat, each, "root", new Slice(loop.slices, 2))),
   );
-  assert.deepEqual(outcomes[0], { ok: true, deliveries: 100, busy: [] });
+  assert.deepEqual(outcomes[0], { ok: true, deliveries: 100, busy: [], stored: [] });
   assert.deepEqual(outcomes[1], outcomes[0]);
   assert.equal(outcomes[2]!.ok, false);
   assert.equal(sent.length, 100);

@@ -1,0 +1,54 @@
+// Classes of rooms: what a room keeps, and whether its members are told of each other, by its name.
+
+import { Patterns } from "../protocol/patterns.ts";
+import type { HistoryBounds } from "./history.ts";
+
+export interface RoomClass {
+  /** Null where nothing is kept. */
+  readonly history: HistoryBounds | null;
+  /** Kept beyond the gateway's life. */
+  readonly durable: boolean;
+  /** Members are told of joins and leaves without asking. */
+  readonly presence: boolean;
+}
+
+/** A class as the configuration has it. */
+export interface RoomClassSpec {
+  readonly match: string;
+  readonly history?: {
+    readonly max_messages: number;
+    readonly max_bytes: number;
+    readonly max_age_ms: number;
+    readonly store: "memory" | "disk";
+  } | undefined;
+  readonly presence: boolean;
+}
+
+export class RoomClasses {
+  readonly #classes: readonly { readonly names: Patterns; readonly class: RoomClass }[];
+
+  constructor(specs: readonly RoomClassSpec[]) {
+    this.#classes = specs.map(({ match, history, presence }) => ({
+      names: new Patterns([match]),
+      class: {
+        history: history === undefined ? null : {
+          maxMessages: history.max_messages,
+          maxBytes: history.max_bytes,
+          maxAgeMs: history.max_age_ms,
+        },
+        durable: history?.store === "disk",
+        presence,
+      },
+    }));
+  }
+
+  /** Whether no room is other than all rooms were before there were classes. */
+  get isEmpty(): boolean {
+    return this.#classes.length === 0;
+  }
+
+  /** The first class that has a room of this name; null where none has. */
+  of(name: string): RoomClass | null {
+    return this.#classes.find(({ names }) => names.allows(name))?.class ?? null;
+  }
+}

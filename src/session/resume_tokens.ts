@@ -1,0 +1,76 @@
+// By what a client comes back to its session. A token is good for one return, which brings the next one; the former stays
+// good until the client's end has answered for the new one, or a cut at the wrong moment would lose the session. Tokens are
+// kept as digests, so that what is looked up tells nothing of what would have been found. Of sessions that are gone the
+// reason is kept for a while, for clients that come too late.
+
+import { createHash } from "node:crypto";
+
+/** Why a token leads to no session. */
+export type ResumeFailure = "expired" | "unknown" | "overflow" | "ended";
+
+interface Gone {
+  readonly reason: ResumeFailure;
+  readonly until: number;
+}
+
+/** Reasons that are kept; the oldest is forgotten first. */
+const GONE_MAX = 100_000;
+
+export class ResumeTokens<S> {
+  readonly #newId: () => string;
+  readonly #now: () => number;
+  readonly #sessions = new Map<string, S>();
+  readonly #gone = new Map<string, Gone>();
+
+  /** @param newId ids of 64 bits or more that are hard to guess */
+  constructor(newId: () => string, now: () => number) {
+    this.#newId = newId;
+    this.#now = now;
+  }
+
+  /** Tokens that are good. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  issue(session: S): ResumeToken {
+    const token = this.#newId() + this.#newId();
+    const digest = digestOf(token);
+    this.#sessions.set(digest, session);
+    return { token, digest };
+  }
+
+  find(token: string): S | ResumeFailure {
+    const digest = digestOf(token);
+    const session = this.#sessions.get(digest);
+    if (session !== undefined) return session;
+    const gone = this.#gone.get(digest);
+    return gone === undefined || gone.until <= this.#now() ? "unknown" : gone.reason;
+  }
+
+  /** A token that was used leads nowhere any more. */
+  revoke(digest: string): void {
+    this.#sessions.delete(digest);
+  }
+
+  /** Its session is gone. @param keepMs how long the reason is told */
+  end(digest: string, reason: ResumeFailure, keepMs: number): void {
+    if (!this.#sessions.delete(digest)) return;
+    const now = this.#now();
+    for (const [oldest, { until }] of this.#gone) {
+      if (until > now && this.#gone.size < GONE_MAX) break;
+      this.#gone.delete(oldest);
+    }
+    this.#gone.set(digest, { reason, until: now + keepMs });
+  }
+}
+
+/** What the client is given, and what is kept of it. */
+export interface ResumeToken {
+  readonly token: string;
+  readonly digest: string;
+}
+
+function digestOf(token: string): string {
+  return createHash("sha256").update(token).digest("base64url");
+}
