@@ -45,7 +45,7 @@ test("A disk that is full makes the gateway degraded on both listeners, and no w
       id: "other",
       policy: { ext_allowlist: ["*:*"] },
     }],
-  }, { mayComplain: true });
+  }, { mayComplain: true, keeps: state_dir });
   const admin = await Admin.of(gateway, "root");
   const ready = async () => {
     const pages = await Promise.all([
