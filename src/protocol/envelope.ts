@@ -97,17 +97,7 @@ function decodeShort(text: string, depthMax: number): Envelope | Unreadable {
     return unreadable(NOT_JSON);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) return unreadable(NOT_A_MAP);
-  const fields: Fields = {
-    v: undefined,
-    svc: undefined,
-    type: undefined,
-    flags: undefined,
-    seq: undefined,
-    room: undefined,
-    key: undefined,
-    data: undefined,
-    unknown: false,
-  };
+  const fields = noFields();
   for (const key of Object.keys(value)) {
     const field = (value as Record<string, unknown>)[key];
     switch (key) {
@@ -146,15 +136,9 @@ function decodeShort(text: string, depthMax: number): Envelope | Unreadable {
 
 const LONG_NUMBER_IN = /[\d.]{16}|\d[eE]/;
 
-/** The data of a message that was read already. */
-function dataOf(text: string): Json {
-  return (decodeWalking(text, JSON_DEPTH_MAX) as Envelope).data!;
-}
-
-function decodeWalking(text: string, depthMax: number): Envelope | Unreadable {
-  const scan = new JsonScan(text, depthMax);
-  if (scan.space() !== 0x7b) return unreadable(scan.value(1) && scan.end() ? NOT_A_MAP : faultOf(scan));
-  const fields: Fields = {
+/** Of an envelope in which nothing stands; all of one shape, which engines read fastest. */
+function noFields(): Fields {
+  return {
     v: undefined,
     svc: undefined,
     type: undefined,
@@ -165,6 +149,17 @@ function decodeWalking(text: string, depthMax: number): Envelope | Unreadable {
     data: undefined,
     unknown: false,
   };
+}
+
+/** The data of a message that was read already. */
+function dataOf(text: string): Json {
+  return (decodeWalking(text, JSON_DEPTH_MAX) as Envelope).data!;
+}
+
+function decodeWalking(text: string, depthMax: number): Envelope | Unreadable {
+  const scan = new JsonScan(text, depthMax);
+  if (scan.space() !== 0x7b) return unreadable(scan.value(1) && scan.end() ? NOT_A_MAP : faultOf(scan));
+  const fields = noFields();
   if (!readFields(scan, fields) || !scan.end()) {
     const refusal = faultOf(scan), { seq } = fields;
     return { ok: false, refusal, seq: refusal !== NOT_JSON && isInteger(seq, SEQ_MAX) ? seq : null };
