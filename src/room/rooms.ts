@@ -8,7 +8,8 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Audience, Delivered, Fanout, Line, Receiver } from "./fanout.ts";
 import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
-import type { KeptRoom, Published, SenderKey } from "./kept_room.ts";
+import { type KeptRoom, NO_MORE_ROOMS, type Published, type SenderKey } from "./kept_room.ts";
+import type { RoomClass } from "./room_class.ts";
 
 export { BUSY };
 
@@ -99,6 +100,8 @@ const TO_ALL: PublishOptions = { except: null };
 export class Room implements Audience, Line {
   readonly name: string;
   readonly delivered: Delivered;
+  /** By its name, as the configuration has it now; null where it is like any other. */
+  class: RoomClass | null = null;
   /** What it keeps of what is said in it; null where it keeps nothing. */
   kept: KeptRoom | null = null;
   readonly #members: Membership[] = [];
@@ -235,8 +238,14 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     this.histories = new Histories(this, histories);
   }
 
+  /** Rooms that exist, those that only keep something among them. */
   get size(): number {
     return this.#rooms.size;
+  }
+
+  /** Rooms with members. */
+  get occupied(): number {
+    return this.#occupied;
   }
 
   /** A number above all those given before: the order of numbered frames (see `Frame.stamp`). */
@@ -263,7 +272,11 @@ export class Rooms implements BusReceiver, HistoriesRooms {
    * what is said. A room that nobody is in is no fault.
    */
   publish(name: string, frame: Frame, { except, key = null }: PublishOptions = TO_ALL): Published {
-    return this.histories.publish(name, frame, except, key) ?? this.#bus.publish(name, frame, except);
+    const room = this.#rooms.get(name);
+    const kept = room === undefined ? this.#begin(name) : room.kept;
+    if (kept === NO_MORE_ROOMS) return kept;
+    if (kept === null && key === null) return this.#bus.publish(name, frame, except);
+    return this.histories.publish(name, frame, { kept, except, key });
   }
 
   /** The same with a frame of the hot lane, which nobody keeps. @returns to how many of this node it goes, or `BUSY` */
@@ -271,9 +284,18 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     return this.#bus.publish(name, frame, except);
   }
 
-  /** Whether a room of this name keeps what is said in it, with members or without. */
+  /** Whether a room of this name keeps what is said in it, or would if something were. */
   keeps(name: string): boolean {
-    return this.histories.of(name).kept !== null;
+    const room = this.#rooms.get(name);
+    return room === undefined ? this.histories.classOf(name)?.history != null : room.kept !== null;
+  }
+
+  /** Other classes of rooms hold from now on. */
+  applyClasses(): void {
+    for (const room of [...this.#rooms.values()]) {
+      room.class = this.histories.classOf(room.name);
+      this.histories.apply(room.name, room.class);
+    }
   }
 
   /** For what keeps messages. */
@@ -281,13 +303,10 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     return this.#bus.publish(name, frame, except);
   }
 
-  /** For what keeps messages: however much waits for the room already. */
-  deliverAnyway(name: string, frame: Frame, except: string | null): number {
-    const deliveries = this.deliver(name, frame, except);
-    if (deliveries !== BUSY) return deliveries;
-    const room = this.#rooms.get(name)!;
-    for (const { subscriber } of room.members) if (subscriber.session !== except) subscriber.deliver(frame);
-    return room.members.length;
+  /** For what keeps messages. */
+  isFull(name: string): boolean {
+    const room = this.#rooms.get(name);
+    return room !== undefined && this.#fanout.isFull(room);
   }
 
   hasMembers(name: string): boolean {
@@ -310,7 +329,13 @@ export class Rooms implements BusReceiver, HistoriesRooms {
   /** For the bus. */
   receive(name: string, frame: Frame, except: string | null): number {
     const room = this.#rooms.get(name);
-    return room === undefined ? 0 : this.#fanout.publish(room, frame, except);
+    if (room === undefined) return 0;
+    return this.#fanout.publish(
+      room,
+      frame,
+      except,
+      frame.isExt && room.kept !== null && room.kept.storesFirst,
+    );
   }
 
   /** Has a room exist, with members or without, until `release`. */
@@ -345,11 +370,14 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     const known = this.#rooms.get(name);
     const refused = this.#refuses(known, user);
     if (refused !== null) return refused;
-    const found = this.histories.of(name);
-    const room = this.#rooms.get(name) ?? this.#add(name);
-    if (room.members.length === 0) this.#occupied++;
+    const room = known ?? this.#add(name);
+    if (room.members.length === 0) {
+      this.#occupied++;
+      room.kept?.touch();
+    }
+    if (room.kept === null) this.histories.begin(name, room.class);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
-    if (found.class?.presence) room.setPresence(membership, true);
+    if (room.class?.presence) room.setPresence(membership, true);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
     return membership;
@@ -367,6 +395,7 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
     this.#occupied--;
+    room.kept?.touch();
     this.#fanout.forget(room);
     this.#dropIfUnused(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
@@ -374,9 +403,18 @@ export class Rooms implements BusReceiver, HistoriesRooms {
 
   #add(name: string): Room {
     const room = new Room(name, this.delivered);
+    room.class = this.histories.classOf(name);
     this.#rooms.set(name, room);
     this.#inOrder.set(name, room);
     return room;
+  }
+
+  /** A room that does not exist begins with what is said in it, where it keeps that. */
+  #begin(name: string): KeptRoom | null | typeof NO_MORE_ROOMS {
+    const found = this.histories.classOf(name);
+    if (found === null || found.history === null) return null;
+    const max = this.#limits().max_rooms_total;
+    return max > 0 && this.#rooms.size >= max ? NO_MORE_ROOMS : this.histories.begin(name, found);
   }
 
   #dropIfUnused(room: Room): void {
