@@ -63,6 +63,11 @@ export class Histories {
     this.#options = options;
   }
 
+  /** Whether any room can keep something, or has. */
+  get isUsed(): boolean {
+    return !this.#options.classes().isEmpty || this.counts.stored > 0;
+  }
+
   /** Rooms that keep something. */
   get size(): number {
     return this.#kept.size;
