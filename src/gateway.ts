@@ -2,11 +2,12 @@
 // them and stops them, in that order; nothing here is on a message's way.
 
 import type { Hono } from "hono";
-import { Admission, WS_PATH } from "./admission/admission.ts";
+import { Admission } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry } from "./admission/retry.ts";
+import { WS_PATH } from "./admission/upgrade.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./backend/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";

@@ -2,6 +2,7 @@
 
 import type { Hono } from "hono";
 import type { Admission } from "../admission/admission.ts";
+import { answerUpgrade } from "../admission/upgrade.ts";
 import { errorTrace } from "../error_text.ts";
 import type { Log } from "../log.ts";
 import { tooManyRequests } from "../ops/http.ts";
@@ -29,7 +30,7 @@ export function publicDoor({ admission, ops, acceptance, log }: PublicDoorOption
         throw cause;
       };
       try {
-        const answer = admission.answer(request);
+        const answer = answerUpgrade(admission, request);
         return answer instanceof Promise ? answer.catch(failed) : answer;
       } catch (cause) {
         return failed(cause);
