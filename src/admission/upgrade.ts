@@ -1,7 +1,7 @@
 // A handshake that comes as an HTTP request: what its path, query and headers say, and how a refusal looks as an answer.
 
 import { SUBPROTOCOL_CBOR, SUBPROTOCOL_JSON } from "../protocol/limits.ts";
-import type { UpgradeAnswer, UpgradeRequest } from "../transport/port.ts";
+import type { HttpRefusal, UpgradeAnswer, UpgradeRequest } from "../transport/port.ts";
 import type { Admission } from "./admission.ts";
 import type { Handshake, HandshakeAnswer, HandshakeRefusal } from "./handshake.ts";
 import { resumeOf } from "./resume_request.ts";
@@ -67,7 +67,7 @@ function asUpgrade(answer: HandshakeAnswer, protocol: string | null): UpgradeAns
 /** A refusal as an HTTP answer with a JSON body. */
 export function httpRefusal(
   { status, code, msg, retryAfterMs, ruleId }: HandshakeRefusal,
-): Extract<UpgradeAnswer, { refuse: unknown }>["refuse"] {
+): HttpRefusal {
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (status === 401) headers["www-authenticate"] = "Bearer";
   if (retryAfterMs !== undefined) {

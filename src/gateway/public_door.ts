@@ -6,20 +6,23 @@ import { answerUpgrade } from "../admission/upgrade.ts";
 import { errorTrace } from "../error_text.ts";
 import type { Log } from "../log.ts";
 import { tooManyRequests } from "../ops/http.ts";
-import type { Door } from "../transport/port.ts";
+import type { Door, GuestTransport } from "../transport/port.ts";
 import type { Acceptance } from "./acceptance.ts";
 
 export interface PublicDoorOptions {
   readonly admission: Admission;
+  /** It lives on this listener's HTTP; null where there is none. */
+  readonly sse: GuestTransport | null;
   /** The routes in use. */
   readonly ops: () => Hono;
   readonly acceptance: Acceptance;
   readonly log: Log;
 }
 
-export function publicDoor({ admission, ops, acceptance, log }: PublicDoorOptions): Door {
+export function publicDoor({ admission, sse, ops, acceptance, log }: PublicDoorOptions): Door {
   return {
-    request(request, remoteAddress) {
+    request(request, remoteAddress, drop) {
+      if (sse?.serves(new URL(request.url).pathname)) return sse.request(request, remoteAddress, drop);
       const waitMs = admission.mayAsk(remoteAddress, (name) => request.headers.get(name));
       return waitMs > 0 ? tooManyRequests(waitMs) : ops().fetch(request);
     },
