@@ -91,7 +91,7 @@ export class Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { config, transport, log, clock, source } = options;
+    const { config, transport, log, tracer, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
     const fanout = new Fanout(() => this.#context.flusher.wake());
@@ -114,6 +114,7 @@ export class Gateway {
         () => this.#context.flusher.wake(),
       ),
       log,
+      tracer,
       now: clock.now,
       unixMs: clock.unixMs,
     };
@@ -121,7 +122,7 @@ export class Gateway {
     this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
-    this.#persistence = new Persistence({ config, log, clock });
+    this.#persistence = new Persistence({ config, log, tracer, clock });
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
@@ -157,6 +158,7 @@ export class Gateway {
       }),
       retry: new Retry(clock.random),
       log,
+      tracer,
       now: clock.now,
       newId: clock.newId,
       config: handshakeConfig(gateway),

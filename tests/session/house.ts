@@ -247,6 +247,7 @@ export class House {
       transport: this.transport,
       tcp: null,
       sse: null,
+      tracer: options.tracer ?? null,
       adminTransport: this.adminTransport,
       launchHost: options.launchHost ?? (() => assert.fail("no extension, no host")),
       env: {},
