@@ -32,9 +32,8 @@ function socketTo({ port, host = "127.0.0.1", ca }: Peer): Socket {
 /** Reads one answer after another from a connection: heads, bodies with a length or in chunks. */
 class AnswerReader {
   #buffer = Buffer.alloc(0);
-  #over = false;
   #wake: (() => void) | null = null;
-  readonly ended: Promise<void>;
+  isOver = false;
   /** Waits without a deadline: a stream may be silent for longer than a test waits for anything. */
   isPatient = false;
 
@@ -43,14 +42,11 @@ class AnswerReader {
       this.#buffer = Buffer.concat([this.#buffer, chunk]);
       this.#wake?.();
     });
-    this.ended = new Promise((resolve) => {
-      const end = () => {
-        this.#over = true;
-        this.#wake?.();
-        resolve();
-      };
-      socket.on("end", end).on("close", end);
-    });
+    const end = () => {
+      this.isOver = true;
+      this.#wake?.();
+    };
+    socket.on("end", end).on("close", end);
   }
 
   /** @returns null where the connection ends before */
@@ -104,7 +100,7 @@ class AnswerReader {
   }
 
   async #more(what: string): Promise<boolean> {
-    if (this.#over) return false;
+    if (this.isOver) return false;
     const more = new Promise<void>((resolve) => this.#wake = resolve);
     await (this.isPatient ? more : within(more, what));
     this.#wake = null;
@@ -112,17 +108,23 @@ class AnswerReader {
   }
 }
 
-/** A connection that is kept for one request after the other. */
+/** Requests one after the other, on one connection while it lives. */
 export class Requests {
-  readonly socket: Socket;
   readonly #peer: Peer;
-  readonly #reader: AnswerReader;
+  #socket: Socket | null = null;
+  #reader!: AnswerReader;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(peer: Peer) {
     this.#peer = peer;
-    this.socket = socketTo(peer);
-    this.#reader = new AnswerReader(this.socket);
+  }
+
+  /** Its connection; a new one where the last has ended. */
+  get socket(): Socket {
+    if (this.#socket !== null && !this.#reader.isOver) return this.#socket;
+    this.#socket = socketTo(this.#peer);
+    this.#reader = new AnswerReader(this.#socket);
+    return this.#socket;
   }
 
   send(
@@ -138,14 +140,19 @@ export class Requests {
     };
     const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`).join("");
     this.socket.write(Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines}\r\n`), bytes]));
+    const reader = this.#reader;
     const answer = this.#last.then(async () => {
-      const head = await this.#reader.head();
+      const head = await reader.head();
       if (head === null) throw new Error(`the connection ended before ${method} ${path} was answered`);
       const isBare = method === "HEAD" || head.status === 204;
-      return { ...head, body: isBare ? "" : await this.#reader.body(head.headers) };
+      return { ...head, body: isBare ? "" : await reader.body(head.headers) };
     });
     this.#last = answer.catch(() => {});
     return answer;
+  }
+
+  end(): void {
+    this.#socket?.destroy();
   }
 }
 
@@ -255,7 +262,7 @@ export class SseClient {
   /** Drops its connections without a word. */
   drop(): void {
     this.socket.destroy();
-    this.requests.socket.destroy();
+    this.requests.end();
   }
 
   async #read(): Promise<void> {

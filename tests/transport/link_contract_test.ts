@@ -148,7 +148,8 @@ async function streams(create: (options: TransportOptions) => Transport): Promis
   sse.start({
     open: () => ({ accept: handler, hot: true, pages, mayResume: () => false }),
     pages: () => pages,
-    read: () => ({ key: null }),
+    read: () => ({ key: null, seq: null }),
+    refusedBy: () => null,
     stranger: () => 0,
   });
   const { port } = await transport.start({
