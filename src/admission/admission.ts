@@ -2,7 +2,7 @@
 // capacity, and only then the ticket. The answer to a bad ticket comes a moment later.
 
 import type { Log } from "../log.ts";
-import { Counts } from "../metrics.ts";
+import { Counts } from "../metrics/metrics.ts";
 import type { Refusal } from "../protocol/codes.ts";
 import { NAME_PATTERN, NAME_RULE } from "../protocol/limits.ts";
 import { Connection, type ConnectionUser } from "../session/connection.ts";

@@ -2,7 +2,13 @@
 
 import type { Refusal } from "../protocol/codes.ts";
 import { decodeJson } from "../protocol/envelope.ts";
-import type { EventsAnswer, EventsDoor, PageRule, ReadMessage, UpgradeRequest } from "../transport/port.ts";
+import type {
+  EventsAnswer,
+  EventsHandler,
+  PageRule,
+  ReadMessage,
+  UpgradeRequest,
+} from "../transport/port.ts";
 import type { Admission, TenantEntry } from "./admission.ts";
 import type { Handshake, HandshakeAnswer } from "./handshake.ts";
 import { readResume } from "./resume_request.ts";
@@ -13,7 +19,7 @@ const ERROR = /^\{"v":1,"svc":"sys","type":"error","seq":(\d+),/;
 
 const BAD_HOT = 'hot must be "1" where it is there';
 
-export class SseAdmission implements EventsDoor {
+export class SseAdmission implements EventsHandler {
   readonly #admission: Admission;
   readonly #entries: ReadonlyMap<string, TenantEntry>;
 

@@ -105,7 +105,7 @@ export interface HttpRefusal {
 }
 
 /** What the gateway brings to a transport. Should it fail all the same, the answer is a bare 500. */
-export interface Door {
+export interface ServerHandler {
   /**
    * Every HTTP request that is not a WebSocket upgrade. MUST NOT throw or reject. An answer of the type text/event-stream
    * may be silent for as long as it likes.
@@ -130,10 +130,10 @@ export interface Door {
 }
 
 /** What the gateway brings to a transport whose handshake is the first message. */
-export interface StreamDoor {
+export interface StreamHandler {
   /** The handler of a connection that was accepted just now; its `open` MUST follow in the same turn. MUST NOT throw. */
   connect(): LinkHandler;
-  /** See `Door.accepting`. */
+  /** See `ServerHandler.accepting`. */
   accepting(works: boolean, why: string): void;
 }
 
@@ -162,7 +162,7 @@ export interface ReadMessage {
 }
 
 /** What the gateway brings to a transport whose links are answers to plain requests, and hear by further ones (sse.ts). */
-export interface EventsDoor {
+export interface EventsHandler {
   /** Who asks for a stream. MUST NOT throw or reject. */
   open(request: UpgradeRequest): EventsAnswer | Promise<EventsAnswer>;
   /** The rule for pages that ask for a stream, by its target. */
@@ -231,13 +231,13 @@ export interface TransportLimits {
  *   or an ext message in CBOR (a CBOR map begins with 0xa0..0xbf, which no hot frame does).
  * - What a link can do it says itself (`transport`, `canPing`), as links of several transports meet in one room.
  * - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own.
- * - Where the wire has a handshake of its own, it is answered by `Door.upgrade`; where the handshake is a first message,
- *   `StreamDoor.connect` gives a handler at once, and that handler reads the message.
+ * - Where the wire has a handshake of its own, it is answered by `ServerHandler.upgrade`; where the handshake is a first message,
+ *   `StreamHandler.connect` gives a handler at once, and that handler reads the message.
  * - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox
  *   knows a slow reader. What a peer announces costs nothing before it has come.
  * @typeParam D what it asks about its connections
  */
-export interface Transport<D = Door> {
+export interface Transport<D = ServerHandler> {
   readonly name: "bun" | "deno" | "node" | "tcp" | "sse";
   /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;
@@ -265,17 +265,17 @@ export interface Transport<D = Door> {
 }
 
 /**
- * A transport without a listener of its own: its links live on plain HTTP requests, which the `Door` of another transport
+ * A transport without a listener of its own: its links live on plain HTTP requests, which the `ServerHandler` of another transport
  * hands on to it.
  */
 export interface GuestTransport {
   readonly name: "sse";
   readonly limits: TransportLimits;
   /** To be called before anything else. */
-  start(door: EventsDoor): void;
+  start(door: EventsHandler): void;
   /** Whether requests of this path are its own. */
   serves(path: string): boolean;
-  /** Answers one of them; see `Door.request`. Never rejects. */
+  /** Answers one of them; see `ServerHandler.request`. Never rejects. */
   request(
     request: Request,
     remoteAddress: string,

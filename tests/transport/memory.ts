@@ -1,7 +1,7 @@
 // The smallest transport that keeps the contract, without a socket: what docs/architecture.md says under "Add a transport"
 // is all there is to it. Its wire are two arrays.
 
-import type { Link, LinkHandler, StreamDoor, Transport, WireFrame } from "../../src/transport/port.ts";
+import type { Link, LinkHandler, StreamHandler, Transport, WireFrame } from "../../src/transport/port.ts";
 import type { FarEnd } from "./link_contract.ts";
 
 /** What the far end has not read yet, at the most; above it a write is told what waits. */
@@ -78,7 +78,7 @@ class MemoryLink implements Link {
   }
 }
 
-export class MemoryTransport implements Transport<StreamDoor> {
+export class MemoryTransport implements Transport<StreamHandler> {
   readonly name = "tcp";
   readonly limits = {
     pings: false,
@@ -91,9 +91,9 @@ export class MemoryTransport implements Transport<StreamDoor> {
     fixed: {},
   };
   readonly #links: MemoryLink[] = [];
-  #door!: StreamDoor;
+  #door!: StreamHandler;
 
-  start(door: StreamDoor) {
+  start(door: StreamHandler) {
     this.#door = door;
     return Promise.resolve({ hostname: "memory", port: 0 });
   }

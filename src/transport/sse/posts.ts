@@ -2,7 +2,7 @@
 // is read when all before it are taken, in bounded size and time; one that cannot be read is refused whole.
 
 import { Buffer } from "node:buffer";
-import type { EventsDoor, HttpRefusal, LinkHandler, ReadMessage } from "../port.ts";
+import type { EventsHandler, HttpRefusal, LinkHandler, ReadMessage } from "../port.ts";
 import type { SseLink } from "./sse_link.ts";
 
 /** POSTs that wait for their turn, of one client. */
@@ -22,7 +22,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 export interface PostsOptions {
   readonly link: SseLink;
   readonly handler: LinkHandler;
-  readonly door: Pick<EventsDoor, "read" | "refusedBy">;
+  readonly door: Pick<EventsHandler, "read" | "refusedBy">;
 }
 
 /** What a POST may cost. */

@@ -5,7 +5,7 @@ import type { Buffer } from "node:buffer";
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type {
   EventsAnswer,
-  EventsDoor,
+  EventsHandler,
   GuestTransport,
   HttpRefusal,
   PageRule,
@@ -77,7 +77,7 @@ export class SseTransport implements GuestTransport {
   readonly #streams = new Map<string, Stream>();
   /** In the order of their ends. */
   readonly #gone = new Map<string, Gone>();
-  #door!: EventsDoor;
+  #door!: EventsHandler;
   #maxMessageBytes: number;
   readonly #joiners = { all: new RunJoiner(eventOf), ext: new RunJoiner(extEventOf) };
   #forgets = false;
@@ -92,7 +92,7 @@ export class SseTransport implements GuestTransport {
     return this.#streams.size;
   }
 
-  start(door: EventsDoor): void {
+  start(door: EventsHandler): void {
     this.#door = door;
   }
 
