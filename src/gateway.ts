@@ -35,7 +35,10 @@ import { opsRoutes } from "./ops/http.ts";
 import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
+import type { Cluster } from "./cluster/cluster.ts";
+import { clusterMetrics } from "./cluster/cluster_metrics.ts";
 import { LocalBus } from "./cluster/local.ts";
+import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
 import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
@@ -62,6 +65,8 @@ export class Gateway {
   #config: Config;
   readonly #context: GatewayContext;
   readonly #persistence: Persistence;
+  /** Null where it is alone. */
+  readonly #cluster: Cluster | null;
   /** `extensions`, as the extension hosts see it. */
   readonly #extensionSettings: Config["extensions"];
   readonly #tenants: Tenants;
@@ -73,7 +78,10 @@ export class Gateway {
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
-  readonly #degraded = () => this.#tenants.isDegraded || this.#persistence.isDegraded;
+  readonly #degraded = () =>
+    this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isUp === false;
+  /** Whether it has to wait for the others before it lets anybody in. */
+  readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
   readonly #tcp: TcpListener | null;
   readonly #reloader: Reloader;
@@ -90,6 +98,11 @@ export class Gateway {
     const { config, transport, log, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
+    this.#cluster = buildCluster(options, {
+      tenants: () => this.#tenants,
+      sessions: () => this.#context.totals.sessions,
+      draining: () => this.#draining,
+    });
     const fanout = new Fanout(() => this.#context.flusher.wake());
     this.#context = {
       settings: gatewaySettings(gateway),
@@ -110,6 +123,7 @@ export class Gateway {
         () => this.#context.flusher.wake(),
       ),
       log,
+      node: this.#cluster?.name ?? null,
       now: clock.now,
       unixMs: clock.unixMs,
     };
@@ -122,7 +136,8 @@ export class Gateway {
       gateway: this.#context,
       fanout,
       historyBudget: new HistoryBudget(() => this.#config.gateway.max_history_bytes),
-      openBus: (receiver) => new LocalBus(receiver),
+      openBus: (tenant, receiver) => this.#cluster?.openBus(tenant, receiver) ?? new LocalBus(receiver),
+      cluster: this.#cluster,
       clock,
       dev: options.dev,
       services: options.services,
@@ -232,6 +247,10 @@ export class Gateway {
       this.#certificate?.start();
       this.#tenants.start();
       await this.#tcp?.start();
+      if (this.#cluster !== null) {
+        this.#admission.hold(true);
+        void this.#cluster.start().then(() => this.#admission.hold(false));
+      }
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
@@ -281,6 +300,7 @@ export class Gateway {
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
+    await this.#cluster?.stop();
     await this.#persistence.stop();
   }
 
@@ -324,7 +344,8 @@ export class Gateway {
     const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
-    this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
+    const { cluster } = this.#config;
+    this.#config = { ...next, gateway, extensions, cluster, ...adminWithoutRestart(this.#config, next) };
     this.#context.settings = gatewaySettings(gateway);
     this.#limiter.apply(gateway.handshake_limit);
     this.#requestLimiter.apply(gateway.handshake_limit);
@@ -359,6 +380,7 @@ export class Gateway {
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
         ...this.#persistence.metrics,
         ...this.#acceptance.metrics,
+        ...this.#cluster === null ? [] : clusterMetrics(this.#cluster),
         ...this.#options.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
@@ -369,6 +391,7 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
+      waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,

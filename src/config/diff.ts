@@ -38,6 +38,7 @@ const RESTART_KEYS = [
   "header_timeout_ms",
   "socket_unsent_bytes",
   "tcp",
+  "reuse_port",
   "state_dir",
   "state_max_bytes",
   "state_tenant_max_bytes",
@@ -78,7 +79,8 @@ export function diffGeneral(before: Config, after: Config, fixed: readonly strin
       const restart = restartKeys.some((name) => path === `gateway.${name}`) ||
         path.startsWith("gateway.tcp.") ||
         path.startsWith("gateway.tls.") && (from === null || to === null) ||
-        path === "admin.listen" || path === "extensions.confinement" || key === "admin" && !adminStays;
+        path === "admin.listen" || key === "cluster" || path === "extensions.confinement" ||
+        key === "admin" && !adminStays;
       changes.push({ tenant: null, key: path, before: from, after: to, restart });
     }
   }

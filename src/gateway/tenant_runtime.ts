@@ -29,6 +29,8 @@ import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
 import { StaggeredClose } from "./staggered_close.ts";
+import { TenantJournal } from "./tenant_journal.ts";
+import { TenantOrders } from "./tenant_orders.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
@@ -61,6 +63,8 @@ export class TenantRuntime implements TenantView {
   readonly #deps: TenantDeps;
   readonly #policyState = new PolicyState();
   readonly #record: TenantRecord;
+  /** Null where the gateway is alone. */
+  readonly #orders: TenantOrders | null;
   #parts: Parts;
   /** It is in the configuration no more. */
   #leaving = false;
@@ -72,14 +76,15 @@ export class TenantRuntime implements TenantView {
   constructor(loaded: TenantLoaded, gatewayConfig: GatewayConfig, deps: TenantDeps) {
     this.#deps = deps;
     const { config: { id } } = loaded;
-    const { gateway, fanout, openBus, persistence } = deps;
+    const { gateway, fanout, openBus, persistence, cluster, clock } = deps;
     this.#record = persistence.record(id);
     this.extensions = new TenantExtensions(id, deps.extensions);
     // Rooms and registry ask the tenant, which comes after them.
     const rooms = new Rooms({
       limits: () => this.tenant.settings.rooms,
       fanout,
-      openBus,
+      openBus: (receiver) => openBus(id, receiver),
+      random: deps.clock.random,
       histories: {
         classes: () => this.tenant.settings.roomClasses,
         budget: deps.historyBudget,
@@ -88,8 +93,18 @@ export class TenantRuntime implements TenantView {
         newEpoch: deps.clock.newId,
       },
     });
-    rooms.watch(new Presence(fanout));
+    rooms.watch(new Presence(fanout, (name) => rooms.find(name)));
     const metrics = new TenantMetrics(LANE_NAMES);
+    const orders = cluster === null ? null : new TenantOrders({ tenant: id, cluster, ...clock });
+    const journal = cluster === null || orders === null ? null : new TenantJournal({
+      tenant: id,
+      journal: cluster.journal,
+      peers: cluster.peers(id),
+      orders,
+      ...clock,
+    });
+    if (journal !== null) rooms.watch(journal);
+    this.#orders = orders;
     const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
     this.#parts = parts;
     this.tenant = new Tenant({
@@ -97,10 +112,11 @@ export class TenantRuntime implements TenantView {
       settings: parts.settings,
       rooms,
       fanout,
-      registry: new Registry<SessionHandle>(() => this.tenant.settings.sessions, gateway.totals),
+      registry: new Registry<SessionHandle>(() => this.tenant.settings.sessions, gateway.totals, journal),
       metrics,
       bans: this.#record.bans,
       gateway,
+      peers: orders,
       newId: deps.clock.newId,
     });
     const { auth, origins } = parts;
@@ -157,7 +173,12 @@ export class TenantRuntime implements TenantView {
   start(): void {
     const { persistence, gateway } = this.#deps;
     persistence.hold(this.id, this.#record);
-    this.#unwatch = this.watch(persistence.webhooks.of(this.id));
+    const unwatch = this.watch(persistence.webhooks.of(this.id));
+    const disobey = this.#orders?.attach(this.tenant);
+    this.#unwatch = () => {
+      unwatch();
+      disobey?.();
+    };
     this.#parts.settings.policy.apply(gateway.now());
   }
 
@@ -215,8 +236,8 @@ export class TenantRuntime implements TenantView {
 
   /** Tells of what happens from now on, until the returned function is called. */
   watch(teller: Teller): () => void {
-    const watch = new TenantWatch(teller);
     const { watchers, rooms } = this.tenant;
+    const watch = new TenantWatch(teller, (room) => rooms.owns(room));
     watchers.push(watch);
     rooms.watch(watch);
     return () => {

@@ -2,6 +2,7 @@
 // each as an event.
 
 import type { Happening, Subject } from "../backend/webhooks.ts";
+import type { ForeignMember, LeaveReason } from "../cluster/peers.ts";
 import type { EventType } from "../config/backend_schema.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { Json, writeObject } from "../protocol/json.ts";
@@ -22,11 +23,14 @@ export interface Teller {
 
 export class TenantWatch implements SessionWatcher, RoomWatcher {
   readonly #teller: Teller;
+  readonly #owns: (room: string) => boolean;
   /** Who left last: whoever leaves a room empty. */
   #last: Subscriber | null = null;
 
-  constructor(teller: Teller) {
+  /** @param owns whether this node is the one of all to tell of a room itself */
+  constructor(teller: Teller, owns: (room: string) => boolean) {
     this.#teller = teller;
+    this.#owns = owns;
   }
 
   opened(session: Context): Promise<boolean> | null {
@@ -68,8 +72,10 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
 
   joined({ room, subscriber, member }: Membership): void {
     if (!this.#teller.any) return;
-    const count = room.members.length;
-    if (count === 1) this.#teller.tell({ type: "room.occupied", subject: subscriber, room: room.name });
+    const { count } = room;
+    if (count === 1 && this.#owns(room.name)) {
+      this.#teller.tell({ type: "room.occupied", subject: subscriber, room: room.name });
+    }
     this.#teller.tell({
       type: "room.joined",
       subject: subscriber,
@@ -81,14 +87,28 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
   left({ room, subscriber, member }: Membership): void {
     if (!this.#teller.any) return;
     this.#last = subscriber;
-    const data = { member, count: room.members.length };
+    const data = { member, count: room.count };
     this.#teller.tell({ type: "room.left", subject: subscriber, room: room.name, data });
   }
 
-  emptied({ name }: Room): void {
-    if (this.#last !== null && this.#teller.any) {
+  emptied({ name, count }: Room): void {
+    if (this.#last !== null && this.#teller.any && count === 0 && this.#owns(name)) {
       this.#teller.tell({ type: "room.vacated", subject: this.#last, room: name });
     }
     this.#last = null;
+  }
+
+  foreignJoined({ session, room }: ForeignMember, count: number): void {
+    if (count !== 1 || !this.#teller.any || !this.#owns(room)) return;
+    this.#teller.tell({ type: "room.occupied", subject: session, room });
+  }
+
+  foreignLeft({ session, room, member }: ForeignMember, count: number, reason: LeaveReason | null): void {
+    if (!this.#teller.any || !this.#owns(room)) return;
+    // Its own node tells of whoever leaves there, as long as that node lives.
+    if (reason !== null) {
+      this.#teller.tell({ type: "room.left", subject: session, room, data: { member, count, reason } });
+    }
+    if (count === 0) this.#teller.tell({ type: "room.vacated", subject: session, room });
   }
 }
