@@ -8,7 +8,7 @@ import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry } from "./admission/retry.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
-import type { Webhooks } from "./backend/webhooks.ts";
+import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { Config } from "./config/schema.ts";
@@ -16,9 +16,10 @@ import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
+import { historyMetrics } from "./gateway/history_metrics.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
 import { Persistence } from "./gateway/persistence.ts";
-import { publicDoor } from "./gateway/public_door.ts";
+import { publicHandler } from "./gateway/public_handler.ts";
 import { TcpListener } from "./gateway/tcp_listener.ts";
 import { sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
@@ -26,18 +27,17 @@ import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloade
 import { type Plan, Tenants } from "./gateway/tenants.ts";
 import { startTicking } from "./gateway/ticking.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
-import { Durations } from "./metrics.ts";
+import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
 import { FreshEnough } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
 import { opsRoutes } from "./ops/http.ts";
-import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
+import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import { clusterMetrics } from "./cluster/cluster_metrics.ts";
-import { LocalBus } from "./cluster/local.ts";
 import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
 import { Fanout } from "./room/fanout.ts";
@@ -47,9 +47,9 @@ import type { GatewayContext } from "./session/gateway_context.ts";
 import { Totals } from "./session/registry.ts";
 import { ReplayPump } from "./session/replay_pump.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
-import type { State } from "./state.ts";
+import type { State } from "./state/table.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
-import { Turns } from "./turns.ts";
+import { Semaphore } from "./collections/semaphore.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
@@ -75,6 +75,7 @@ export class Gateway {
   /** What a scrape is answered. */
   readonly #metrics: FreshEnough;
   readonly #quotas: GatewayQuotas;
+  readonly #historyBudget = new HistoryBudget(() => this.#config.gateway.max_history_bytes);
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
@@ -135,8 +136,7 @@ export class Gateway {
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
-      historyBudget: new HistoryBudget(() => this.#config.gateway.max_history_bytes),
-      openBus: (tenant, receiver) => this.#cluster?.openBus(tenant, receiver) ?? new LocalBus(receiver),
+      historyBudget: this.#historyBudget,
       cluster: this.#cluster,
       clock,
       dev: options.dev,
@@ -153,7 +153,7 @@ export class Gateway {
         log,
       },
       // One CPU is the event loop's.
-      signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
+      signatureTurns: new Semaphore(Math.max(1, navigator.hardwareConcurrency - 1)),
       policy: { gateway: this.#quotas, dryRun: options.policyDryRun },
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
     });
@@ -172,6 +172,7 @@ export class Gateway {
       newId: clock.newId,
       config: handshakeConfig(gateway),
     });
+    this.#admission.hold(this.#cluster !== null);
     const { certificate: current } = options;
     const { tls: files } = gateway;
     this.#certificate = current === null || files === undefined
@@ -236,21 +237,14 @@ export class Gateway {
     try {
       this.adminAddress = await this.#admin?.start() ?? null;
       const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
-      const address = await transport.start(publicDoor(door));
-      const limits = describeLimits(transport.limits);
-      if (limits !== null) log.warn(limits, { transport: transport.name });
-      for (const fixed of describeFixed(config, transport.limits.fixed)) {
-        log.warn(fixed, { transport: transport.name });
+      const address = await transport.start(publicHandler(door));
+      for (const weakness of describeWeaknesses(config, transport.limits, descriptorLimit())) {
+        log.warn(weakness, { transport: transport.name });
       }
-      const descriptors = describeDescriptors(config, descriptorLimit());
-      if (descriptors !== null) log.warn(descriptors);
       this.#certificate?.start();
       this.#tenants.start();
       await this.#tcp?.start();
-      if (this.#cluster !== null) {
-        this.#admission.hold(true);
-        void this.#cluster.start().then(() => this.#admission.hold(false));
-      }
+      void this.#cluster?.start().then(() => this.#admission.hold(false));
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
@@ -344,8 +338,7 @@ export class Gateway {
     const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
-    const { cluster } = this.#config;
-    this.#config = { ...next, gateway, extensions, cluster, ...adminWithoutRestart(this.#config, next) };
+    this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
     this.#context.settings = gatewaySettings(gateway);
     this.#limiter.apply(gateway.handshake_limit);
     this.#requestLimiter.apply(gateway.handshake_limit);
@@ -379,6 +372,7 @@ export class Gateway {
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
         ...this.#persistence.metrics,
+        ...historyMetrics({ tenants: this.#tenants, budget: this.#historyBudget }),
         ...this.#acceptance.metrics,
         ...this.#cluster === null ? [] : clusterMetrics(this.#cluster),
         ...this.#options.metrics,

@@ -1,6 +1,6 @@
 // Metrics of a node and of what it knows of the others.
 
-import type { MetricSource, Sample } from "../metrics.ts";
+import type { MetricSource, Sample } from "../metrics/metrics.ts";
 import type { Cluster } from "./cluster.ts";
 
 export function clusterMetrics(cluster: Cluster): MetricSource[] {

@@ -112,10 +112,11 @@ export function withoutRestart(
   return Object.fromEntries([...changed, ...kept]) as GatewayConfig;
 }
 
-/** `admin` of a gateway that runs with `running` and is given `next`; none at all where there was none. */
-export function adminWithoutRestart(running: Config, next: Config): Pick<Config, "admin"> {
-  if (running.admin === undefined) return { admin: undefined };
-  return { admin: { ...next.admin ?? running.admin, listen: running.admin.listen } };
+/** `admin` and `cluster` of a gateway that runs with `running` and is given `next`; none at all where there was none. */
+export function adminWithoutRestart(running: Config, next: Config): Pick<Config, "admin" | "cluster"> {
+  const { cluster } = running;
+  if (running.admin === undefined) return { admin: undefined, cluster };
+  return { cluster, admin: { ...next.admin ?? running.admin, listen: running.admin.listen } };
 }
 
 /** One line about a change, without its tenant. */

@@ -11,7 +11,7 @@ import { checkAuth } from "./auth.ts";
 import { CONFIG_SHAPE } from "./fingerprint.ts";
 import { checkBackend } from "./backend.ts";
 import { checkCluster, CLUSTER_FILES } from "./cluster.ts";
-import { prepareScript, prepareWasm } from "../extension/source.ts";
+import { prepareScript, prepareWasm } from "../program/source.ts";
 import { checkExtensions, type Prepared, type Preparer } from "./extensions.ts";
 import type { SchemaCodes } from "./data_schema.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";

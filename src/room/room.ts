@@ -1,11 +1,12 @@
-// One room, as far as it is on this node: who is in it, their numbers, and who wants to hear of others.
+// One room, as far as it is on this node: its members, their numbers, and who of them wants to hear of the others. What is
+// said in it comes from `Rooms`.
 
 import type { ForeignRoom } from "../cluster/peers.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Audience, Delivered, Line, Receiver } from "./fanout.ts";
 import { drawNumber } from "./foreign_members.ts";
 import type { KeptRoom } from "./kept_room.ts";
-import { Observers } from "./observers.ts";
+import type { RoomClass } from "./room_class.ts";
 
 /** Who receives a room's messages. */
 export interface Subscriber extends Receiver {
@@ -35,10 +36,38 @@ export interface Membership {
 
 const MEMBER_MAX = 0xffff_ffff;
 
+/** Members of a room that want presence events. Their messages stand in the room's line. */
+export class Observers implements Audience {
+  readonly line: Line;
+  readonly members: Membership[] = [];
+  version = 0;
+
+  constructor(line: Line) {
+    this.line = line;
+  }
+
+  add(membership: Membership): void {
+    membership.observerIndex = this.members.push(membership) - 1;
+    this.version++;
+  }
+
+  remove(membership: Membership): void {
+    const last = this.members.pop()!;
+    if (last !== membership) {
+      last.observerIndex = membership.observerIndex;
+      this.members[last.observerIndex] = last;
+    }
+    membership.observerIndex = -1;
+    this.version++;
+  }
+}
+
 /** One room, as far as it is on this node. */
 export class Room implements Audience, Line {
   readonly name: string;
   readonly delivered: Delivered;
+  /** By its name, as the configuration has it now; null where it is like any other. */
+  class: RoomClass | null = null;
   /** What it keeps of what is said in it; null where it keeps nothing. */
   kept: KeptRoom | null = null;
   /** Its members on other nodes; null for none. */
@@ -54,7 +83,7 @@ export class Room implements Audience, Line {
   readonly #numbers = new Set<number>();
   #lastMember: number;
   #wrapped = false;
-  #observers: Observers<Membership> | null = null;
+  #observers: Observers | null = null;
 
   /**
    * @param lastMember the member number given last
@@ -97,11 +126,6 @@ export class Room implements Audience, Line {
     return count;
   }
 
-  /** Whether a user is in it on this node. */
-  hasUser(user: string): boolean {
-    return this.#users.has(user);
-  }
-
   /** Resolves once somebody who joins can be told from where on it hears all; null where that is known already. */
   get ready(): Promise<void> | null {
     const kept = this.kept?.ready ?? null;
@@ -109,8 +133,13 @@ export class Room implements Audience, Line {
     return kept === null ? this.live : Promise.all([this.live, kept]).then(() => {});
   }
 
+  /** Whether a user is in it on this node. */
+  hasUser(user: string): boolean {
+    return this.#users.has(user);
+  }
+
   /** Members that want presence events; null before anybody did. */
-  get observers(): Observers<Membership> | null {
+  get observers(): Observers | null {
     return this.#observers;
   }
 

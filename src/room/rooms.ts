@@ -4,17 +4,17 @@
 
 import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.ts";
 import type { ForeignMember, ForeignRoom, LeaveReason } from "../cluster/peers.ts";
-import { OrderedIndex } from "../ordered_index.ts";
+import { OrderedIndex } from "../collections/ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Delivered, Fanout } from "./fanout.ts";
 import { ForeignMembers, type ForeignMembersRooms } from "./foreign_members.ts";
 import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
-import type { KeptRoom, Published, SenderKey } from "./kept_room.ts";
+import { type KeptRoom, NO_MORE_ROOMS, type Published, type SenderKey } from "./kept_room.ts";
 import { type Membership, Room, type Subscriber } from "./room.ts";
 
 export { BUSY };
-export { type Membership, Room, type Subscriber } from "./room.ts";
+export { type Membership, Observers, Room, type Subscriber } from "./room.ts";
 
 /** Told of every change, after it was made. MUST NOT join or leave inside it. */
 export interface RoomWatcher {
@@ -88,8 +88,14 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     if (peers !== null) new ForeignMembers(peers, this);
   }
 
+  /** Rooms that exist, those that only keep something among them. */
   get size(): number {
     return this.#rooms.size;
+  }
+
+  /** Rooms with members. */
+  get occupied(): number {
+    return this.#occupied;
   }
 
   /** A number above all those given before: the order of numbered frames (see `Frame.stamp`). */
@@ -116,7 +122,11 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
    * what is said. A room that nobody is in is no fault.
    */
   publish(name: string, frame: Frame, { except, key = null }: PublishOptions = TO_ALL): Published {
-    return this.histories.publish(name, frame, except, key) ?? this.#bus.publish(name, frame, except);
+    const room = this.#rooms.get(name);
+    const kept = room === undefined ? this.#begin(name) : room.kept;
+    if (kept === NO_MORE_ROOMS) return kept;
+    if (kept === null && key === null) return this.#bus.publish(name, frame, except);
+    return this.histories.publish(name, frame, { kept, except, key });
   }
 
   /** The same with a frame of the hot lane, which nobody keeps. @returns to how many of this node it goes, or `BUSY` */
@@ -124,9 +134,18 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     return this.#bus.publish(name, frame, except);
   }
 
-  /** Whether a room of this name keeps what is said in it, with members or without. */
+  /** Whether a room of this name keeps what is said in it, or would if something were. */
   keeps(name: string): boolean {
-    return this.histories.of(name).kept !== null;
+    const room = this.#rooms.get(name);
+    return room === undefined ? this.histories.classOf(name)?.history != null : room.kept !== null;
+  }
+
+  /** Other classes of rooms hold from now on. */
+  applyClasses(): void {
+    for (const room of [...this.#rooms.values()]) {
+      room.class = this.histories.classOf(room.name);
+      this.histories.apply(room.name, room.class);
+    }
   }
 
   /** For what keeps messages. */
@@ -134,10 +153,10 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     return this.#bus.publish(name, frame, except);
   }
 
-  /** For what keeps messages: however much waits for the room already. */
-  deliverAnyway(name: string, frame: Frame, except: string | null): number {
-    const deliveries = this.deliver(name, frame, except);
-    return deliveries === BUSY ? overtake(this.#rooms.get(name)!, frame, except) : deliveries;
+  /** For what keeps messages. */
+  isFull(name: string): boolean {
+    const room = this.#rooms.get(name);
+    return room !== undefined && this.#fanout.isFull(room);
   }
 
   hasMembers(name: string): boolean {
@@ -160,7 +179,13 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
   /** For the bus. */
   receive(name: string, frame: Frame, except: string | null): number {
     const room = this.#rooms.get(name);
-    return room === undefined ? 0 : this.#fanout.publish(room, frame, except);
+    if (room === undefined) return 0;
+    return this.#fanout.publish(
+      room,
+      frame,
+      except,
+      frame.isExt && room.kept !== null && room.kept.storesFirst,
+    );
   }
 
   receiveForeign(name: string, frame: Frame): void {
@@ -225,11 +250,11 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     const { user } = subscriber;
     const refused = this.#refuses(name, user);
     if (refused !== null) return refused;
-    const found = this.histories.of(name);
     const room = this.#rooms.get(name) ?? this.#add(name);
     if (room.members.length === 0) this.#occupy(room);
+    if (room.kept === null) this.histories.begin(name, room.class);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
-    if (found.class?.presence) room.setPresence(membership, true);
+    if (room.class?.presence) room.setPresence(membership, true);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
     return membership;
@@ -248,6 +273,7 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     if (room.members.length > 0) return;
     this.#occupied--;
     this.#bus.vacated(room.name);
+    room.kept?.touch();
     this.#fanout.forget(room);
     this.#dropIfUnused(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
@@ -255,6 +281,7 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
 
   #occupy(room: Room): void {
     this.#occupied++;
+    room.kept?.touch();
     const live = room.live = this.#bus.occupied(room.name);
     void live?.then(() => {
       if (room.live === live) room.live = null;
@@ -264,9 +291,18 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
   #add(name: string): Room {
     const room = new Room(name, this.delivered, 0, this.#random);
     room.foreign = this.#bus.peers?.rooms.get(name) ?? null;
+    room.class = this.histories.classOf(name);
     this.#rooms.set(name, room);
     this.#inOrder.set(name, room);
     return room;
+  }
+
+  /** A room that does not exist begins with what is said in it, where it keeps that. */
+  #begin(name: string): KeptRoom | null | typeof NO_MORE_ROOMS {
+    const found = this.histories.classOf(name);
+    if (found === null || found.history === null) return null;
+    const max = this.#limits().max_rooms_total;
+    return max > 0 && this.#rooms.size >= max ? NO_MORE_ROOMS : this.histories.begin(name, found);
   }
 
   #dropIfUnused(room: Room): void {
