@@ -7,7 +7,8 @@ import type { SessionPeers } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TargetPeers } from "../session/targets.ts";
 import type { Tenant } from "../session/tenant.ts";
-import { type Clocks, TenantJournal } from "./tenant_journal.ts";
+import type { Clocks } from "./clocks.ts";
+import { TenantJournal } from "./tenant_journal.ts";
 import { TenantOrders } from "./tenant_orders.ts";
 
 export class TenantNode {
