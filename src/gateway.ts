@@ -60,6 +60,8 @@ export class Gateway {
   readonly #options: GatewayOptions;
   /** In use; a reload puts another in its place. */
   #config: Config;
+  /** What it was made from. */
+  #text: string;
   readonly #context: GatewayContext;
   readonly #persistence: Persistence;
   /** `extensions`, as the extension hosts see it. */
@@ -90,6 +92,7 @@ export class Gateway {
     const { config, transport, log, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
+    this.#text = options.text;
     const fanout = new Fanout(() => this.#context.flusher.wake());
     this.#context = {
       settings: gatewaySettings(gateway),
@@ -166,7 +169,7 @@ export class Gateway {
       source,
       tenants: this.#tenants,
       running: () => this.#config,
-      apply: (next, plan) => this.#apply(next, plan),
+      apply: ({ config, text }, plan) => this.#apply(config, text, plan),
       fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
@@ -192,6 +195,9 @@ export class Gateway {
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
+      preview: () => this.#reloader.preview(),
+      check: (text) => source.check(text),
+      lines: (paths) => source.lines(this.#text, paths),
       draining: () => this.#draining,
       degraded: this.#degraded,
       acceptance: this.#acceptance,
@@ -318,13 +324,14 @@ export class Gateway {
   }
 
   /** Puts a planned configuration in place, all within this turn. */
-  #apply(next: Config, plan: Plan): void {
+  #apply(next: Config, text: string, plan: Plan): void {
     const { transport } = this.#options;
     const fixed = transport.limits.pings ? [] : IDLE_FIXED;
     const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
+    this.#text = text;
     this.#context.settings = gatewaySettings(gateway);
     this.#limiter.apply(gateway.handshake_limit);
     this.#requestLimiter.apply(gateway.handshake_limit);

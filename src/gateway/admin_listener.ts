@@ -1,6 +1,8 @@
 // The listener of the admin API: a transport of its own, on which no WebSocket is served, and the gateway as the API
 // sees it.
 
+import type { LoadResult } from "../config/load.ts";
+import type { Path } from "../config/places.ts";
 import type { AdminConfig, Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { Exporter } from "../metrics/exporter.ts";
@@ -14,7 +16,7 @@ import { SliceQueue } from "../ops/admin/slices.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
-import type { ReloadResult } from "./reloader.ts";
+import type { Preview, ReloadResult } from "./reloader.ts";
 import type { TenantRuntime } from "./tenant_runtime.ts";
 import type { Tenants } from "./tenants.ts";
 
@@ -25,6 +27,12 @@ export interface AdminListenerOptions {
   /** The configuration in use; it has `admin`. */
   readonly config: () => Config;
   readonly reload: () => Promise<ReloadResult>;
+  /** What a reload would do. */
+  readonly preview: () => Promise<Preview>;
+  /** Checks a text as if it were the file. */
+  readonly check: (text: string) => Promise<LoadResult>;
+  /** Where the text of the configuration in use says these. */
+  readonly lines: (paths: readonly Path[]) => Promise<readonly (number | null)[]>;
   readonly draining: () => boolean;
   readonly degraded: () => boolean;
   readonly acceptance: Acceptance;
@@ -63,6 +71,9 @@ export class AdminListener {
       config: options.config,
       admin: () => this.#config,
       reload: options.reload,
+      preview: options.preview,
+      check: options.check,
+      lines: options.lines,
       log,
       now: clock.now,
       unixMs: clock.unixMs,

@@ -53,6 +53,13 @@ export interface Explanation {
   readonly steps: readonly Step[];
 }
 
+/** A hot message written as hexadecimal digits, in pairs; null for any other text. */
+export function hotBytes(text: string): Uint8Array | null {
+  // A hot message begins with a 1, which is no hexadecimal digit's character.
+  if (!/^([0-9a-f]{2}\s*)+$/i.test(text)) return null;
+  return Uint8Array.from(text.match(/[0-9a-f]{2}/gi)!, (digits) => Number.parseInt(digits, 16));
+}
+
 /** Some moment: buckets that nobody has used are full at any. */
 const NOW = 0;
 

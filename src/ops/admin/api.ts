@@ -6,6 +6,7 @@ import { HTTPException } from "hono/http-exception";
 import { refusal } from "../../protocol/codes.ts";
 import { describeFault, refuse } from "./answers.ts";
 import type { AdminApp, AdminEnv, AdminHouse } from "./house.ts";
+import { explainRoutes } from "./explain_routes.ts";
 import { eventRoutes } from "./event_routes.ts";
 import { gatewayRoutes } from "./gateway_routes.ts";
 import { Methods } from "./methods.ts";
@@ -63,6 +64,7 @@ export function adminApi(parts: AdminParts): AdminApp {
   roomRoutes(app, parts);
   historyRoutes(app, parts);
   userRoutes(app, parts);
+  explainRoutes(app, parts);
   webhookRoutes(app, parts);
   gatewayRoutes(app, parts);
   eventRoutes(app, parts);

@@ -1,8 +1,9 @@
 // What the admin API needs of the gateway, and what its handlers find in their context.
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { SchemaCodes } from "../../config/data_schema.ts";
 import type { ConfigDiff } from "../../config/diff.ts";
-import type { ConfigIssue } from "../../config/issue.ts";
+import type { ConfigIssue, Path } from "../../config/issue.ts";
 import type { AdminConfig, Config, TenantConfig } from "../../config/schema.ts";
 import type { Log } from "../../log.ts";
 import type { Tenant } from "../../session/tenant.ts";
@@ -105,6 +106,16 @@ export type Reloaded =
   }
   | { readonly outcome: "refused"; readonly reason: string; readonly failures: readonly ConfigIssue[] };
 
+/** What a reload would do. */
+export type Preview =
+  | { readonly ok: true; readonly diff: ConfigDiff; readonly warnings: readonly ConfigIssue[] }
+  | { readonly ok: false; readonly failures: readonly ConfigIssue[] };
+
+/** A text that is a configuration, or what is wrong with it. */
+export type Checked =
+  | { readonly ok: true; readonly config: Config; readonly schemas: SchemaCodes; readonly text: string }
+  | { readonly ok: false; readonly failures: readonly ConfigIssue[] };
+
 /** The gateway, as its administrators see it. */
 export interface AdminHouse {
   /** In use now. */
@@ -113,6 +124,12 @@ export interface AdminHouse {
   readonly admin: () => AdminConfig;
   /** Reads the configuration anew; never rejects. */
   readonly reload: () => Promise<Reloaded>;
+  /** What `reload` would do; never rejects. */
+  readonly preview: () => Promise<Preview>;
+  /** Checks a text that somebody has pasted as if it were the file; never rejects. */
+  readonly check: (text: string) => Promise<Checked>;
+  /** The lines at which the text of the configuration in use says these; null for what it does not say. */
+  readonly lines: (paths: readonly Path[]) => Promise<readonly (number | null)[]>;
   readonly log: Log;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;

@@ -34,6 +34,7 @@ const ROUTES: Readonly<Record<string, Need>> = {
   "DELETE /v1/tenants/{tenant}/users/{user}/ban": inTenant("disconnect"),
   "GET /v1/tenants/{tenant}/bans": inTenant("read"),
   "POST /v1/tenants/{tenant}/tickets/revoke": inTenant("disconnect"),
+  "POST /v1/tenants/{tenant}/explain": inTenant("read"),
   "POST /v1/tenants/{tenant}/suspend": inTenant("reload"),
   "POST /v1/tenants/{tenant}/resume": inTenant("reload"),
   "GET /v1/tenants/{tenant}/webhooks": inTenant("read"),
