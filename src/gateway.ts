@@ -24,7 +24,7 @@ import { sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
-import { startTicking } from "./gateway/ticking.ts";
+import { startTicking, vitals } from "./gateway/ticking.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
@@ -197,7 +197,8 @@ export class Gateway {
       reload: () => this.reload("admin"),
       preview: () => this.#reloader.preview(),
       check: (text) => source.check(text),
-      lines: (paths) => source.lines(this.#text, paths),
+      lines: (paths, text = this.#text) => source.lines(text, paths),
+      vitals: () => vitals(this.#loopLag, this.#context.flusher.heldBytes),
       draining: () => this.#draining,
       degraded: this.#degraded,
       acceptance: this.#acceptance,

@@ -13,6 +13,9 @@ import type { AdminApp, AdminHouse, AdminWebhooks } from "../ops/admin/house.ts"
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
 import { SliceQueue } from "../ops/admin/slices.ts";
+import { Observer } from "../ops/console/observer.ts";
+import type { Vitals } from "../ops/console/history.ts";
+import { Audit } from "../ops/console/audit.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
@@ -31,8 +34,9 @@ export interface AdminListenerOptions {
   readonly preview: () => Promise<Preview>;
   /** Checks a text as if it were the file. */
   readonly check: (text: string) => Promise<LoadResult>;
-  /** Where the text of the configuration in use says these. */
-  readonly lines: (paths: readonly Path[]) => Promise<readonly (number | null)[]>;
+  /** Where a text says these; that of the configuration in use where none is given. */
+  readonly lines: (paths: readonly Path[], text?: string) => Promise<readonly (number | null)[]>;
+  readonly vitals: () => Vitals;
   readonly draining: () => boolean;
   readonly degraded: () => boolean;
   readonly acceptance: Acceptance;
@@ -60,8 +64,11 @@ export class AdminListener {
   readonly #slices: SliceQueue;
   readonly #published: Published;
   readonly #feed: EventFeed;
+  readonly #observer: Observer;
+  readonly #audit = new Audit();
   #api: AdminApp;
   #metricsPath: string | null;
+  #hasConsole: boolean;
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
@@ -85,17 +92,20 @@ export class AdminListener {
       degraded,
       accepting: () => options.acceptance.works,
       webhooks,
+      vitals: options.vitals,
       metrics: {
         contentType: exporter.contentType,
         render: (tenant) => tenant === null ? options.metrics() : exporter.renderTenant(tenant),
       },
       version: build["version"] ?? "",
     };
-    this.#doorman = new Doorman(this.#keys, this.#house);
+    this.#doorman = new Doorman(this.#keys, this.#house, this.#audit);
     this.#slices = new SliceQueue(this.#house);
     this.#published = new Published(clock.now);
     this.#feed = new EventFeed(this.#house);
+    this.#observer = new Observer(this.#house);
     this.#metricsPath = this.#wantedMetricsPath();
+    this.#hasConsole = this.#config.console;
     this.#api = this.#build();
   }
 
@@ -107,6 +117,7 @@ export class AdminListener {
       upgrade: () => NO_WEBSOCKET,
       accepting: (works, why) => acceptance.tell("admin", works, why),
     });
+    this.#observer.apply();
     log.info("admin listening", { ...address });
     return address;
   }
@@ -115,14 +126,17 @@ export class AdminListener {
   apply(): void {
     this.#keys.apply(this.#config.keys, this.#options.clock.now());
     this.#feed.keep((key) => this.#keys.has(key));
-    const wanted = this.#wantedMetricsPath();
-    if (wanted === this.#metricsPath) return;
+    this.#observer.apply();
+    const wanted = this.#wantedMetricsPath(), hasConsole = this.#config.console;
+    if (wanted === this.#metricsPath && hasConsole === this.#hasConsole) return;
     this.#metricsPath = wanted;
+    this.#hasConsole = hasConsole;
     this.#api = this.#build();
   }
 
   async stop(): Promise<void> {
     this.#feed.stop();
+    this.#observer.stop();
     await this.#options.transport.stop();
   }
 
@@ -144,6 +158,9 @@ export class AdminListener {
       slices: this.#slices,
       published: this.#published,
       feed: this.#feed,
+      observer: this.#observer,
+      audit: this.#audit,
+      hasConsole: this.#hasConsole,
       metricsPath: this.#metricsPath,
     });
   }

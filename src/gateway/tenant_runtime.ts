@@ -3,7 +3,7 @@
 
 import type { TenantEntry } from "../admission/admission.ts";
 import { OriginRule } from "../admission/origin.ts";
-import type { Revoked } from "../admission/revocations.ts";
+import type { Listed, Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
 import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
@@ -21,6 +21,7 @@ import { LANE_NAMES } from "../protocol/frame.ts";
 import { sysRefused } from "../protocol/sys.ts";
 import { Presence } from "../room/presence.ts";
 import { RoomClasses } from "../room/room_class.ts";
+import { RoomTap } from "../room/room_tap.ts";
 import { Rooms } from "../room/rooms.ts";
 import type { Action, Actions, Actor } from "../service/action.ts";
 import { outboxLimits } from "../session/outbox_limits.ts";
@@ -58,6 +59,8 @@ export class TenantRuntime implements TenantView {
   readonly tenant: Tenant;
   readonly entry: TenantEntry;
   readonly extensions: TenantExtensions;
+  /** What goes through its rooms, for whoever looks. */
+  readonly tap: RoomTap;
   readonly #deps: TenantDeps;
   readonly #policyState = new PolicyState();
   readonly #record: TenantRecord;
@@ -75,11 +78,12 @@ export class TenantRuntime implements TenantView {
     const { gateway, fanout, openBus, persistence } = deps;
     this.#record = persistence.record(id);
     this.extensions = new TenantExtensions(id, deps.extensions);
+    let tap!: RoomTap;
     // Rooms and registry ask the tenant, which comes after them.
     const rooms = new Rooms({
       limits: () => this.tenant.settings.rooms,
       fanout,
-      openBus,
+      openBus: (receiver) => openBus(tap = new RoomTap(receiver)),
       histories: {
         classes: () => this.tenant.settings.roomClasses,
         budget: deps.historyBudget,
@@ -88,6 +92,7 @@ export class TenantRuntime implements TenantView {
         newEpoch: deps.clock.newId,
       },
     });
+    this.tap = tap;
     rooms.watch(new Presence(fanout));
     const metrics = new TenantMetrics(LANE_NAMES);
     const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
@@ -255,6 +260,10 @@ export class TenantRuntime implements TenantView {
     const ending = holders.filter((session) => this.#record.revocations.has(session, nowMs));
     for (const session of ending) endRefused(session, REVOKED);
     return ending.length;
+  }
+
+  revoked(): Iterable<Listed> {
+    return this.#record.revocations.all(this.#deps.clock.unixMs());
   }
 
   /** Nobody is served any more. Resolves when all that it ran has ended. */
