@@ -1,7 +1,7 @@
 // What is done over and over, whatever happens: deadlines are met, full sockets looked at, rooms' old messages let go of.
 
 import process from "node:process";
-import type { Durations } from "../metrics.ts";
+import type { Durations } from "../metrics/metrics.ts";
 import type { Vitals } from "../ops/console/history.ts";
 import type { GatewayContext } from "../session/gateway_context.ts";
 import { TimerWheel } from "../session/timer_wheel.ts";

@@ -9,7 +9,7 @@ import { answers, jsonBody, refuse } from "./answers.ts";
 import { DecisionShape, RuleLines } from "./decision_view.ts";
 import { compare, sideOf, type Verdict } from "./dry_run.ts";
 import type { SchemaCache } from "./fresh_policy.ts";
-import type { AdminApp, AdminTenant } from "./house.ts";
+import type { AdminApp, AdminTenant } from "./admin_context.ts";
 import { NOT_WATCHED } from "./overview_routes.ts";
 import { pageOf } from "./page.ts";
 import type { AdminParts } from "./parts.ts";
@@ -49,14 +49,14 @@ const DryRun = z.strictObject({
   missing: z.array(z.string()).openapi({ description: "Tenants that the other file does not have." }),
 }).openapi("DryRun");
 
-export function decisionRoutes(app: AdminApp, { doorman, house, slices, observer }: AdminParts): void {
+export function decisionRoutes(app: AdminApp, { auth, context, slices, observer }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
       path: "/v1/tenants/{tenant}/decisions",
       tags: ["policy"],
       summary: "The last decisions of policy, newest first: denials, and a sample of what passed",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: {
         params: TenantParams,
         query: PageQuery.extend({
@@ -81,7 +81,7 @@ export function decisionRoutes(app: AdminApp, { doorman, house, slices, observer
         (denied === undefined || (denied === "true") === (one.finding !== null))
       );
       const { items, next } = pageOf(wanted, { keyOf: ({ seq }) => seq, limit });
-      const lines = new RuleLines(house, seat);
+      const lines = new RuleLines(context, seat);
       await lines.find(items);
       const decisions = items.map((one) => lines.show(one));
       return c.json({ decisions, next: next === null ? null : String(next) }, 200);
@@ -95,7 +95,7 @@ export function decisionRoutes(app: AdminApp, { doorman, house, slices, observer
       path: "/v1/dry-run",
       tags: ["policy"],
       summary: "What the policy of another file would have decided differently over the last decisions",
-      middleware: [doorman.permitGlobally("read"), doorman.bounded],
+      middleware: [auth.permitGlobally("read"), auth.bounded],
       request: {
         body: jsonBody(z.strictObject({
           config: z.string().min(1).max(FILE_CHARS_MAX).openapi({
@@ -110,7 +110,7 @@ export function decisionRoutes(app: AdminApp, { doorman, house, slices, observer
     }),
     async (c) => {
       const { config: text, tenant: only } = c.req.valid("json");
-      const checked = await house.check(text);
+      const checked = await context.check(text);
       if (!checked.ok) {
         const failures = checked.failures.map(describeIssue);
         return c.json({ code: "BAD_REQUEST", msg: "the file has failures", failures }, 400);
@@ -118,8 +118,8 @@ export function decisionRoutes(app: AdminApp, { doorman, house, slices, observer
       const slice = new Slice(slices.of(c.var.key));
       const found: Difference[] = [], missing: string[] = [];
       let same = 0, leftOut = 0;
-      const { config: next } = checked, running = house.config();
-      for (const seat of house.tenants()) {
+      const { config: next } = checked, running = context.config();
+      for (const seat of context.tenants()) {
         const { id } = seat.tenant;
         const probe = observer.probe(seat);
         if (probe === null || only !== undefined && only !== id) continue;
@@ -145,7 +145,7 @@ export function decisionRoutes(app: AdminApp, { doorman, house, slices, observer
       const linesAfter = await linesFor(found.map(({ after }) => after), checked.text);
       const differences = [];
       for (const { seat, decision, before, after } of found) {
-        const own = new RuleLines(house, seat);
+        const own = new RuleLines(context, seat);
         differences.push({
           tenant: seat.tenant.id,
           decision: own.show(decision),
@@ -166,7 +166,7 @@ export function decisionRoutes(app: AdminApp, { doorman, house, slices, observer
       verdicts.flatMap(({ path }) => path === null ? [] : [[formatPath(path), path] as const]),
     );
     if (paths.size === 0) return new Map();
-    const lines = await house.lines([...paths.values()], text);
+    const lines = await context.lines([...paths.values()], text);
     return new Map([...paths.keys()].map((path, i) => [path, lines[i] ?? null]));
   }
 }

@@ -4,7 +4,7 @@ import { z } from "@hono/zod-openapi";
 import { formatPath, type Path } from "../../config/places.ts";
 import { placeOf } from "../../policy/explain.ts";
 import type { Decision } from "../console/decision.ts";
-import type { AdminHouse, AdminTenant } from "./house.ts";
+import type { AdminContext, AdminTenant } from "./admin_context.ts";
 import { Milliseconds } from "./words.ts";
 
 export const DecisionShape = z.strictObject({
@@ -33,13 +33,13 @@ export const DecisionShape = z.strictObject({
 
 /** Finds the lines of a tenant's checks and rules, each once. */
 export class RuleLines {
-  readonly #house: AdminHouse;
+  readonly #context: AdminContext;
   readonly #at: { readonly config: AdminTenant["config"]; readonly index: number };
   readonly #lines = new Map<string, number | null>();
 
-  constructor(house: AdminHouse, { config, tenant: { id } }: AdminTenant) {
-    this.#house = house;
-    this.#at = { config, index: house.config().tenants.findIndex((tenant) => tenant.id === id) };
+  constructor(context: AdminContext, { config, tenant: { id } }: AdminTenant) {
+    this.#context = context;
+    this.#at = { config, index: context.config().tenants.findIndex((tenant) => tenant.id === id) };
   }
 
   /** To be awaited before those of these decisions are shown. */
@@ -51,7 +51,7 @@ export class RuleLines {
       if (path !== null && !this.#lines.has(formatPath(path))) paths.set(formatPath(path), path);
     }
     if (paths.size === 0) return;
-    const lines = await this.#house.lines([...paths.values()]);
+    const lines = await this.#context.lines([...paths.values()]);
     for (const [i, path] of [...paths.keys()].entries()) this.#lines.set(path, lines[i] ?? null);
   }
 

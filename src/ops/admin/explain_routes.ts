@@ -7,7 +7,7 @@ import { placesOf, plainly } from "../../policy/explained.ts";
 import { type Narrowing, readNarrowing } from "../../policy/narrowing.ts";
 import { GatewayQuotas } from "../../policy/quotas.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminApp } from "./admin_context.ts";
 import type { AdminParts } from "./parts.ts";
 import { freshPolicy, type SchemaCache } from "./fresh_policy.ts";
 import { RoomName, TenantParams, UserName } from "./words.ts";
@@ -49,7 +49,7 @@ const Explanation = z.strictObject({
   steps: z.array(Step).openapi({ description: "In order; the last one denies, if any does." }),
 }).openapi("Explanation");
 
-export function explainRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+export function explainRoutes(app: AdminApp, { auth, context }: AdminParts): void {
   const schemas: SchemaCache = new WeakMap();
   app.openapi(
     createRoute({
@@ -57,7 +57,7 @@ export function explainRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       path: "/v1/tenants/{tenant}/explain",
       tags: ["policy"],
       summary: "What policy would say to a message, check by check, with each check's line of the file",
-      middleware: [doorman.permit("read"), doorman.bounded],
+      middleware: [auth.permit("read"), auth.bounded],
       request: { params: TenantParams, body: jsonBody(Asked) },
       responses: answers(
         "The verdict of each check. Quotas are those of a session's first message.",
@@ -72,14 +72,14 @@ export function explainRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       if (typeof narrowing === "string") return bad(c, `body.claims: ${narrowing}`);
       const message = bytesOf(asked);
       if (typeof message === "string") return bad(c, `body.message: ${message}`);
-      const running = house.config();
+      const running = context.config();
       const index = running.tenants.findIndex((tenant) => tenant.id === id);
       const gateway = new GatewayQuotas(running.gateway.quotas);
       const policy = freshPolicy(config, gateway, schemas).narrowed(narrowing);
       const question = questionOf({ ...asked, claims }, message, narrowing);
       const explanation = explain(policy, question, { config, index });
       const places = placesOf(explanation);
-      const lines = await house.lines(places);
+      const lines = await context.lines(places);
       const byPath = new Map(places.map((path, at) => [formatPath(path), lines[at] ?? null]));
       const plain = plainly(explanation, (path: Path) => byPath.get(formatPath(path)) ?? null);
       return c.json({ ...plain, steps: [...plain.steps] }, 200);

@@ -2,7 +2,7 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import { answers } from "./answers.ts";
-import type { AdminApp, AdminExtension, Labelled } from "./house.ts";
+import type { AdminApp, AdminExtension, Labelled } from "./admin_context.ts";
 import type { AdminParts } from "./parts.ts";
 import { Milliseconds, TenantParams } from "./words.ts";
 
@@ -25,14 +25,14 @@ const Extension = z.strictObject({
   }),
 }).openapi("Extension");
 
-export function extensionRoutes(app: AdminApp, { doorman }: AdminParts): void {
+export function extensionRoutes(app: AdminApp, { auth }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
       path: "/v1/tenants/{tenant}/extensions",
       tags: ["extensions"],
       summary: "List extensions, with their calls and the last lines of their logs",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: TenantParams },
       responses: answers("All of them.", z.strictObject({ extensions: z.array(Extension) })),
     }),

@@ -3,7 +3,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { ADMIN_PERMISSIONS } from "../../config/admin_schema.ts";
 import { answers } from "./answers.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminApp } from "./admin_context.ts";
 import { pageOf } from "./page.ts";
 import type { AdminParts } from "./parts.ts";
 import { countQuery, Milliseconds, Next, PageQuery } from "./words.ts";
@@ -27,7 +27,7 @@ const Entry = z.strictObject({
   status: z.int(),
 }).openapi("AuditEntry");
 
-export function meRoutes(app: AdminApp, { doorman, house, audit }: AdminParts): void {
+export function meRoutes(app: AdminApp, { auth, context, audit }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
@@ -39,7 +39,7 @@ export function meRoutes(app: AdminApp, { doorman, house, audit }: AdminParts): 
     (c) => {
       const { key } = c.var;
       const permissions = ADMIN_PERMISSIONS.filter((permission) => key.may(permission));
-      const { version, admin } = house;
+      const { version, admin } = context;
       return c.json(
         { key: key.id, global: key.isGlobal, permissions, version, console: admin().console },
         200,
@@ -54,7 +54,7 @@ export function meRoutes(app: AdminApp, { doorman, house, audit }: AdminParts): 
       tags: ["gateway"],
       summary:
         "The last requests that were to change something, newest first, of the tenants that the key is good for",
-      middleware: doorman.permitAnywhere("read"),
+      middleware: auth.permitAnywhere("read"),
       request: {
         query: PageQuery.extend({ cursor: countQuery(1, Number.MAX_SAFE_INTEGER).optional() }),
       },

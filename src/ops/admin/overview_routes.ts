@@ -5,7 +5,7 @@ import { refusal } from "../../protocol/codes.ts";
 import type { SessionHandle } from "../../session/session_handle.ts";
 import { type Counted, countedOf, GATEWAY_LINES, LINES } from "../console/history.ts";
 import { answers, refuse } from "./answers.ts";
-import type { AdminApp, AdminTenant } from "./house.ts";
+import type { AdminApp, AdminTenant } from "./admin_context.ts";
 import type { AdminParts } from "./parts.ts";
 import { inSlices, type Slices } from "./slices.ts";
 import { countQuery, Milliseconds, Name, SessionId, TenantParams, UserName } from "./words.ts";
@@ -75,14 +75,14 @@ const Slow = z.strictObject({
   counted_ms: Count.openapi({ description: "The time over which rooms and users are counted." }),
 }).openapi("Slow");
 
-export function overviewRoutes(app: AdminApp, { doorman, house, slices, observer }: AdminParts): void {
+export function overviewRoutes(app: AdminApp, { auth, context, slices, observer }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
       path: "/v1/overview",
       tags: ["gateway"],
       summary: "Numbers of now and of the last hour, of all tenants that the key is good for or of one",
-      middleware: doorman.permitAnywhere("read"),
+      middleware: auth.permitAnywhere("read"),
       request: {
         query: z.object({
           tenant: Name.optional(),
@@ -97,15 +97,15 @@ export function overviewRoutes(app: AdminApp, { doorman, house, slices, observer
       const { key } = c.var, { tenant: only, since } = c.req.valid("query");
       if (only !== undefined && !key.reaches(only)) return refuse(c, OTHER_TENANT);
       const seats = only === undefined
-        ? [...house.tenants()].filter(({ tenant }) => key.reaches(tenant.id)).slice(0, TENANTS_MAX)
-        : [house.tenant(only)].filter((seat) => seat !== undefined);
+        ? [...context.tenants()].filter(({ tenant }) => key.reaches(tenant.id)).slice(0, TENANTS_MAX)
+        : [context.tenant(only)].filter((seat) => seat !== undefined);
       if (only !== undefined && seats.length === 0) return refuse(c, NO_SUCH_TENANT);
       const whole = only === undefined && key.isGlobal;
-      const { memoryBytes, heldBytes } = house.vitals();
+      const { memoryBytes, heldBytes } = context.vitals();
       return c.json({
-        time_ms: Math.round(house.unixMs()),
-        draining: house.draining(),
-        degraded: house.degraded(),
+        time_ms: Math.round(context.unixMs()),
+        draining: context.draining(),
+        degraded: context.degraded(),
         tenants: seats.length,
         ...summed(seats),
         process: whole ? { memory_bytes: memoryBytes, held_bytes: heldBytes } : null,
@@ -155,7 +155,7 @@ export function overviewRoutes(app: AdminApp, { doorman, house, slices, observer
       path: "/v1/tenants/{tenant}/slow",
       tags: ["sessions"],
       summary: "Who is slow, who costs most and who is denied most, now",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: {
         params: TenantParams,
         query: z.object({ limit: countQuery(1, TOP_MAX).default(20) }),
@@ -167,8 +167,8 @@ export function overviewRoutes(app: AdminApp, { doorman, house, slices, observer
       const probe = observer.probe(seat);
       if (probe === null) return refuse(c, NOT_WATCHED);
       let known = made.get(seat);
-      if (known === undefined || house.now() - known.atMs > FRESH_MS) {
-        known = { atMs: house.now(), slow: slowOf(seat, house.now, slices.of(key)) };
+      if (known === undefined || context.now() - known.atMs > FRESH_MS) {
+        known = { atMs: context.now(), slow: slowOf(seat, context.now, slices.of(key)) };
         made.set(seat, known);
       }
       const { waiting, blocked, dropped } = await known.slow;
@@ -178,7 +178,7 @@ export function overviewRoutes(app: AdminApp, { doorman, house, slices, observer
         dropped: dropped.slice(0, limit),
         rooms: probe.roomDeliveries.top(limit),
         users: probe.deniedUsers.top(limit),
-        counted_ms: Math.round(house.now() - probe.deniedUsers.since),
+        counted_ms: Math.round(context.now() - probe.deniedUsers.since),
       }, 200);
     },
   );

@@ -10,7 +10,7 @@ import type { Heard } from "../console/probe.ts";
 import { refuse, textAnswers } from "./answers.ts";
 import { RuleLines } from "./decision_view.ts";
 import { EventStream } from "./event_stream.ts";
-import type { AdminApp, AdminEnv } from "./house.ts";
+import type { AdminApp, AdminEnv } from "./admin_context.ts";
 import { NOT_WATCHED } from "./overview_routes.ts";
 import type { AdminParts } from "./parts.ts";
 import { NO_SUCH_SESSION } from "./session_routes.ts";
@@ -31,7 +31,7 @@ const SSE_HEADERS = {
   "x-accel-buffering": "no",
 };
 
-export function watchRoutes(app: AdminApp, { doorman, house, observer, feed }: AdminParts): void {
+export function watchRoutes(app: AdminApp, { auth, context, observer, feed }: AdminParts): void {
   /** An endless answer; `begin` has its events told and returns what ends that. */
   function stream(
     c: Context<AdminEnv>,
@@ -43,12 +43,12 @@ export function watchRoutes(app: AdminApp, { doorman, house, observer, feed }: A
     const push = (type: string, event: object) =>
       open.push(`event: ${type}\ndata: ${JSON.stringify({ type, ...event })}\n\n`);
     const end = begin((type, event) => {
-      const now = house.now();
+      const now = context.now();
       if (TOLD.waitMs(fullAt, now) > 0) return void skipped++;
       fullAt = TOLD.take(fullAt, now);
       push(type, event());
     });
-    const stop = house.every(TICK_MS, () => {
+    const stop = context.every(TICK_MS, () => {
       if (open.ended) {
         end();
         return stop();
@@ -67,7 +67,7 @@ export function watchRoutes(app: AdminApp, { doorman, house, observer, feed }: A
       tags: ["sessions"],
       summary:
         "What policy decides about a session's messages, the last few first and then live, as Server-Sent Events",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: SessionParams },
       responses: textAnswers(
         "An endless stream of `decision` events, 100 a second at most; `skipped` counts the others, `gone` says that " +
@@ -80,7 +80,7 @@ export function watchRoutes(app: AdminApp, { doorman, house, observer, feed }: A
       const probe = observer.probe(seat);
       if (probe === null) return refuse(c, NOT_WATCHED);
       if (seat.tenant.registry.find(session) === undefined) return refuse(c, NO_SUCH_SESSION);
-      const lines = new RuleLines(house, seat);
+      const lines = new RuleLines(context, seat);
       const past = probe.decisions().filter((one) => one.session === session).slice(-PAST_MAX);
       await lines.find(past);
       return stream(c, (tell) => {
@@ -90,7 +90,7 @@ export function watchRoutes(app: AdminApp, { doorman, house, observer, feed }: A
           // The line of a rule that has not come up yet is looked for while the next one may come.
           void lines.find([decision]).then(() => told(decision));
         });
-        const stop = house.every(TICK_MS, () => {
+        const stop = context.every(TICK_MS, () => {
           if (seat.tenant.registry.find(session) !== undefined) return;
           tell("gone", () => ({ session }));
           stop();
@@ -109,7 +109,7 @@ export function watchRoutes(app: AdminApp, { doorman, house, observer, feed }: A
       path: "/v1/tenants/{tenant}/rooms/{room}/watch",
       tags: ["rooms"],
       summary: "What a room's members are told from now on, as Server-Sent Events",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: RoomParams },
       responses: textAnswers(
         "An endless stream of `message` events, 100 a second at most; `skipped` counts the others.",

@@ -1,27 +1,27 @@
 // What the console sees of a gateway over time. It looks only while the configuration has a console: before, and after
 // that, no tenant is followed and nothing is sampled.
 
-import type { AdminHouse, AdminTenant } from "../admin/house.ts";
+import type { AdminContext, AdminTenant } from "../admin/admin_context.ts";
 import { GATEWAY_STEP_MS, History } from "./history.ts";
 import { Probe } from "./probe.ts";
 
 export class Observer {
-  readonly #house: AdminHouse;
+  readonly #context: AdminContext;
   readonly #probes = new Map<AdminTenant, Probe>();
   /** Null while nobody may look. */
   #history: History | null = null;
   #stop: (() => void) | null = null;
 
-  constructor(house: AdminHouse) {
-    this.#house = house;
+  constructor(context: AdminContext) {
+    this.#context = context;
   }
 
   /** Looks, or looks no more, as the configuration says. */
   apply(): void {
-    if (!this.#house.admin().console) return this.stop();
+    if (!this.#context.admin().console) return this.stop();
     this.#history ??= new History();
     if (this.#stop === null) {
-      this.#stop = this.#house.every(GATEWAY_STEP_MS, () => this.#step());
+      this.#stop = this.#context.every(GATEWAY_STEP_MS, () => this.#step());
       this.#step();
     } else this.#follow();
   }
@@ -46,15 +46,15 @@ export class Observer {
   #step(): void {
     this.#follow();
     for (const probe of this.#probes.values()) probe.turn();
-    const { now, unixMs, vitals } = this.#house;
+    const { now, unixMs, vitals } = this.#context;
     const tenants = [...this.#probes.keys()].map(({ tenant }) => tenant);
     this.#history!.step(tenants, vitals(), { now: now(), unixMs: unixMs() });
   }
 
   /** Follows the tenants that there are now. */
   #follow(): void {
-    const { now, unixMs } = this.#house;
-    const served = new Set(this.#house.tenants());
+    const { now, unixMs } = this.#context;
+    const served = new Set(this.#context.tenants());
     for (const seat of served) {
       if (this.#probes.has(seat)) continue;
       const probe = new Probe({ tenant: seat.tenant, tap: seat.tap, now, unixMs });
