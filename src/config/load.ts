@@ -10,6 +10,7 @@ import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { checkAuth } from "./auth.ts";
 import { CONFIG_SHAPE } from "./fingerprint.ts";
 import { checkBackend } from "./backend.ts";
+import { checkCluster, CLUSTER_FILES } from "./cluster.ts";
 import { prepareScript, prepareWasm } from "../program/source.ts";
 import { checkExtensions, type Prepared, type Preparer } from "./extensions.ts";
 import type { SchemaCodes } from "./data_schema.ts";
@@ -55,6 +56,8 @@ export type LoadResult =
     readonly warnings: readonly ConfigIssue[];
     /** Of the rules' schemas; of a reload only those of tenants that changed. */
     readonly schemas: SchemaCodes;
+    /** What it was made from, to find the place of a key in (see places.ts). */
+    readonly text: string;
   }
   | { readonly ok: false; readonly failures: readonly ConfigIssue[] };
 
@@ -86,7 +89,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const policies = checkPolicies(tree, options);
   const backend = checkBackend(tree);
   const extensions = checkExtensions(tree, options);
-  for (const { failures: found } of [auth, tls, tcpTls, policies, backend, extensions]) {
+  const cluster = checkCluster(tree, options);
+  for (const { failures: found } of [auth, tls, tcpTls, policies, backend, extensions, cluster]) {
     failures.push(...found);
   }
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
@@ -112,7 +116,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
     ...backend.warnings,
     ...extensions.warnings,
   ];
-  return { ok: true, config, warnings: warnings.sort(inFileOrder), schemas: policies.codes };
+  const { text } = options;
+  return { ok: true, config, warnings: warnings.sort(inFileOrder), schemas: policies.codes, text };
 }
 
 /** What came of a file, and which further files it names, in full; certificates are not among them. */
@@ -123,11 +128,14 @@ export const STDIN = "-";
 
 /**
  * Reads a file and loads it. A file that cannot be read is a failure like any other.
- * @param options `bytes` where it has been read already
+ * @param options `bytes` where it has been read already, and `mayRead` where not every file may be read that it names
  */
 export async function readConfig(
   path: string,
-  options: Pick<LoadOptions, "env" | "dev"> & { readonly bytes?: Uint8Array },
+  options: Pick<LoadOptions, "env" | "dev"> & {
+    readonly bytes?: Uint8Array;
+    readonly mayRead?: (file: string) => boolean;
+  },
 ): Promise<FileResult> {
   let { bytes } = options;
   if (bytes === undefined && path === STDIN) {
@@ -149,6 +157,7 @@ export async function readConfig(
   const files = new Set<string>();
   const note = (name: string) => {
     const file = resolve(folder, name);
+    if (options.mayRead?.(file) === false) throw new Error("the configuration in use does not name it");
     files.add(file);
     return file;
   };
@@ -171,10 +180,28 @@ export async function readConfig(
     files.delete(tls.cert_file);
     files.delete(tls.key_file);
   }
+  if (result.ok) {
+    placeClusterFiles(result.config, (name) => {
+      const file = resolve(folder, name);
+      files.delete(file);
+      return file;
+    });
+  }
   if (result.ok && result.config.gateway.state_dir !== undefined) {
     result.config.gateway.state_dir = resolve(folder, result.config.gateway.state_dir);
   }
   return { ...result, files: [...files] };
+}
+
+/** Has the files of `cluster` named in full. */
+function placeClusterFiles({ cluster }: Config, place: (name: string) => string): void {
+  if (cluster === undefined) return;
+  for (const keys of CLUSTER_FILES) {
+    let map: Record<string, unknown> | undefined = cluster.nats;
+    for (const key of keys.slice(0, -1)) map = map?.[key] as Record<string, unknown> | undefined;
+    const key = keys.at(-1)!, name = map?.[key];
+    if (map !== undefined && typeof name === "string") map[key] = place(name);
+  }
 }
 
 function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {

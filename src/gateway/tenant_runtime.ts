@@ -3,7 +3,7 @@
 
 import type { TenantEntry } from "../admission/admission.ts";
 import { OriginRule } from "../admission/origin.ts";
-import type { Revoked } from "../admission/revocations.ts";
+import type { Listed, Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
 import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
@@ -19,9 +19,9 @@ import { PolicyState } from "../policy/state.ts";
 import { CLOSE, type Refusal } from "../protocol/codes.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
 import { sysRefused } from "../protocol/sys.ts";
-import { Presence } from "../room/presence.ts";
 import { RoomClasses } from "../room/room_class.ts";
-import { Rooms } from "../room/rooms.ts";
+import type { RoomTap } from "../room/room_tap.ts";
+import type { Rooms } from "../room/rooms.ts";
 import type { Action, Actions, Actor } from "../service/action.ts";
 import { outboxLimits } from "../session/outbox_limits.ts";
 import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
@@ -29,6 +29,8 @@ import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
 import { StaggeredClose } from "./staggered_close.ts";
+import { TenantNode } from "./tenant_node.ts";
+import { tenantRooms } from "./tenant_rooms.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
@@ -58,9 +60,13 @@ export class TenantRuntime implements TenantView {
   readonly tenant: Tenant;
   readonly entry: TenantEntry;
   readonly extensions: TenantExtensions;
+  /** What goes through its rooms, for whoever looks. */
+  readonly tap: RoomTap;
   readonly #deps: TenantDeps;
   readonly #policyState = new PolicyState();
   readonly #record: TenantRecord;
+  /** Null where the gateway is alone. */
+  readonly #node: TenantNode | null;
   #parts: Parts;
   /** It is in the configuration no more. */
   #leaving = false;
@@ -72,23 +78,12 @@ export class TenantRuntime implements TenantView {
   constructor(loaded: TenantLoaded, gatewayConfig: GatewayConfig, deps: TenantDeps) {
     this.#deps = deps;
     const { config: { id } } = loaded;
-    const { gateway, fanout, openBus, persistence } = deps;
+    const { gateway, fanout, persistence, cluster, clock } = deps;
+    const node = this.#node = cluster === null ? null : new TenantNode(id, cluster, clock);
     this.#record = persistence.record(id);
     this.extensions = new TenantExtensions(id, deps.extensions);
-    // Rooms and registry ask the tenant, which comes after them.
-    const rooms = new Rooms({
-      limits: () => this.tenant.settings.rooms,
-      fanout,
-      openBus,
-      histories: {
-        classes: () => this.tenant.settings.roomClasses,
-        budget: deps.historyBudget,
-        disk: persistence.histories(id),
-        now: gateway.now,
-        newEpoch: deps.clock.newId,
-      },
-    });
-    rooms.watch(new Presence(fanout));
+    const { rooms, tap } = tenantRooms({ id, deps, node, settings: () => this.tenant.settings });
+    this.tap = tap;
     const metrics = new TenantMetrics(LANE_NAMES);
     const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
     this.#parts = parts;
@@ -97,10 +92,15 @@ export class TenantRuntime implements TenantView {
       settings: parts.settings,
       rooms,
       fanout,
-      registry: new Registry<SessionHandle>(() => this.tenant.settings.sessions, gateway.totals),
+      registry: new Registry<SessionHandle>(
+        () => this.tenant.settings.sessions,
+        gateway.totals,
+        node?.sessions ?? null,
+      ),
       metrics,
       bans: this.#record.bans,
       gateway,
+      peers: node?.targets ?? null,
       newId: deps.clock.newId,
     });
     const { auth, origins } = parts;
@@ -157,7 +157,12 @@ export class TenantRuntime implements TenantView {
   start(): void {
     const { persistence, gateway } = this.#deps;
     persistence.hold(this.id, this.#record);
-    this.#unwatch = this.watch(persistence.webhooks.of(this.id));
+    const unwatch = this.watch(persistence.webhooks.of(this.id));
+    const disobey = this.#node?.attach(this.tenant);
+    this.#unwatch = () => {
+      unwatch();
+      disobey?.();
+    };
     this.#parts.settings.policy.apply(gateway.now());
   }
 
@@ -215,8 +220,8 @@ export class TenantRuntime implements TenantView {
 
   /** Tells of what happens from now on, until the returned function is called. */
   watch(sink: EventSink): () => void {
-    const watch = new TenantWatch(sink);
     const { watchers, rooms } = this.tenant;
+    const watch = new TenantWatch(sink, (room) => rooms.owns(room));
     watchers.push(watch);
     rooms.watch(watch);
     return () => {
@@ -255,6 +260,10 @@ export class TenantRuntime implements TenantView {
     const ending = holders.filter((session) => this.#record.revocations.has(session, nowMs));
     for (const session of ending) endRefused(session, REVOKED);
     return ending.length;
+  }
+
+  revoked(): Iterable<Listed> {
+    return this.#record.revocations.all(this.#deps.clock.unixMs());
   }
 
   /** Nobody is served any more. Resolves when all that it ran has ended. */

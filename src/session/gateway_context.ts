@@ -19,6 +19,8 @@ export interface GatewayContext {
   readonly log: Log;
   /** Null where nothing is traced. */
   readonly tracer: Tracer | null;
+  /** This gateway's name among several; null where it is alone. */
+  readonly node: string | null;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Unix time in milliseconds. */

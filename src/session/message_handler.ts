@@ -18,15 +18,17 @@ import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protocol/envelope.ts";
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
-import { depthOf, type Json } from "../protocol/json.ts";
+import { depthOf } from "../protocol/json.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysPong, sysRefused } from "../protocol/sys.ts";
 import type { Tracer } from "../tracing/tracer.ts";
 import { type Answer, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
 import { MessageTraces } from "./message_traces.ts";
 import { Denials, type DeniedMessage, FRAMES_IGNORED_MAX } from "./denials.ts";
+import { heardIn } from "./heard.ts";
 import type { InboundState } from "./inbound_state.ts";
 import { PendingCalls } from "./pending.ts";
+import type { DecisionRecorder } from "./recorder.ts";
 import type { SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
 import type { SessionWatcher } from "./watcher.ts";
@@ -36,6 +38,7 @@ export interface MessageHandlerOptions {
   readonly tenant: {
     readonly settings: TenantSettings;
     readonly watchers: readonly SessionWatcher[];
+    readonly recorder: DecisionRecorder | null;
     /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
     ban(user: string, ms: number, by: string): void;
   };
@@ -103,7 +106,16 @@ export class MessageHandler {
     if (now < from.throttledUntil) return this.#denials.ignored(from, "ext", FRAMES_IGNORED_MAX);
     const denial = from.session.policy.arriveFrame(from, bytes, now);
     if (denial === null) return;
-    const found = { lane: "ext", state: from, bytes, now, service: () => null, seq: () => null } as const;
+    const nothing = () => null;
+    const found = {
+      lane: "ext",
+      state: from,
+      bytes,
+      now,
+      service: nothing,
+      seq: nothing,
+      body: null,
+    } as const;
     this.#denies(from, denial, found);
   }
 
@@ -118,10 +130,11 @@ export class MessageHandler {
       // Only a message whose sender is told of it needs to be read, for its seq; a large one is not.
       const seq = () => early.ruleId === CHECK.size ? null : decode(message, depth).seq;
       const service = () => null;
-      if (this.#denies(from, early, { lane: "ext", state, bytes, now, service, seq })) return;
+      const found = { lane: "ext", state, bytes, now, service, seq, body: message } as const;
+      if (this.#denies(from, early, found)) return;
     }
     const decoded = decode(message, depth);
-    if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq);
+    if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq, message);
     const { svc, type, seq } = decoded;
     const traces = this.#traces;
     traces?.read(from.session, decoded, bytes);
@@ -130,12 +143,12 @@ export class MessageHandler {
     const denial = from.session.policy.judge(input, wayOf(decoded), now);
     if (denial !== null || input.findings.length > 0) {
       const service = () => `${svc}:${type}`;
-      const found = { lane: "ext", state, bytes, now, service, seq: () => seq } as const;
+      const found = { lane: "ext", state, bytes, now, service, seq: () => seq, body: message } as const;
       if (this.#denies(from, denial, found)) {
         traces?.judged(decoded, denial);
         return traces?.idle();
       }
-    }
+    } else this.#options.tenant.recorder?.passed(from.session, "ext", message);
     metrics.passed.ext++;
     traces?.judged(decoded, null);
     if (svc === "sys") {
@@ -169,7 +182,7 @@ export class MessageHandler {
     const { taken } = session;
     if (taken !== null) {
       const heard = heardIn(data);
-      if (heard !== undefined && !(isCount(heard) && session.hasHeard(heard))) {
+      if (heard !== undefined && (heard === null || !session.hasHeard(heard))) {
         return tell(session, BAD_HEARD, seq);
       }
     }
@@ -284,12 +297,13 @@ export class MessageHandler {
     if (early !== null) {
       const seq = () => early.ruleId === CHECK.size || checkHot(frame) !== null ? null : hotSeq(frame);
       const service = () => null;
-      if (this.#denies(from, early, { lane: "hot", state, bytes, now, service, seq })) return;
+      const found = { lane: "hot", state, bytes, now, service, seq, body: frame } as const;
+      if (this.#denies(from, early, found)) return;
     }
     const unreadable = checkHot(frame);
     if (unreadable !== null) {
       const isNeither = from.session.cbor && bytes > 0 && frame[0] !== 1;
-      return this.#unreadable(from, isNeither ? CBOR_OR_HOT : unreadable, null);
+      return this.#unreadable(from, isNeither ? CBOR_OR_HOT : unreadable, null, frame);
     }
     const input = this.#about(from, state, bytes);
     fillHot(input, frame, from.session.active === null ? null : from.session.active.room.name);
@@ -297,8 +311,9 @@ export class MessageHandler {
     if (denial !== null || input.findings.length > 0) {
       const service = () => `${frame[HOT_AT.svcId]}:${frame[HOT_AT.opcode]}`;
       const seq = () => hotSeq(frame);
-      if (this.#denies(from, denial, { lane: "hot", state, bytes, now, service, seq })) return;
-    }
+      const found = { lane: "hot", state, bytes, now, service, seq, body: frame } as const;
+      if (this.#denies(from, denial, found)) return;
+    } else tenant.recorder?.passed(from.session, "hot", frame);
     metrics.passed.hot++;
     let refused: Refusal | null;
     try {
@@ -321,9 +336,15 @@ export class MessageHandler {
     if (from.session.policy.answersHotErrors) tell(from.session, refused, seq);
   }
 
-  #unreadable(from: InboundState, refused: Refusal, seq: number | null): void {
+  #unreadable(from: InboundState, refused: Refusal, seq: number | null, body: string | Uint8Array): void {
     this.#options.metrics.decodeErrors++;
     const why = { ...refused, ruleId: CHECK.decode };
+    const { recorder } = this.#options.tenant;
+    if (recorder !== null) {
+      const finding = { ruleId: CHECK.decode, action: "reject", refusal: refused, passes: false } as const;
+      const lane = typeof body === "string" ? "ext" : "hot";
+      recorder.found(from.session, finding, { lane, body, bytes: body.length, service: null });
+    }
     if (refused.close === undefined) return tell(from.session, why, seq);
     from.session.end(refused.close, sysRefused(from.session.traceId, why, { seq }));
   }
@@ -343,10 +364,13 @@ export class MessageHandler {
     const findings = this.#input?.findings;
     if (findings !== undefined && findings.length > 0) {
       this.#denials.observe(from, findings, message);
+      if (denial === null) this.#record(from, findings[0]!, message, true);
       findings.length = 0;
     }
     if (denial === null) return false;
-    if (from.session.policy.dryRun) {
+    const { dryRun } = from.session.policy;
+    this.#record(from, denial, message, dryRun);
+    if (dryRun) {
       this.#denials.observe(from, [{ ...denial, dryRun: true }], message);
       return false;
     }
@@ -355,23 +379,18 @@ export class MessageHandler {
     from.session.policy.settle(message.state, message.now);
     return true;
   }
+
+  #record(from: InboundState, denial: Denial, message: DeniedMessage, passes: boolean): void {
+    const { recorder } = this.#options.tenant;
+    if (recorder === null) return;
+    const { ruleId, action, refusal } = denial, { lane, body, bytes } = message;
+    const about = { lane, body, bytes, service: message.service() };
+    recorder.found(from.session, { ruleId, action, refusal, passes }, about);
+  }
 }
 
 function tell(to: SessionHandle, refused: Refusal, seq: number | null): void {
   to.deliver(sysRefused(to.traceId, refused, { seq }));
-}
-
-/** `heard` in the data of a ping; undefined where it is not said. */
-function heardIn(data: Json | undefined): unknown {
-  if (data === undefined || !data.text.startsWith("{")) return undefined;
-  const read = data.read();
-  // What cannot be read is not to be taken for silence: it may well have said something else.
-  if (!read.ok) return data.text.includes("heard") ? null : undefined;
-  return Object.hasOwn(read.value as object, "heard") ? (read.value as { heard: unknown }).heard : undefined;
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 function decode(message: string | Uint8Array, depthMax: number): Envelope | Unreadable {

@@ -80,7 +80,7 @@ test("An envelope is read or refused as the protocol's table says", () => {
       if (envelope.ok) {
         const { svc, type, flags = 0, seq = null, room = null, data } = value;
         const { data: json, ...others } = envelope;
-        assert.deepEqual(others, { ok: true, svc, type, flags, seq, room, key: null });
+        assert.deepEqual(others, { ok: true, svc, type, flags, seq, room, key: null, trace: null });
         assert.deepEqual(json?.read(), data === undefined ? undefined : { ok: true, value: data });
         assert.equal(json?.text, JSON.stringify(message.data));
       } else assert.equal(envelope.refusal.close?.code, expected === "BAD_REQUEST" ? 4505 : 4506);

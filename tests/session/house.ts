@@ -1,6 +1,7 @@
 // A whole gateway without sockets, timers or chance: links that note what they are given, a clock that stands still
 // until told, and event-loop turns that end when a test says so.
 
+import type { Tracer } from "../../src/tracing/tracer.ts";
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { Gateway, type ReloadResult } from "../../src/gateway.ts";
@@ -12,10 +13,12 @@ import type {
   Link,
   LinkHandler,
   ServerHandler,
+  StreamHandler,
   Transport,
   UpgradeAnswer,
   WireFrame,
 } from "../../src/transport/port.ts";
+import { placesIn } from "../../src/config/places.ts";
 import { loadConfig, type LoadResult } from "../../src/config/load.ts";
 import { accepted, loadOptions } from "../config/loading.ts";
 import { readCbor } from "../protocol/naive.ts";
@@ -204,6 +207,9 @@ export interface HouseOptions {
   /** Contents of the files that the configuration names. */
   readonly files?: Readonly<Record<string, string>>;
   readonly launchHost?: LaunchHost;
+  readonly tracer?: Tracer;
+  /** A transport whose clients say hello first, beside the other one. */
+  readonly tcp?: Transport<StreamHandler>;
 }
 
 export const OPEN_POLICY =
@@ -228,8 +234,8 @@ export class House {
   next: () => Promise<LoadResult>;
 
   constructor(options: HouseOptions = {}) {
-    const { config, warnings, schemas } = accepted(houseText(options), { files: options.files ?? {} });
-    this.next = () => Promise.resolve({ ok: true, config, warnings, schemas });
+    const { config, warnings, schemas, text } = accepted(houseText(options), { files: options.files ?? {} });
+    this.next = () => Promise.resolve({ ok: true, config, warnings, schemas, text });
     const note = (level: string) => (message: string, fields: LogFields = {}) =>
       void this.logged.push({ level, message, fields });
     const log: Log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") };
@@ -239,13 +245,19 @@ export class House {
     for (const [name, handle] of Object.entries(options.services ?? {})) services.set(name, { handle });
     this.gateway = new Gateway({
       config,
+      text,
       schemas,
-      source: { load: () => this.next() },
+      source: {
+        load: () => this.next(),
+        look: () => this.next(),
+        check: (pasted) => Promise.resolve(loadConfig(loadOptions(pasted))),
+        lines: (of, paths) => Promise.resolve(paths.map(placesIn(of, {}))),
+      },
       dev: options.dev ?? true,
       policyDryRun: options.policyDryRun ?? false,
       certificate: null,
       transport: this.transport,
-      tcp: null,
+      tcp: options.tcp === undefined ? null : { transport: options.tcp, certificate: null },
       sse: null,
       tracer: options.tracer ?? null,
       adminTransport: this.adminTransport,
