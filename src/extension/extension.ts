@@ -255,8 +255,10 @@ export class Extension implements Occupant, ExtensionView {
         const place = this.#place;
         return this.#options.desk.take(word.request, caller, (granted) => {
           // Another worker would not know what it asked.
-          if (this.#place !== place) return;
-          this.#send(orderOf(id, granted));
+          if (this.#place !== place) return 0;
+          const order = orderOf(id, granted);
+          this.#send(order);
+          return order.length;
         });
       }
       case "log":

@@ -218,7 +218,9 @@ class Trial implements Seat {
     this.#desk.take(request, caller, (granted) => {
       note.outcome = granted.ok ? "ok" : granted.code;
       if (!granted.ok) note.msg = granted.msg;
-      this.#host.send(this.#slot, orderOf(id, granted));
+      const order = orderOf(id, granted);
+      this.#host.send(this.#slot, order);
+      return order.length;
     });
   }
 

@@ -3,7 +3,6 @@
 
 import type { AdminConfig, Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import type { Exporter } from "../metrics/exporter.ts";
 import { adminApi } from "../ops/admin/api.ts";
 import { Doorman } from "../ops/admin/doorman.ts";
 import { EventFeed } from "../ops/admin/event_feed.ts";
@@ -28,9 +27,9 @@ export interface AdminListenerOptions {
   readonly draining: () => boolean;
   readonly degraded: () => boolean;
   readonly acceptance: Acceptance;
-  /** All metrics, as a scrape gets them. */
-  readonly metrics: () => Promise<string>;
-  readonly exporter: Exporter;
+  /** Metrics as a scrape gets them: those of one tenant, or all. */
+  readonly metrics: (tenant: string | null) => Promise<string>;
+  readonly metricsContentType: string;
   readonly log: Log;
   readonly clock: Clock;
   readonly build: Readonly<Record<string, string>>;
@@ -57,7 +56,7 @@ export class AdminListener {
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenants, webhooks, draining, degraded, exporter, log, clock, build } = options;
+    const { transport, tenants, webhooks, draining, degraded, log, clock, build } = options;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#house = {
       config: options.config,
@@ -75,8 +74,8 @@ export class AdminListener {
       accepting: () => options.acceptance.works,
       webhooks,
       metrics: {
-        contentType: exporter.contentType,
-        render: (tenant) => tenant === null ? options.metrics() : exporter.renderTenant(tenant),
+        contentType: options.metricsContentType,
+        render: options.metrics,
       },
       version: build["version"] ?? "",
     };
