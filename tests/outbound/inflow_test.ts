@@ -8,7 +8,7 @@ function inflow() {
   return { all, pass: (ms: number) => now += ms };
 }
 
-test("A tenant works for half a millisecond in one go, and half of the time", () => {
+test("A tenant works for half a millisecond in one go, and half of the time at most", () => {
   const { all, pass } = inflow(), share = all.share();
   share.work(() => pass(0.4));
   assert.equal(share.isBusy, false);
@@ -17,7 +17,7 @@ test("A tenant works for half a millisecond in one go, and half of the time", ()
   pass(share.waitMs);
   assert.equal(share.isBusy, false);
   share.work(() => pass(10));
-  assert.ok(Math.abs(share.waitMs - 10) < 0.01, `${share.waitMs}`);
+  assert.ok(share.waitMs >= 10, `${share.waitMs}`);
 });
 
 test("Bytes that are handed on cost time as well: 32 MiB take a second", () => {
