@@ -8,6 +8,7 @@ import http from "node:http";
 import { isIP } from "node:net";
 import {
   asksUpgrade,
+  bringsBody,
   BROKEN,
   cannotListen,
   checkHandshake,
@@ -349,7 +350,12 @@ class BunTransport implements Transport {
       await this.#turns.enter();
       if (request.signal.aborted) return refusalResponse(BROKEN); // nobody reads the answer
       const whole = url === target ? new Request(`http://localhost${target}`, request) : request;
-      return door.request(whole, remoteAddress);
+      const answer = await door.request(whole, remoteAddress);
+      // Bun would read what nobody has read of a body to its end, however long that is.
+      if (bringsBody(header) && (!whole.bodyUsed || answer.status >= 400)) {
+        answer.headers.set("connection", "close");
+      }
+      return answer;
     }
     const malformed = checkHandshake(method, header);
     if (malformed !== null) return refusalResponse(malformed);

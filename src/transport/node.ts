@@ -187,6 +187,8 @@ class NodeTransport implements Transport {
       incoming.url = pathAndQuery(incoming.url!)!; // whoever sends an absolute URL means its path
       // The listener takes a colon without a port for a broken Host.
       if (incoming.headers.host?.endsWith(":")) incoming.headers.host = incoming.headers.host.slice(0, -1);
+      // What nobody has read of a body would be read to its end, however long that is.
+      outgoing.once("finish", () => incoming.complete || incoming.socket.destroySoon());
       if (this.#requests.isFull) return answer(outgoing, TOO_BUSY);
       const wait = this.#requests.enter();
       if (wait === null) void listener(incoming, outgoing);
