@@ -165,11 +165,12 @@ export class CborWalk {
     if (length < 0) return false;
     const start = this.at, end = start + length;
     if (end > this.#bytes.length) return this.#fail("broken");
-    const part = this.#bytes.subarray(start, end);
     this.at = end;
-    if (!isUtf8(part)) return this.#fail("utf8");
-    if (isKey && PROTO_BYTES.equals(part)) return this.#fail("proto");
-    if (length > OWN_TEXT_BYTES_MAX && startsWithMark(part)) this.#patch(from, length, true);
+    if (!this.#isText(start, end)) return this.#fail("utf8");
+    if (isKey && length === PROTO.length && PROTO_BYTES.equals(this.#bytes.subarray(start, end))) {
+      return this.#fail("proto");
+    }
+    if (length > OWN_TEXT_BYTES_MAX && this.#isMarked(start)) this.#patch(from, length, true);
     return true;
   }
 
@@ -198,7 +199,11 @@ export class CborWalk {
     return true;
   }
 
-  /** Most parts are short and ASCII. */
+  #isMarked(start: number): boolean {
+    return BYTE_ORDER_MARK.every((byte, i) => this.#bytes[start + i] === byte);
+  }
+
+  /** Most texts are short and ASCII. */
   #isText(start: number, end: number): boolean {
     if (end - start > SHORT_PART) return isUtf8(this.#bytes.subarray(start, end));
     for (let i = start; i < end; i++) {
@@ -274,8 +279,4 @@ export class CborWalk {
     this.fault ??= fault;
     return false;
   }
-}
-
-function startsWithMark(text: Uint8Array): boolean {
-  return BYTE_ORDER_MARK.every((byte, i) => text[i] === byte);
 }
