@@ -3,47 +3,28 @@
 // `Rooms.publish` is the only way in for a message. A room without members is gone, unless it is held for what it keeps.
 
 import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.ts";
-import { OrderedIndex } from "../ordered_index.ts";
+import type { ForeignMember, ForeignRoom, LeaveReason } from "../cluster/peers.ts";
+import { OrderedIndex } from "../collections/ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
-import type { Audience, Delivered, Fanout, Line, Receiver } from "./fanout.ts";
+import type { Delivered, Fanout } from "./fanout.ts";
+import { ForeignMembers, type ForeignMembersRooms } from "./foreign_members.ts";
 import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
-import type { KeptRoom, Published, SenderKey } from "./kept_room.ts";
+import { type KeptRoom, NO_MORE_ROOMS, type Published, type SenderKey } from "./kept_room.ts";
+import { type Membership, Room, type Subscriber } from "./room.ts";
 
 export { BUSY };
-
-/** Who receives a room's messages. */
-export interface Subscriber extends Receiver {
-  /** Something for it alone; MUST only queue, as `receive` does, which the room counts itself. */
-  deliver(frame: Frame): void;
-  readonly user: string;
-  /** The client's name for its tab or device. */
-  readonly sid: string;
-  readonly traceId: string;
-}
-
-/** One subscriber in one room. */
-export interface Membership {
-  readonly room: Room;
-  readonly subscriber: Subscriber;
-  /** Unique in the room as long as the member stays, u32, from 1. */
-  readonly member: number;
-  /** Unique in these rooms, from 1, and never given again: what conflation keys are made of. */
-  readonly id: number;
-  /** In a room that keeps what is said: the offset after which the member was given everything. */
-  heardAfter: number;
-  /** Place among the members that are told of others joining and leaving, kept by the room; -1 for none. */
-  observerIndex: number;
-  /** Place in the room's list, kept by the room; -1 once left. */
-  index: number;
-}
+export { type Membership, Observers, Room, type Subscriber } from "./room.ts";
 
 /** Told of every change, after it was made. MUST NOT join or leave inside it. */
 export interface RoomWatcher {
   joined(membership: Membership): void;
   left(membership: Membership): void;
-  /** The last member has left. The room is gone, unless somebody holds it. */
+  /** The last member of this node has left. The room is gone here, unless somebody holds it. */
   emptied(room: Room): void;
+  /** The same of members on other nodes; `count` is how many are in the room now, on all nodes. */
+  foreignJoined?(member: ForeignMember, count: number): void;
+  foreignLeft?(member: ForeignMember, count: number, reason: LeaveReason | null): void;
 }
 
 /** Bounds of a tenant; 0 is none. Users count once however many sessions they have. */
@@ -57,34 +38,6 @@ export const ROOM_FULL = refusal("RESOURCE_EXHAUSTED", "room has its maximum of 
 export const TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "tenant has its maximum of rooms");
 export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in the maximum of rooms");
 
-const MEMBER_MAX = 0xffff_ffff;
-
-/** Members of a room that want presence events. Their messages stand in the room's line. */
-export class Observers implements Audience {
-  readonly line: Line;
-  readonly members: Membership[] = [];
-  version = 0;
-
-  constructor(line: Line) {
-    this.line = line;
-  }
-
-  add(membership: Membership): void {
-    membership.observerIndex = this.members.push(membership) - 1;
-    this.version++;
-  }
-
-  remove(membership: Membership): void {
-    const last = this.members.pop()!;
-    if (last !== membership) {
-      last.observerIndex = membership.observerIndex;
-      this.members[last.observerIndex] = last;
-    }
-    membership.observerIndex = -1;
-    this.version++;
-  }
-}
-
 /** Somebody that a message is not for, and by what it is known when it is said again. */
 export interface PublishOptions {
   /** The session that is left out, by its name; null for none. */
@@ -95,121 +48,17 @@ export interface PublishOptions {
 
 const TO_ALL: PublishOptions = { except: null };
 
-/** One room, as far as it is on this node. */
-export class Room implements Audience, Line {
-  readonly name: string;
-  readonly delivered: Delivered;
-  /** What it keeps of what is said in it; null where it keeps nothing. */
-  kept: KeptRoom | null = null;
-  readonly #members: Membership[] = [];
-  /** Sessions of each user here. */
-  readonly #users = new Map<string, number>();
-  #version = 0;
-  #lastMember: number;
-  #wrapped = false;
-  #observers: Observers | null = null;
-
-  /** @param lastMember the member number given last */
-  constructor(name: string, delivered: Delivered, lastMember = 0) {
-    this.name = name;
-    this.delivered = delivered;
-    this.#lastMember = lastMember;
-  }
-
-  get line(): Line {
-    return this;
-  }
-
-  /** Members, in no particular order. MUST NOT be kept. */
-  get members(): readonly Membership[] {
-    return this.#members;
-  }
-
-  /** Another number after each change of `members`. */
-  get version(): number {
-    return this.#version;
-  }
-
-  get userCount(): number {
-    return this.#users.size;
-  }
-
-  hasUser(user: string): boolean {
-    return this.#users.has(user);
-  }
-
-  /** Members that want presence events; null before anybody did. */
-  get observers(): Observers | null {
-    return this.#observers;
-  }
-
-  setPresence(membership: Membership, wanted: boolean): void {
-    if (membership.observerIndex >= 0 === wanted) return;
-    if (wanted) (this.#observers ??= new Observers(this)).add(membership);
-    else this.#observers!.remove(membership);
-  }
-
-  /**
-   * @param id see `Membership.id`
-   * @returns the membership, and whether its user was not here before
-   */
-  add(subscriber: Subscriber, id: number): { membership: Membership; firstOfUser: boolean } {
-    const member = this.#freeNumber();
-    const membership: Membership = {
-      room: this,
-      subscriber,
-      member,
-      id,
-      heardAfter: this.kept?.last ?? 0,
-      observerIndex: -1,
-      index: this.#members.length,
-    };
-    this.#members.push(membership);
-    this.#version++;
-    const sessions = this.#users.get(subscriber.user) ?? 0;
-    this.#users.set(subscriber.user, sessions + 1);
-    return { membership, firstOfUser: sessions === 0 };
-  }
-
-  /** @returns whether its user has no session left here */
-  remove(membership: Membership): boolean {
-    this.setPresence(membership, false);
-    const last = this.#members.pop()!;
-    this.#version++;
-    if (last !== membership) {
-      last.index = membership.index;
-      this.#members[last.index] = last;
-    }
-    membership.index = -1;
-    const user = membership.subscriber.user;
-    const sessions = this.#users.get(user)! - 1;
-    if (sessions > 0) this.#users.set(user, sessions);
-    else this.#users.delete(user);
-    return sessions === 0;
-  }
-
-  #freeNumber(): number {
-    // Numbers repeat only after 2^32 joins of a room that never emptied; from then on, held ones are skipped.
-    do {
-      if (this.#lastMember === MEMBER_MAX) {
-        this.#lastMember = 0;
-        this.#wrapped = true;
-      }
-      this.#lastMember++;
-    } while (this.#wrapped && this.#members.some((held) => held.member === this.#lastMember));
-    return this.#lastMember;
-  }
-}
-
 export interface RoomsOptions {
   /** Those that hold now; who is in already stays whatever they become. */
   readonly limits: () => RoomLimits;
   readonly fanout: Fanout;
   readonly openBus: OpenBus;
   readonly histories: HistoriesOptions;
+  /** Draws member numbers where there are other nodes. */
+  readonly random?: () => number;
 }
 
-export class Rooms implements BusReceiver, HistoriesRooms {
+export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
   /** What all sessions of the tenant were given; whoever delivers to a subscriber alone adds to it. */
   readonly delivered: Delivered = { bytes: 0 };
   readonly #limits: () => RoomLimits;
@@ -222,21 +71,31 @@ export class Rooms implements BusReceiver, HistoriesRooms {
   readonly #watchers: RoomWatcher[] = [];
   readonly #fanout: Fanout;
   readonly #bus: Bus;
+  readonly #random: (() => number) | null;
   readonly histories: Histories;
   /** Rooms that somebody is in: others are there for what they keep, which is bounded by its bytes. */
   #occupied = 0;
   #lastId = 0;
   #lastStamp = 0;
 
-  constructor({ limits, fanout, openBus, histories }: RoomsOptions) {
+  constructor({ limits, fanout, openBus, histories, random = Math.random }: RoomsOptions) {
     this.#limits = limits;
     this.#fanout = fanout;
     this.#bus = openBus(this);
+    const { peers } = this.#bus;
+    this.#random = peers === null ? null : random;
     this.histories = new Histories(this, histories);
+    if (peers !== null) new ForeignMembers(peers, this);
   }
 
+  /** Rooms that exist, those that only keep something among them. */
   get size(): number {
     return this.#rooms.size;
+  }
+
+  /** Rooms with members. */
+  get occupied(): number {
+    return this.#occupied;
   }
 
   /** A number above all those given before: the order of numbered frames (see `Frame.stamp`). */
@@ -263,7 +122,11 @@ export class Rooms implements BusReceiver, HistoriesRooms {
    * what is said. A room that nobody is in is no fault.
    */
   publish(name: string, frame: Frame, { except, key = null }: PublishOptions = TO_ALL): Published {
-    return this.histories.publish(name, frame, except, key) ?? this.#bus.publish(name, frame, except);
+    const room = this.#rooms.get(name);
+    const kept = room === undefined ? this.#begin(name) : room.kept;
+    if (kept === NO_MORE_ROOMS) return kept;
+    if (kept === null && key === null) return this.#bus.publish(name, frame, except);
+    return this.histories.publish(name, frame, { kept, except, key });
   }
 
   /** The same with a frame of the hot lane, which nobody keeps. @returns to how many of this node it goes, or `BUSY` */
@@ -271,9 +134,18 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     return this.#bus.publish(name, frame, except);
   }
 
-  /** Whether a room of this name keeps what is said in it, with members or without. */
+  /** Whether a room of this name keeps what is said in it, or would if something were. */
   keeps(name: string): boolean {
-    return this.histories.of(name).kept !== null;
+    const room = this.#rooms.get(name);
+    return room === undefined ? this.histories.classOf(name)?.history != null : room.kept !== null;
+  }
+
+  /** Other classes of rooms hold from now on. */
+  applyClasses(): void {
+    for (const room of [...this.#rooms.values()]) {
+      room.class = this.histories.classOf(room.name);
+      this.histories.apply(room.name, room.class);
+    }
   }
 
   /** For what keeps messages. */
@@ -281,13 +153,10 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     return this.#bus.publish(name, frame, except);
   }
 
-  /** For what keeps messages: however much waits for the room already. */
-  deliverAnyway(name: string, frame: Frame, except: string | null): number {
-    const deliveries = this.deliver(name, frame, except);
-    if (deliveries !== BUSY) return deliveries;
-    const room = this.#rooms.get(name)!;
-    for (const { subscriber } of room.members) if (subscriber.session !== except) subscriber.deliver(frame);
-    return room.members.length;
+  /** For what keeps messages. */
+  isFull(name: string): boolean {
+    const room = this.#rooms.get(name);
+    return room !== undefined && this.#fanout.isFull(room);
   }
 
   hasMembers(name: string): boolean {
@@ -310,7 +179,44 @@ export class Rooms implements BusReceiver, HistoriesRooms {
   /** For the bus. */
   receive(name: string, frame: Frame, except: string | null): number {
     const room = this.#rooms.get(name);
-    return room === undefined ? 0 : this.#fanout.publish(room, frame, except);
+    if (room === undefined) return 0;
+    return this.#fanout.publish(
+      room,
+      frame,
+      except,
+      frame.isExt && room.kept !== null && room.kept.storesFirst,
+    );
+  }
+
+  receiveForeign(name: string, frame: Frame): void {
+    const room = this.#rooms.get(name);
+    if (room === undefined) return;
+    // Its publisher has been told that it goes to all.
+    if (this.#fanout.publish(room, frame, null) === BUSY && frame.isExt) overtake(room, frame, null);
+  }
+
+  setForeign(name: string, foreign: ForeignRoom | null): void {
+    const room = this.#rooms.get(name);
+    if (room !== undefined) room.foreign = foreign;
+  }
+
+  foreignJoined(member: ForeignMember, count: number): void {
+    for (const watcher of this.#watchers) watcher.foreignJoined?.(member, count);
+  }
+
+  foreignLeft(member: ForeignMember, count: number, reason: LeaveReason | null): void {
+    for (const watcher of this.#watchers) watcher.foreignLeft?.(member, count, reason);
+  }
+
+  /** How many are in a room, on all nodes. */
+  count(name: string): number {
+    const here = this.#rooms.get(name)?.members.length ?? 0;
+    return here + (this.#bus.peers?.rooms.get(name)?.members.size ?? 0);
+  }
+
+  /** Whether this node has the word about a room where one of all nodes is to have it. */
+  owns(name: string): boolean {
+    return this.#bus.owns(name);
   }
 
   /** Has a room exist, with members or without, until `release`. */
@@ -342,14 +248,13 @@ export class Rooms implements BusReceiver, HistoriesRooms {
   /** Adds a subscriber that is not yet in the room. */
   join(name: string, subscriber: Subscriber): Membership | Refusal {
     const { user } = subscriber;
-    const known = this.#rooms.get(name);
-    const refused = this.#refuses(known, user);
+    const refused = this.#refuses(name, user);
     if (refused !== null) return refused;
-    const found = this.histories.of(name);
     const room = this.#rooms.get(name) ?? this.#add(name);
-    if (room.members.length === 0) this.#occupied++;
+    if (room.members.length === 0) this.#occupy(room);
+    if (room.kept === null) this.histories.begin(name, room.class);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
-    if (found.class?.presence) room.setPresence(membership, true);
+    if (room.class?.presence) room.setPresence(membership, true);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
     return membership;
@@ -367,16 +272,37 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
     this.#occupied--;
+    this.#bus.vacated(room.name);
+    room.kept?.touch();
     this.#fanout.forget(room);
     this.#dropIfUnused(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
   }
 
+  #occupy(room: Room): void {
+    this.#occupied++;
+    room.kept?.touch();
+    const live = room.live = this.#bus.occupied(room.name);
+    void live?.then(() => {
+      if (room.live === live) room.live = null;
+    });
+  }
+
   #add(name: string): Room {
-    const room = new Room(name, this.delivered);
+    const room = new Room(name, this.delivered, 0, this.#random);
+    room.foreign = this.#bus.peers?.rooms.get(name) ?? null;
+    room.class = this.histories.classOf(name);
     this.#rooms.set(name, room);
     this.#inOrder.set(name, room);
     return room;
+  }
+
+  /** A room that does not exist begins with what is said in it, where it keeps that. */
+  #begin(name: string): KeptRoom | null | typeof NO_MORE_ROOMS {
+    const found = this.histories.classOf(name);
+    if (found === null || found.history === null) return null;
+    const max = this.#limits().max_rooms_total;
+    return max > 0 && this.#rooms.size >= max ? NO_MORE_ROOMS : this.histories.begin(name, found);
   }
 
   #dropIfUnused(room: Room): void {
@@ -385,16 +311,30 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     this.#inOrder.delete(room.name);
   }
 
-  #refuses(room: Room | undefined, user: string): Refusal | null {
+  /** Whether another user would be one too many, on all nodes. */
+  #isFull(name: string, user: string, max: number): boolean {
+    const room = this.#rooms.get(name), foreign = this.#bus.peers?.rooms.get(name);
+    if (foreign?.hasUser(user)) return false;
+    return (room?.userCount ?? foreign?.userCount ?? 0) >= max;
+  }
+
+  #refuses(name: string, user: string): Refusal | null {
+    const room = this.#rooms.get(name);
     const limits = this.#limits();
     if (room === undefined || room.members.length === 0) {
       if (limits.max_rooms_total > 0 && this.#occupied >= limits.max_rooms_total) return TOO_MANY_ROOMS;
-    } else {
-      if (room.hasUser(user)) return null;
-      if (limits.max_users_per_room > 0 && room.userCount >= limits.max_users_per_room) return ROOM_FULL;
+    } else if (room.hasUser(user)) return null;
+    if (limits.max_users_per_room > 0 && this.#isFull(name, user, limits.max_users_per_room)) {
+      return ROOM_FULL;
     }
     const rooms = this.#roomsOfUser.get(user) ?? 0;
     if (limits.max_rooms_per_user > 0 && rooms >= limits.max_rooms_per_user) return USER_IN_TOO_MANY_ROOMS;
     return null;
   }
+}
+
+/** Hands a message to all members here though too much waits for the room already. @returns to how many */
+function overtake({ members }: Room, frame: Frame, except: string | null): number {
+  for (const { subscriber } of members) if (subscriber.session !== except) subscriber.deliver(frame);
+  return members.length;
 }

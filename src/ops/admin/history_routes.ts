@@ -4,14 +4,14 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { refusal } from "../../protocol/codes.ts";
 import type { KeptRoom } from "../../room/kept_room.ts";
 import { answers, refuse } from "./answers.ts";
-import type { AdminTenant } from "./house.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminTenant } from "./admin_context.ts";
+import type { AdminApp } from "./admin_context.ts";
 import type { AdminParts } from "./parts.ts";
 import { RoomParams } from "./words.ts";
 
 const NOTHING_KEPT = refusal(
   "NOT_FOUND",
-  "room keeps no history: no class of the tenant's rooms has one for it",
+  "room keeps no history: no class of the tenant's rooms has one for it, or nobody has used it",
 );
 const UNREADABLE = refusal("UNAVAILABLE", "room's history cannot be read now");
 const LIMIT_MAX = 100;
@@ -38,14 +38,14 @@ const History = z.strictObject({
 }).openapi("History");
 const Cleared = z.strictObject({ epoch: z.string() });
 
-export function historyRoutes(app: AdminApp, { doorman }: AdminParts): void {
+export function historyRoutes(app: AdminApp, { auth }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
       path: "/v1/tenants/{tenant}/rooms/{room}/history",
       tags: ["rooms"],
       summary: "What a room keeps of what was said in it",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: RoomParams, query: Query },
       responses: answers("A page of messages.", History),
     }),
@@ -57,6 +57,7 @@ export function historyRoutes(app: AdminApp, { doorman }: AdminParts): void {
       const bounds = { limit, maxBytes: PAGE_BYTES };
       try {
         const page = await kept.page(after === undefined ? { before, ...bounds } : { after, ...bounds });
+        if (page.last === 0 && isUnused(c.var.seat, room)) return refuse(c, NOTHING_KEPT);
         const { epoch, first, last, frames, more } = page;
         // As they stand: what was said is not read again, and keeps its numbers.
         const messages = frames.map(({ payload }) => payload as string).join(",");
@@ -75,7 +76,7 @@ export function historyRoutes(app: AdminApp, { doorman }: AdminParts): void {
       path: "/v1/tenants/{tenant}/rooms/{room}/history",
       tags: ["rooms"],
       summary: "Let go of all that a room keeps; a new epoch begins, and members go on hearing what is said",
-      middleware: doorman.permit("publish"),
+      middleware: auth.permit("publish"),
       request: { params: RoomParams },
       responses: answers("It is gone.", Cleared),
     }),
@@ -83,6 +84,9 @@ export function historyRoutes(app: AdminApp, { doorman }: AdminParts): void {
       const { room } = c.req.valid("param");
       const kept = await keptOf(c.var.seat, room);
       if (kept === null) return refuse(c, NOTHING_KEPT);
+      if (kept.ready === null && kept.last === 0 && isUnused(c.var.seat, room)) {
+        return refuse(c, NOTHING_KEPT);
+      }
       try {
         await kept.clear();
         return c.json({ epoch: kept.epoch }, 200);
@@ -93,9 +97,13 @@ export function historyRoutes(app: AdminApp, { doorman }: AdminParts): void {
   );
 }
 
-/** Of a room that has a class with a history; it may not have been used since the start. */
+/** Of a room that keeps something. Who looks begins none: a room that nobody has used keeps nothing. */
 async function keptOf({ tenant }: AdminTenant, name: string): Promise<KeptRoom | null> {
-  const { kept } = tenant.rooms.histories.of(name);
+  const kept = tenant.rooms.histories.look(name);
   await kept?.ready?.catch(() => {});
   return kept;
+}
+
+function isUnused({ tenant }: AdminTenant, name: string): boolean {
+  return tenant.rooms.find(name) === undefined;
 }
