@@ -1,6 +1,6 @@
 // What a scrape shows of rooms that keep what is said in them. Tenants without such rooms have no lines.
 
-import type { MetricSource, Sample } from "../metrics.ts";
+import type { MetricSource, Sample } from "../metrics/metrics.ts";
 import type { Histories } from "../room/histories.ts";
 import type { HistoryBudget } from "../room/history_budget.ts";
 

@@ -1,6 +1,6 @@
 // The listener for plain TCP: who connects says hello first, and admission answers as it does everybody.
 
-import { type Admission, WS_PATH } from "../admission/admission.ts";
+import type { Admission } from "../admission/admission.ts";
 import { CertificateKeeper } from "../admission/certificate_keeper.ts";
 import { Hellos } from "../admission/hello.ts";
 import type { Certificate } from "../config/certificate.ts";
@@ -8,7 +8,7 @@ import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import { describeFixed } from "../ops/start_report.ts";
 import type { TimerWheel } from "../session/timer_wheel.ts";
-import type { StreamDoor, Transport } from "../transport/port.ts";
+import type { StreamHandler, Transport } from "../transport/port.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
 
@@ -16,7 +16,7 @@ import type { Clock } from "./clock.ts";
 const STRANGERS_MAX = 10_000;
 
 export interface TcpListenerOptions {
-  readonly transport: Transport<StreamDoor>;
+  readonly transport: Transport<StreamHandler>;
   readonly certificate: Certificate | null;
   readonly config: () => Config;
   readonly admission: Admission;
@@ -35,12 +35,11 @@ export class TcpListener {
     this.#options = options;
     const { admission, wheel, clock, config, certificate: current, transport, log } = options;
     this.#hellos = new Hellos({
-      answer: (request) => admission.answer(request),
+      answer: (handshake) => admission.answer(handshake),
       max: STRANGERS_MAX,
       timeoutMs: () => config().gateway.auth_timeout_ms,
       wheel,
       newId: clock.newId,
-      path: WS_PATH,
     });
     options.acceptance.add("tcp");
     const files = config().gateway.tcp?.tls;

@@ -58,7 +58,7 @@ function join(context: Context, message: Envelope): Answer {
   if ("ok" in joined) return joined;
   if (asked.presence !== null) joined.room.setPresence(joined, asked.presence);
   const { wish } = asked, { seq } = message;
-  const ready = joined.room.kept?.ready ?? null;
+  const { ready } = joined.room;
   if (ready !== null) context.recover(new LateJoin(context, joined, { wish, seq, isLate: true }));
   else {
     const { frame, missed } = joinedFrame(context, joined, { wish, seq });
@@ -83,7 +83,7 @@ function joinedFrame(
 ): { frame: Frame; missed: Missed | null } {
   const { room, member } = joined;
   const { kept } = room;
-  const data: JoinedData = { member, count: room.members.length };
+  const data: JoinedData = { member, count: room.count };
   const missed = kept === null ? null : missedBy(joined, kept, joining);
   const told = missed === null ? data : { ...data, ...missed.told };
   const frame = sysJoined(context.traceId, room.name, told, joining.seq);
@@ -131,7 +131,7 @@ class LateJoin implements Missed {
 
 /** Resolves once it is known what a room keeps; somebody may let go of it meanwhile, and then that has to be known. */
 async function known(room: Room): Promise<void> {
-  for (let ready = room.kept?.ready ?? null; ready !== null; ready = room.kept?.ready ?? null) await ready;
+  for (let { ready } = room; ready !== null; ready = room.ready) await ready;
 }
 
 /** What a member is given that it has not heard, and what it is told of that. */
@@ -203,7 +203,11 @@ function members(context: Context, message: Envelope): Answer | Refusal {
   if (message.room === null) return NO_ROOM;
   const membership = context.membership(message.room);
   if (membership === undefined) return NOT_A_MEMBER;
-  const list = membership.room.members.map(({ member, subscriber }) => ({ user: subscriber.user, member }));
+  const { room } = membership;
+  const list = room.members.map(({ member, subscriber }) => ({ user: subscriber.user, member }));
+  for (const { member, session } of room.foreign?.members.values() ?? []) {
+    list.push({ user: session.user, member });
+  }
   return { ok: true, reply: { members: list, count: list.length } };
 }
 

@@ -5,7 +5,7 @@ import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import { sysGap } from "../protocol/sys.ts";
-import type { TenantMetrics } from "../metrics.ts";
+import type { TenantMetrics } from "../metrics/metrics.ts";
 import type { Link, LinkHandler, TransportName } from "../transport/port.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import type { Gap } from "./gaps.ts";
@@ -211,6 +211,11 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     this.#outbox?.flushSpeaker();
     this.#pongsDue++;
     this.#link?.ping();
+  }
+
+  /** The session outlives this connection: its client comes back with this token. See `Link.resumable`. */
+  resumable(token: string, count: number): void {
+    this.#link?.resumable?.(token, count);
   }
 
   /** Reads nothing more until this time, as far as the transport can. */

@@ -1,9 +1,9 @@
 // The real tables of histories in a database in memory, whose commits, failures and crashes happen when a test says so.
 
-import { HistoryStore } from "../../src/backend/history_store.ts";
-import { StateBounds } from "../../src/backend/state_bounds.ts";
-import { StateDb } from "../../src/backend/state_db.ts";
-import type { HistoryAppend } from "../../src/backend/state_messages.ts";
+import { HistoryStore } from "../../src/state/history_store.ts";
+import { StateBounds } from "../../src/state/state_bounds.ts";
+import { StateDb } from "../../src/state/state_db.ts";
+import type { HistoryAppend } from "../../src/state/state_messages.ts";
 import type { DiskMessage, DiskMeta, DiskStored, HistoryDisk } from "../../src/room/disk_room.ts";
 import type { HistoryBounds } from "../../src/room/history.ts";
 import { nameOf } from "../../src/room/sent_keys.ts";

@@ -9,9 +9,10 @@ import type { Log, LogFields } from "../../src/log.ts";
 import type { Answer, Context, ExtService } from "../../src/service/service.ts";
 import type { Envelope } from "../../src/protocol/envelope.ts";
 import type {
-  Door,
   Link,
   LinkHandler,
+  ServerHandler,
+  StreamHandler,
   Transport,
   UpgradeAnswer,
   WireFrame,
@@ -151,7 +152,7 @@ export class FakeLink implements Link {
 class FakeTransport implements Transport {
   readonly name = "node";
   readonly limits: Transport["limits"];
-  door: Door | null = null;
+  door: ServerHandler | null = null;
   readonly #tasks: (() => void)[] = [];
 
   constructor(pings: boolean) {
@@ -167,7 +168,7 @@ class FakeTransport implements Transport {
     };
   }
 
-  start(door: Door) {
+  start(door: ServerHandler) {
     this.door = door;
     return Promise.resolve({ hostname: "127.0.0.1", port: 1 });
   }
@@ -204,6 +205,8 @@ export interface HouseOptions {
   /** Contents of the files that the configuration names. */
   readonly files?: Readonly<Record<string, string>>;
   readonly launchHost?: LaunchHost;
+  /** A transport whose clients say hello first, beside the other one. */
+  readonly tcp?: Transport<StreamHandler>;
 }
 
 export const OPEN_POLICY =
@@ -245,7 +248,8 @@ export class House {
       policyDryRun: options.policyDryRun ?? false,
       certificate: null,
       transport: this.transport,
-      tcp: null,
+      tcp: options.tcp === undefined ? null : { transport: options.tcp, certificate: null },
+      sse: null,
       adminTransport: this.adminTransport,
       launchHost: options.launchHost ?? (() => assert.fail("no extension, no host")),
       env: {},

@@ -5,9 +5,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import type {
-  Door,
   Link,
   LinkHandler,
+  ServerHandler,
   TlsPair,
   Transport,
   TransportOptions,
@@ -133,7 +133,7 @@ interface House {
   /** One per accepted upgrade, in order. */
   readonly recorders: Recorder[];
   upgrade: (request: UpgradeRequest) => UpgradeAnswer | Promise<UpgradeAnswer>;
-  request: Door["request"];
+  request: ServerHandler["request"];
   accept(protocol?: string | null): UpgradeAnswer;
   /** Connects a raw client and returns both ends, open. */
   pair(
@@ -150,6 +150,7 @@ export function wireFrame(payload: string | Uint8Array): WireFrame {
     bytes: typeof payload === "string" ? Buffer.byteLength(payload) : payload.length,
     wire: null,
     tcpWire: null,
+    sseWire: null,
   };
 }
 
@@ -183,6 +184,7 @@ export function contract(
     maxHeaderBytes: MAX_HEADER_BYTES,
     headerTimeoutMs: 12_000,
     yields: true,
+    reusePort: false,
     socketUnsentBytes: UNSENT_BYTES,
     tls,
   };
