@@ -43,7 +43,7 @@ const places = (gateways: readonly number[]) => gateways.map((port) => `127.0.0.
 export function nginxConfig({ port, gateways, folder, tls }: ProxyPlaces): string {
   const ssl = tls === undefined ? "" : " ssl";
   const server = replaced(deployFile("nginx.conf"), [
-    [/^\t*server 127\.0\.0\.1:8080;$/m, places(gateways).map((place) => `server ${place};`).join("\n")],
+    [/^\t*server 127\.0\.0\.1:8080;$/gm, places(gateways).map((place) => `server ${place};`).join("\n")],
     [/listen 443 ssl;/, `listen 127.0.0.1:${port}${ssl};`],
     [/listen \[::\]:443 ssl;/, `listen [::1]:${port}${ssl};`],
     [/ssl_certificate .*;/, tls === undefined ? "" : `ssl_certificate ${tls.certFile};`],
@@ -66,7 +66,7 @@ export function caddyConfig({ port, gateways, tls }: ProxyPlaces): string {
   const certificate = tls === undefined ? "" : `tls ${tls.certFile} ${tls.keyFile}`;
   const site = replaced(deployFile("Caddyfile"), [
     [/^ws\.example\.com \{$/m, `${scheme}://:${port} {\n\t${bind}\n\t${certificate}`],
-    [/127\.0\.0\.1:8080/, places(gateways).join(" ")],
+    [/127\.0\.0\.1:8080/g, places(gateways).join(" ")],
   ]);
   return `{\n\tadmin off\n\tauto_https disable_redirects\n}\n${site}`;
 }

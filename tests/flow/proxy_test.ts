@@ -7,6 +7,7 @@ import process from "node:process";
 import { after, test } from "node:test";
 import { caddyConfig, freePort, isInstalled, nginxConfig, type ProxyPlaces } from "../deploy_files.ts";
 import { RawClient, within } from "../raw_client.ts";
+import { SseClient } from "../sse_client.ts";
 import { Admin, adminConfig } from "./admin_client.ts";
 import { Client, type Door, hot, target } from "./client.ts";
 import { Folder, GatewayProcess, until } from "./gateway_process.ts";
@@ -129,6 +130,51 @@ for (const kind of KINDS) {
     for (const client of [ann, bob]) await client.ended(1001);
     assert.equal(await within(gateway.exited, "the gateway's end"), 0);
     gateway.assertNoComplaint();
+  });
+
+  test(`through ${kind.name}: streams of events come as they are written, and what is said to them arrives`, async () => {
+    await using gateway = await GatewayProcess.start({
+      ...config,
+      gateway: { ...config.gateway, ping_interval_ms: 5000 },
+      tenants: [{ ...config.tenants[0]!, resume: { window_ms: 30_000 } }],
+    });
+    const admin = await Admin.of(gateway, "root");
+    const { v4 } = await proxied(kind, [gateway]);
+    const peer = { port: Number(new URL(v4.origin).port) };
+    const query = { tenant: "acme", ticket: "dev:ann", resume: "1", hot: "1" };
+    // Small events, one at a time: none of them waits for the next.
+    const ann = await SseClient.open(peer, { query });
+    assert.equal((await ann.message("sys.authed")).data.transport, "sse");
+    const [session] = (await admin.good("GET", "/v1/tenants/acme/sessions?user=ann")).sessions;
+    assert.equal(session.address, "127.0.0.1");
+    assert.equal((await ann.say({ svc: "room", type: "join", room: "lobby" })).status, 202);
+    await ann.message("sys.joined");
+    for (let i = 0; i < 20; i++) {
+      assert.equal(
+        (await ann.say({ svc: "chat", type: "send", room: "lobby", data: { msg: `${i}` } })).status,
+        202,
+      );
+      assert.equal((await ann.message("chat.msg")).data.msg, `${i}`);
+    }
+    const binary = { "content-type": "application/octet-stream" };
+    assert.equal((await ann.say(hot(1, 1, { payload: [7] }), binary)).status, 202);
+    assert.equal((await ann.next("hot")).data, "Bw==");
+    await until("a heartbeat", () => ann.comments > 0 || null, 30_000);
+    // The proxy passes on that its client has left.
+    ann.socket.destroy();
+    await until(
+      "the loss to be seen",
+      async () => (await ann.say({ svc: "sys", type: "ack" })).status === 410 || null,
+    );
+    const back = await SseClient.open(peer, { query, headers: { "last-event-id": ann.lastEventId } });
+    assert.ok((await back.message("sys.resumed")).data.resume);
+    gateway.signal("SIGTERM");
+    await back.message("sys.draining");
+    assert.equal(JSON.parse((await back.next("close")).data).code, 1001);
+    await within(back.ended, "the stream's end");
+    assert.equal(await within(gateway.exited, "the gateway's end"), 0);
+    gateway.assertNoComplaint();
+    for (const client of [ann, back]) client.drop();
   });
 
   test(`through ${kind.name}: while one of two gateways drains, whoever comes gets the other`, async () => {
