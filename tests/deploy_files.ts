@@ -49,6 +49,11 @@ export function nginxConfig({ port, gateways, folder, tls }: ProxyPlaces): strin
     [/ssl_certificate .*;/, tls === undefined ? "" : `ssl_certificate ${tls.certFile};`],
     [/ssl_certificate_key .*;/, tls === undefined ? "" : `ssl_certificate_key ${tls.keyFile};`],
   ]);
+  return nginxAround(server, folder);
+}
+
+/** What nginx needs around a server of its own, without a word of its own on proxies. */
+export function nginxAround(server: string, folder: string): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${folder}/${kind};`).join(" ");
   return `daemon off; master_process off; pid ${folder}/nginx.pid; error_log stderr;
