@@ -14,6 +14,14 @@ import { Replicas } from "./replicas.ts";
 import { Subjects } from "./subjects.ts";
 import { decode, encode, KIND, type WireCounts } from "./wire.ts";
 
+/** What is decided about a tenant. */
+export interface TenantDecisions {
+  /** Another node's decisions. @returns false where one cannot be read */
+  heard(decisions: readonly unknown[]): boolean;
+  /** Tells a node, null for all others, of all there are. */
+  tell(node: string | null): void;
+}
+
 export interface ClusterOptions {
   readonly config: ClusterConfig;
   readonly version: string;
@@ -53,6 +61,7 @@ export class Cluster {
   readonly counts: WireCounts = { broken: 0, unknown: 0 };
   readonly #options: ClusterOptions;
   readonly #buses: NatsBus[] = [];
+  readonly #decisions = new Map<string, TenantDecisions>();
   readonly #obeying = new Map<string, (fields: readonly unknown[]) => boolean>();
   readonly #startedMs: number;
   #stopTicking: (() => void)[] = [];
@@ -96,7 +105,17 @@ export class Cluster {
       log,
     });
     this.reliable.watch((isUp) => {
-      if (isUp) this.nodes.connected();
+      if (!isUp) return;
+      this.nodes.connected();
+      // While NATS was away, the others heard of nothing.
+      for (const decisions of this.#decisions.values()) decisions.tell(null);
+    });
+    this.nodes.watch({
+      came: ({ incarnation }) => {
+        for (const decisions of this.#decisions.values()) decisions.tell(incarnation);
+      },
+      went: () => {},
+      beat: () => {},
     });
   }
 
@@ -159,6 +178,22 @@ export class Cluster {
     return this.reliable.publish(subject, encode(KIND.order, tenant, ...fields));
   }
 
+  /** Has a tenant's decisions told to the nodes that come, and heard from these. */
+  decisions(tenant: string, decisions: TenantDecisions): () => void {
+    this.#decisions.set(tenant, decisions);
+    // Served from now on: the others have been told of what they decided before it was.
+    this.reliable.publish(this.subjects.all, encode(KIND.decision, tenant, null, this.incarnation));
+    return () => {
+      if (this.#decisions.get(tenant) === decisions) this.#decisions.delete(tenant);
+    };
+  }
+
+  /** Tells a node, null for all others, of decisions. */
+  decide(node: string | null, tenant: string, decisions: readonly unknown[]): void {
+    const subject = node === null ? this.subjects.all : this.subjects.node(node);
+    this.reliable.publish(subject, encode(KIND.decision, tenant, decisions));
+  }
+
   /** Resolves when NATS is there and the others have been heard; waits for ever for the former. */
   async start(): Promise<void> {
     const { clock, log } = this.#options;
@@ -218,6 +253,15 @@ export class Cluster {
         const [tenant, ...rest] = fields;
         if (typeof tenant !== "string") return false;
         return this.#obeying.get(tenant)?.(rest) ?? true;
+      }
+      case KIND.decision: {
+        const [tenant, list, asker] = fields;
+        if (typeof tenant !== "string") return false;
+        const decisions = this.#decisions.get(tenant);
+        if (list === null && typeof asker === "string") decisions?.tell(asker);
+        else if (!Array.isArray(list)) return false;
+        else return decisions?.heard(list) ?? true;
+        return true;
       }
       case KIND.probe:
         respond();

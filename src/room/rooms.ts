@@ -282,10 +282,7 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
   #occupy(room: Room): void {
     this.#occupied++;
     room.kept?.touch();
-    const live = room.live = this.#bus.occupied(room.name);
-    void live?.then(() => {
-      if (room.live === live) room.live = null;
-    });
+    this.#bus.occupied(room.name);
   }
 
   #add(name: string): Room {

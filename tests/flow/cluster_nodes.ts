@@ -43,3 +43,21 @@ export async function acquainted(...nodes: readonly GatewayProcess[]): Promise<v
     ),
   );
 }
+
+/** Resolves when a node knows of so many members of rooms on others. */
+export async function membersKnown(node: GatewayProcess, count: number): Promise<void> {
+  await node.metricsUntil(
+    `${count} members elsewhere`,
+    (metrics) => metrics.sum("wsprism_cluster_members") === count,
+    JOIN_MS,
+  );
+}
+
+/** Resolves when a node knows of so many sessions on others. */
+export async function sessionsKnown(node: GatewayProcess, count: number): Promise<void> {
+  await node.metricsUntil(
+    `${count} sessions elsewhere`,
+    (metrics) => metrics.sum("wsprism_cluster_sessions") === count,
+    JOIN_MS,
+  );
+}
