@@ -2,11 +2,13 @@
 // them and stops them, in that order; nothing here is on a message's way.
 
 import type { Hono } from "hono";
-import { Admission, WS_PATH } from "./admission/admission.ts";
+import { Admission } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry } from "./admission/retry.ts";
+import { SseAdmission } from "./admission/sse.ts";
+import { WS_PATH } from "./admission/upgrade.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
@@ -236,7 +238,15 @@ export class Gateway {
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       this.adminAddress = await this.#admin?.start() ?? null;
-      const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
+      const { sse } = this.#options;
+      sse?.start(new SseAdmission(this.#admission, this.#tenants.entries));
+      const door = {
+        admission: this.#admission,
+        sse,
+        ops: () => this.#ops,
+        acceptance: this.#acceptance,
+        log,
+      };
       const address = await transport.start(publicHandler(door));
       for (const weakness of describeWeaknesses(config, transport.limits, descriptorLimit())) {
         log.warn(weakness, { transport: transport.name });
@@ -289,6 +299,7 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#reloader.end("the gateway stops");
     this.#certificate?.stop();
+    await this.#options.sse?.stop();
     await this.#options.transport.stop();
     await this.#tcp?.stop();
     await this.#admin?.stop();
@@ -354,6 +365,7 @@ export class Gateway {
       const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
       transport.boundMessages(maxBytes);
       this.#tcp?.boundMessages(maxBytes);
+      this.#options.sse?.boundMessages(maxBytes);
     }
   }
 
