@@ -46,6 +46,7 @@ const TICK_MS = 50;
 const SETTLE_MS = 2000;
 /** How long it listens whether there is anybody. */
 const GREET_MS = 400;
+type Respond = (payload: Uint8Array) => void;
 const ANSWER = new Uint8Array([1]);
 
 export class Cluster {
@@ -59,6 +60,8 @@ export class Cluster {
   readonly hot: NatsLink;
   readonly replicas: Replicas;
   readonly counts: WireCounts = { broken: 0, unknown: 0 };
+  /** Answers what other nodes ask. Never rejects. */
+  answers: (question: string) => Promise<string> = () => Promise.resolve("");
   readonly #options: ClusterOptions;
   readonly #buses: NatsBus[] = [];
   readonly #decisions = new Map<string, TenantDecisions>();
@@ -164,6 +167,15 @@ export class Cluster {
     return bus;
   }
 
+  /** Asks a node. @returns null where it does not answer in time; never rejects */
+  async ask(node: string, question: string, timeoutMs: number): Promise<string | null> {
+    const payload = encode(KIND.question, question);
+    const answer = await this.reliable.ask(this.subjects.node(node), payload, timeoutMs);
+    const read = answer instanceof Uint8Array ? decode(answer, this.counts) : null;
+    const text = read?.kind === KIND.answer ? read.fields[0] : null;
+    return typeof text === "string" ? text : null;
+  }
+
   /** Has a tenant's orders from other nodes carried out; `handler` returns false for what it cannot read. */
   obey(tenant: string, handler: (fields: readonly unknown[]) => boolean): () => void {
     this.#obeying.set(tenant, handler);
@@ -201,7 +213,7 @@ export class Cluster {
     reliable.listen(subjects.all, (payload) => this.#hear(payload));
     reliable.listen(
       subjects.node(this.incarnation),
-      (payload, message) => this.#hear(payload, () => message.respond(ANSWER)),
+      (payload, message) => this.#hear(payload, (answer) => void message.respond(answer)),
     );
     await Promise.all([reliable.start(), this.hot.start()]);
     if (!reliable.isUp && reliable.connection === null) return;
@@ -226,14 +238,14 @@ export class Cluster {
     await Promise.all([this.reliable.stop(), this.hot.stop()]);
   }
 
-  #hear(payload: Uint8Array, respond: () => void = () => {}): void {
+  #hear(payload: Uint8Array, respond: Respond = () => {}): void {
     const message = decode(payload, this.counts);
     if (message === null) return;
     const { kind, fields } = message;
     if (!this.#take(kind, fields, respond)) this.counts.broken++;
   }
 
-  #take(kind: number, fields: readonly unknown[], respond: () => void): boolean {
+  #take(kind: number, fields: readonly unknown[], respond: Respond): boolean {
     switch (kind) {
       case KIND.beat:
         return this.nodes.heardBeat(fields);
@@ -254,6 +266,12 @@ export class Cluster {
         if (typeof tenant !== "string") return false;
         return this.#obeying.get(tenant)?.(rest) ?? true;
       }
+      case KIND.question: {
+        const [text] = fields;
+        if (typeof text !== "string") return false;
+        void this.answers(text).then((answer) => respond(encode(KIND.answer, answer)));
+        return true;
+      }
       case KIND.decision: {
         const [tenant, list, asker] = fields;
         if (typeof tenant !== "string") return false;
@@ -264,7 +282,7 @@ export class Cluster {
         return true;
       }
       case KIND.probe:
-        respond();
+        respond(ANSWER);
         return true;
       default:
         this.counts.unknown++;
