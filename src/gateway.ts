@@ -7,7 +7,6 @@ import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry } from "./admission/retry.ts";
-import { SseAdmission } from "./admission/sse.ts";
 import { WS_PATH } from "./admission/upgrade.ts";
 import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
@@ -15,12 +14,12 @@ import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
 import type { AdminContextOptions } from "./gateway/admin_gateway.ts";
 import type { AdminListener } from "./gateway/admin_listener.ts";
-import { buildContext } from "./gateway/build_context.ts";
 import { buildAdmin } from "./gateway/build_admin.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
-import { gatewayMetrics } from "./gateway/gateway_metrics.ts";
+import { gatewayContext } from "./gateway/gateway_context.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
+import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
 import { TcpListener } from "./gateway/tcp_listener.ts";
@@ -101,7 +100,7 @@ export class Gateway {
       sessions: () => this.#context.totals.sessions,
       draining: () => this.#draining,
     });
-    const { context, fanout } = buildContext(options, this.#cluster?.name ?? null);
+    const { context, fanout } = gatewayContext(options, this.#cluster?.name ?? null);
     this.#context = context;
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
@@ -218,16 +217,16 @@ export class Gateway {
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       this.adminAddress = await this.#admin?.start() ?? null;
-      const { sse } = this.#options;
-      sse?.start(new SseAdmission(this.#admission, this.#tenants.entries));
-      const door = {
+      const { sse } = this.#options, acceptance = this.#acceptance, ops = () => this.#ops;
+      const handler = publicHandler({
         admission: this.#admission,
+        entries: this.#tenants.entries,
         sse,
-        ops: () => this.#ops,
-        acceptance: this.#acceptance,
+        ops,
+        acceptance,
         log,
-      };
-      const address = await transport.start(publicHandler(door));
+      });
+      const address = await transport.start(handler);
       for (const weakness of describeWeaknesses(config, transport.limits, descriptorLimit())) {
         log.warn(weakness, { transport: transport.name });
       }
@@ -362,13 +361,13 @@ export class Gateway {
       certificate: this.#certificate?.metrics ?? null,
       reload: this.#reloader.metrics,
       more: [
-        ...gatewayMetrics({
+        ...partMetrics({
           tenants: this.#tenants,
-          persistence: this.#persistence,
-          budget: this.#historyBudget,
-          acceptance: this.#acceptance,
+          historyBudget: this.#historyBudget,
           cluster: this.#cluster,
         }),
+        ...this.#persistence.metrics,
+        ...this.#acceptance.metrics,
         ...this.#options.metrics,
       ],
     });

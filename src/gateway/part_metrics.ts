@@ -1,4 +1,4 @@
-// The metrics that parts of a gateway bring, besides those that every tenant has.
+// What a scrape shows of the parts that come and go with the configuration.
 
 import { serviceMetrics } from "../backend/service_metrics.ts";
 import type { Cluster } from "../cluster/cluster.ts";
@@ -6,28 +6,20 @@ import { clusterMetrics } from "../cluster/cluster_metrics.ts";
 import { extensionMetrics } from "../extension/extension_metrics.ts";
 import type { MetricSource } from "../metrics/metrics.ts";
 import type { HistoryBudget } from "../room/history_budget.ts";
-import type { Acceptance } from "./acceptance.ts";
 import { historyMetrics } from "./history_metrics.ts";
-import type { Persistence } from "./persistence.ts";
 import type { Tenants } from "./tenants.ts";
 
-export interface MeasuredParts {
+export interface Parts {
   readonly tenants: Tenants;
-  readonly persistence: Persistence;
-  readonly budget: HistoryBudget;
-  readonly acceptance: Acceptance;
-  /** Null where the gateway is alone. */
+  readonly historyBudget: HistoryBudget;
+  /** Null for a gateway that is alone. */
   readonly cluster: Cluster | null;
 }
 
-export function gatewayMetrics(
-  { tenants, persistence, budget, acceptance, cluster }: MeasuredParts,
-): MetricSource[] {
+export function partMetrics({ tenants, historyBudget, cluster }: Parts): MetricSource[] {
   return [
     ...serviceMetrics(() => [...tenants].flatMap(({ httpServices }) => httpServices)),
-    ...persistence.metrics,
-    ...historyMetrics({ tenants, budget }),
-    ...acceptance.metrics,
+    ...historyMetrics({ tenants, budget: historyBudget }),
     ...cluster === null ? [] : clusterMetrics(cluster),
     ...extensionMetrics(() => tenants.extensions(), () => tenants.extensionHosts()),
   ];
