@@ -12,7 +12,9 @@ import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
-import { AdminListener } from "./gateway/admin_listener.ts";
+import type { AdminContextOptions } from "./gateway/admin_gateway.ts";
+import type { AdminListener } from "./gateway/admin_listener.ts";
+import { buildAdmin } from "./gateway/build_admin.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewayContext } from "./gateway/gateway_context.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
@@ -30,9 +32,9 @@ import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
-import { FreshEnough, type Made } from "./ops/fresh_enough.ts";
+import type { FreshEnough } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
-import { Slices } from "./gateway/slices.ts";
+import { scrapes } from "./gateway/scrapes.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -51,8 +53,6 @@ export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
 export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
 
-/** Milliseconds of writing metrics after which others have their turn. */
-const SCRAPE_SLICE_MS = 0.5;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
@@ -178,10 +178,10 @@ export class Gateway {
       clock,
     });
     this.#exporter = this.#buildExporter();
-    this.#metrics = new FreshEnough((tenant) => this.#scrape(tenant), clock);
-    const { adminTransport } = options;
-    this.#admin = adminTransport === null ? null : new AdminListener({
-      transport: adminTransport,
+    this.#metrics = scrapes(this.#exporter, clock);
+    const cluster = this.#cluster;
+    const seen: AdminContextOptions = {
+      afterTurn: (task) => transport.afterTurn(task),
       tenants: this.#tenants,
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
@@ -191,13 +191,20 @@ export class Gateway {
       lines: (paths, text = this.#text) => source.lines(text, paths),
       vitals: () => vitals(this.#loopLag, this.#context.flusher.heldBytes),
       draining: () => this.#draining,
+      waiting: this.#waiting,
       degraded: this.#degraded,
-      acceptance: this.#acceptance,
+      accepting: () => this.#acceptance.works,
+      node: cluster?.name ?? null,
       metrics: (tenant) => this.#metrics.get(tenant),
       metricsContentType: this.#exporter.contentType,
       log,
       clock,
       build: options.build,
+    };
+    this.#admin = buildAdmin(seen, {
+      transport: options.adminTransport,
+      acceptance: this.#acceptance,
+      cluster,
     });
     this.#ops = this.#buildOps();
   }
@@ -373,14 +380,6 @@ export class Gateway {
         ...this.#options.metrics,
       ],
     });
-  }
-
-  async #scrape(tenant: string | null): Promise<Made> {
-    const slices = new Slices(this.#context.now, SCRAPE_SLICE_MS);
-    const rest = () => slices.rest();
-    const text =
-      await (tenant === null ? this.#exporter.render(rest) : this.#exporter.renderTenant(tenant, rest));
-    return { text, ms: slices.workedMs };
   }
 
   #buildOps(): Hono {
