@@ -11,6 +11,7 @@ import {
   webSocket,
   type WebSocketLike,
 } from "../../clients/typescript/src/mod.ts";
+import { sse } from "../../clients/typescript/src/sse.ts";
 import { within } from "../raw_client.ts";
 import { CuttingProxy } from "./cutting_proxy.ts";
 
@@ -22,6 +23,8 @@ export interface RecoveryRun {
   /** Messages of each user, and cuts, at the least. */
   readonly messages: number;
   readonly cuts: number;
+  /** By plain HTTP. */
+  readonly sse?: boolean;
 }
 
 interface Chat {
@@ -46,8 +49,11 @@ class User {
   room: Room<Chat> | null = null;
   #wake = () => {};
 
-  constructor(url: string, { tenant, seed }: RecoveryRun, name: string) {
-    const own: Partial<ClientOptions> = globalThis.WebSocket === undefined
+  constructor(url: string, run: RecoveryRun, name: string) {
+    const { tenant, seed } = run;
+    const own: Partial<ClientOptions> = run.sse
+      ? { transport: sse() }
+      : globalThis.WebSocket === undefined
       ? { transport: webSocket({ WebSocket: WsWebSocket as unknown as WebSocketLike }) }
       : {};
     this.client = new Client(url, {
