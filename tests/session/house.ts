@@ -246,6 +246,7 @@ export class House {
       certificate: null,
       transport: this.transport,
       tcp: null,
+      sse: null,
       adminTransport: this.adminTransport,
       launchHost: options.launchHost ?? (() => assert.fail("no extension, no host")),
       env: {},
