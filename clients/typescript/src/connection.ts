@@ -4,7 +4,7 @@
 //   idle ─▶ opening ─▶ up ─▶ waiting ─▶ opening …        closed from any of them, by a close that says "do not come back"
 
 import type { Connection, ConnectionHandler, ConnectionOptions } from "./connection_types.ts";
-import { remedyFor, type Status } from "./status.ts";
+import { AWAY, remedyFor, type Status } from "./status.ts";
 import { storeOf } from "./store.ts";
 import type { Link, LinkHandler } from "./transport.ts";
 import type { Greeting, Incoming, Refused } from "./wire.ts";
@@ -24,8 +24,6 @@ const PROBE_MS = 5000;
 const RETRY_MIN_MS = 1000;
 /** Renewals have this number; a caller's messages have higher ones. */
 const RENEWAL_SEQ = 0;
-/** Says that we come back: browsers let nobody say 1001, and no code at all is a goodbye. */
-const AWAY = 4006;
 /** After these the session has ended, or would meet again what has ended its link. */
 const NOT_RESUMABLE = [1000, 1002, 1007, 1009, 4000, 4004, 4005];
 
@@ -62,9 +60,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   let attempt = 0;
   /** Links in a row that came to nothing: after two it is the fallback's turn, after three the transport's again. */
   let failed = 0;
-  let openedAt = 0;
-  let upAt = 0;
-  let heardAt = 0;
+  let openedAt = 0, upAt = 0, heardAt = 0;
   /** Until when a ping that went out must be answered, by whatever; 0 for none. */
   let answerBy = 0;
   /** When the timer that watches is due, and whether one that was late has been forgiven. */

@@ -1,6 +1,7 @@
 // Links made of plain HTTP, for networks that break WebSockets: what the gateway says comes as a stream of events, what the
 // client says goes in requests of their own, one at a time. A part of its own: `new Client(url, { …, fallback: sse() })`.
 
+import { AWAY } from "./status.ts";
 import type { Link, LinkHandler, LinkRequest, Transport } from "./transport.ts";
 
 export interface SseOptions {
@@ -12,8 +13,6 @@ export interface SseOptions {
 const BATCH_CHARS = 16_384;
 /** What a hot frame counts as, when it waits: each needs a request of its own, and an old one is of no use. */
 const FRAME_BYTES = 8192;
-/** See connection.ts. */
-const AWAY = 4006;
 
 /** Streams of events (`/v1/sse`). A ticket goes into the header `Authorization`, never into the address. */
 export function sse(options: SseOptions = {}): Transport {
