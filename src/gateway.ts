@@ -20,6 +20,7 @@ import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts"
 import { Persistence } from "./gateway/persistence.ts";
 import { publicDoor } from "./gateway/public_door.ts";
 import { TcpListener } from "./gateway/tcp_listener.ts";
+import { WebTransportListener } from "./gateway/webtransport_listener.ts";
 import { sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
@@ -51,7 +52,12 @@ import { Turns } from "./turns.ts";
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
-export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
+export {
+  adminTransportOptions,
+  tcpTransportOptions,
+  transportOptions,
+  webtransportOptions,
+} from "./gateway/transport_options.ts";
 
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
@@ -75,7 +81,8 @@ export class Gateway {
   #draining = false;
   readonly #degraded = () => this.#tenants.isDegraded || this.#persistence.isDegraded;
   readonly #certificate: CertificateKeeper | null;
-  readonly #tcp: TcpListener | null;
+  /** Those for plain TCP and for WebTransport, where they are configured. */
+  readonly #further: readonly (TcpListener | WebTransportListener)[];
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
   readonly #acceptance: Acceptance;
@@ -174,15 +181,19 @@ export class Gateway {
     this.#acceptance = new Acceptance(log);
     this.#acceptance.add("public");
     if (options.adminTransport !== null) this.#acceptance.add("admin");
-    this.#tcp = options.tcp === null ? null : new TcpListener({
-      ...options.tcp,
+    const listening = {
       config: () => this.#config,
       admission: this.#admission,
       acceptance: this.#acceptance,
       wheel: this.#context.wheel,
       log,
       clock,
-    });
+    };
+    const { tcp, webtransport } = options;
+    this.#further = [
+      ...(tcp === null ? [] : [new TcpListener({ ...tcp, ...listening })]),
+      ...(webtransport === null ? [] : [new WebTransportListener({ ...webtransport, ...listening })]),
+    ];
     this.#exporter = this.#buildExporter();
     this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
     const { adminTransport } = options;
@@ -231,13 +242,13 @@ export class Gateway {
       if (descriptors !== null) log.warn(descriptors);
       this.#certificate?.start();
       this.#tenants.start();
-      await this.#tcp?.start();
+      for (const listener of this.#further) await listener.start();
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
       this.#stopTicking();
       await this.#persistence.stop();
-      await this.#tcp?.stop();
+      for (const listener of this.#further) await listener.stop();
       await transport.stop();
       await this.#admin?.stop();
       throw cause;
@@ -277,7 +288,7 @@ export class Gateway {
     this.#reloader.end("the gateway stops");
     this.#certificate?.stop();
     await this.#options.transport.stop();
-    await this.#tcp?.stop();
+    for (const listener of this.#further) await listener.stop();
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
@@ -339,7 +350,7 @@ export class Gateway {
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
       const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
       transport.boundMessages(maxBytes);
-      this.#tcp?.boundMessages(maxBytes);
+      for (const listener of this.#further) listener.boundMessages(maxBytes);
     }
   }
 

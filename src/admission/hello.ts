@@ -121,6 +121,10 @@ class Hello extends Timer implements LinkHandler {
     this.#next?.onDrain();
   }
 
+  onDatagramsDrain(): void {
+    this.#next?.onDatagramsDrain();
+  }
+
   onClose(code: number, reason: string): void {
     if (this.#state === "gone") return;
     this.#state = "gone";
@@ -227,7 +231,7 @@ function isText(value: unknown): value is string | undefined {
 }
 
 /** An answer that was made for HTTP. */
-function refusalOf(
+export function refusalOf(
   { status, body }: Extract<UpgradeAnswer, { refuse: unknown }>["refuse"],
 ): Refusal & { readonly retryAfterMs?: number | undefined } {
   const { code, msg, rule_id: ruleId, retry_after_ms: retryAfterMs } = JSON.parse(body) as {

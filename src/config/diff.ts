@@ -38,6 +38,7 @@ const RESTART_KEYS = [
   "header_timeout_ms",
   "socket_unsent_bytes",
   "tcp",
+  "webtransport",
   "state_dir",
   "state_max_bytes",
   "state_tenant_max_bytes",
@@ -76,7 +77,7 @@ export function diffGeneral(before: Config, after: Config, fixed: readonly strin
     const of = (config: Config) => (config as Readonly<Record<string, unknown>>)[key];
     for (const { path, from, to } of compare(of(before), of(after), inner, key)) {
       const restart = restartKeys.some((name) => path === `gateway.${name}`) ||
-        path.startsWith("gateway.tcp.") ||
+        path.startsWith("gateway.tcp.") || path.startsWith("gateway.webtransport.") ||
         path.startsWith("gateway.tls.") && (from === null || to === null) ||
         path === "admin.listen" || path === "extensions.confinement" || key === "admin" && !adminStays;
       changes.push({ tenant: null, key: path, before: from, after: to, restart });

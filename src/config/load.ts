@@ -45,6 +45,8 @@ export interface LoadOptions {
   readonly prepare: Preparer;
   /** Unix time in milliseconds, for what expires. */
   readonly nowMs: number;
+  /** Why this runtime cannot serve QUIC; null where it can. */
+  readonly noQuic: string | null;
 }
 
 /** A complete configuration, or every failure, in the order of the file. */
@@ -83,10 +85,13 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const auth = checkAuth(tree, options);
   const tls = checkTls(tree, ["gateway", "tls"], options);
   const tcpTls = checkTls(tree, ["gateway", "tcp", "tls"], options);
+  const quicTls = checkTls(tree, ["gateway", "webtransport", "tls"], options);
+  const quic = ["gateway", "webtransport"];
+  if (options.noQuic !== null && tree.has(quic)) failures.push(tree.issue(quic, options.noQuic, "key"));
   const policies = checkPolicies(tree, options);
   const backend = checkBackend(tree);
   const extensions = checkExtensions(tree, options);
-  for (const { failures: found } of [auth, tls, tcpTls, policies, backend, extensions]) {
+  for (const { failures: found } of [auth, tls, tcpTls, quicTls, policies, backend, extensions]) {
     failures.push(...found);
   }
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
@@ -108,6 +113,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
     ...auth.warnings,
     ...tls.warnings,
     ...tcpTls.warnings,
+    ...quicTls.warnings,
     ...policies.warnings,
     ...backend.warnings,
     ...extensions.warnings,
@@ -162,9 +168,9 @@ export async function readConfig(
     script: (name) => noted(prepareScript({ root: folder, file: note(name) })),
     wasm: (name, memoryMb) => noted(prepareWasm({ root: folder, file: note(name), memoryMb })),
   };
-  const result = loadConfig({ ...options, text, file: path, read, prepare, nowMs: Date.now() });
-  const { tls: publicTls, tcp } = result.ok ? result.config.gateway : {};
-  for (const tls of [publicTls, tcp?.tls]) {
+  const result = loadConfig({ ...options, text, file: path, read, prepare, nowMs: Date.now(), noQuic: noQuic() });
+  const { tls: publicTls, tcp, webtransport } = result.ok ? result.config.gateway : {};
+  for (const tls of [publicTls, tcp?.tls, webtransport?.tls]) {
     if (tls === undefined) continue;
     tls.cert_file = resolve(folder, tls.cert_file);
     tls.key_file = resolve(folder, tls.key_file);
@@ -175,6 +181,15 @@ export async function readConfig(
     result.config.gateway.state_dir = resolve(folder, result.config.gateway.state_dir);
   }
   return { ...result, files: [...files] };
+}
+
+/** Asked here, for what serves QUIC is no matter of the configuration's. */
+function noQuic(): string | null {
+  const { Bun, Deno } = globalThis as { Bun?: unknown; Deno?: { QuicEndpoint?: unknown } };
+  if (Bun !== undefined) return "cannot be served on Bun, which has no server for QUIC: run wsPrism on Deno for it";
+  return typeof Deno?.QuicEndpoint === "function"
+    ? null
+    : "needs a runtime with a server for QUIC: Deno, started with --unstable-net";
 }
 
 function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {

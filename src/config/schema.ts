@@ -14,7 +14,7 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
-import { tcpSchema, tlsSchema } from "./listener_schema.ts";
+import { tcpSchema, tlsSchema, webtransportSchema } from "./listener_schema.ts";
 import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
@@ -121,6 +121,7 @@ const gateway = z.strictObject({
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,
   tcp: tcpSchema,
+  webtransport: webtransportSchema,
   state_dir: stateDirSchema,
   state_max_bytes: whole(
     1_048_576,

@@ -26,6 +26,8 @@ export interface GatewayOptions {
   readonly tcp:
     | { readonly transport: Transport<StreamDoor>; readonly certificate: Certificate | null }
     | null;
+  /** Serves WebTransport, with the certificate that it was created with; null where the configuration has none. */
+  readonly webtransport: { readonly transport: Transport; readonly certificate: Certificate } | null;
   /** Starts a process that runs extensions. */
   readonly launchHost: LaunchHost;
   /** Environment variables that extensions may be given. */

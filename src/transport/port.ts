@@ -1,7 +1,8 @@
 // The contract between the gateway and whatever brings messages. Bytes come in, bytes go out: whoever
 // implements `Transport` knows sockets and no tenants, whoever uses it knows sessions and no sockets.
-// `bun.ts`, `deno.ts` and `node.ts` serve WebSockets, stream/tcp.ts plain TCP; several run side by side in one gateway.
-// tests/transport/contract_test.ts holds those for WebSockets to it, tests/transport/tcp_test.ts the other one.
+// `bun.ts`, `deno.ts` and `node.ts` serve WebSockets, stream/tcp.ts plain TCP, quic/webtransport.ts WebTransport; several
+// run side by side in one gateway. tests/transport/ has a suite for each kind: contract_test.ts for WebSockets, tcp_test.ts,
+// webtransport_test.ts.
 
 /** What a link sends: one message, a text for a string and binary for bytes. */
 export interface WireFrame {
@@ -13,10 +14,20 @@ export interface WireFrame {
   wire: Uint8Array | null;
   /** The same of an adapter that frames as tcp_frames.ts does. */
   tcpWire: Uint8Array | null;
+  /** The same of an adapter that sends datagrams. */
+  datagram: Uint8Array | null;
 }
 
 /** The transports by the names that `sys.authed`, metrics and rules of a policy have for them. */
-export type TransportName = "websocket" | "tcp";
+export type TransportName = "websocket" | "tcp" | "webtransport";
+
+/** Where frames are written: in order and without loss, or as datagrams. */
+export interface FrameWay {
+  /** As `Link.write`. */
+  write(frames: readonly WireFrame[], count: number): number;
+  /** Bytes that wait in this process, exact outside `write`. */
+  bufferedBytes(): number;
+}
 
 /** A live connection, seen from the gateway. Every method MAY be called after the close and then does nothing. */
 export interface Link {
@@ -25,6 +36,12 @@ export interface Link {
   readonly transport: TransportName;
   /** False: `ping` does nothing, and the runtime watches for silence. */
   readonly canPing: boolean;
+  /**
+   * A way beside the ordered one, on which the network may lose frames, double or overtake them, and holds up none for
+   * another; null where there is none. What waits there is no part of `bufferedBytes`, and `LinkHandler.onDatagramsDrain`
+   * follows. MUST NOT be given frames of the control and reliable lanes.
+   */
+  readonly datagrams: FrameWay | null;
   /**
    * Sends `frames[0..count)` in order, in as few system calls as the runtime allows. Takes all of them:
    * what the kernel refuses waits in this process. Keep one call's sum of bytes at 64 KiB or less.
@@ -67,6 +84,8 @@ export interface LinkHandler {
   control(bytes: number): void;
   /** Everything that waited in this process has been taken by the kernel. */
   onDrain(): void;
+  /** The same of `Link.datagrams`; never called where a link has none. */
+  onDatagramsDrain(): void;
   /**
    * `code` is what the peer sent, 1005 for none, 1006 for an abrupt end; after our own close, our code. MAY be
    * called from within `Link.close` and `Link.terminate`.
@@ -177,12 +196,13 @@ export interface TransportLimits {
  * - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own.
  * - Where the wire has a handshake of its own, it is answered by `Door.upgrade`; where the handshake is a first message,
  *   `StreamDoor.connect` gives a handler at once, and that handler reads the message.
+ * - Where the wire can send datagrams, the link has `datagrams`, and is given there what may be lost.
  * - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox
  *   knows a slow reader. What a peer announces costs nothing before it has come.
  * @typeParam D what it asks about its connections
  */
 export interface Transport<D = Door> {
-  readonly name: "bun" | "deno" | "node" | "tcp";
+  readonly name: "bun" | "deno" | "node" | "tcp" | "webtransport";
   /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;
   /** @throws when the address cannot be bound: one line that names the address and the cause. */

@@ -44,6 +44,7 @@ class Recorder implements LinkHandler {
     this.controls += 1;
     this.#hear(`control ${bytes}`);
   }
+  onDatagramsDrain(): void {}
   onDrain(): void {
     assert.equal(this.link.bufferedBytes(), 0);
     for (const wake of this.#drains.splice(0)) wake();

@@ -10,13 +10,12 @@ import type {
   Transport,
   TransportLimits,
   TransportOptions,
-  WireFrame,
 } from "../port.ts";
 import { BunListener } from "./bun_socket.ts";
 import type { ByteListener, ByteSocket } from "./byte_socket.ts";
 import { NodeListener } from "./node_socket.ts";
-import { RunJoiner } from "./run_joiner.ts";
 import { TcpLink, wireOf } from "./tcp_link.ts";
+import { TurnJoiner } from "./turn_joiner.ts";
 
 const LIMITS: TransportLimits = {
   pings: true,
@@ -34,13 +33,11 @@ class TcpTransport implements Transport<StreamDoor> {
   readonly #options: TransportOptions;
   readonly #listener: ByteListener;
   readonly #links = new Set<TcpLink>();
-  readonly #joiner = new RunJoiner(wireOf);
+  readonly #joiner = new TurnJoiner(wireOf);
   readonly #watch: DescriptorWatch;
   #door: StreamDoor | null = null;
   #maxMessageBytes: number;
   #limits = LIMITS;
-  #turns = 0;
-  #forgets = false;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -82,8 +79,10 @@ class TcpTransport implements Transport<StreamDoor> {
   #connected(socket: ByteSocket): TcpLink {
     const handler = this.#door!.connect();
     const link: TcpLink = new TcpLink(socket, {
+      transport: "tcp",
+      datagrams: null,
       handler,
-      join: this.#join,
+      join: this.#joiner.join,
       maxMessageBytes: () => this.#maxMessageBytes,
       ended: () => this.#links.delete(link),
     });
@@ -91,20 +90,6 @@ class TcpTransport implements Transport<StreamDoor> {
     handler.open(link);
     return link;
   }
-
-  readonly #join = (frames: readonly WireFrame[], count: number): Uint8Array => {
-    // What was joined in a turn is of no use after it.
-    if (count > 1 && !this.#forgets) {
-      this.#forgets = true;
-      this.afterTurn(this.#forget);
-    }
-    return this.#joiner.join(frames, count);
-  };
-
-  readonly #forget = (): void => {
-    this.#forgets = false;
-    this.#joiner.forget();
-  };
 
   renewTls(tls: TlsPair): void {
     this.#listener.renewTls(tls);
@@ -115,9 +100,7 @@ class TcpTransport implements Transport<StreamDoor> {
   }
 
   afterTurn(task: () => void): void {
-    // See node.ts: on Deno immediates alone starve reading.
-    if (runtimeName() !== "bun" && ++this.#turns % 5 === 0) setTimeout(task, 0);
-    else setImmediate(task);
+    this.#joiner.afterTurn(task);
   }
 
   stop(): Promise<void> {

@@ -1,0 +1,228 @@
+// The port on WebTransport, over HTTP/3 and QUIC, with Deno's server for it: experimental, as that is. Ext messages go on the
+// session's first bidirectional stream, which its client opens, framed as on plain TCP; hot frames are datagrams. Deno shows
+// a handshake's address and query, but no header of it, and has accepted it before anybody is asked: a refusal has to be
+// told on the stream.
+
+import { cannotListen, plainAddress } from "../handshake.ts";
+import type { Door, TlsPair, Transport, TransportLimits, TransportOptions } from "../port.ts";
+import { TcpLink, wireOf } from "../stream/tcp_link.ts";
+import { TurnJoiner } from "../stream/turn_joiner.ts";
+import { DatagramWay } from "./datagram_way.ts";
+import {
+  type BidirectionalStream,
+  type QuicConnection,
+  type QuicEndpoint,
+  type QuicIncoming,
+  type QuicListener,
+  quicRuntime,
+  type QuicRuntime,
+  type WebTransportSession,
+} from "./deno_quic.ts";
+import { readDatagrams, readLargeFrames } from "./hot_reader.ts";
+import { StreamSocket } from "./stream_socket.ts";
+
+const LIMITS: TransportLimits = {
+  pings: true,
+  terminates: true,
+  pauses: true,
+  showsControl: true,
+  showsFragments: true, // there are none
+  boundsFragments: true,
+  renewsTls: true,
+  fixed: {},
+};
+
+/** Connections without a session yet; above it, the one that has waited longest goes. */
+const ARRIVALS_MAX = 1000;
+/**
+ * Streams that a peer may have open: the one that asked for the session, and that for messages; HTTP/3's own three, and
+ * hot frames that are too large for a datagram. Few, for Deno keeps 1.25 MB of each for who reads slowly.
+ */
+const BIDIRECTIONAL_MAX = 2;
+const UNIDIRECTIONAL_MAX = 3 + 4;
+/** H3_NO_ERROR. https://www.rfc-editor.org/rfc/rfc9114#section-8.1 */
+const NO_ERROR = 0x100;
+
+/** A connection on its way to be a session. */
+interface Arrival {
+  connection: QuicConnection | null;
+  isOver: boolean;
+}
+
+class WebTransportTransport implements Transport {
+  readonly name = "webtransport";
+  readonly limits = LIMITS;
+  readonly #options: TransportOptions;
+  readonly #joiner = new TurnJoiner(wireOf);
+  readonly #links = new Set<TcpLink>();
+  readonly #arrivals = new Set<Arrival>();
+  /** One more for each new certificate; an earlier one that is collected as garbage would end the endpoint's listening. */
+  readonly #listeners: QuicListener[] = [];
+  #runtime: QuicRuntime | null = null;
+  #endpoint: QuicEndpoint | null = null;
+  #door: Door | null = null;
+  #maxMessageBytes: number;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+    this.#maxMessageBytes = options.maxMessageBytes;
+  }
+
+  // deno-lint-ignore require-await -- what it throws is to reject
+  async start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+    const { hostname, port, tls } = this.#options;
+    const runtime = quicRuntime();
+    if (typeof runtime === "string") throw new Error(`Cannot serve WebTransport: ${runtime}`);
+    if (tls === null) throw new Error("Cannot serve WebTransport without a certificate");
+    try {
+      this.#endpoint = new runtime.QuicEndpoint({ hostname, port });
+      this.renewTls(tls);
+    } catch (cause) {
+      this.#endpoint?.close({ closeCode: NO_ERROR, reason: "" });
+      this.#endpoint = null;
+      throw cannotListen(hostname, port, cause);
+    }
+    this.#runtime = runtime;
+    this.#door = door;
+    void this.#acceptAll(this.#listeners[0]!);
+    const { addr } = this.#endpoint;
+    return { hostname: addr.hostname, port: addr.port };
+  }
+
+  renewTls(tls: TlsPair): void {
+    this.#listeners.push(this.#endpoint!.listen({
+      cert: tls.cert,
+      key: tls.key,
+      alpnProtocols: ["h3"],
+      maxIdleTimeout: this.#options.idleTimeoutMs,
+      maxConcurrentBidirectionalStreams: BIDIRECTIONAL_MAX,
+      maxConcurrentUnidirectionalStreams: UNIDIRECTIONAL_MAX,
+    }));
+  }
+
+  boundMessages(maxBytes: number): void {
+    this.#maxMessageBytes = maxBytes;
+  }
+
+  afterTurn(task: () => void): void {
+    this.#joiner.afterTurn(task);
+  }
+
+  stop(): Promise<void> {
+    const endpoint = this.#endpoint;
+    this.#endpoint = null;
+    for (const arrival of this.#arrivals) this.#drop(arrival);
+    for (const link of this.#links) link.terminate();
+    endpoint?.close({ closeCode: NO_ERROR, reason: "" });
+    return Promise.resolve();
+  }
+
+  async #acceptAll(listener: QuicListener): Promise<void> {
+    for (;;) {
+      let incoming: QuicIncoming;
+      try {
+        incoming = await listener.incoming();
+      } catch (error) {
+        if (this.#endpoint !== null) this.#door!.accepting(false, String(error));
+        return;
+      }
+      void this.#arrive(incoming);
+    }
+  }
+
+  async #arrive(incoming: QuicIncoming): Promise<void> {
+    const arrival: Arrival = { connection: null, isOver: false };
+    this.#arrivals.add(arrival);
+    if (this.#arrivals.size > ARRIVALS_MAX) this.#drop(this.#arrivals.values().next().value!);
+    const tooLate = setTimeout(() => this.#drop(arrival), this.#options.headerTimeoutMs);
+    try {
+      const connection = arrival.connection = await incoming.accept();
+      if (arrival.isOver) return this.#drop(arrival);
+      const session = await this.#runtime!.upgradeWebTransport(connection);
+      session.closed.catch(() => {});
+      const streams = session.incomingBidirectionalStreams.getReader();
+      const { value: stream, done } = await streams.read();
+      if (done || arrival.isOver) return this.#drop(arrival);
+      this.#arrivals.delete(arrival);
+      clearTimeout(tooLate);
+      await this.#admit(connection, session, stream);
+      void refuseMore(streams);
+    } catch {
+      this.#drop(arrival); // it left, or spoke something else
+    } finally {
+      clearTimeout(tooLate);
+    }
+  }
+
+  async #admit(
+    connection: QuicConnection,
+    session: WebTransportSession,
+    stream: BidirectionalStream,
+  ): Promise<void> {
+    const { pathname, search } = new URL(session.url);
+    const remoteAddress = plainAddress(connection.remoteAddr.hostname);
+    let isGone = false;
+    const gone = () => isGone = true;
+    session.closed.then(gone, gone);
+    const answer = await this.#door!.upgrade({
+      target: pathname + search,
+      remoteAddress,
+      header: () => null,
+    });
+    const drop = () => close(connection);
+    if (isGone || this.#endpoint === null || "refuse" in answer) return drop();
+    const socket = new StreamSocket({ remoteAddress, stream, drop });
+    const datagrams = new DatagramWay({ connection, drained: () => link.datagramsDrained() });
+    const link: TcpLink = new TcpLink(socket, {
+      transport: "webtransport",
+      datagrams,
+      handler: answer.accept,
+      join: this.#joiner.join,
+      maxMessageBytes: () => this.#maxMessageBytes,
+      ended: () => {
+        datagrams.end();
+        this.#links.delete(link);
+      },
+    });
+    this.#links.add(link);
+    const lost = () => socket.destroy();
+    session.closed.then(lost, lost);
+    answer.accept.open(link);
+    socket.read(link);
+    void readDatagrams(session, { link, socket });
+    void readLargeFrames(session, { link, socket, maxBytes: () => this.#maxMessageBytes });
+  }
+
+  #drop(arrival: Arrival): void {
+    this.#arrivals.delete(arrival);
+    arrival.isOver = true;
+    if (arrival.connection !== null) close(arrival.connection);
+  }
+}
+
+function close(connection: QuicConnection): void {
+  try {
+    connection.close({ closeCode: NO_ERROR, reason: "" });
+  } catch {
+    // It is gone already.
+  }
+}
+
+/** Further streams for messages are none of the protocol's; whoever opens one is told off. */
+async function refuseMore(streams: ReadableStreamDefaultReader<BidirectionalStream>): Promise<void> {
+  try {
+    for (;;) {
+      const { value, done } = await streams.read();
+      if (done) return;
+      value.readable.cancel().catch(() => {});
+      value.writable.abort().catch(() => {});
+    }
+  } catch {
+    // The connection is gone.
+  }
+}
+
+/** A transport on WebTransport; Deno only, elsewhere `start` says why not. */
+export function createWebTransport(options: TransportOptions): Transport {
+  return new WebTransportTransport(options);
+}
