@@ -168,7 +168,15 @@ export async function readConfig(
     script: (name) => noted(prepareScript({ root: folder, file: note(name) })),
     wasm: (name, memoryMb) => noted(prepareWasm({ root: folder, file: note(name), memoryMb })),
   };
-  const result = loadConfig({ ...options, text, file: path, read, prepare, nowMs: Date.now(), noQuic: noQuic() });
+  const result = loadConfig({
+    ...options,
+    text,
+    file: path,
+    read,
+    prepare,
+    nowMs: Date.now(),
+    noQuic: noQuic(),
+  });
   const { tls: publicTls, tcp, webtransport } = result.ok ? result.config.gateway : {};
   for (const tls of [publicTls, tcp?.tls, webtransport?.tls]) {
     if (tls === undefined) continue;
@@ -186,7 +194,9 @@ export async function readConfig(
 /** Asked here, for what serves QUIC is no matter of the configuration's. */
 function noQuic(): string | null {
   const { Bun, Deno } = globalThis as { Bun?: unknown; Deno?: { QuicEndpoint?: unknown } };
-  if (Bun !== undefined) return "cannot be served on Bun, which has no server for QUIC: run wsPrism on Deno for it";
+  if (Bun !== undefined) {
+    return "cannot be served on Bun, which has no server for QUIC: run wsPrism on Deno for it";
+  }
   return typeof Deno?.QuicEndpoint === "function"
     ? null
     : "needs a runtime with a server for QUIC: Deno, started with --unstable-net";

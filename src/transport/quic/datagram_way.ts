@@ -5,20 +5,10 @@ import { Buffer } from "node:buffer";
 import type { FrameWay, WireFrame } from "../port.ts";
 import { wireOf } from "../stream/tcp_link.ts";
 import type { QuicConnection } from "./deno_quic.ts";
+import { SESSION, UNIDIRECTIONAL_HEAD } from "./stream_head.ts";
 
 /** Frames on streams of their own that may be on their way: of a client that is behind, further ones wait here. */
 const STREAMS_MAX = 8;
-
-/**
- * A datagram's payload begins with its session: the number of the stream that asked for it, which is the first of its
- * connection. https://www.rfc-editor.org/rfc/rfc9297#section-2.1
- */
-const SESSION = 0;
-/**
- * What a stream from the server begins with: that it is WebTransport's (0x54 as a number of two bytes), and its session.
- * https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-13.html#section-4.2
- */
-const STREAM_HEAD = Uint8Array.of(0x40, 0x54, SESSION);
 
 export interface DatagramWayOptions {
   readonly connection: QuicConnection;
@@ -76,12 +66,11 @@ export class DatagramWay implements FrameWay {
   async #sendLarge(frame: WireFrame): Promise<void> {
     this.#streams++;
     try {
-      // A client lets streams be opened as it has read earlier ones. The session's own method would do, but for a fault of
-      // Deno 2.9.6: what it opens never ends, however it is closed.
+      // A client lets streams be opened as it has read earlier ones.
       const stream = await this.#options.connection.createUnidirectionalStream({ waitUntilAvailable: true });
       const writer = stream.getWriter();
       writer.closed.catch(() => {});
-      await writer.write(STREAM_HEAD);
+      await writer.write(UNIDIRECTIONAL_HEAD);
       await writer.write(wireOf(frame));
       await writer.close();
     } catch {

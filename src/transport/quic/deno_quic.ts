@@ -12,6 +12,10 @@ export interface QuicConnection {
   readonly remoteAddr: QuicAddress;
   /** Of one datagram, now; it changes with what is known of the path. */
   readonly maxDatagramSize: number;
+  readonly closed: Promise<unknown>;
+  readonly incomingBidirectionalStreams: ReadableStream<BidirectionalStream>;
+  readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
+  readDatagram(): Promise<Uint8Array>;
   sendDatagram(bytes: Uint8Array): Promise<void>;
   createUnidirectionalStream(
     options: { readonly waitUntilAvailable: boolean },
@@ -19,7 +23,12 @@ export interface QuicConnection {
   close(info: { closeCode: number; reason: string }): void;
 }
 
-export interface QuicIncoming {
+export interface BidirectionalStream {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+}
+
+interface QuicIncoming {
   accept(): Promise<QuicConnection>;
 }
 
@@ -27,36 +36,22 @@ export interface QuicListener {
   incoming(): Promise<QuicIncoming>;
 }
 
-export interface QuicListenOptions extends TlsPair {
-  readonly alpnProtocols: string[];
-  readonly maxIdleTimeout: number;
-  readonly maxConcurrentBidirectionalStreams: number;
-  readonly maxConcurrentUnidirectionalStreams: number;
-}
-
 export interface QuicEndpoint {
   readonly addr: QuicAddress;
-  listen(options: QuicListenOptions): QuicListener;
+  listen(
+    options: TlsPair & {
+      readonly alpnProtocols: string[];
+      readonly maxIdleTimeout: number;
+      readonly maxConcurrentBidirectionalStreams: number;
+      readonly maxConcurrentUnidirectionalStreams: number;
+    },
+  ): QuicListener;
   close(info: { closeCode: number; reason: string }): void;
-}
-
-/** One WebTransport session; the standard's, and where it was asked for. https://www.w3.org/TR/webtransport/ */
-export interface WebTransportSession {
-  readonly url: string;
-  readonly closed: Promise<unknown>;
-  readonly datagrams: { readonly readable: ReadableStream<Uint8Array>; incomingHighWaterMark: number };
-  readonly incomingBidirectionalStreams: ReadableStream<BidirectionalStream>;
-  readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
-}
-
-export interface BidirectionalStream {
-  readonly readable: ReadableStream<Uint8Array>;
-  readonly writable: WritableStream<Uint8Array>;
 }
 
 export interface QuicRuntime {
   readonly QuicEndpoint: new (address: QuicAddress) => QuicEndpoint;
-  upgradeWebTransport(connection: QuicConnection): Promise<WebTransportSession>;
+  upgradeWebTransport(connection: QuicConnection): Promise<{ readonly url: string }>;
 }
 
 /** This process's QUIC, or why it has none. */
@@ -67,4 +62,27 @@ export function quicRuntime(): QuicRuntime | string {
   return typeof Deno.QuicEndpoint === "function"
     ? Deno
     : "Deno serves WebTransport with its option --unstable-net only";
+}
+
+/** A WebTransport session: what was asked for, and what comes on its connection. */
+export interface WebTransportSession {
+  readonly connection: QuicConnection;
+  readonly url: string;
+  readonly readDatagram: () => Promise<Uint8Array>;
+}
+
+/**
+ * Answers HTTP/3's handshake on a connection. Nothing else of Deno's own session is used (2.9.6): it keeps one datagram where
+ * several come, an empty one ends the process with an error that nobody can catch, and what it opens never ends, however it
+ * is closed. All that is a thin layer above streams and datagrams of the connection itself, which have none of these faults.
+ */
+export async function acceptSession(
+  runtime: QuicRuntime,
+  connection: QuicConnection,
+): Promise<WebTransportSession> {
+  const readDatagram = connection.readDatagram.bind(connection);
+  // The session would read them, for nobody.
+  Object.defineProperty(connection, "readDatagram", { value: () => new Promise(() => {}) });
+  const { url } = await runtime.upgradeWebTransport(connection);
+  return { connection, url, readDatagram };
 }

@@ -3,10 +3,8 @@
 import { KIND, TcpReader } from "../stream/tcp_frames.ts";
 import type { TcpLink } from "../stream/tcp_link.ts";
 import type { WebTransportSession } from "./deno_quic.ts";
+import { readHead, SESSION, STREAM_KIND } from "./stream_head.ts";
 import type { StreamSocket } from "./stream_socket.ts";
-
-/** Datagrams that may wait to be read; of more, the oldest are lost, as datagrams are. */
-const DATAGRAMS_WAITING_MAX = 512;
 
 export interface HotReaderOptions {
   readonly link: TcpLink;
@@ -14,42 +12,26 @@ export interface HotReaderOptions {
   readonly socket: StreamSocket;
 }
 
-/** Reads datagrams until the session ends. */
+/** Reads datagrams until the connection ends. Of those that nobody has read the runtime keeps the newest. */
 export async function readDatagrams(session: WebTransportSession, options: HotReaderOptions): Promise<void> {
   const { link, socket } = options;
-  keepWaiting(session, DATAGRAMS_WAITING_MAX);
-  const reader = session.datagrams.readable.getReader();
   try {
     for (;;) {
       if (socket.isPaused) await socket.unpaused();
-      const { value, done } = await reader.read();
-      if (done) return;
-      link.datagram(value);
+      const datagram = await session.readDatagram();
+      if (datagram[0] === SESSION) link.datagram(datagram.subarray(1));
     }
   } catch {
     // The connection is gone.
   }
 }
 
-/** Has so many datagrams wait, where Deno has one by itself. */
-function keepWaiting(session: WebTransportSession, count: number): void {
-  const scope = globalThis as { NumberIsNaN?: typeof Number.isNaN };
-  // Deno 2.9.6 looks at the value with a function of this name, which it has forgotten to import.
-  const had = Object.hasOwn(scope, "NumberIsNaN");
-  if (!had) scope.NumberIsNaN = Number.isNaN;
-  try {
-    session.datagrams.incomingHighWaterMark = count;
-  } finally {
-    if (!had) delete scope.NumberIsNaN;
-  }
-}
-
-/** Reads streams of one frame each until the session ends; of the peer's, QUIC lets only so many be open. */
+/** Reads streams of one frame each until the connection ends; of the peer's, QUIC lets only so many be open. */
 export async function readLargeFrames(
-  session: WebTransportSession,
+  { connection }: WebTransportSession,
   options: HotReaderOptions & { readonly maxBytes: () => number },
 ): Promise<void> {
-  const streams = session.incomingUnidirectionalStreams.getReader();
+  const streams = connection.incomingUnidirectionalStreams.getReader();
   try {
     for (;;) {
       const { value, done } = await streams.read();
@@ -88,6 +70,10 @@ async function readLargeFrame(
   });
   const reader = stream.getReader();
   try {
+    const head = await readHead(reader, STREAM_KIND.unidirectional);
+    // HTTP/3's own streams stay open, and nothing comes on them.
+    if (head === null) return;
+    frames.read(head);
     while (!isRead) {
       if (socket.isPaused) await socket.unpaused();
       const { value, done } = await reader.read();

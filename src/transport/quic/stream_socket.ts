@@ -9,7 +9,10 @@ const LAST_WORDS_MS = 1000;
 
 export interface StreamSocketOptions {
   readonly remoteAddress: string;
-  readonly stream: BidirectionalStream;
+  readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly writable: BidirectionalStream["writable"];
+  /** What has been read of it already. */
+  readonly head: Uint8Array;
   /** Ends the whole connection. */
   readonly drop: () => void;
 }
@@ -30,8 +33,8 @@ export class StreamSocket implements ByteSocket {
   constructor(options: StreamSocketOptions) {
     this.#options = options;
     this.remoteAddress = options.remoteAddress;
-    this.#writer = options.stream.writable.getWriter();
-    this.#reader = options.stream.readable.getReader();
+    this.#writer = options.writable.getWriter();
+    this.#reader = options.reader;
     // Writes tell by themselves that it is gone.
     this.#writer.closed.catch(() => {});
     this.#reader.closed.catch(() => {});
@@ -40,6 +43,7 @@ export class StreamSocket implements ByteSocket {
   /** Tells these of what comes, from now on. */
   read(events: ByteEvents): void {
     this.#events = events;
+    if (this.#options.head.length > 0) events.data(this.#options.head);
     void this.#readOn(events);
   }
 

@@ -9,16 +9,17 @@ import { TcpLink, wireOf } from "../stream/tcp_link.ts";
 import { TurnJoiner } from "../stream/turn_joiner.ts";
 import { DatagramWay } from "./datagram_way.ts";
 import {
+  acceptSession,
   type BidirectionalStream,
   type QuicConnection,
   type QuicEndpoint,
-  type QuicIncoming,
   type QuicListener,
-  quicRuntime,
   type QuicRuntime,
+  quicRuntime,
   type WebTransportSession,
 } from "./deno_quic.ts";
 import { readDatagrams, readLargeFrames } from "./hot_reader.ts";
+import { readHead, STREAM_KIND } from "./stream_head.ts";
 import { StreamSocket } from "./stream_socket.ts";
 
 const LIMITS: TransportLimits = {
@@ -47,6 +48,15 @@ const NO_ERROR = 0x100;
 interface Arrival {
   connection: QuicConnection | null;
   isOver: boolean;
+}
+
+type Incoming = Awaited<ReturnType<QuicListener["incoming"]>>;
+
+/** The stream of a session's messages, as far as it is read. */
+interface MessageStream {
+  readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  readonly head: Uint8Array;
 }
 
 class WebTransportTransport implements Transport {
@@ -119,7 +129,7 @@ class WebTransportTransport implements Transport {
 
   async #acceptAll(listener: QuicListener): Promise<void> {
     for (;;) {
-      let incoming: QuicIncoming;
+      let incoming: Incoming;
       try {
         incoming = await listener.incoming();
       } catch (error) {
@@ -130,7 +140,7 @@ class WebTransportTransport implements Transport {
     }
   }
 
-  async #arrive(incoming: QuicIncoming): Promise<void> {
+  async #arrive(incoming: Incoming): Promise<void> {
     const arrival: Arrival = { connection: null, isOver: false };
     this.#arrivals.add(arrival);
     if (this.#arrivals.size > ARRIVALS_MAX) this.#drop(this.#arrivals.values().next().value!);
@@ -138,14 +148,17 @@ class WebTransportTransport implements Transport {
     try {
       const connection = arrival.connection = await incoming.accept();
       if (arrival.isOver) return this.#drop(arrival);
-      const session = await this.#runtime!.upgradeWebTransport(connection);
-      session.closed.catch(() => {});
-      const streams = session.incomingBidirectionalStreams.getReader();
+      connection.closed.catch(() => {});
+      const session = await acceptSession(this.#runtime!, connection);
+      const streams = connection.incomingBidirectionalStreams.getReader();
       const { value: stream, done } = await streams.read();
-      if (done || arrival.isOver) return this.#drop(arrival);
+      if (done) return this.#drop(arrival);
+      const reader = stream.readable.getReader();
+      const head = await readHead(reader, STREAM_KIND.bidirectional);
+      if (head === null || arrival.isOver) return this.#drop(arrival);
       this.#arrivals.delete(arrival);
       clearTimeout(tooLate);
-      await this.#admit(connection, session, stream);
+      await this.#admit(session, { reader, writable: stream.writable, head });
       void refuseMore(streams);
     } catch {
       this.#drop(arrival); // it left, or spoke something else
@@ -154,16 +167,13 @@ class WebTransportTransport implements Transport {
     }
   }
 
-  async #admit(
-    connection: QuicConnection,
-    session: WebTransportSession,
-    stream: BidirectionalStream,
-  ): Promise<void> {
+  async #admit(session: WebTransportSession, stream: MessageStream): Promise<void> {
+    const { connection } = session;
     const { pathname, search } = new URL(session.url);
     const remoteAddress = plainAddress(connection.remoteAddr.hostname);
     let isGone = false;
     const gone = () => isGone = true;
-    session.closed.then(gone, gone);
+    connection.closed.then(gone, gone);
     const answer = await this.#door!.upgrade({
       target: pathname + search,
       remoteAddress,
@@ -171,7 +181,7 @@ class WebTransportTransport implements Transport {
     });
     const drop = () => close(connection);
     if (isGone || this.#endpoint === null || "refuse" in answer) return drop();
-    const socket = new StreamSocket({ remoteAddress, stream, drop });
+    const socket = new StreamSocket({ ...stream, remoteAddress, drop });
     const datagrams = new DatagramWay({ connection, drained: () => link.datagramsDrained() });
     const link: TcpLink = new TcpLink(socket, {
       transport: "webtransport",
@@ -186,7 +196,7 @@ class WebTransportTransport implements Transport {
     });
     this.#links.add(link);
     const lost = () => socket.destroy();
-    session.closed.then(lost, lost);
+    connection.closed.then(lost, lost);
     answer.accept.open(link);
     socket.read(link);
     void readDatagrams(session, { link, socket });

@@ -4,13 +4,7 @@
 import { DescriptorWatch } from "../descriptors.ts";
 import { cannotListen } from "../handshake.ts";
 import { runtimeName } from "../mod.ts";
-import type {
-  StreamDoor,
-  TlsPair,
-  Transport,
-  TransportLimits,
-  TransportOptions,
-} from "../port.ts";
+import type { StreamDoor, TlsPair, Transport, TransportLimits, TransportOptions } from "../port.ts";
 import { BunListener } from "./bun_socket.ts";
 import type { ByteListener, ByteSocket } from "./byte_socket.ts";
 import { NodeListener } from "./node_socket.ts";
