@@ -22,7 +22,7 @@ import { webhooksCommand } from "./webhooks.ts";
 import { webtransportCertCommand } from "./webtransport_cert.ts";
 
 /** What is there before a verb is known. */
-export interface Surroundings {
+export interface VerbContext {
   readonly build: Build;
   /** Null for verbs that leave them to the runtime. */
   readonly signals: ProcessSignals | null;
@@ -40,7 +40,7 @@ const HELP = {
 };
 
 /** Runs a verb. @returns the exit code, see `EXIT` */
-export async function runVerb(argv: readonly string[], { build, signals }: Surroundings): Promise<number> {
+export async function runVerb(argv: readonly string[], { build, signals }: VerbContext): Promise<number> {
   let code: number = EXIT.done;
   const done = (result: number) => {
     code = result;

@@ -4,7 +4,7 @@
 // told on the stream.
 
 import { cannotListen, plainAddress } from "../handshake.ts";
-import type { Door, TlsPair, Transport, TransportLimits, TransportOptions } from "../port.ts";
+import type { ServerHandler, TlsPair, Transport, TransportLimits, TransportOptions } from "../port.ts";
 import { TcpLink, wireOf } from "../stream/tcp_link.ts";
 import { TurnJoiner } from "../stream/turn_joiner.ts";
 import { DatagramWay } from "./datagram_way.ts";
@@ -70,7 +70,7 @@ class WebTransportTransport implements Transport {
   readonly #listeners: QuicListener[] = [];
   #runtime: QuicRuntime | null = null;
   #endpoint: QuicEndpoint | null = null;
-  #door: Door | null = null;
+  #door: ServerHandler | null = null;
   #maxMessageBytes: number;
 
   constructor(options: TransportOptions) {
@@ -79,7 +79,7 @@ class WebTransportTransport implements Transport {
   }
 
   // deno-lint-ignore require-await -- what it throws is to reject
-  async start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+  async start(door: ServerHandler): Promise<{ readonly hostname: string; readonly port: number }> {
     const { hostname, port, tls } = this.#options;
     const runtime = quicRuntime();
     if (typeof runtime === "string") throw new Error(`Cannot serve WebTransport: ${runtime}`);

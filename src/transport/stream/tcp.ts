@@ -1,10 +1,10 @@
 // The port on plain TCP, with TLS or without. No HTTP is spoken here: the first message of a connection says who it is,
-// and the handler that `StreamDoor.connect` gives reads it.
+// and the handler that `StreamHandler.connect` gives reads it.
 
 import { DescriptorWatch } from "../descriptors.ts";
 import { cannotListen } from "../handshake.ts";
 import { runtimeName } from "../mod.ts";
-import type { StreamDoor, TlsPair, Transport, TransportLimits, TransportOptions } from "../port.ts";
+import type { StreamHandler, TlsPair, Transport, TransportLimits, TransportOptions } from "../port.ts";
 import { BunListener } from "./bun_socket.ts";
 import type { ByteListener, ByteSocket } from "./byte_socket.ts";
 import { NodeListener } from "./node_socket.ts";
@@ -22,14 +22,14 @@ const LIMITS: TransportLimits = {
   fixed: {},
 };
 
-class TcpTransport implements Transport<StreamDoor> {
+class TcpTransport implements Transport<StreamHandler> {
   readonly name = "tcp";
   readonly #options: TransportOptions;
   readonly #listener: ByteListener;
   readonly #links = new Set<TcpLink>();
   readonly #joiner = new TurnJoiner(wireOf);
   readonly #watch: DescriptorWatch;
-  #door: StreamDoor | null = null;
+  #door: StreamHandler | null = null;
   #maxMessageBytes: number;
   #limits = LIMITS;
 
@@ -57,7 +57,7 @@ class TcpTransport implements Transport<StreamDoor> {
     return this.#limits;
   }
 
-  async start(door: StreamDoor): Promise<{ readonly hostname: string; readonly port: number }> {
+  async start(door: StreamHandler): Promise<{ readonly hostname: string; readonly port: number }> {
     this.#door = door;
     const { hostname, port } = this.#options;
     try {
@@ -106,6 +106,6 @@ class TcpTransport implements Transport<StreamDoor> {
 }
 
 /** A transport on plain TCP; every runtime. */
-export function createTcpTransport(options: TransportOptions): Transport<StreamDoor> {
+export function createTcpTransport(options: TransportOptions): Transport<StreamHandler> {
   return new TcpTransport(options);
 }
