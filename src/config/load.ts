@@ -18,6 +18,7 @@ import { checkRelations } from "./relations.ts";
 import { anyHotServiceSchema, type Config, configSchema, type Loaded } from "./schema.ts";
 import { type MapShape, oneOf, type Shape } from "./shape.ts";
 import { checkPolicies } from "./policies.ts";
+import { noQuic } from "./quic.ts";
 import { checkTls } from "./tls.ts";
 import { Tree } from "./tree.ts";
 import { findWarnings } from "./warnings.ts";
@@ -189,17 +190,6 @@ export async function readConfig(
     result.config.gateway.state_dir = resolve(folder, result.config.gateway.state_dir);
   }
   return { ...result, files: [...files] };
-}
-
-/** Asked here, for what serves QUIC is no matter of the configuration's. */
-function noQuic(): string | null {
-  const { Bun, Deno } = globalThis as { Bun?: unknown; Deno?: { QuicEndpoint?: unknown } };
-  if (Bun !== undefined) {
-    return "cannot be served on Bun, which has no server for QUIC: run wsPrism on Deno for it";
-  }
-  return typeof Deno?.QuicEndpoint === "function"
-    ? null
-    : "needs a runtime with a server for QUIC: Deno, started with --unstable-net";
 }
 
 function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {

@@ -134,7 +134,7 @@ export interface ServerHandler {
 export interface StreamHandler {
   /** The handler of a connection that was accepted just now; its `open` MUST follow in the same turn. MUST NOT throw. */
   connect(): LinkHandler;
-  /** See `Door.accepting`. */
+  /** See `ServerHandler.accepting`. */
   accepting(works: boolean, why: string): void;
 }
 
@@ -194,7 +194,7 @@ export interface TransportLimits {
  *   or an ext message in CBOR (a CBOR map begins with 0xa0..0xbf, which no hot frame does).
  * - What a link can do it says itself (`transport`, `canPing`), as links of several transports meet in one room.
  * - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own.
- * - Where the wire has a handshake of its own, it is answered by `Door.upgrade`; where the handshake is a first message,
+ * - Where the wire has a handshake of its own, it is answered by `ServerHandler.upgrade`; where the handshake is a first message,
  *   `StreamHandler.connect` gives a handler at once, and that handler reads the message.
  * - Where the wire can send datagrams, the link has `datagrams`, and is given there what may be lost.
  * - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox

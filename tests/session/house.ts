@@ -14,6 +14,7 @@ import type {
   LinkHandler,
   ServerHandler,
   Transport,
+  TransportName,
   UpgradeAnswer,
   WireFrame,
 } from "../../src/transport/port.ts";
@@ -80,9 +81,9 @@ export class FakeDatagrams implements FrameWay {
 
 /** The far end of a link: what it got, and how much of it the "kernel" took. */
 export class FakeLink implements Link {
-  readonly transport = "websocket";
+  /** Set before it is opened, as `datagrams` is. */
+  transport: TransportName = "websocket";
   readonly canPing: boolean;
-  /** Set before it is opened. */
   datagrams: FakeDatagrams | null = null;
   readonly remoteAddress: string;
   readonly got: (string | Uint8Array)[] = [];
