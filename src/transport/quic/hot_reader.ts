@@ -6,6 +6,9 @@ import type { WebTransportSession } from "./deno_quic.ts";
 import { readHead, SESSION, STREAM_KIND } from "./stream_head.ts";
 import type { StreamSocket } from "./stream_socket.ts";
 
+/** How long a stream's end may take once its frame has come: a browser that is told to stop before calls that an error. */
+const END_MS = 1000;
+
 export interface HotReaderOptions {
   readonly link: TcpLink;
   /** While it is paused, nothing is read here either. */
@@ -69,19 +72,21 @@ async function readLargeFrame(
     },
   });
   const reader = stream.getReader();
+  let overdue: ReturnType<typeof setTimeout> | null = null;
   try {
     const head = await readHead(reader, STREAM_KIND.unidirectional);
     // HTTP/3's own streams stay open, and nothing comes on them.
     if (head === null) return;
     frames.read(head);
-    while (!isRead) {
+    for (;;) {
       if (socket.isPaused) await socket.unpaused();
+      if (isRead) overdue ??= setTimeout(() => void reader.cancel().catch(() => {}), END_MS);
       const { value, done } = await reader.read();
-      if (done) return;
+      if (done) break;
       frames.read(value);
     }
-    await reader.cancel();
   } catch {
     // It was reset, or the connection is gone.
   }
+  if (overdue !== null) clearTimeout(overdue);
 }
