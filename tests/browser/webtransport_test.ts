@@ -12,6 +12,12 @@ const { cert, key, hash } = makeDevelopmentCertificate({
   days: 14,
   nowMs: Date.now(),
 });
+const TICKET = "a-fixed-ticket-of-ann";
+const auth = {
+  mode: "static",
+  allow_query_ticket: true,
+  static: { tickets: [{ ticket: TICKET, user: "ann" }] },
+};
 const gateway = await GatewayProcess.start({
   gateway: {
     drain_grace_ms: 0,
@@ -19,12 +25,22 @@ const gateway = await GatewayProcess.start({
   },
   tenants: [{
     id: "acme",
+    auth: {
+      ...auth,
+      static: {
+        tickets: [...auth.static.tickets, { ticket: "a-fixed-ticket-of-zoe", user: "zoë" }, {
+          ticket: "a-fixed-ticket-of-bob",
+          user: "bob",
+        }],
+      },
+    },
+    origins: ["*"],
     limits: { max_frame_bytes: 16_384 },
     rooms: [{ match: "watched", presence: true }],
     policy: { ext_allowlist: ["room:*", "chat:*"], hot_allowlist: ["1:*", "3:*"] },
     hot_services: [{ id: 1, kind: "echo" }, { id: 3, kind: "state", tick_ms: 20 }],
-  }],
-}, { target: "deno", files: { "cert.pem": cert, "key.pem": key } });
+  }, { id: "elsewhere", auth, origins: ["https://app.example"] }],
+}, { target: "deno", dev: false, files: { "cert.pem": cert, "key.pem": key } });
 after(() => gateway.kill());
 const { port } = await gateway.logged("listening for WebTransport");
 
@@ -75,7 +91,7 @@ const PAGE = `
 test("in a browser, messages go on a stream and hot frames as datagrams, large ones by themselves", async () => {
   const report = await inBrowser(() =>
     `${PAGE}
-    const { session, writer, next } = await connect("tenant=acme&ticket=dev:zo%C3%AB");
+    const { session, writer, next } = await connect("tenant=acme&ticket=a-fixed-ticket-of-zoe");
     const authed = text(await next());
     await say(writer, { svc: "room", type: "join", room: "lobby" });
     const joined = text(await next());
@@ -122,8 +138,10 @@ test("in a browser, who is refused is told why, and a page that goes is gone", a
     const { next } = await connect("tenant=nobody");
     const refused = text(await next());
     const closed = await next();
+    const stranger = await connect("tenant=elsewhere&ticket=${TICKET}");
+    const foreign = text(await stranger.next());
     const join = async (user) => {
-      const client = await connect("tenant=acme&ticket=dev:" + user);
+      const client = await connect("tenant=acme&ticket=a-fixed-ticket-of-" + user);
       await client.next();
       await say(client.writer, { svc: "room", type: "join", room: "watched" });
       await client.next();
@@ -136,12 +154,13 @@ test("in a browser, who is refused is told why, and a page that goes is gone", a
       events.push(event + " " + user);
       if (events.at(-1) === "join ann") leaves.session.close({ closeCode: 7, reason: "left" });
     }
-    report({ refused: refused.data.code, code: code(closed), events });
+    report({ refused: refused.data.code, code: code(closed), foreign: foreign.data.msg, events });
   `
   );
   assert.deepEqual(report, {
     refused: "BAD_REQUEST",
     code: 4505,
+    foreign: "pages of this origin may not connect",
     events: ["join bob", "join ann", "leave ann"],
   });
   gateway.assertNoComplaint();

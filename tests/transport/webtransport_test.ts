@@ -310,6 +310,22 @@ it("further streams for messages are not heard, and cost nobody else", async ({ 
   assert.deepEqual(await other.recorder.hears(1), ["other"]);
 });
 
+it("what nobody reads and writes stays open, whenever memory is tidied up", async ({ client, recorder }) => {
+  const { gc } = globalThis as { gc?: () => void }; // with --v8-flags=--expose-gc
+  for (let round = 0; round < 20; round++) {
+    gc?.();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  client.send(1, "still");
+  assert.deepEqual(await recorder.hears(1), ["still"]);
+});
+
+it("the door sees origin and host of a request, and no session but the one that was asked for", async ({ house }) => {
+  const { header } = house.requests[0]!;
+  assert.equal(header("host"), `127.0.0.1:${house.port}`);
+  assert.equal(header("origin"), null);
+});
+
 it("who is refused at the door is dropped", async ({ house }) => {
   house.answer = () => ({ refuse: { status: 503, headers: {}, body: "{}" } });
   const client = await WebTransportClient.open(house.port, tls.cert);

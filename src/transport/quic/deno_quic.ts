@@ -1,5 +1,5 @@
-// The part of Deno's QUIC and WebTransport that is used here, which it has with `--unstable-net` only; Bun and Node have no
-// server for either. https://docs.deno.com/api/deno/~/Deno.QuicEndpoint
+// The part of Deno's QUIC that is used here, which it has with `--unstable-net` only; Bun and Node have no server for it.
+// https://docs.deno.com/api/deno/~/Deno.QuicEndpoint
 
 import type { TlsPair } from "../port.ts";
 
@@ -51,7 +51,6 @@ export interface QuicEndpoint {
 
 export interface QuicRuntime {
   readonly QuicEndpoint: new (address: QuicAddress) => QuicEndpoint;
-  upgradeWebTransport(connection: QuicConnection): Promise<{ readonly url: string }>;
 }
 
 /** This process's QUIC, or why it has none. */
@@ -62,27 +61,4 @@ export function quicRuntime(): QuicRuntime | string {
   return typeof Deno.QuicEndpoint === "function"
     ? Deno
     : "Deno serves WebTransport with its option --unstable-net only";
-}
-
-/** A WebTransport session: what was asked for, and what comes on its connection. */
-export interface WebTransportSession {
-  readonly connection: QuicConnection;
-  readonly url: string;
-  readonly readDatagram: () => Promise<Uint8Array>;
-}
-
-/**
- * Answers HTTP/3's handshake on a connection. Nothing else of Deno's own session is used (2.9.6): it keeps one datagram where
- * several come, an empty one ends the process with an error that nobody can catch, and what it opens never ends, however it
- * is closed. All that is a thin layer above streams and datagrams of the connection itself, which have none of these faults.
- */
-export async function acceptSession(
-  runtime: QuicRuntime,
-  connection: QuicConnection,
-): Promise<WebTransportSession> {
-  const readDatagram = connection.readDatagram.bind(connection);
-  // The session would read them, for nobody.
-  Object.defineProperty(connection, "readDatagram", { value: () => new Promise(() => {}) });
-  const { url } = await runtime.upgradeWebTransport(connection);
-  return { connection, url, readDatagram };
 }

@@ -2,7 +2,7 @@
 
 import { KIND, TcpReader } from "../stream/tcp_frames.ts";
 import type { TcpLink } from "../stream/tcp_link.ts";
-import type { WebTransportSession } from "./deno_quic.ts";
+import type { QuicConnection } from "./deno_quic.ts";
 import { readHead, SESSION, STREAM_KIND } from "./stream_head.ts";
 import type { StreamSocket } from "./stream_socket.ts";
 
@@ -15,13 +15,19 @@ export interface HotReaderOptions {
   readonly socket: StreamSocket;
 }
 
+export interface LargeFramesOptions extends HotReaderOptions {
+  readonly maxBytes: () => number;
+  /** Gets streams that are HTTP/3's own, and stay open; few, as QUIC lets only so many be. */
+  readonly open: unknown[];
+}
+
 /** Reads datagrams until the connection ends. Of those that nobody has read the runtime keeps the newest. */
-export async function readDatagrams(session: WebTransportSession, options: HotReaderOptions): Promise<void> {
+export async function readDatagrams(connection: QuicConnection, options: HotReaderOptions): Promise<void> {
   const { link, socket } = options;
   try {
     for (;;) {
       if (socket.isPaused) await socket.unpaused();
-      const datagram = await session.readDatagram();
+      const datagram = await connection.readDatagram();
       if (datagram[0] === SESSION) link.datagram(datagram.subarray(1));
     }
   } catch {
@@ -31,8 +37,8 @@ export async function readDatagrams(session: WebTransportSession, options: HotRe
 
 /** Reads streams of one frame each until the connection ends; of the peer's, QUIC lets only so many be open. */
 export async function readLargeFrames(
-  { connection }: WebTransportSession,
-  options: HotReaderOptions & { readonly maxBytes: () => number },
+  connection: QuicConnection,
+  options: LargeFramesOptions,
 ): Promise<void> {
   const streams = connection.incomingUnidirectionalStreams.getReader();
   try {
@@ -49,7 +55,7 @@ export async function readLargeFrames(
 /** A stream of one frame, whose length says where it ends, for not every client can end a stream (Deno 2.9.6). */
 async function readLargeFrame(
   stream: ReadableStream<Uint8Array>,
-  { link, socket, maxBytes }: HotReaderOptions & { readonly maxBytes: () => number },
+  { link, socket, maxBytes, open }: LargeFramesOptions,
 ): Promise<void> {
   let isRead = false;
   const violated = (code: number, why: string) => {
@@ -75,8 +81,7 @@ async function readLargeFrame(
   let overdue: ReturnType<typeof setTimeout> | null = null;
   try {
     const head = await readHead(reader, STREAM_KIND.unidirectional);
-    // HTTP/3's own streams stay open, and nothing comes on them.
-    if (head === null) return;
+    if (head === null) return void open.push(reader);
     frames.read(head);
     for (;;) {
       if (socket.isPaused) await socket.unpaused();

@@ -6,7 +6,7 @@ export const STREAM_KIND = { bidirectional: 0x41, unidirectional: 0x54 } as cons
 
 /**
  * The session, as the number of the stream that asked for it, or a quarter of that in a datagram (RFC 9297): the first stream
- * of a connection asks, for Deno's handshake takes no other.
+ * of a connection asks, for no other is taken here.
  */
 export const SESSION = 0;
 
@@ -41,7 +41,10 @@ export async function readHead(
 }
 
 /** RFC 9000, section 16; null where it is not whole. */
-function varint(bytes: Uint8Array, at: number): { readonly value: number; readonly end: number } | null {
+export function varint(
+  bytes: Uint8Array,
+  at: number,
+): { readonly value: number; readonly end: number } | null {
   if (at >= bytes.length) return null;
   const length = 1 << (bytes[at]! >> 6);
   if (at + length > bytes.length) return null;

@@ -1,7 +1,7 @@
-// The port on WebTransport, over HTTP/3 and QUIC, with Deno's server for it: experimental, as that is. Ext messages go on the
-// session's first bidirectional stream, which its client opens, framed as on plain TCP; hot frames are datagrams. Deno shows
-// a handshake's address and query, but no header of it, and has accepted it before anybody is asked: a refusal has to be
-// told on the stream.
+// The port on WebTransport, over HTTP/3 and Deno's QUIC: experimental, as that is. Ext messages go on the session's first
+// bidirectional stream, which its client opens, framed as on plain TCP; hot frames are datagrams. Deno's own session
+// (`Deno.upgradeWebTransport`, 2.9.6) is not used: it shows no header and no end of a session, keeps one datagram where several
+// come, ends none of its streams, and an empty datagram ends the process with an error that nobody can catch.
 
 import { cannotListen, plainAddress } from "../handshake.ts";
 import type { ServerHandler, TlsPair, Transport, TransportLimits, TransportOptions } from "../port.ts";
@@ -9,16 +9,14 @@ import { TcpLink, wireOf } from "../stream/tcp_link.ts";
 import { TurnJoiner } from "../stream/turn_joiner.ts";
 import { DatagramWay } from "./datagram_way.ts";
 import {
-  acceptSession,
   type BidirectionalStream,
   type QuicConnection,
   type QuicEndpoint,
   type QuicListener,
-  type QuicRuntime,
   quicRuntime,
-  type WebTransportSession,
 } from "./deno_quic.ts";
 import { readDatagrams, readLargeFrames } from "./hot_reader.ts";
+import { ACCEPTED, CONTROL_STREAM, NOT_FOUND, readRequest, type SessionRequest } from "./http3.ts";
 import { readHead, STREAM_KIND } from "./stream_head.ts";
 import { StreamSocket } from "./stream_socket.ts";
 
@@ -57,6 +55,8 @@ interface MessageStream {
   readonly reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
   readonly head: Uint8Array;
+  /** Streams that only stay open. */
+  readonly open: unknown[];
 }
 
 class WebTransportTransport implements Transport {
@@ -64,11 +64,11 @@ class WebTransportTransport implements Transport {
   readonly limits = LIMITS;
   readonly #options: TransportOptions;
   readonly #joiner = new TurnJoiner(wireOf);
-  readonly #links = new Set<TcpLink>();
+  /** Each with its connection's streams that only stay open: one that is collected as garbage is closed, and all ends. */
+  readonly #links = new Map<TcpLink, unknown[]>();
   readonly #arrivals = new Set<Arrival>();
   /** One more for each new certificate; an earlier one that is collected as garbage would end the endpoint's listening. */
   readonly #listeners: QuicListener[] = [];
-  #runtime: QuicRuntime | null = null;
   #endpoint: QuicEndpoint | null = null;
   #door: ServerHandler | null = null;
   #maxMessageBytes: number;
@@ -92,7 +92,6 @@ class WebTransportTransport implements Transport {
       this.#endpoint = null;
       throw cannotListen(hostname, port, cause);
     }
-    this.#runtime = runtime;
     this.#door = door;
     void this.#acceptAll(this.#listeners[0]!);
     const { addr } = this.#endpoint;
@@ -122,7 +121,7 @@ class WebTransportTransport implements Transport {
     const endpoint = this.#endpoint;
     this.#endpoint = null;
     for (const arrival of this.#arrivals) this.#drop(arrival);
-    for (const link of this.#links) link.terminate();
+    for (const link of this.#links.keys()) link.terminate();
     endpoint?.close({ closeCode: NO_ERROR, reason: "" });
     return Promise.resolve();
   }
@@ -149,16 +148,29 @@ class WebTransportTransport implements Transport {
       const connection = arrival.connection = await incoming.accept();
       if (arrival.isOver) return this.#drop(arrival);
       connection.closed.catch(() => {});
-      const session = await acceptSession(this.#runtime!, connection);
+      const settings = (await connection.createUnidirectionalStream({ waitUntilAvailable: true }))
+        .getWriter();
+      settings.closed.catch(() => {});
+      await settings.write(CONTROL_STREAM); // stays open as long as the connection
       const streams = connection.incomingBidirectionalStreams.getReader();
-      const { value: stream, done } = await streams.read();
+      const { value: asking, done } = await streams.read();
       if (done) return this.#drop(arrival);
+      const request = await this.#answer(asking);
+      if (request === null) return this.#drop(arrival);
+      void this.#untilItEnds(asking, connection);
+      const { value: stream } = await streams.read();
+      if (stream === undefined) return this.#drop(arrival);
       const reader = stream.readable.getReader();
       const head = await readHead(reader, STREAM_KIND.bidirectional);
       if (head === null || arrival.isOver) return this.#drop(arrival);
       this.#arrivals.delete(arrival);
       clearTimeout(tooLate);
-      await this.#admit(session, { reader, writable: stream.writable, head });
+      await this.#admit(connection, request, {
+        reader,
+        writable: stream.writable,
+        head,
+        open: [settings, asking],
+      });
       void refuseMore(streams);
     } catch {
       this.#drop(arrival); // it left, or spoke something else
@@ -167,17 +179,36 @@ class WebTransportTransport implements Transport {
     }
   }
 
-  async #admit(session: WebTransportSession, stream: MessageStream): Promise<void> {
-    const { connection } = session;
-    const { pathname, search } = new URL(session.url);
+  /** Reads who asks for what, and answers. @returns null where it is no session */
+  async #answer({ readable, writable }: BidirectionalStream): Promise<SessionRequest | null> {
+    const reader = readable.getReader(), writer = writable.getWriter();
+    writer.closed.catch(() => {});
+    const request = await readRequest(reader, this.#options.maxHeaderBytes);
+    await writer.write(request?.isSession === true ? ACCEPTED : NOT_FOUND);
+    reader.releaseLock();
+    return request?.isSession === true ? request : null;
+  }
+
+  /** The stream that asked for a session ends with it. Until then nothing comes on it that matters here. */
+  async #untilItEnds({ readable }: BidirectionalStream, connection: QuicConnection): Promise<void> {
+    const reader = readable.getReader();
+    try {
+      for (;;) if ((await reader.read()).done) break;
+    } catch {
+      // It was reset, or the connection is gone.
+    }
+    close(connection);
+  }
+
+  async #admit(connection: QuicConnection, request: SessionRequest, stream: MessageStream): Promise<void> {
     const remoteAddress = plainAddress(connection.remoteAddr.hostname);
     let isGone = false;
     const gone = () => isGone = true;
     connection.closed.then(gone, gone);
     const answer = await this.#door!.upgrade({
-      target: pathname + search,
+      target: request.target,
       remoteAddress,
-      header: () => null,
+      header: (name) => request.header(name),
     });
     const drop = () => close(connection);
     if (isGone || this.#endpoint === null || "refuse" in answer) return drop();
@@ -194,13 +225,18 @@ class WebTransportTransport implements Transport {
         this.#links.delete(link);
       },
     });
-    this.#links.add(link);
+    this.#links.set(link, stream.open);
     const lost = () => socket.destroy();
     connection.closed.then(lost, lost);
     answer.accept.open(link);
     socket.read(link);
-    void readDatagrams(session, { link, socket });
-    void readLargeFrames(session, { link, socket, maxBytes: () => this.#maxMessageBytes });
+    void readDatagrams(connection, { link, socket });
+    void readLargeFrames(connection, {
+      link,
+      socket,
+      maxBytes: () => this.#maxMessageBytes,
+      open: stream.open,
+    });
   }
 
   #drop(arrival: Arrival): void {
