@@ -91,7 +91,7 @@ async function inHouse(own: Partial<TransportOptions>, run: (house: House) => Pr
   }
 }
 
-const it = (what: string, run: (ends: Ends & { readonly house: House }) => Promise<void>) =>
+const it = (what: string, run: (ends: Ends & { readonly house: House }) => Promise<void> | void) =>
   test(
     `webtransport: ${what}`,
     { skip: !HAS_WEBTRANSPORT },
@@ -115,7 +115,7 @@ test("webtransport: an address that is taken is told in one line", { skip: !HAS_
   });
 });
 
-it("the door sees target and address", async ({ house, link }) => {
+it("the door sees target and address", ({ house, link }) => {
   assert.equal(house.requests[0]!.target, "/v1/wt?tenant=a%20b&sid=c");
   assert.equal(house.requests[0]!.remoteAddress, "127.0.0.1");
   assert.equal(link.remoteAddress, "127.0.0.1");
@@ -320,7 +320,7 @@ it("what nobody reads and writes stays open, whenever memory is tidied up", asyn
   assert.deepEqual(await recorder.hears(1), ["still"]);
 });
 
-it("the door sees origin and host of a request, and no session but the one that was asked for", async ({ house }) => {
+it("the door sees origin and host of a request, and no session but the one that was asked for", ({ house }) => {
   const { header } = house.requests[0]!;
   assert.equal(header("host"), `127.0.0.1:${house.port}`);
   assert.equal(header("origin"), null);
