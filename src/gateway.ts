@@ -2,11 +2,13 @@
 // them and stops them, in that order; nothing here is on a message's way.
 
 import type { Hono } from "hono";
-import { Admission, WS_PATH } from "./admission/admission.ts";
+import { Admission } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry } from "./admission/retry.ts";
+import { SseAdmission } from "./admission/sse.ts";
+import { WS_PATH } from "./admission/upgrade.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
@@ -16,11 +18,11 @@ import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
+import { historyMetrics } from "./gateway/history_metrics.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
-import { TcpListener } from "./gateway/tcp_listener.ts";
-import { WebTransportListener } from "./gateway/webtransport_listener.ts";
+import { type FurtherListener, furtherListeners } from "./gateway/further_listeners.ts";
 import { sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
@@ -76,13 +78,13 @@ export class Gateway {
   /** What a scrape is answered. */
   readonly #metrics: FreshEnough;
   readonly #quotas: GatewayQuotas;
+  readonly #historyBudget = new HistoryBudget(() => this.#config.gateway.max_history_bytes);
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
   readonly #degraded = () => this.#tenants.isDegraded || this.#persistence.isDegraded;
   readonly #certificate: CertificateKeeper | null;
-  /** Those for plain TCP and for WebTransport, where they are configured. */
-  readonly #further: readonly (TcpListener | WebTransportListener)[];
+  readonly #further: readonly FurtherListener[];
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
   readonly #acceptance: Acceptance;
@@ -128,7 +130,7 @@ export class Gateway {
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
-      historyBudget: new HistoryBudget(() => this.#config.gateway.max_history_bytes),
+      historyBudget: this.#historyBudget,
       openBus: (receiver) => new LocalBus(receiver),
       clock,
       dev: options.dev,
@@ -181,19 +183,14 @@ export class Gateway {
     this.#acceptance = new Acceptance(log);
     this.#acceptance.add("public");
     if (options.adminTransport !== null) this.#acceptance.add("admin");
-    const listening = {
+    this.#further = furtherListeners(options, {
       config: () => this.#config,
       admission: this.#admission,
       acceptance: this.#acceptance,
       wheel: this.#context.wheel,
       log,
       clock,
-    };
-    const { tcp, webtransport } = options;
-    this.#further = [
-      ...(tcp === null ? [] : [new TcpListener({ ...tcp, ...listening })]),
-      ...(webtransport === null ? [] : [new WebTransportListener({ ...webtransport, ...listening })]),
-    ];
+    });
     this.#exporter = this.#buildExporter();
     this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
     const { adminTransport } = options;
@@ -231,7 +228,15 @@ export class Gateway {
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       this.adminAddress = await this.#admin?.start() ?? null;
-      const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
+      const { sse } = this.#options;
+      sse?.start(new SseAdmission(this.#admission, this.#tenants.entries));
+      const door = {
+        admission: this.#admission,
+        sse,
+        ops: () => this.#ops,
+        acceptance: this.#acceptance,
+        log,
+      };
       const address = await transport.start(publicHandler(door));
       const limits = describeLimits(transport.limits);
       if (limits !== null) log.warn(limits, { transport: transport.name });
@@ -287,6 +292,7 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#reloader.end("the gateway stops");
     this.#certificate?.stop();
+    await this.#options.sse?.stop();
     await this.#options.transport.stop();
     for (const listener of this.#further) await listener.stop();
     await this.#admin?.stop();
@@ -351,6 +357,7 @@ export class Gateway {
       const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
       transport.boundMessages(maxBytes);
       for (const listener of this.#further) listener.boundMessages(maxBytes);
+      this.#options.sse?.boundMessages(maxBytes);
     }
   }
 
@@ -369,6 +376,7 @@ export class Gateway {
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
         ...this.#persistence.metrics,
+        ...historyMetrics({ tenants: this.#tenants, budget: this.#historyBudget }),
         ...this.#acceptance.metrics,
         ...this.#options.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),

@@ -3,7 +3,8 @@
 import { CLOSE } from "../protocol/codes.ts";
 import { sysRefused } from "../protocol/sys.ts";
 import { Timer, type TimerWheel } from "../session/timer_wheel.ts";
-import type { Link, LinkHandler, UpgradeAnswer } from "../transport/port.ts";
+import type { Link, LinkHandler } from "../transport/port.ts";
+import type { HandshakeRefusal } from "./handshake.ts";
 import { refusalOf } from "./hello.ts";
 
 /** How long a refused stranger may take to close. */
@@ -15,12 +16,11 @@ export interface RefusedLinkOptions {
 }
 
 export class RefusedLink extends Timer implements LinkHandler {
-  readonly #refused: Extract<UpgradeAnswer, { refuse: unknown }>["refuse"];
+  readonly #refused: HandshakeRefusal;
   readonly #options: RefusedLinkOptions;
   #link: Link | null = null;
 
-  /** @param refused an answer that was made for HTTP */
-  constructor(refused: Extract<UpgradeAnswer, { refuse: unknown }>["refuse"], options: RefusedLinkOptions) {
+  constructor(refused: HandshakeRefusal, options: RefusedLinkOptions) {
     super();
     this.#refused = refused;
     this.#options = options;

@@ -22,6 +22,7 @@ import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, p
 import type { MetricSource } from "../metrics/metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
 import { createWebTransport } from "../transport/quic/webtransport.ts";
+import { SseTransport } from "../transport/sse/sse.ts";
 import { createTcpTransport } from "../transport/stream/tcp.ts";
 import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
 import { writeLater, writeNow } from "./descriptor.ts";
@@ -152,10 +153,15 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       : loadCertificate(webtransport.tls, SYSTEM_CLOCK.unixMs(), "gateway.webtransport.tls");
     const quicOptions = webtransportOptions(config, quicCertificate);
     const certificate = tls === undefined ? null : loadCertificate(tls, SYSTEM_CLOCK.unixMs());
-    const transport = createTransport(
-      options.transport ?? config.gateway.transport,
-      transportOptions(config, certificate),
-    );
+    const publicOptions = transportOptions(config, certificate);
+    const transport = createTransport(options.transport ?? config.gateway.transport, publicOptions);
+    const sse = new SseTransport({
+      maxMessageBytes: publicOptions.maxMessageBytes,
+      bodyTimeoutMs: publicOptions.headerTimeoutMs,
+      afterTurn: (task) => transport.afterTurn(task),
+      now: SYSTEM_CLOCK.now,
+      random: SYSTEM_CLOCK.random,
+    });
     const adminOptions = adminTransportOptions(config);
     const { version, commit } = build;
     gateway = new Gateway({
@@ -168,6 +174,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       webtransport: quicOptions === null || quicCertificate === null
         ? null
         : { transport: createWebTransport(quicOptions), certificate: quicCertificate },
+      sse,
       dev: options.dev,
       policyDryRun: options.policyDryRun,
       transport,

@@ -142,7 +142,7 @@ export class TenantRuntime implements TenantView {
   }
 
   rooms(): number {
-    return this.tenant.rooms.size;
+    return this.tenant.rooms.occupied;
   }
 
   pending(): number {
@@ -186,7 +186,7 @@ export class TenantRuntime implements TenantView {
     if (former !== parts) {
       parts.settings.policy.apply(this.#deps.gateway.now());
       tenant.recheckDetached();
-      tenant.rooms.histories.apply();
+      tenant.rooms.applyClasses();
       this.runExtensions();
       former.services.stop(parts.services);
       if (former.verifier !== parts.verifier) former.verifier.stop();

@@ -104,10 +104,11 @@ export class TenantMetrics {
   /** Sessions open now. */
   sessions = 0;
   /** Open now, whether their clients have authenticated or not, by `transport`. */
-  readonly connections: Record<"websocket" | "tcp" | "webtransport", number> = {
+  readonly connections: Record<"websocket" | "tcp" | "webtransport" | "sse", number> = {
     websocket: 0,
     tcp: 0,
     webtransport: 0,
+    sse: 0,
   };
   /** Sessions that wait for their client to come back. */
   detached = 0;

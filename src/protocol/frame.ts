@@ -58,6 +58,7 @@ export class Frame {
   wire: Uint8Array | null = null;
   tcpWire: Uint8Array | null = null;
   datagram: Uint8Array | null = null;
+  sseWire: Uint8Array | null = null;
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
   cbor: Frame | null = null;
 

@@ -13,6 +13,7 @@ import type {
   Link,
   LinkHandler,
   ServerHandler,
+  StreamHandler,
   Transport,
   TransportName,
   UpgradeAnswer,
@@ -224,6 +225,8 @@ export interface HouseOptions {
   /** Contents of the files that the configuration names. */
   readonly files?: Readonly<Record<string, string>>;
   readonly launchHost?: LaunchHost;
+  /** A transport whose clients say hello first, beside the other one. */
+  readonly tcp?: Transport<StreamHandler>;
 }
 
 export const OPEN_POLICY =
@@ -265,8 +268,9 @@ export class House {
       policyDryRun: options.policyDryRun ?? false,
       certificate: null,
       transport: this.transport,
-      tcp: null,
+      tcp: options.tcp === undefined ? null : { transport: options.tcp, certificate: null },
       webtransport: null,
+      sse: null,
       adminTransport: this.adminTransport,
       launchHost: options.launchHost ?? (() => assert.fail("no extension, no host")),
       env: {},

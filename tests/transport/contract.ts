@@ -155,6 +155,7 @@ export function wireFrame(payload: string | Uint8Array): WireFrame {
     wire: null,
     tcpWire: null,
     datagram: null,
+    sseWire: null,
   };
 }
 
