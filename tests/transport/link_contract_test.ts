@@ -98,20 +98,28 @@ if (HAS_WEBTRANSPORT) {
 
 function webTransportEnd(client: WebTransportClient): FarEnd {
   let code: number | null = null;
+  const messages: (string | Uint8Array)[] = [];
+  let wake = () => {};
+  // Who is told to close leaves, as a client does.
+  void (async () => {
+    for (let frame = await client.waits(); frame !== null; frame = await client.waits()) {
+      if (frame.kind === 3) {
+        code = frame.body.readUInt16LE(0);
+        client.leave();
+      } else if (frame.kind <= 2) messages.push(frame.kind === 1 ? frame.body.toString() : frame.body);
+      wake();
+    }
+  })();
   return {
     say: (message) => client.send(typeof message === "string" ? 1 : 2, message),
     next: async () => {
-      const frame = await client.next();
-      if (frame === null || frame.kind > 2) throw new Error(`no message: ${JSON.stringify(frame)}`);
-      return frame.kind === 1 ? frame.body.toString() : frame.body;
+      while (messages.length === 0) await new Promise<void>((resolve) => wake = resolve);
+      return messages.shift()!;
     },
     stall: () => client.pause(),
     read: () => client.resume(),
     leave: () => client.leave(),
-    closed: client.closed.then(() => {
-      for (const frame of client.taken()) if (frame.kind === 3) code = frame.body.readUInt16LE(0);
-      return code;
-    }),
+    closed: client.closed.then(() => code),
   };
 }
 

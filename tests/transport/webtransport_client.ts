@@ -31,9 +31,11 @@ class Inbox<T> {
     this.#wake?.();
   }
 
-  async next(what: string): Promise<T | null> {
+  /** @param what waits no longer than tests do; null waits as long as it takes */
+  async next(what: string | null): Promise<T | null> {
     while (this.#items.length === 0 && !this.#isOver) {
-      await within(new Promise<void>((resolve) => this.#wake = resolve), what);
+      const more = new Promise<void>((resolve) => this.#wake = resolve);
+      await (what === null ? more : within(more, what));
     }
     return this.#items.shift() ?? null;
   }
@@ -108,6 +110,11 @@ export class WebTransportClient {
 
   async next(): Promise<TcpFrame | null> {
     return await this.#frames.next("a frame");
+  }
+
+  /** The same, however long it takes. */
+  async waits(): Promise<TcpFrame | null> {
+    return await this.#frames.next(null);
   }
 
   /** The next frame as an ext message. */
