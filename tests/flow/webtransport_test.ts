@@ -3,7 +3,9 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { randomInt } from "node:crypto";
+import { createHash, randomInt, X509Certificate } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { makePair } from "../certificates.ts";
 import { within } from "../raw_client.ts";
@@ -298,4 +300,21 @@ served("mutated frames, streams and datagrams end sessions and nothing else", as
   const after = await enter(gateway);
   assert.equal((await after.message())["type"], "authed");
   after.leave();
+});
+
+test("The command writes both files once, its key for nobody else, and prints the hash", async () => {
+  using own = new Folder();
+  const folder = own.path;
+  const first = await wsprism(["webtransport-cert", "--out", folder, "--host", "a.test"], { folder });
+  assert.deepEqual([first.code, first.stderr], [0, ""]);
+  const read = new X509Certificate(readFileSync(join(folder, "cert.pem")));
+  assert.equal(read.subjectAltName, "DNS:a.test");
+  assert.equal(statSync(join(folder, "key.pem")).mode & 0o777, 0o600);
+  assert.ok(first.stdout.includes(createHash("sha256").update(read.raw).digest("base64")));
+  const second = await wsprism(["webtransport-cert", "--out", folder], { folder });
+  assert.equal(second.code, 1);
+  assert.match(second.stderr, /^Cannot write the certificate: /);
+  for (const wrong of [["--days", "15"], ["--days", "0"], ["--host", "a b"]]) {
+    assert.equal((await wsprism(["webtransport-cert", ...wrong], { folder })).code, 2);
+  }
 });
