@@ -25,6 +25,7 @@ const OPTIONS: TransportOptions = {
   maxHeaderBytes: 8192,
   headerTimeoutMs: 12_000,
   socketUnsentBytes: 65_536,
+  reusePort: false,
   yields: true,
   tls: null,
 };

@@ -26,6 +26,7 @@ const options: TransportOptions = {
   headerTimeoutMs: 12_000,
   socketUnsentBytes: 65_536,
   yields: true,
+  reusePort: false,
   tls,
 };
 
