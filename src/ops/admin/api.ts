@@ -4,6 +4,7 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import { refusal } from "../../protocol/codes.ts";
+import { consoleRoutes } from "../console/page.ts";
 import { describeFault, refuse } from "./answers.ts";
 import type { AdminApp, AdminContext, AdminEnv } from "./admin_context.ts";
 import { decisionRoutes } from "./decision_routes.ts";
@@ -54,6 +55,7 @@ export function adminApi(parts: AdminParts): AdminApp {
     return refuse(c, { code: "INTERNAL", msg: "the gateway failed on this request" });
   });
   openRoutes(app, context);
+  if (parts.hasConsole) consoleRoutes(app);
   const description = { title: "wsPrism admin API", version };
   app.doc31("/v1/openapi.json", { openapi: "3.1.0", info: description, security: [{ [BEARER]: [] }] });
   app.openAPIRegistry.registerComponent("securitySchemes", BEARER, {
