@@ -5,7 +5,18 @@ import { useEffect, useRef } from "preact/hooks";
 import { html, short } from "./ui.js";
 
 const COLOURS = ["--line-1", "--line-2", "--line-3", "--line-4"];
-const HEIGHT = 150;
+const HEIGHT = 150, WIDTH_MIN = 100;
+
+/** Times below an axis: with their seconds where it is short. */
+function times(ticks) {
+  const isShort = ticks.length > 1 && ticks[1] - ticks[0] < 60;
+  return ticks.map((tick) => isShort ? clock(tick) : clock(tick).slice(0, 5));
+}
+
+/** The time of day of a point. */
+function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+}
 
 /** @param lines names and points, newest last */
 export function Chart({ title, stepMs, endMs, lines, unit = "" }) {
@@ -21,8 +32,8 @@ export function Chart({ title, stepMs, endMs, lines, unit = "" }) {
       const colour = (name) => style.getPropertyValue(name).trim();
       const axis = {
         stroke: colour("--faint-flat"),
-        grid: { stroke: colour("--grid") },
-        ticks: { stroke: colour("--grid") },
+        grid: { stroke: colour("--grid"), width: 1 },
+        ticks: { stroke: colour("--grid"), width: 1 },
       };
       plot.current = new uPlot(
         {
@@ -32,16 +43,16 @@ export function Chart({ title, stepMs, endMs, lines, unit = "" }) {
           legend: { live: true },
           scales: { y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.1 : 1] } },
           axes: [
-            { ...axis, values: "{HH}:{mm}" },
+            { ...axis, size: 30, space: 70, values: (_, ticks) => times(ticks) },
             { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => short(tick, unit)) },
           ],
           series: [
-            { value: "{HH}:{mm}:{ss}" },
+            { label: "at", value: (_, value) => value === null ? "now" : clock(value) },
             ...lines.map(({ name }, i) => ({
               label: name,
               stroke: colour(COLOURS[i]),
               width: 1.5,
-              value: (_, value) => value === null ? "–" : short(value, unit),
+              value: (own, value, at) => short(value ?? own.data[at].at(-1), unit),
               points: { show: false },
             })),
           ],
@@ -52,7 +63,7 @@ export function Chart({ title, stepMs, endMs, lines, unit = "" }) {
     };
     make();
     const observer = new ResizeObserver(() =>
-      plot.current?.setSize({ width: place.current.clientWidth, height: HEIGHT })
+      plot.current?.setSize({ width: place.current?.clientWidth || WIDTH_MIN, height: HEIGHT })
     );
     observer.observe(place.current);
     const dark = matchMedia("(prefers-color-scheme: dark)");

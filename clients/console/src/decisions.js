@@ -2,8 +2,8 @@
 
 import { Code, html, Message, Pages, Place, short, Table, time } from "./ui.js";
 
-export function Decisions({ api, tenant, query = "", brief = false }) {
-  const url = `/v1/tenants/${encodeURIComponent(tenant)}/decisions?limit=${brief ? 10 : 50}${query}`;
+export function Decisions({ api, tenant, query = "", brief = false, limit = 10 }) {
+  const url = `/v1/tenants/${encodeURIComponent(tenant)}/decisions?limit=${limit}${query}`;
   return html`<${Pages} api=${api} url=${url} field="decisions">${(decisions) =>
     html`
       <${Table} label="Decisions" empty="None that are kept."

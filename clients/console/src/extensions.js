@@ -1,7 +1,7 @@
 // Extensions: how each is, what it was asked, and what it said last.
 
 import { path } from "./api.js";
-import { Fault, html, short, Table, Tile, time, useLive } from "./ui.js";
+import { Fault, html, Message, short, Table, Tile, time, useLive } from "./ui.js";
 
 export function Extensions({ api, tenant }) {
   const { data, error } = useLive(() => api.get(path`/v1/tenants/${tenant}/extensions`), 2000, [tenant]);
@@ -46,7 +46,7 @@ function Extension({ one }) {
         rows=${one.log.toReversed().map(({ time_ms, level, text }) => [
           time(time_ms),
           html`<span class=${level === "error" || level === "warn" ? "wrong" : ""}>${level}</span>`,
-          html`<code class="message">${text}</code>`,
+          html`<${Message} text=${text} />`,
         ])} />
     </section>
   `;

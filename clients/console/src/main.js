@@ -105,7 +105,8 @@ function Console({ api, me, tenants: first, leave }) {
   const known = VIEWS.find(({ id, ...view }) => id === place.view && mayEnter(view)) ?? VIEWS[0];
   const tenant = tenants.some(({ id }) => id === place.tenant) ? place.tenant : null;
   // A view of a tenant shows the first one where none is chosen.
-  const shown = tenant ?? (known.whole ? null : tenants[0]?.id ?? null);
+  const isGlobal = known.id === "config" || known.id === "audit";
+  const shown = isGlobal ? null : tenant ?? (known.whole ? null : tenants[0]?.id ?? null);
   const hrefOf = (view) => `#/${encodeURIComponent(tenant ?? ALL)}/${view}`;
   const go = (view, ...rest) =>
     location.hash = `#/${[shown ?? ALL, view, ...rest].map(encodeURIComponent).join("/")}`;
@@ -121,7 +122,7 @@ function Console({ api, me, tenants: first, leave }) {
       }}>To the content</a>
       <header>
         <strong>wsPrism <span class="faint">${me.version}</span></strong>
-        <label>Tenant <select value=${shown ?? ALL} onChange=${(event) => {
+        <label>Tenant <select value=${shown ?? tenant ?? ALL} onChange=${(event) => {
           location.hash = `#/${encodeURIComponent(event.currentTarget.value)}/${known.id}`;
         }}>
             <option value=${ALL}>all of this key</option>
@@ -142,7 +143,7 @@ function Console({ api, me, tenants: first, leave }) {
       </nav>
       <main id="main" tabindex="-1" ref=${main}>
           <h1>${known.name}${shown === null ? "" : html`
-            <span class="faint">of ${shown}</span>
+            <span class="faint of">of ${shown}</span>
           `}</h1>
           ${!me.console &&
             html`<p class="fault" role="note">The configuration has <code>admin.console: false</code> now:

@@ -112,15 +112,15 @@ function Charts({ history, lines, whole }) {
 
 /** The nodes of a cluster; nothing where there is one only. */
 function Nodes({ api }) {
-  const [none, setNone] = useState(false);
+  const has = useRef(null);
   const { data } = useLive(
-    async () =>
-      none ? null : await api.get("/v1/nodes").catch((error) => {
-        if (error.status === 404) setNone(true);
-        throw error;
-      }),
+    async () => {
+      // A gateway that knows no other has no such route, and a page should not ask for what is not there.
+      has.current ??= "/v1/nodes" in (await api.get("/v1/openapi.json")).paths;
+      return has.current ? await api.get("/v1/nodes") : null;
+    },
     EVERY_MS,
-    [none],
+    [],
   );
   const [gone, setGone] = useState([]);
   const before = useRef(null);

@@ -3,10 +3,12 @@
 import { useEffect, useState } from "preact/hooks";
 import { path } from "./api.js";
 import { Publish } from "./sessions.js";
-import { Act, bytes, Code, Fault, html, Pages, short, Table, time, useLive } from "./ui.js";
+import { Act, bytes, Code, Fault, html, Message, Pages, short, Table, time, useLive } from "./ui.js";
 
 export function Rooms({ api, tenant, rest, me }) {
-  if (rest[0] !== undefined) return html`<${Room} ...${{ api, tenant, me }} name=${rest[0]} />`;
+  if (rest[0] !== undefined) {
+    return html`<${Room} ...${{ api, tenant, me }} name=${rest[0]} key=${rest[0]} />`;
+  }
   const [text, setText] = useState("");
   const find = (event) => {
     event.preventDefault();
@@ -85,7 +87,7 @@ function History({ api, url }) {
     data?.messages.toReversed().map((one) => [
       one.offset,
       `${one.svc}:${one.type}`,
-      html`<code class="message">${JSON.stringify(one.data)}</code>`,
+      html`<${Message} text=${JSON.stringify(one.data)} />`,
     ]) ?? null
   } /></div>`;
 }
@@ -137,7 +139,7 @@ function Watch({ api, url }) {
           time(one.time_ms),
           one.lane,
           one.busy ? "too busy" : short(one.deliveries),
-          html`<code class="message">${one.message}${one.cut ? "…" : ""}</code>`,
+          html`<${Message} text=${`${one.message}${one.cut ? "…" : ""}`} />`,
         ])} />
     `
   }

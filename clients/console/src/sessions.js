@@ -3,12 +3,28 @@
 import { useEffect, useState } from "preact/hooks";
 import { path } from "./api.js";
 import { Decisions } from "./decisions.js";
-import { Act, bytes, Code, duration, Fault, html, Pages, short, Table, Tile, time, useLive } from "./ui.js";
+import {
+  Act,
+  bytes,
+  Code,
+  duration,
+  Fault,
+  html,
+  Message,
+  Pages,
+  short,
+  Table,
+  Tile,
+  time,
+  useLive,
+} from "./ui.js";
 
 const BY = [["user", "User"], ["session", "Session id"], ["address", "Address"], ["room", "Room"]];
 
 export function Sessions({ api, tenant, rest, me, go }) {
-  if (rest[0] !== undefined) return html`<${Session} ...${{ api, tenant, me, go }} id=${rest[0]} />`;
+  if (rest[0] !== undefined) {
+    return html`<${Session} ...${{ api, tenant, me, go }} id=${rest[0]} key=${rest[0]} />`;
+  }
   return html`<${List} ...${{ api, tenant, go }} />`;
 }
 
@@ -199,7 +215,7 @@ function Watch({ api, url }) {
           html`<span class=${one.allowed ? "good" : "wrong"}>${one.allowed ? "passed" : "denied"}</span>`,
           one.service ?? one.lane,
           one.rule_id === null ? "" : `${one.rule_id}${one.line === null ? "" : `, line ${one.line}`}`,
-          html`<code class="message">${one.message}</code>`,
+          html`<${Message} text=${one.message} />`,
         ])} />
     `
   }

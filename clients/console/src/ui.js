@@ -169,8 +169,13 @@ export function Place({ path, line }) {
   }</span>`;
 }
 
-/** A message, the JSON of which is laid out. */
+/** Of a long text, what is shown before somebody asks for the rest. */
+const SHOWN_MAX = 300;
+
+/** A message, or another long text, as it came. */
 export function Message({ text }) {
   if (text === null) return html`<span class="faint">too long to be kept</span>`;
-  return html`<code class="message">${text}</code>`;
+  if (text.length <= SHOWN_MAX) return html`<code class="message">${text}</code>`;
+  return html`<details><summary><code class="message">${text.slice(0, SHOWN_MAX)}…</code></summary>
+    <code class="message">${text}</code></details>`;
 }

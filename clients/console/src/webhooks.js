@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { path } from "./api.js";
-import { Act, bytes, duration, Fault, html, Pages, short, Table, time, useLive } from "./ui.js";
+import { Act, bytes, duration, Fault, html, Message, Pages, short, Table, time, useLive } from "./ui.js";
 
 export function Webhooks({ api, tenant, me }) {
   const { data, error, again } = useLive(() => api.get(path`/v1/tenants/${tenant}/webhooks`), 3000, [tenant]);
@@ -60,7 +60,7 @@ function DeadLetters({ api, tenant, id, may, changed }) {
                 seq,
                 time(time_ms),
                 reason,
-                html`<code class="message">${JSON.stringify(event)}</code>`,
+                html`<${Message} text=${JSON.stringify(event)} />`,
                 html`<span class="actions">
               <${Act} label="Retry" danger=${false} ask=${`Send event ${seq} again?`} disabled=${may}
                 act=${act("retry", { seqs: [seq] }, () => null)} done=${after} />

@@ -78,7 +78,7 @@ export function Why({ api, tenant, query, me }) {
     `
   }
     <h2>Last denials</h2>
-    <${Decisions} api=${api} tenant=${tenant} query="&denied=true" />
+    <${Decisions} api=${api} tenant=${tenant} query="&denied=true" limit=${15} />
     ${me.global && html`<${DryRun} api=${api} />`}
   </div>`;
 }
@@ -112,10 +112,10 @@ function DryRun({ api }) {
     <${Fault} error=${error} />
     ${
     data !== null && html`<div aria-live="polite">
-      <p><b>${short(data.different)} of ${short(data.compared)} decisions would be different.</b> ${
+      <p><b>${short(data.different)} of ${short(data.compared)} decisions would be different.</b>
+        ${`${
       short(data.left_out)
-    }
-        cannot be repeated: they were made by quotas or rates, or their messages are too long to be kept.</p>
+    } cannot be`} repeated: they were made by quotas or rates, or their messages are too long to be kept.</p>
       ${
       data.missing.length > 0 && html`<p class="fault">The file does not have ${data.missing.join(", ")}.</p>`
     }
