@@ -2,22 +2,22 @@
 // them and stops them, in that order; nothing here is on a message's way.
 
 import type { Hono } from "hono";
-import { Admission, WS_PATH } from "./admission/admission.ts";
+import { Admission } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry } from "./admission/retry.ts";
-import { serviceMetrics } from "./backend/service_metrics.ts";
+import { WS_PATH } from "./admission/upgrade.ts";
 import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
-import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
+import { gatewayContext } from "./gateway/gateway_context.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
-import { historyMetrics } from "./gateway/history_metrics.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
+import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
 import { TcpListener } from "./gateway/tcp_listener.ts";
@@ -33,20 +33,16 @@ import { Inflow } from "./outbound/inflow.ts";
 import { FreshEnough } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
 import { opsRoutes } from "./ops/http.ts";
-import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
+import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
-import { LocalBus } from "./cluster/local.ts";
+import type { Cluster } from "./cluster/cluster.ts";
+import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
-import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
-import { Flusher } from "./session/flusher.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
-import { Totals } from "./session/registry.ts";
-import { ReplayPump } from "./session/replay_pump.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state/table.ts";
-import { TimerWheel } from "./session/timer_wheel.ts";
 import { Semaphore } from "./collections/semaphore.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
@@ -65,6 +61,8 @@ export class Gateway {
   #text: string;
   readonly #context: GatewayContext;
   readonly #persistence: Persistence;
+  /** Null where it is alone. */
+  readonly #cluster: Cluster | null;
   /** `extensions`, as the extension hosts see it. */
   readonly #extensionSettings: Config["extensions"];
   readonly #tenants: Tenants;
@@ -77,7 +75,10 @@ export class Gateway {
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
-  readonly #degraded = () => this.#tenants.isDegraded || this.#persistence.isDegraded;
+  readonly #degraded = () =>
+    this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isUp === false;
+  /** Whether it has to wait for the others before it lets anybody in. */
+  readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
   readonly #tcp: TcpListener | null;
   readonly #reloader: Reloader;
@@ -95,29 +96,13 @@ export class Gateway {
     const { gateway } = config;
     this.#config = config;
     this.#text = options.text;
-    const fanout = new Fanout(() => this.#context.flusher.wake());
-    this.#context = {
-      settings: gatewaySettings(gateway),
-      totals: new Totals(() => this.#context.settings.maxSessions),
-      wheel: new TimerWheel(clock.now),
-      flusher: new Flusher({
-        afterTurn: (task) => transport.afterTurn(task),
-        now: clock.now,
-        // Live messages go first; a replay has what time is left.
-        prepare: () => {
-          const more = fanout.advance();
-          return this.#context.replayPump.advance() || more;
-        },
-        maxHeldBytes: () => this.#context.settings.maxHeldBytes,
-      }),
-      replayPump: new ReplayPump(
-        () => this.#context.settings.maxReplayBytes,
-        () => this.#context.flusher.wake(),
-      ),
-      log,
-      now: clock.now,
-      unixMs: clock.unixMs,
-    };
+    this.#cluster = buildCluster(options, {
+      tenants: () => this.#tenants,
+      sessions: () => this.#context.totals.sessions,
+      draining: () => this.#draining,
+    });
+    const { context, fanout } = gatewayContext(options, this.#cluster?.name ?? null);
+    this.#context = context;
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
@@ -127,7 +112,7 @@ export class Gateway {
       gateway: this.#context,
       fanout,
       historyBudget: this.#historyBudget,
-      openBus: (receiver) => new LocalBus(receiver),
+      cluster: this.#cluster,
       clock,
       dev: options.dev,
       services: options.services,
@@ -162,6 +147,7 @@ export class Gateway {
       newId: clock.newId,
       config: handshakeConfig(gateway),
     });
+    this.#admission.hold(this.#cluster !== null);
     const { certificate: current } = options;
     const { tls: files } = gateway;
     this.#certificate = current === null || files === undefined
@@ -229,18 +215,23 @@ export class Gateway {
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       this.adminAddress = await this.#admin?.start() ?? null;
-      const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
-      const address = await transport.start(publicHandler(door));
-      const limits = describeLimits(transport.limits);
-      if (limits !== null) log.warn(limits, { transport: transport.name });
-      for (const fixed of describeFixed(config, transport.limits.fixed)) {
-        log.warn(fixed, { transport: transport.name });
+      const { sse } = this.#options, acceptance = this.#acceptance, ops = () => this.#ops;
+      const handler = publicHandler({
+        admission: this.#admission,
+        entries: this.#tenants.entries,
+        sse,
+        ops,
+        acceptance,
+        log,
+      });
+      const address = await transport.start(handler);
+      for (const weakness of describeWeaknesses(config, transport.limits, descriptorLimit())) {
+        log.warn(weakness, { transport: transport.name });
       }
-      const descriptors = describeDescriptors(config, descriptorLimit());
-      if (descriptors !== null) log.warn(descriptors);
       this.#certificate?.start();
       this.#tenants.start();
       await this.#tcp?.start();
+      void this.#cluster?.start().then(() => this.#admission.hold(false));
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
@@ -285,11 +276,13 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#reloader.end("the gateway stops");
     this.#certificate?.stop();
+    await this.#options.sse?.stop();
     await this.#options.transport.stop();
     await this.#tcp?.stop();
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
+    await this.#cluster?.stop();
     await this.#persistence.stop();
   }
 
@@ -350,6 +343,7 @@ export class Gateway {
       const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
       transport.boundMessages(maxBytes);
       this.#tcp?.boundMessages(maxBytes);
+      this.#options.sse?.boundMessages(maxBytes);
     }
   }
 
@@ -366,12 +360,14 @@ export class Gateway {
       certificate: this.#certificate?.metrics ?? null,
       reload: this.#reloader.metrics,
       more: [
-        ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
+        ...partMetrics({
+          tenants: this.#tenants,
+          historyBudget: this.#historyBudget,
+          cluster: this.#cluster,
+        }),
         ...this.#persistence.metrics,
-        ...historyMetrics({ tenants: this.#tenants, budget: this.#historyBudget }),
         ...this.#acceptance.metrics,
         ...this.#options.metrics,
-        ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });
   }
@@ -380,6 +376,7 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
+      waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,

@@ -2,7 +2,7 @@
 // sees it.
 
 import type { LoadResult } from "../config/load.ts";
-import type { Path } from "../config/places.ts";
+import { formatPath, type Path } from "../config/places.ts";
 import type { AdminConfig, Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { Exporter } from "../metrics/exporter.ts";
@@ -35,7 +35,7 @@ export interface AdminListenerOptions {
   /** Checks a text as if it were the file. */
   readonly check: (text: string) => Promise<LoadResult>;
   /** Where a text says these; that of the configuration in use where none is given. */
-  readonly lines: (paths: readonly Path[], text?: string) => Promise<readonly (number | null)[]>;
+  readonly lines: (paths: readonly Path[], text?: string) => Promise<readonly (number | null)[] | null>;
   readonly vitals: () => Vitals;
   readonly draining: () => boolean;
   readonly degraded: () => boolean;
@@ -69,6 +69,10 @@ export class AdminListener {
   #api: AdminApp;
   #metricsPath: string | null;
   #hasConsole: boolean;
+  #known: { readonly of: Config | null; readonly lines: Map<string, number | null> } = {
+    of: null,
+    lines: new Map(),
+  };
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
@@ -80,7 +84,8 @@ export class AdminListener {
       reload: options.reload,
       preview: options.preview,
       check: options.check,
-      lines: options.lines,
+      lines: async (paths, text) =>
+        await (text === undefined ? this.#lines(paths) : options.lines(paths, text)) ?? paths.map(() => null),
       log,
       now: clock.now,
       unixMs: clock.unixMs,
@@ -144,6 +149,20 @@ export class AdminListener {
     const { admin } = this.#options.config();
     if (admin === undefined) throw new Error("Cannot serve the admin API: the configuration has no admin");
     return admin;
+  }
+
+  /** The lines of the configuration in use, each looked for once: that takes a thread, and a page asks every few seconds. */
+  async #lines(paths: readonly Path[]): Promise<readonly (number | null)[] | null> {
+    const config = this.#options.config();
+    if (this.#known.of !== config) this.#known = { of: config, lines: new Map() };
+    const { lines } = this.#known;
+    const missing = paths.filter((path) => !lines.has(formatPath(path)));
+    if (missing.length > 0) {
+      const found = await this.#options.lines(missing);
+      if (found === null) return null;
+      for (const [i, path] of missing.entries()) lines.set(formatPath(path), found[i] ?? null);
+    }
+    return paths.map((path) => lines.get(formatPath(path)) ?? null);
   }
 
   #wantedMetricsPath(): string | null {

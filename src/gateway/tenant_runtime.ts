@@ -7,10 +7,10 @@ import type { Listed, Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
 import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
-import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
+import { LocalBus } from "../cluster/local.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
-import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
+import type { GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics/metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
@@ -30,11 +30,13 @@ import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
 import { StaggeredClose } from "./staggered_close.ts";
+import { TenantNode } from "./tenant_node.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
-import { resumeSettings, sessionLimits, verifiesBy } from "./tenant_settings.ts";
+import { resumeSettings, sessionLimits } from "./tenant_settings.ts";
 import { TenantServices } from "./tenant_services.ts";
+import { tenantVerifier } from "./tenant_verifier.ts";
 import { type EventSink, TenantWatch } from "./tenant_watch.ts";
 
 /** A tenant's configuration, and the code of its rules' schemas. */
@@ -64,6 +66,8 @@ export class TenantRuntime implements TenantView {
   readonly #deps: TenantDeps;
   readonly #policyState = new PolicyState();
   readonly #record: TenantRecord;
+  /** Null where the gateway is alone. */
+  readonly #node: TenantNode | null;
   #parts: Parts;
   /** It is in the configuration no more. */
   #leaving = false;
@@ -75,7 +79,8 @@ export class TenantRuntime implements TenantView {
   constructor(loaded: TenantLoaded, gatewayConfig: GatewayConfig, deps: TenantDeps) {
     this.#deps = deps;
     const { config: { id } } = loaded;
-    const { gateway, fanout, openBus, persistence } = deps;
+    const { gateway, fanout, persistence, cluster, clock } = deps;
+    const node = this.#node = cluster === null ? null : new TenantNode(id, cluster, clock);
     this.#record = persistence.record(id);
     this.extensions = new TenantExtensions(id, deps.extensions);
     let tap!: RoomTap;
@@ -83,7 +88,11 @@ export class TenantRuntime implements TenantView {
     const rooms = new Rooms({
       limits: () => this.tenant.settings.rooms,
       fanout,
-      openBus: (receiver) => openBus(tap = new RoomTap(receiver)),
+      openBus: (receiver) => {
+        tap = new RoomTap(receiver, (name) => rooms.find(name)?.members.length ?? 0);
+        return node?.openBus(tap) ?? new LocalBus(tap);
+      },
+      random: clock.random,
       histories: {
         classes: () => this.tenant.settings.roomClasses,
         budget: deps.historyBudget,
@@ -93,8 +102,9 @@ export class TenantRuntime implements TenantView {
       },
     });
     this.tap = tap;
-    rooms.watch(new Presence(fanout));
+    rooms.watch(new Presence(fanout, (name) => rooms.find(name)));
     const metrics = new TenantMetrics(LANE_NAMES);
+    node?.follow(rooms);
     const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
     this.#parts = parts;
     this.tenant = new Tenant({
@@ -102,10 +112,15 @@ export class TenantRuntime implements TenantView {
       settings: parts.settings,
       rooms,
       fanout,
-      registry: new Registry<SessionHandle>(() => this.tenant.settings.sessions, gateway.totals),
+      registry: new Registry<SessionHandle>(
+        () => this.tenant.settings.sessions,
+        gateway.totals,
+        node?.sessions ?? null,
+      ),
       metrics,
       bans: this.#record.bans,
       gateway,
+      peers: node?.targets ?? null,
       newId: deps.clock.newId,
     });
     const { auth, origins } = parts;
@@ -162,7 +177,12 @@ export class TenantRuntime implements TenantView {
   start(): void {
     const { persistence, gateway } = this.#deps;
     persistence.hold(this.id, this.#record);
-    this.#unwatch = this.watch(persistence.webhooks.of(this.id));
+    const unwatch = this.watch(persistence.webhooks.of(this.id));
+    const disobey = this.#node?.attach(this.tenant);
+    this.#unwatch = () => {
+      unwatch();
+      disobey?.();
+    };
     this.#parts.settings.policy.apply(gateway.now());
   }
 
@@ -220,8 +240,8 @@ export class TenantRuntime implements TenantView {
 
   /** Tells of what happens from now on, until the returned function is called. */
   watch(sink: EventSink): () => void {
-    const watch = new TenantWatch(sink);
     const { watchers, rooms } = this.tenant;
+    const watch = new TenantWatch(sink, (room) => rooms.owns(room));
     watchers.push(watch);
     rooms.watch(watch);
     return () => {
@@ -300,7 +320,10 @@ export class TenantRuntime implements TenantView {
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
     const { clock, services: embedded, charge, policy, gateway: { log } } = this.#deps;
-    const { verifier, auth: authConfig } = this.#verifier(config, former);
+    const { verifier, auth: authConfig } = tenantVerifier(config, former, {
+      deps: this.#deps,
+      share: this.extensions.runner.share,
+    });
     const auth = new TenantAuth({
       verifier,
       config: authConfig,
@@ -352,27 +375,6 @@ export class TenantRuntime implements TenantView {
     const print = openFingerprint(config);
     const origins = new OriginRule(config.origins, { thisMachine: this.#deps.dev });
     return { config, print, auth, verifier, origins, services, settings };
-  }
-
-  /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */
-  #verifier(config: TenantConfig, former: Parts | null): { verifier: Verifier; auth: AuthConfig } {
-    const { dev, signatureTurns, gateway: { log }, clock: { now, unixMs } } = this.#deps;
-    const { id } = config;
-    if (config.auth === undefined && !dev) throw new Error(`Cannot serve tenant "${id}": it has no auth`);
-    const auth = config.auth ?? DEV_AUTH;
-    if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
-      return { verifier: former.verifier, auth };
-    }
-    const verifier = verifierFor({
-      tenant: id,
-      config: auth,
-      signatureTurns,
-      share: this.extensions.runner.share,
-      now,
-      unixMs,
-      log,
-    });
-    return { verifier, auth };
   }
 
   /** Who may send a ticket as the first message, and how many at a time. */

@@ -14,14 +14,22 @@ export class RoomTap implements BusReceiver {
   /** Null for nobody. */
   listener: RoomListener | null = null;
   readonly #rooms: BusReceiver;
+  readonly #membersOf: (room: string) => number;
 
-  constructor(rooms: BusReceiver) {
+  /** @param membersOf how many members of this node a room has */
+  constructor(rooms: BusReceiver, membersOf: (room: string) => number) {
     this.#rooms = rooms;
+    this.#membersOf = membersOf;
   }
 
   receive(room: string, frame: Frame, except: string | null): number {
     const deliveries = this.#rooms.receive(room, frame, except);
     if (this.listener !== null) this.listener.heard(room, frame, deliveries);
     return deliveries;
+  }
+
+  receiveForeign(room: string, frame: Frame): void {
+    this.#rooms.receiveForeign(room, frame);
+    if (this.listener !== null) this.listener.heard(room, frame, this.#membersOf(room));
   }
 }

@@ -24,7 +24,7 @@ class Echo implements LinkHandler {
   }
 
   #send(payload: string | Uint8Array, bytes: number): void {
-    this.#link!.write([{ payload, bytes, wire: null, tcpWire: null }], 1);
+    this.#link!.write([{ payload, bytes, wire: null, tcpWire: null, sseWire: null }], 1);
   }
 
   pong(): void {}
@@ -42,6 +42,7 @@ const transport = createTransport(process.argv[2] as TransportKind, {
   headerTimeoutMs: 12_000,
   socketUnsentBytes: 0,
   yields: true,
+  reusePort: false,
   tls: null,
 });
 const { port } = await transport.start({

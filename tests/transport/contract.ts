@@ -150,6 +150,7 @@ export function wireFrame(payload: string | Uint8Array): WireFrame {
     bytes: typeof payload === "string" ? Buffer.byteLength(payload) : payload.length,
     wire: null,
     tcpWire: null,
+    sseWire: null,
   };
 }
 
@@ -183,6 +184,7 @@ export function contract(
     maxHeaderBytes: MAX_HEADER_BYTES,
     headerTimeoutMs: 12_000,
     yields: true,
+    reusePort: false,
     socketUnsentBytes: UNSENT_BYTES,
     tls,
   };

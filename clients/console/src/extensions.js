@@ -22,7 +22,7 @@ function Extension({ one }) {
       <dl class="tiles">
         <${Tile} name="Answers" value=${short(one.answered)} note=${one.mean_ms === null
           ? null
-          : `${one.mean_ms} ms on average`} />
+          : `${one.mean_ms < 10 ? one.mean_ms.toFixed(2) : Math.round(one.mean_ms)} ms on average`} />
         <${Tile} name="Under way" value=${short(one.pending)} />
         <${Tile} name="Restarts" value=${one.restarts} note=${kills} bad=${one.restarts > 0} />
         <${Tile} name="Failed starts" value=${one.failed_starts} bad=${one.failed_starts > 0} />
@@ -34,7 +34,7 @@ function Extension({ one }) {
       ]}
         rows=${one.calls.map(({ hook, outcome, count }) => [
           hook,
-          html`<span class=${outcome === "ok" ? "" : "wrong"}>${outcome}</span>`,
+          html`<span class=${outcome === "ok" || outcome === "none" ? "" : "wrong"}>${outcome}</span>`,
           short(count),
         ])} />
       <h3>Last lines of its log</h3>

@@ -48,13 +48,13 @@ var e,t,n,l,s,o,i,a,r,u,c=Symbol.for("pv"),d={},f=[],p=/^m(i|n|o|s|text|space)$/
       <h2>${e.extension} <span class="faint">${e.role}</span>
           <span class=${t?"badge good":"badge wrong"}>${e.condition}</span></h2>
       <dl class="tiles">
-        <${Me} name="Answers" value=${ve(e.answered)} note=${null===e.mean_ms?null:`${e.mean_ms} ms on average`} />
+        <${Me} name="Answers" value=${ve(e.answered)} note=${null===e.mean_ms?null:`${e.mean_ms<10?e.mean_ms.toFixed(2):Math.round(e.mean_ms)} ms on average`} />
         <${Me} name="Under way" value=${ve(e.pending)} />
         <${Me} name="Restarts" value=${e.restarts} note=${n} bad=${e.restarts>0} />
         <${Me} name="Failed starts" value=${e.failed_starts} bad=${e.failed_starts>0} />
       </dl>
       <${Se} label=${`Calls of ${e.extension}`} empty="It was never called." numeric=${[2]} heads=${["Hook","Outcome","Calls"]}
-        rows=${e.calls.map(({hook:e,outcome:t,count:n})=>[e,$e`<span class=${"ok"===t?"":"wrong"}>${t}</span>`,ve(n)])} />
+        rows=${e.calls.map(({hook:e,outcome:t,count:n})=>[e,$e`<span class=${"ok"===t||"none"===t?"":"wrong"}>${t}</span>`,ve(n)])} />
       <h3>Last lines of its log</h3>
       <${Se} label=${`Log of ${e.extension}`} empty="It has said nothing." heads=${["Time","Level","Line"]}
         rows=${e.log.toReversed().map(({time_ms:e,level:t,text:n})=>[ye(e),$e`<span class=${"error"===t||"warn"===t?"wrong":""}>${t}</span>`,$e`<${Ee} text=${n} />`])} />
