@@ -5,6 +5,7 @@ import { Command, CommanderError, Help, type Option } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
 import { completionCommand } from "./completion.ts";
+import { connectCommand } from "./connect.ts";
 import { writeNow } from "./descriptor.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT } from "./exit.ts";
@@ -19,6 +20,7 @@ import { tokenCommand } from "./token.ts";
 import { topCommand } from "./top.ts";
 import { type Build, versionCommand, versionLine } from "./version.ts";
 import { webhooksCommand } from "./webhooks.ts";
+import { webtransportCertCommand } from "./webtransport_cert.ts";
 
 /** What is there before a verb is known. */
 export interface VerbContext {
@@ -60,8 +62,10 @@ export async function runVerb(argv: readonly string[], { build, signals }: VerbC
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
+  program.addCommand(connectCommand(done));
   program.addCommand(topCommand(done));
   program.addCommand(webhooksCommand(done));
+  program.addCommand(webtransportCertCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(doctorCommand(done));
   program.addCommand(typesCommand(done));

@@ -15,7 +15,7 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
-import { tcpSchema, tlsSchema } from "./listener_schema.ts";
+import { tcpSchema, tlsSchema, webtransportSchema } from "./listener_schema.ts";
 import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
 import { tracingSchema } from "./tracing_schema.ts";
 
@@ -123,6 +123,7 @@ const gateway = z.strictObject({
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,
   tcp: tcpSchema,
+  webtransport: webtransportSchema,
   reuse_port: flag(
     false,
     "Whether several gateways on this machine may share the public listener and that of `tcp`, on Linux: the kernel spreads " +
@@ -168,7 +169,10 @@ const limits = z.strictObject({
       "JSON or CBOR. A deeper one is refused with `BAD_REQUEST`, and in CBOR ends its session (4505).",
   ),
   max_sessions_total: limit("Sessions of the tenant; above it, connections are refused with 503."),
-  max_rooms_total: limit("Rooms with at least one member."),
+  max_rooms_total: limit(
+    "Rooms with at least one member. While there are so many rooms, with those that only keep a history, no message " +
+      "begins one in which nobody is.",
+  ),
   max_users_per_room: limit("Users in one room."),
   max_rooms_per_user: limit("Rooms that one user is in."),
   max_sessions_per_ip: limit("Sessions from one address; IPv6 addresses count by their first 64 bits."),
