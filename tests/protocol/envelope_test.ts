@@ -180,3 +180,18 @@ test("Each character below U+3000 is printable or not as the room rule says", ()
     assert.equal(isRoomName(name), isNaiveRoom(name), point.toString(16));
   }
 });
+
+test("A trace is a traceparent or is refused, in short messages and long ones", () => {
+  const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const text = (value: unknown, more = "") =>
+    JSON.stringify({ v: 1, svc: "a", type: "b", trace: value, data: more });
+  for (const more of ["", "x".repeat(2000)]) {
+    const read = decodeJson(text(trace, more));
+    assert.ok(read.ok && read.trace === trace);
+    for (const bad of ["", "nonsense", trace.toUpperCase(), `${trace}0`, 7, {}]) {
+      const refused = decodeJson(text(bad, more));
+      assert.ok(!refused.ok && /trace must be/.test(refused.refusal.msg), String(bad));
+    }
+  }
+  assert.ok(decodeJson(text(null)).ok, "null is none");
+});
