@@ -30,8 +30,9 @@ import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
-import { FreshEnough } from "./ops/fresh_enough.ts";
+import { FreshEnough, type Made } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
+import { Slices } from "./gateway/slices.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -50,6 +51,8 @@ export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
 export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
 
+/** Milliseconds of writing metrics after which others have their turn. */
+const SCRAPE_SLICE_MS = 0.5;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
@@ -68,8 +71,8 @@ export class Gateway {
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
   readonly #requestLimiter: HandshakeLimiter;
-  /** What a scrape is answered. */
-  readonly #metrics: FreshEnough;
+  /** What a scrape is answered, by tenant; null: of all. */
+  readonly #metrics: FreshEnough<string | null>;
   readonly #quotas: GatewayQuotas;
   readonly #historyBudget = new HistoryBudget(() => this.#config.gateway.max_history_bytes);
   readonly #admission: Admission;
@@ -175,7 +178,7 @@ export class Gateway {
       clock,
     });
     this.#exporter = this.#buildExporter();
-    this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
+    this.#metrics = new FreshEnough((tenant) => this.#scrape(tenant), clock);
     const { adminTransport } = options;
     this.#admin = adminTransport === null ? null : new AdminListener({
       transport: adminTransport,
@@ -190,8 +193,8 @@ export class Gateway {
       draining: () => this.#draining,
       degraded: this.#degraded,
       acceptance: this.#acceptance,
-      metrics: () => this.#metrics.get(),
-      exporter: this.#exporter,
+      metrics: (tenant) => this.#metrics.get(tenant),
+      metricsContentType: this.#exporter.contentType,
       log,
       clock,
       build: options.build,
@@ -372,6 +375,14 @@ export class Gateway {
     });
   }
 
+  async #scrape(tenant: string | null): Promise<Made> {
+    const slices = new Slices(this.#context.now, SCRAPE_SLICE_MS);
+    const rest = () => slices.rest();
+    const text =
+      await (tenant === null ? this.#exporter.render(rest) : this.#exporter.renderTenant(tenant, rest));
+    return { text, ms: slices.workedMs };
+  }
+
   #buildOps(): Hono {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
@@ -381,7 +392,7 @@ export class Gateway {
       accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
-      metrics: () => this.#metrics.get(),
+      metrics: () => this.#metrics.get(null),
       wsPath: WS_PATH,
       playground: this.#options.dev ? () => playgroundFacts(this.#config.tenants) : null,
     });

@@ -5,7 +5,6 @@ import type { LoadResult } from "../config/load.ts";
 import type { Path } from "../config/places.ts";
 import type { AdminConfig, Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import type { Exporter } from "../metrics/exporter.ts";
 import { adminApi } from "../ops/admin/api.ts";
 import { AdminAuth } from "../ops/admin/admin_auth.ts";
 import { EventFeed } from "../ops/admin/event_feed.ts";
@@ -40,9 +39,9 @@ export interface AdminListenerOptions {
   readonly draining: () => boolean;
   readonly degraded: () => boolean;
   readonly acceptance: Acceptance;
-  /** All metrics, as a scrape gets them. */
-  readonly metrics: () => Promise<string>;
-  readonly exporter: Exporter;
+  /** Metrics as a scrape gets them: those of one tenant, or all. */
+  readonly metrics: (tenant: string | null) => Promise<string>;
+  readonly metricsContentType: string;
   readonly log: Log;
   readonly clock: Clock;
   readonly build: Readonly<Record<string, string>>;
@@ -72,7 +71,7 @@ export class AdminListener {
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenants, webhooks, draining, degraded, exporter, log, clock, build } = options;
+    const { transport, tenants, webhooks, draining, degraded, log, clock, build } = options;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#context = {
       config: options.config,
@@ -94,8 +93,8 @@ export class AdminListener {
       webhooks,
       vitals: options.vitals,
       metrics: {
-        contentType: exporter.contentType,
-        render: (tenant) => tenant === null ? options.metrics() : exporter.renderTenant(tenant),
+        contentType: options.metricsContentType,
+        render: options.metrics,
       },
       version: build["version"] ?? "",
     };
