@@ -52,9 +52,15 @@ const polite: Shape = {
 };
 
 async function storm(lab: Lab): Promise<Sample> {
-  const gateway = await lab.gateway({ change: resume });
-  const crowd = await lab.crowd(toLoad(polite, gateway), true);
+  const change = (config: Config) => {
+    // Another one, whose rooms are its own.
+    config.tenants.push({ ...structuredClone(config.tenants[0]!), id: "polite" });
+    resume(config);
+  };
+  const gateway = await lab.gateway({ change });
+  const crowd = await lab.crowd(toLoad({ ...polite, tenant: "polite" }, gateway), true);
   const program = await clients(lab, gateway, { ...STORM, backoff: BACKOFF.tuned });
+  await delay(3000);
   const quiet = await crowd.measure(lab.seconds());
   await program.ask("away");
   const before = cpuSeconds(gateway.pid);
@@ -63,11 +69,11 @@ async function storm(lab: Lab): Promise<Sample> {
   return { ...noisy, ...back, quietP99: quiet.p99Micros, stormCpu: cpu };
 }
 
-/** What the process takes with so many sessions away, and ten messages waiting for each. */
-async function takenBy(lab: Lab, sessions: number): Promise<number> {
+/** What the process takes when so many sessions are away, with ten messages waiting for each, or gone for good. */
+async function takenWith(lab: Lab, how: "away" | "gone"): Promise<number> {
   const gateway = await lab.gateway({ change: resume });
-  const program = await clients(lab, gateway, { sessions, rooms: Math.ceil(sessions / 20) });
-  await program.ask("away");
+  const program = await clients(lab, gateway, STORM);
+  await program.ask(how);
   await delay(1000);
   const bytes = await settledBytes(gateway.pid);
   await program.stop();
@@ -75,8 +81,9 @@ async function takenBy(lab: Lab, sessions: number): Promise<number> {
 }
 
 async function detached(lab: Lab): Promise<Sample> {
-  const [few, many] = [2000, 10_000] as const;
-  return { bytes: (await takenBy(lab, many) - await takenBy(lab, few)) / (many - few) };
+  // What connections have left behind is there on both sides.
+  const away = await takenWith(lab, "away");
+  return { bytes: (away - await takenWith(lab, "gone")) / STORM.sessions };
 }
 
 const keeps = (store: "memory" | "disk") => ({ gateway, tenants: [tenant] }: Config) => {
