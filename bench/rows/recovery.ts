@@ -13,7 +13,7 @@ import { onGateway, type Shape, toLoad } from "./load_row.ts";
 const JITTER = { sessions: 1000, seconds: 160 };
 const STORM = { sessions: 10_000, rooms: 500 };
 /** As the client library has it, and for clients that are to be back at once. */
-const BACKOFF = { default: { baseMs: 1000, maxMs: 30_000 }, tuned: { baseMs: 100, maxMs: 500 } };
+const BACKOFF = { default: { baseMs: 1000, maxMs: 30_000 }, tuned: { baseMs: 50, maxMs: 200 } };
 
 const resume = ({ tenants: [tenant] }: Config) => {
   Object.assign(tenant!, { resume: { window_ms: 300_000, max_detached: 100_000 } });
