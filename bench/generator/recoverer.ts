@@ -1,6 +1,6 @@
 // Clients that lose their connections and come back to their sessions, as docs/recovery.md asks of them: they count what they
 // hear, keep what they sent until it was taken, and come back with their token. One of them never loses anything, and speaks.
-// Each line on stdin is a command, answered with one JSON object of numbers: `jitter SECONDS`, `away`, `gone`, `back`.
+// Each line on stdin is a command, answered with one JSON object of numbers: `jitter SECONDS`, `away`, `back`.
 
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -105,11 +105,6 @@ class Client {
     this.#socket = null;
     this.#isGreeted = false;
     (socket as unknown as { terminate(): void } | null)?.terminate();
-  }
-
-  /** It goes for good. */
-  leave(): void {
-    this.#socket?.close(1000);
   }
 
   say(number: number): void {
@@ -262,9 +257,9 @@ async function jitter(seconds: number): Promise<Record<string, number>> {
   };
 }
 
-/** All lose their connections, or say goodbye, and ten messages of about 100 bytes are said behind their backs. */
-async function away(how: "cut" | "leave"): Promise<Record<string, number>> {
-  for (const client of clients) client[how]();
+/** All lose their connections, and miss ten messages of about 100 bytes. */
+async function away(): Promise<Record<string, number>> {
+  for (const client of clients) client.cut();
   await delay(1500);
   for (let number = 1; number <= 10; number++) {
     for (const speaker of speakers) speaker.say(number);
@@ -295,7 +290,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     ? await jitter(Number(seconds))
     : command === "back"
     ? await back()
-    : await away(command === "gone" ? "leave" : "cut");
+    : await away();
   process.stdout.write(`${JSON.stringify(numbers)}\n`);
 }
 process.exit(0);
