@@ -23,7 +23,7 @@ import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
 import { TcpListener } from "./gateway/tcp_listener.ts";
-import { sendElsewhere } from "./gateway/drain.ts";
+import { handshakeBudget, sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
@@ -268,7 +268,8 @@ export class Gateway {
     const sessions = [...this.#tenants].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
     const { totals } = this.#context;
-    await sendElsewhere({ sessions, graceMs, isEmpty: () => totals.sessions === 0, clock });
+    const budgetPerSecond = handshakeBudget(this.#config.gateway, this.#cluster);
+    await sendElsewhere({ sessions, graceMs, budgetPerSecond, isEmpty: () => totals.sessions === 0, clock });
     const closedAt = clock.now();
     await poll(clock, () => totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });

@@ -8,6 +8,7 @@ import { configHash } from "../config/fingerprint.ts";
 import type { Config, GatewayConfig } from "../config/schema.ts";
 import type { Extension } from "../extension/extension.ts";
 import type { HostPool } from "../extension/host_pool.ts";
+import { shareQuotas } from "./quota_share.ts";
 import { Slices } from "./slices.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
 import { type Parts, TenantRuntime } from "./tenant_runtime.ts";
@@ -132,9 +133,12 @@ export class Tenants implements Iterable<TenantRuntime> {
     for (const tenant of this.#all.values()) tenant.runExtensions();
   }
 
-  /** Lets go of what their rooms keep and is too old. */
+  /** Lets go of what their rooms keep and is too old, and of quotas what other nodes have a part in. */
   eachSecond(): void {
-    for (const { tenant: { rooms } } of this.#all.values()) rooms.histories.sweep();
+    for (const { tenant } of this.#all.values()) {
+      tenant.rooms.histories.sweep();
+      if (tenant.rooms.peers !== null) shareQuotas(tenant);
+    }
   }
 
   /** Resolves when all that they ran has ended. */

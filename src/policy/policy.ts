@@ -143,6 +143,11 @@ export class TenantPolicy {
     return this.#common.rules;
   }
 
+  /** What a message counts for in the tenant's own quotas: above 1 where sessions of other gateways have a part in them. */
+  weigh(weight: number): void {
+    for (const quota of Object.values(this.#common.quotas)) if (quota !== null) quota.weight = weight;
+  }
+
   /** The policy of a session whose ticket takes something away; sessions that lose the same share one. */
   narrowed(by: Narrowing): TenantPolicy {
     if (by.ext === null && by.hot === null && by.limits === null) return this;
