@@ -14,6 +14,7 @@ import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
 import type { AdminContextOptions } from "./gateway/admin_gateway.ts";
 import type { AdminListener } from "./gateway/admin_listener.ts";
+import { type Census, censusOf } from "./gateway/census.ts";
 import { buildAdmin } from "./gateway/build_admin.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewayContext } from "./gateway/gateway_context.ts";
@@ -27,13 +28,14 @@ import { handshakeBudget, sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
-import { startTicking } from "./gateway/ticking.ts";
+import { startTicking, vitals } from "./gateway/ticking.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
-import { FreshEnough } from "./ops/fresh_enough.ts";
+import { FreshEnough, type Made } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
+import { Slices } from "./gateway/slices.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -52,6 +54,8 @@ export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
 export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
 
+/** Milliseconds of writing metrics after which others have their turn. */
+const SCRAPE_SLICE_MS = 0.5;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
@@ -59,6 +63,8 @@ export class Gateway {
   readonly #options: GatewayOptions;
   /** In use; a reload puts another in its place. */
   #config: Config;
+  /** What it was made from. */
+  #text: string;
   readonly #context: GatewayContext;
   readonly #persistence: Persistence;
   /** Null where it is alone. */
@@ -68,8 +74,8 @@ export class Gateway {
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
   readonly #requestLimiter: HandshakeLimiter;
-  /** What a scrape is answered. */
-  readonly #metrics: FreshEnough;
+  /** What a scrape is answered, by tenant; null: of all. */
+  readonly #metrics: FreshEnough<string | null>;
   readonly #quotas: GatewayQuotas;
   readonly #historyBudget = new HistoryBudget(() => this.#config.gateway.max_history_bytes);
   readonly #admission: Admission;
@@ -95,6 +101,7 @@ export class Gateway {
     const { config, transport, log, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
+    this.#text = options.text;
     this.#cluster = buildCluster(options, {
       tenants: () => this.#tenants,
       sessions: () => this.#context.totals.sessions,
@@ -156,7 +163,7 @@ export class Gateway {
       source,
       tenants: this.#tenants,
       running: () => this.#config,
-      apply: (next, plan) => this.#apply(next, plan),
+      apply: ({ config, text }, plan) => this.#apply(config, text, plan),
       fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
@@ -174,7 +181,7 @@ export class Gateway {
       clock,
     });
     this.#exporter = this.#buildExporter();
-    this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
+    this.#metrics = new FreshEnough((tenant) => this.#scrape(tenant), clock);
     const cluster = this.#cluster;
     const seen: AdminContextOptions = {
       afterTurn: (task) => transport.afterTurn(task),
@@ -182,13 +189,17 @@ export class Gateway {
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
+      preview: () => this.#reloader.preview(),
+      check: (text) => source.check(text),
+      lines: (paths, text = this.#text) => source.lines(text, paths),
+      vitals: () => vitals(this.#loopLag, this.#context.flusher.heldBytes),
       draining: () => this.#draining,
       waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
       node: cluster?.name ?? null,
-      metrics: () => this.#metrics.get(),
-      exporter: this.#exporter,
+      metrics: (tenant) => this.#metrics.get(tenant),
+      metricsContentType: this.#exporter.contentType,
       log,
       clock,
       build: options.build,
@@ -289,18 +300,9 @@ export class Gateway {
     await this.#persistence.stop();
   }
 
-  /** Numbers for tests and for the operator's HTTP: what is held right now. */
-  census(
-    tenantId: string,
-  ): { sessions: number; users: number; rooms: number; roomUsers: number; timers: number } {
-    const { registry, rooms } = this.#tenants.get(tenantId)!.tenant;
-    return {
-      sessions: registry.size,
-      users: registry.userCount,
-      rooms: rooms.size,
-      roomUsers: rooms.userCount,
-      timers: this.#context.wheel.size,
-    };
+  /** Numbers for tests: what is held right now. */
+  census(tenantId: string): Census {
+    return censusOf(this.#tenants.get(tenantId)!.tenant, this.#context);
   }
 
   /** What survives a restart, as far as the configuration says where. */
@@ -323,13 +325,14 @@ export class Gateway {
   }
 
   /** Puts a planned configuration in place, all within this turn. */
-  #apply(next: Config, plan: Plan): void {
+  #apply(next: Config, text: string, plan: Plan): void {
     const { transport } = this.#options;
     const fixed = transport.limits.pings ? [] : IDLE_FIXED;
     const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
+    this.#text = text;
     this.#context.settings = gatewaySettings(gateway);
     this.#limiter.apply(gateway.handshake_limit);
     this.#requestLimiter.apply(gateway.handshake_limit);
@@ -374,6 +377,14 @@ export class Gateway {
     });
   }
 
+  async #scrape(tenant: string | null): Promise<Made> {
+    const slices = new Slices(this.#context.now, SCRAPE_SLICE_MS);
+    const rest = () => slices.rest();
+    const text =
+      await (tenant === null ? this.#exporter.render(rest) : this.#exporter.renderTenant(tenant, rest));
+    return { text, ms: slices.workedMs };
+  }
+
   #buildOps(): Hono {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
@@ -383,7 +394,7 @@ export class Gateway {
       accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
-      metrics: () => this.#metrics.get(),
+      metrics: () => this.#metrics.get(null),
       wsPath: WS_PATH,
       playground: this.#options.dev ? () => playgroundFacts(this.#config.tenants) : null,
     });

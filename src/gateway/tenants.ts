@@ -8,7 +8,6 @@ import { configHash } from "../config/fingerprint.ts";
 import type { Config, GatewayConfig } from "../config/schema.ts";
 import type { Extension } from "../extension/extension.ts";
 import type { HostPool } from "../extension/host_pool.ts";
-import { shareQuotas } from "./quota_share.ts";
 import { Slices } from "./slices.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
 import { type Parts, TenantRuntime } from "./tenant_runtime.ts";
@@ -135,9 +134,9 @@ export class Tenants implements Iterable<TenantRuntime> {
 
   /** Lets go of what their rooms keep and is too old, and of quotas what other nodes have a part in. */
   eachSecond(): void {
-    for (const { tenant } of this.#all.values()) {
-      tenant.rooms.histories.sweep();
-      if (tenant.rooms.peers !== null) shareQuotas(tenant);
+    for (const runtime of this.#all.values()) {
+      runtime.tenant.rooms.histories.sweep();
+      runtime.shareQuotas();
     }
   }
 
