@@ -83,7 +83,6 @@ export class Gateway {
   #draining = false;
   readonly #degraded = () =>
     this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isUp === false;
-  /** Whether it has to wait for the others before it lets anybody in. */
   readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
   readonly #tcp: TcpListener | null;
@@ -182,7 +181,6 @@ export class Gateway {
     });
     this.#exporter = this.#buildExporter();
     this.#metrics = new FreshEnough((tenant) => this.#scrape(tenant), clock);
-    const cluster = this.#cluster;
     const seen: AdminContextOptions = {
       afterTurn: (task) => transport.afterTurn(task),
       tenants: this.#tenants,
@@ -197,7 +195,7 @@ export class Gateway {
       waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
-      node: cluster?.name ?? null,
+      node: this.#context.node,
       metrics: (tenant) => this.#metrics.get(tenant),
       metricsContentType: this.#exporter.contentType,
       log,
@@ -207,7 +205,7 @@ export class Gateway {
     this.#admin = buildAdmin(seen, {
       transport: options.adminTransport,
       acceptance: this.#acceptance,
-      cluster,
+      cluster: this.#cluster,
     });
     this.#ops = this.#buildOps();
   }
