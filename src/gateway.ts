@@ -182,7 +182,7 @@ export class Gateway {
     this.#exporter = this.#buildExporter();
     this.#metrics = new FreshEnough((tenant) => this.#scrape(tenant), clock);
     const seen: AdminContextOptions = {
-      afterTurn: (task) => transport.afterTurn(task),
+      afterTurn: (task) => (options.adminTransport ?? transport).afterTurn(task),
       tenants: this.#tenants,
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
