@@ -91,6 +91,7 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #refusals: RefusalLog;
   #draining = false;
+  #waiting = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -101,6 +102,11 @@ export class Admission {
   /** Another configuration holds for handshakes from now on. */
   apply(config: HandshakeConfig): void {
     this.#config = config;
+  }
+
+  /** Whether every handshake is answered with 503 for now: what the gateway needs is not there yet. */
+  hold(waiting: boolean): void {
+    this.#waiting = waiting;
   }
 
   /** From now on every handshake is answered with 503, and who has not brought a ticket yet is sent elsewhere. */
@@ -130,6 +136,7 @@ export class Admission {
     const caller = this.#callerOf(handshake);
     const { entry, address, addressGroup } = caller;
     if (this.#draining) return this.#denyDraining(caller);
+    if (this.#waiting) return this.#denyWaiting(caller);
     const limited = limiter.take(addressGroup, now());
     if (limited !== null) {
       const { reason, waitMs } = limited;
@@ -320,6 +327,12 @@ export class Admission {
       { status: 503, code: "DRAINING", msg: DRAINING_MSG, reason: "draining", retryAfterMs },
       caller,
     );
+  }
+
+  #denyWaiting(caller: Caller): HandshakeAnswer {
+    const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.all);
+    const msg = "gateway waits for its cluster";
+    return this.#deny({ status: 503, code: "UNAVAILABLE", msg, reason: "waiting", retryAfterMs }, caller);
   }
 
   #denyClosed({ code, msg }: Refusal, caller: Caller): HandshakeAnswer {

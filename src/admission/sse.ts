@@ -2,15 +2,24 @@
 
 import type { Refusal } from "../protocol/codes.ts";
 import { decodeJson } from "../protocol/envelope.ts";
-import type { EventsAnswer, EventsDoor, PageRule, UpgradeRequest } from "../transport/port.ts";
+import type {
+  EventsAnswer,
+  EventsHandler,
+  PageRule,
+  ReadMessage,
+  UpgradeRequest,
+} from "../transport/port.ts";
 import type { Admission, TenantEntry } from "./admission.ts";
 import type { Handshake, HandshakeAnswer } from "./handshake.ts";
 import { readResume } from "./resume_request.ts";
 import { httpRefusal, readRequest } from "./upgrade.ts";
 
+/** How our own errors begin, with the number of the message that they are about. */
+const ERROR = /^\{"v":1,"svc":"sys","type":"error","seq":(\d+),/;
+
 const BAD_HOT = 'hot must be "1" where it is there';
 
-export class SseAdmission implements EventsDoor {
+export class SseAdmission implements EventsHandler {
   readonly #admission: Admission;
   readonly #entries: ReadonlyMap<string, TenantEntry>;
 
@@ -53,11 +62,16 @@ export class SseAdmission implements EventsDoor {
     return this.#pagesOf(readRequest(request).tenant);
   }
 
-  read(message: string): { readonly key: string | null } | { readonly refuse: string } {
+  read(message: string): ReadMessage | { readonly refuse: string } {
     const envelope = decodeJson(message);
-    if (envelope.ok) return { key: envelope.key };
+    if (envelope.ok) return { key: envelope.key, seq: envelope.seq };
     const { code, msg }: Refusal = envelope.refusal;
     return { refuse: JSON.stringify({ code, msg }) };
+  }
+
+  refusedBy(message: string): number | null {
+    const seq = ERROR.exec(message)?.[1];
+    return seq === undefined ? null : Number(seq);
   }
 
   stranger({ remoteAddress, header }: UpgradeRequest): number {

@@ -68,11 +68,27 @@ function checkSessions(
 }
 
 function checkRooms(classes: readonly unknown[], path: Path, tree: Tree, failures: ConfigIssue[]): void {
+  if (tree.has(["cluster"])) return checkSharedRooms(classes, path, tree, failures);
   if (tree.has(["gateway", "state_dir"])) return;
   classes.forEach((value, index) => {
     if (map(map(value)["history"])["store"] !== "disk") return;
     const key = [...path, index, "history", "store"];
     failures.push(tree.issue(key, 'needs gateway.state_dir for "disk"'));
+  });
+}
+
+/** What one node keeps by itself, another would number by itself too. */
+function checkSharedRooms(
+  classes: readonly unknown[],
+  path: Path,
+  tree: Tree,
+  failures: ConfigIssue[],
+): void {
+  classes.forEach((value, index) => {
+    const history = map(value)["history"];
+    if (typeof history !== "object" || history === null || map(history)["store"] === "nats") return;
+    const key = [...path, index, "history", ...(map(history)["store"] === undefined ? [] : ["store"])];
+    failures.push(tree.issue(key, 'must have the store "nats" in a cluster: the others belong to one node'));
   });
 }
 

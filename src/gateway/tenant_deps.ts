@@ -2,7 +2,7 @@
 
 import type { ExtensionContext } from "../extension/runner.ts";
 import type { GatewayQuotas } from "../policy/quotas.ts";
-import type { OpenBus } from "../cluster/bus.ts";
+import type { Cluster } from "../cluster/cluster.ts";
 import type { Fanout } from "../room/fanout.ts";
 import type { HistoryBudget } from "../room/history_budget.ts";
 import type { ExtService } from "../service/service.ts";
@@ -16,8 +16,8 @@ export interface TenantDeps {
   readonly gateway: GatewayContext;
   /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
   readonly fanout: Fanout;
-  /** Makes the bus of a tenant's rooms. */
-  readonly openBus: OpenBus;
+  /** Null where the gateway is alone. */
+  readonly cluster: Cluster | null;
   readonly clock: Clock;
   /** Whether a tenant without `auth` accepts dev tickets. */
   readonly dev: boolean;

@@ -17,6 +17,8 @@ export interface Authed {
   readonly max_frame_bytes: number;
   /** The gateway's clock, Unix time in milliseconds. */
   readonly time_ms: number;
+  /** The gateway's name, where it is one of several. */
+  readonly node?: string;
   /** When the ticket expires, from now; absent for never. */
   readonly expires_in_ms?: number;
   /** By what the client comes back after a lost connection, where it asked for that and the tenant has it. */
@@ -118,7 +120,14 @@ export function sysAck(traceId: string, seq: number, data?: AckData): Frame {
 export function sysPresence(
   traceId: string,
   room: string,
-  data: { event: "join" | "leave"; user: string; member: number; count: number; at?: number },
+  data: {
+    event: "join" | "leave";
+    user: string;
+    member: number;
+    count: number;
+    reason?: string;
+    at?: number;
+  },
 ): Frame {
   return extFrame({ v: 1, svc: "sys", type: "presence", room, data, trace_id: traceId }, LANE.reliable);
 }

@@ -155,14 +155,22 @@ export type EventsAnswer =
   }
   | { readonly refuse: HttpRefusal };
 
+/** What names a message, as far as its client names it. */
+export interface ReadMessage {
+  readonly key: string | null;
+  readonly seq: number | null;
+}
+
 /** What the gateway brings to a transport whose links are answers to plain requests, and hear by further ones (sse.ts). */
-export interface EventsDoor {
+export interface EventsHandler {
   /** Who asks for a stream. MUST NOT throw or reject. */
   open(request: UpgradeRequest): EventsAnswer | Promise<EventsAnswer>;
   /** The rule for pages that ask for a stream, by its target. */
   pages(request: UpgradeRequest): PageRule;
-  /** Reads a message before it is taken: its key, or why it is none. */
-  read(message: string): { readonly key: string | null } | { readonly refuse: string };
+  /** Reads a message before it is taken: its key and number, or why it is none, as the body of an answer. */
+  read(message: string): ReadMessage | { readonly refuse: string };
+  /** The number of the message that this one of ours refuses; null where it refuses none. */
+  refusedBy(message: string): number | null;
   /** Charges a request of somebody who has no right to it. @returns milliseconds to wait, 0 for none */
   stranger(request: UpgradeRequest): number;
 }
@@ -189,6 +197,8 @@ export interface TransportOptions {
   readonly socketUnsentBytes: number;
   /** When file descriptors run out it stops listening, so that others go on; else it goes on for as long as it can. */
   readonly yields: boolean;
+  /** Other processes may listen at the same address, and share its connections. */
+  readonly reusePort: boolean;
   /** Null serves plain HTTP. */
   readonly tls: TlsPair | null;
 }
@@ -264,7 +274,7 @@ export interface GuestTransport {
   readonly name: "sse";
   readonly limits: TransportLimits;
   /** To be called before anything else. */
-  start(door: EventsDoor): void;
+  start(door: EventsHandler): void;
   /** Whether requests of this path are its own. */
   serves(path: string): boolean;
   /** Answers one of them; see `ServerHandler.request`. Never rejects. */

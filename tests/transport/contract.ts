@@ -184,6 +184,7 @@ export function contract(
     maxHeaderBytes: MAX_HEADER_BYTES,
     headerTimeoutMs: 12_000,
     yields: true,
+    reusePort: false,
     socketUnsentBytes: UNSENT_BYTES,
     tls,
   };

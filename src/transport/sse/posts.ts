@@ -1,7 +1,8 @@
 // What one client says: POSTs of one message or several, taken in the order in which they came, each message once. A POST
 // is read when all before it are taken, in bounded size and time; one that cannot be read is refused whole.
 
-import type { EventsDoor, HttpRefusal, LinkHandler } from "../port.ts";
+import { Buffer } from "node:buffer";
+import type { EventsHandler, HttpRefusal, LinkHandler, ReadMessage } from "../port.ts";
 import type { SseLink } from "./sse_link.ts";
 
 /** POSTs that wait for their turn, of one client. */
@@ -11,12 +12,17 @@ const MESSAGES_MAX = 1000;
 /** Keys of messages that are remembered, of one client; the oldest is forgotten first. */
 const KEYS_MAX = 1024;
 
+/** Of a body that is too large, so much is read and dropped: who is cut off while it writes does not hear why. */
+const IGNORED_BYTES_MAX = 1_048_576;
+
+const NOTHING = new Uint8Array(0);
+
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 export interface PostsOptions {
   readonly link: SseLink;
   readonly handler: LinkHandler;
-  readonly read: EventsDoor["read"];
+  readonly door: Pick<EventsHandler, "read" | "refusedBy">;
 }
 
 /** What a POST may cost. */
@@ -25,24 +31,28 @@ export interface PostBounds {
   readonly timeoutMs: number;
 }
 
-interface Message {
+/** The stream has ended, after so many messages of the POST. */
+export interface TakenUntilGone {
+  readonly taken: number;
+}
+
+interface Message extends ReadMessage {
   readonly text: string;
-  readonly key: string | null;
 }
 
 export class Posts {
   readonly #options: PostsOptions;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
-  /** Texts of messages by their keys, in the order in which they came. */
-  readonly #taken = new Map<string, string>();
+  /** Messages by their keys, in the order in which they came. */
+  readonly #taken = new Map<string, Message>();
 
   constructor(options: PostsOptions) {
     this.#options = options;
   }
 
-  /** Takes what a request says. Never rejects. @returns the answer; "gone" when the stream has ended meanwhile */
-  take(request: Request, bounds: PostBounds): Promise<HttpRefusal | "gone"> {
+  /** Takes what a request says. Never rejects. */
+  take(request: Request, bounds: PostBounds): Promise<HttpRefusal | TakenUntilGone> {
     if (this.#waiting >= POSTS_MAX) return Promise.resolve(BUSY);
     this.#waiting++;
     const taken = this.#last.then(() => this.#take(request, bounds)).catch(() => BROKEN_OFF);
@@ -50,17 +60,17 @@ export class Posts {
     return taken.finally(() => this.#waiting--);
   }
 
-  async #take(request: Request, bounds: PostBounds): Promise<HttpRefusal | "gone"> {
+  async #take(request: Request, bounds: PostBounds): Promise<HttpRefusal | TakenUntilGone> {
     const { link, handler } = this.#options;
     const bytes = await bodyOf(request, bounds);
     if (!(bytes instanceof Uint8Array)) return bytes;
     await link.unpaused;
-    if (link.isClosed) return "gone";
+    if (link.isClosed) return { taken: 0 };
     const type = (request.headers.get("content-type") ?? "").toLowerCase();
     if (type.startsWith("application/octet-stream")) {
       if (bytes.length === 0) return EMPTY;
       handler.binary(bytes);
-      return link.isClosed ? this.#ended(0) : accepted({ taken: 1 });
+      return link.isClosed ? { taken: 1 } : accepted({ taken: 1 });
     }
     const messages = this.#messagesOf(bytes, type.startsWith("application/x-ndjson"));
     if (!Array.isArray(messages)) {
@@ -71,36 +81,37 @@ export class Posts {
     return await this.#hear(messages);
   }
 
-  async #hear(messages: readonly Message[]): Promise<HttpRefusal> {
+  async #hear(messages: readonly Message[]): Promise<HttpRefusal | TakenUntilGone> {
     const { link, handler } = this.#options;
     let taken = 0, duplicates = 0;
-    for (const { text, key } of messages) {
+    for (const message of messages) {
+      const { text, key } = message;
       await link.unpaused;
-      if (link.isClosed) return this.#ended(taken);
-      if (key !== null && this.#taken.get(key) === text) {
+      if (link.isClosed) return { taken };
+      if (key !== null && this.#taken.get(key)?.text === text) {
         duplicates++;
         continue;
       }
-      if (key !== null) this.#note(key, text);
+      if (key !== null) this.#note(key, message);
       taken++;
       handler.text(text);
     }
-    if (link.isClosed) return this.#ended(taken);
+    if (link.isClosed) return { taken };
     return accepted(duplicates === 0 ? { taken } : { taken, duplicates });
   }
 
-  #note(key: string, text: string): void {
+  #note(key: string, message: Message): void {
     this.#taken.delete(key);
-    this.#taken.set(key, text);
+    this.#taken.set(key, message);
     if (this.#taken.size > KEYS_MAX) this.#taken.delete(this.#taken.keys().next().value!);
+    this.#options.link.wrote ??= (text) => this.#wrote(text);
   }
 
-  /** The stream has ended at one of these messages, or beside them. */
-  #ended(taken: number): HttpRefusal {
-    const { closeCode, closeReason } = this.#options.link;
-    const msg = closeReason === "" ? "stream is gone" : closeReason;
-    const body = { code: "NOT_FOUND", msg, resume: false, close: closeCode, taken };
-    return { status: 410, headers: {}, body: JSON.stringify(body) };
+  /** What was refused may be said again under its key. */
+  #wrote(text: string): void {
+    const seq = this.#options.door.refusedBy(text);
+    if (seq === null) return;
+    for (const [key, message] of this.#taken) if (message.seq === seq) this.#taken.delete(key);
   }
 
   #messagesOf(bytes: Uint8Array, isLines: boolean): Message[] | HttpRefusal {
@@ -111,20 +122,20 @@ export class Posts {
       return refusal(400, "BAD_REQUEST", "body must be UTF-8");
     }
     if (text === "") return EMPTY;
-    const whole = this.#options.read(text);
-    if ("key" in whole && !isLines) return [{ text, key: whole.key }];
+    const whole = this.#options.door.read(text);
+    if ("key" in whole && !isLines) return [{ text, ...whole }];
     const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
     if (lines.length === 1) {
-      return "key" in whole ? [{ text, key: whole.key }] : { status: 400, headers: {}, body: whole.refuse };
+      return "key" in whole ? [{ text, ...whole }] : { status: 400, headers: {}, body: whole.refuse };
     }
     if (lines.length > MESSAGES_MAX) {
       return refusal(413, "PAYLOAD_TOO_LARGE", `a body may hold ${MESSAGES_MAX} messages`);
     }
     const messages: Message[] = [];
     for (const line of lines) {
-      const read = this.#options.read(line);
+      const read = this.#options.door.read(line);
       if ("refuse" in read) return { status: 400, headers: {}, body: read.refuse };
-      messages.push({ text: line, key: read.key });
+      messages.push({ text: line, ...read });
     }
     return messages;
   }
@@ -157,8 +168,8 @@ async function bodyOf(
   request: Request,
   { maxBytes, timeoutMs }: PostBounds,
 ): Promise<Uint8Array | HttpRefusal> {
-  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) return TOO_LARGE;
-  if (request.body === null) return new Uint8Array(0);
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes + IGNORED_BYTES_MAX) return TOO_LARGE;
+  if (request.body === null) return NOTHING;
   const reader = request.body.getReader();
   let isLate = false;
   const timer = setTimeout(() => {
@@ -173,19 +184,13 @@ async function bodyOf(
       if (isLate) return TOO_LATE;
       if (done) break;
       size += value.length;
-      if (size > maxBytes) {
-        void reader.cancel().catch(() => {});
-        return TOO_LARGE;
-      }
-      chunks.push(value);
+      if (size <= maxBytes) chunks.push(value);
+      else chunks.length = 0;
+      if (size <= maxBytes + IGNORED_BYTES_MAX) continue;
+      void reader.cancel().catch(() => {});
+      return TOO_LARGE;
     }
-    const all = new Uint8Array(size);
-    let at = 0;
-    for (const chunk of chunks) {
-      all.set(chunk, at);
-      at += chunk.length;
-    }
-    return all;
+    return size > maxBytes ? TOO_LARGE : chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
   } finally {
     clearTimeout(timer);
   }

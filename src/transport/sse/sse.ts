@@ -5,7 +5,7 @@ import type { Buffer } from "node:buffer";
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type {
   EventsAnswer,
-  EventsDoor,
+  EventsHandler,
   GuestTransport,
   HttpRefusal,
   PageRule,
@@ -51,11 +51,12 @@ interface Stream {
   readonly link: SseLink;
   readonly posts: Posts;
   readonly pages: PageRule;
+  /** Whether its session waits for its client once it is gone. */
+  readonly mayResume: () => boolean;
 }
 
 /** What is left of one. */
-interface Gone extends Pick<Stream, "keyDigest" | "pages"> {
-  readonly mayResume: () => boolean;
+interface Gone extends Pick<Stream, "keyDigest" | "pages" | "mayResume"> {
   readonly until: number;
 }
 
@@ -76,7 +77,7 @@ export class SseTransport implements GuestTransport {
   readonly #streams = new Map<string, Stream>();
   /** In the order of their ends. */
   readonly #gone = new Map<string, Gone>();
-  #door!: EventsDoor;
+  #door!: EventsHandler;
   #maxMessageBytes: number;
   readonly #joiners = { all: new RunJoiner(eventOf), ext: new RunJoiner(extEventOf) };
   #forgets = false;
@@ -91,7 +92,7 @@ export class SseTransport implements GuestTransport {
     return this.#streams.size;
   }
 
-  start(door: EventsDoor): void {
+  start(door: EventsHandler): void {
     this.#door = door;
   }
 
@@ -156,13 +157,14 @@ export class SseTransport implements GuestTransport {
       greeting: `retry: ${retryMs}\nevent: open\ndata: ${data}\n\n`,
       join: hot ? this.#joinAll : this.#joinExt,
       drop: drop ?? null,
-      ended: (token) => {
+      ended: () => {
         this.#streams.delete(id);
-        this.#remember(id, { keyDigest, pages, mayResume: () => token !== null && mayResume(token) });
+        this.#remember(id, { keyDigest, pages, mayResume: resumes });
       },
     });
-    const posts = new Posts({ link, handler, read: this.#door.read });
-    this.#streams.set(id, { keyDigest, link, posts, pages });
+    const resumes = () => link.token !== null && mayResume(link.token);
+    const posts = new Posts({ link, handler, door: this.#door });
+    this.#streams.set(id, { keyDigest, link, posts, pages, mayResume: resumes });
     return new Response(link.body.stream, { headers: { ...EVENT_STREAM, ...pages.headers(asked) } });
   }
 
@@ -190,23 +192,25 @@ export class SseTransport implements GuestTransport {
     if (bearer === null || !timingSafeEqual(digestOf(bearer[1]!), found.keyDigest)) {
       return this.#stranger(asked, WRONG_KEY, page);
     }
-    if (!("link" in found)) return answer(goneRefusal(found.mayResume()), page);
+    if (!("link" in found)) return answer(goneRefusal({ resume: found.mayResume() }), page);
     if (method === "DELETE") {
       found.link.leave();
       return new Response(null, { status: 204, headers: page });
     }
-    return this.#post(id, found, { request, page });
+    return this.#post(found, { request, page });
   }
 
   async #post(
-    id: string,
-    { posts }: Stream,
+    { posts, link, mayResume }: Stream,
     { request, page }: { request: Request; page: Readonly<Record<string, string>> },
   ): Promise<Response> {
     const { bodyTimeoutMs } = this.#options;
     const outcome = await posts.take(request, { maxBytes: this.#maxMessageBytes, timeoutMs: bodyTimeoutMs });
-    if (outcome === "gone") return answer(goneRefusal(this.#gone.get(id)?.mayResume() ?? false), page);
-    return answer(outcome, page);
+    if ("status" in outcome) return answer(outcome, page);
+    const { taken } = outcome;
+    const { closeCode: close, closeReason: reason } = link;
+    const ended = close === 0 ? {} : { close, reason };
+    return answer(goneRefusal({ resume: mayResume(), ...ended, taken }), page);
   }
 
   #stranger(asked: UpgradeRequest, refusal: HttpRefusal, page: Readonly<Record<string, string>>): Response {
@@ -256,10 +260,12 @@ const NO_STREAM: HttpRefusal = {
   body: JSON.stringify({ code: "NOT_FOUND", msg: "no such stream: open another", resume: false }),
 };
 
-/** @param resume whether its session waits for its client */
-function goneRefusal(resume: boolean): HttpRefusal {
-  const msg = resume ? "stream is gone: come back to its session" : "stream is gone: open another";
-  return { status: 410, headers: {}, body: JSON.stringify({ code: "NOT_FOUND", msg, resume }) };
+/** What is said of a stream that is gone: whether its session waits for its client, and how it ended. */
+function goneRefusal(
+  said: { resume: boolean; close?: number; reason?: string; taken?: number },
+): HttpRefusal {
+  const msg = said.resume ? "stream is gone: come back to its session" : "stream is gone: open another";
+  return { status: 410, headers: {}, body: JSON.stringify({ code: "NOT_FOUND", msg, ...said }) };
 }
 
 /** @param waitMs whole milliseconds */

@@ -18,8 +18,8 @@ export interface SseLinkOptions {
   readonly join: Join;
   /** Drops the connection under it, where the runtime has a way that errs to nobody. */
   readonly drop: (() => void) | null;
-  /** It is gone. @param resumable the name by which its client may come back, null where it may not */
-  readonly ended: (resumable: string | null) => void;
+  /** It is gone. */
+  readonly ended: () => void;
 }
 
 const HEARTBEAT = Buffer.from(":\n\n");
@@ -52,13 +52,14 @@ export class SseLink implements Link {
   readonly canPing = false;
   readonly remoteAddress: string;
   readonly body: EventBody;
+  /** Is told of every ext message that is written; null where nobody asks. */
+  wrote: ((text: string) => void) | null = null;
   readonly #options: SseLinkOptions;
   #isOver = false;
   // Why this side ended the link; 0 as long as it did not.
   #code = 0;
   #reason = "";
-  /** By which the session goes on after a loss; null where it does not. */
-  #name: string | null = null;
+  #token: string | null = null;
   /** Of the last event that has a number. */
   #count = 0;
   #isFirst = true;
@@ -89,6 +90,11 @@ export class SseLink implements Link {
     return this.#reason;
   }
 
+  /** By which its client comes back after a loss; null where it cannot. */
+  get token(): string | null {
+    return this.#token;
+  }
+
   /** Resolves when it is read again; null for now. */
   get unpaused(): Promise<void> | null {
     return this.#unpaused;
@@ -100,13 +106,19 @@ export class SseLink implements Link {
   }
 
   resumable(token: string, count: number): void {
-    this.#name = token;
+    this.#token = token;
     this.#count = count;
   }
 
   write(frames: readonly WireFrame[], count: number): number {
     if (count === 0 || this.isClosed) return 0;
-    const bytes = this.#name === null ? this.#options.join(frames, count) : this.#numbered(frames, count);
+    if (this.wrote !== null) {
+      for (let i = 0; i < count; i++) {
+        const { payload } = frames[i]!;
+        if (typeof payload === "string") this.wrote(payload);
+      }
+    }
+    const bytes = this.#token === null ? this.#options.join(frames, count) : this.#numbered(frames, count);
     return this.body.write(bytes);
   }
 
@@ -118,7 +130,7 @@ export class SseLink implements Link {
       if (typeof frame.payload === "string") {
         if (this.#isFirst) this.#isFirst = false;
         else this.#count++;
-        parts.push(Buffer.from(`id: ${this.#name}.${this.#count}\n`, "latin1"), eventOf(frame));
+        parts.push(Buffer.from(`id: ${this.#token}.${this.#count}\n`, "latin1"), eventOf(frame));
       } else if (this.#options.hot) parts.push(eventOf(frame));
     }
     return Buffer.concat(parts);
@@ -171,7 +183,7 @@ export class SseLink implements Link {
     this.#isOver = true;
     this.resume();
     const code = this.#code === 0 ? 1006 : this.#code;
-    this.#options.ended(this.#name);
+    this.#options.ended();
     this.#options.handler.onClose(code, this.#reason);
   }
 }
