@@ -7,19 +7,17 @@ import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry } from "./admission/retry.ts";
-import { SseAdmission } from "./admission/sse.ts";
 import { WS_PATH } from "./admission/upgrade.ts";
-import { serviceMetrics } from "./backend/service_metrics.ts";
 import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
-import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
+import { gatewayContext } from "./gateway/gateway_context.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
-import { historyMetrics } from "./gateway/history_metrics.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
+import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
 import { TcpListener } from "./gateway/tcp_listener.ts";
@@ -27,7 +25,7 @@ import { sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
-import { startTicking } from "./gateway/ticking.ts";
+import { startTicking, vitals } from "./gateway/ticking.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
@@ -39,18 +37,12 @@ import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import type { Cluster } from "./cluster/cluster.ts";
-import { clusterMetrics } from "./cluster/cluster_metrics.ts";
 import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
-import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
-import { Flusher } from "./session/flusher.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
-import { Totals } from "./session/registry.ts";
-import { ReplayPump } from "./session/replay_pump.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state/table.ts";
-import { TimerWheel } from "./session/timer_wheel.ts";
 import { Semaphore } from "./collections/semaphore.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
@@ -65,6 +57,8 @@ export class Gateway {
   readonly #options: GatewayOptions;
   /** In use; a reload puts another in its place. */
   #config: Config;
+  /** What it was made from. */
+  #text: string;
   readonly #context: GatewayContext;
   readonly #persistence: Persistence;
   /** Null where it is alone. */
@@ -101,35 +95,14 @@ export class Gateway {
     const { config, transport, log, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
+    this.#text = options.text;
     this.#cluster = buildCluster(options, {
       tenants: () => this.#tenants,
       sessions: () => this.#context.totals.sessions,
       draining: () => this.#draining,
     });
-    const fanout = new Fanout(() => this.#context.flusher.wake());
-    this.#context = {
-      settings: gatewaySettings(gateway),
-      totals: new Totals(() => this.#context.settings.maxSessions),
-      wheel: new TimerWheel(clock.now),
-      flusher: new Flusher({
-        afterTurn: (task) => transport.afterTurn(task),
-        now: clock.now,
-        // Live messages go first; a replay has what time is left.
-        prepare: () => {
-          const more = fanout.advance();
-          return this.#context.replayPump.advance() || more;
-        },
-        maxHeldBytes: () => this.#context.settings.maxHeldBytes,
-      }),
-      replayPump: new ReplayPump(
-        () => this.#context.settings.maxReplayBytes,
-        () => this.#context.flusher.wake(),
-      ),
-      log,
-      node: this.#cluster?.name ?? null,
-      now: clock.now,
-      unixMs: clock.unixMs,
-    };
+    const { context, fanout } = gatewayContext(options, this.#cluster?.name ?? null);
+    this.#context = context;
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
@@ -184,7 +157,7 @@ export class Gateway {
       source,
       tenants: this.#tenants,
       running: () => this.#config,
-      apply: (next, plan) => this.#apply(next, plan),
+      apply: ({ config, text }, plan) => this.#apply(config, text, plan),
       fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
@@ -210,6 +183,10 @@ export class Gateway {
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
+      preview: () => this.#reloader.preview(),
+      check: (text) => source.check(text),
+      lines: (paths, text = this.#text) => source.lines(text, paths),
+      vitals: () => vitals(this.#loopLag, this.#context.flusher.heldBytes),
       draining: () => this.#draining,
       degraded: this.#degraded,
       acceptance: this.#acceptance,
@@ -238,16 +215,16 @@ export class Gateway {
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       this.adminAddress = await this.#admin?.start() ?? null;
-      const { sse } = this.#options;
-      sse?.start(new SseAdmission(this.#admission, this.#tenants.entries));
-      const door = {
+      const { sse } = this.#options, acceptance = this.#acceptance, ops = () => this.#ops;
+      const handler = publicHandler({
         admission: this.#admission,
+        entries: this.#tenants.entries,
         sse,
-        ops: () => this.#ops,
-        acceptance: this.#acceptance,
+        ops,
+        acceptance,
         log,
-      };
-      const address = await transport.start(publicHandler(door));
+      });
+      const address = await transport.start(handler);
       for (const weakness of describeWeaknesses(config, transport.limits, descriptorLimit())) {
         log.warn(weakness, { transport: transport.name });
       }
@@ -343,13 +320,14 @@ export class Gateway {
   }
 
   /** Puts a planned configuration in place, all within this turn. */
-  #apply(next: Config, plan: Plan): void {
+  #apply(next: Config, text: string, plan: Plan): void {
     const { transport } = this.#options;
     const fixed = transport.limits.pings ? [] : IDLE_FIXED;
     const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
+    this.#text = text;
     this.#context.settings = gatewaySettings(gateway);
     this.#limiter.apply(gateway.handshake_limit);
     this.#requestLimiter.apply(gateway.handshake_limit);
@@ -382,13 +360,14 @@ export class Gateway {
       certificate: this.#certificate?.metrics ?? null,
       reload: this.#reloader.metrics,
       more: [
-        ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
+        ...partMetrics({
+          tenants: this.#tenants,
+          historyBudget: this.#historyBudget,
+          cluster: this.#cluster,
+        }),
         ...this.#persistence.metrics,
-        ...historyMetrics({ tenants: this.#tenants, budget: this.#historyBudget }),
         ...this.#acceptance.metrics,
-        ...this.#cluster === null ? [] : clusterMetrics(this.#cluster),
         ...this.#options.metrics,
-        ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });
   }

@@ -1,7 +1,8 @@
 // The public listener's door: handshakes go to admission, plain requests to the operator's routes, within bounds.
 
 import type { Hono } from "hono";
-import type { Admission } from "../admission/admission.ts";
+import type { Admission, TenantEntry } from "../admission/admission.ts";
+import { SseAdmission } from "../admission/sse.ts";
 import { answerUpgrade } from "../admission/upgrade.ts";
 import { errorTrace } from "../error_text.ts";
 import type { Log } from "../log.ts";
@@ -11,6 +12,7 @@ import type { Acceptance } from "./acceptance.ts";
 
 export interface PublicHandlerOptions {
   readonly admission: Admission;
+  readonly entries: ReadonlyMap<string, TenantEntry>;
   /** It lives on this listener's HTTP; null where there is none. */
   readonly sse: GuestTransport | null;
   /** The routes in use. */
@@ -19,7 +21,10 @@ export interface PublicHandlerOptions {
   readonly log: Log;
 }
 
-export function publicHandler({ admission, sse, ops, acceptance, log }: PublicHandlerOptions): ServerHandler {
+export function publicHandler(
+  { admission, entries, sse, ops, acceptance, log }: PublicHandlerOptions,
+): ServerHandler {
+  sse?.start(new SseAdmission(admission, entries));
   return {
     request(request, remoteAddress, drop) {
       if (sse?.serves(new URL(request.url).pathname)) return sse.request(request, remoteAddress, drop);

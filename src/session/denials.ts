@@ -27,6 +27,8 @@ export interface DeniedMessage {
   readonly now: number;
   /** What it is, for the log: "svc:type" or "svc_id:opcode"; null where that was not read. */
   readonly service: () => string | null;
+  /** As it came; null where it is no message. */
+  readonly body: string | Uint8Array | null;
   /** Its number; read only when the client is told. */
   readonly seq: () => number | null;
 }
