@@ -142,9 +142,7 @@ export function webTransport(options: WebTransportLinkOptions = {}): Transport {
           // The gateway answers it, or ends the session.
           write(
             CLOSE,
-            code === 1005
-              ? new Uint8Array(0)
-              : Uint8Array.of(code & 255, code >> 8),
+            code === 1005 ? new Uint8Array(0) : Uint8Array.of(code & 255, code >> 8),
           );
         },
         get buffered() {
