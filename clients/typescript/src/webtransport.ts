@@ -38,6 +38,7 @@ export function webTransport(options: WebTransportLinkOptions = {}): Transport {
         value && { serverCertificateHashes: [{ algorithm: "sha-256", value }] },
       );
       let buffered = 0;
+      let heard = 0;
       let isOver = false;
       let writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
       let datagrams: WritableStreamDefaultWriter<Uint8Array> | undefined;
@@ -83,14 +84,15 @@ export function webTransport(options: WebTransportLinkOptions = {}): Transport {
 
       function hear(kind: number, body: Uint8Array): void {
         if (isOver) return;
-        if (kind === EXT) handler.message(text.decode(body));
-        else if (kind === HOT) handler.message(body);
+        if (kind === EXT) {
+          heard++;
+          handler.message(text.decode(body));
+        } else if (kind === HOT) handler.message(body);
         else if (kind === PING) write(PONG, body);
         else if (kind === CLOSE) {
-          over(
-            body.length ? body[0]! + 256 * body[1]! : 1005,
-            text.decode(body.subarray(2)),
-          );
+          const code = body.length ? body[0]! + 256 * body[1]! : 1005;
+          // What cannot be resumed here, for it was in another encoding, is not asked for again.
+          over(resume && heard < 2 && code === 4505 ? 1002 : code, text.decode(body.subarray(2)));
         }
       }
 
