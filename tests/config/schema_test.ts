@@ -31,6 +31,7 @@ test("A file with nothing but a tenant's id has every default of the contract", 
       state_max_bytes: 4_294_967_296,
       state_tenant_max_bytes: 1_073_741_824,
       socket_watermark_bytes: 65_536,
+      reuse_port: false,
       socket_unsent_bytes: 65_536,
       trusted_proxies: [],
       client_ip_header: "x-forwarded-for",
@@ -104,6 +105,7 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.auth_timeout_ms", 100, 600_000],
   ["gateway.max_header_bytes", 2048, 65_536],
   ["gateway.header_timeout_ms", 1000, 120_000],
+  ["cluster.history.replicas", 1, 5],
   ["admin.max_body_bytes", 1024, 67_108_864],
   ["admin.keys[].rps", 1, 1_000_000_000],
   ["admin.keys[].burst", 1, 1_000_000_000],
@@ -210,6 +212,8 @@ const ADMIN_KEY =
 /** What a map needs besides; in `auth`, that depends on the mode. */
 function others(part: string, inner: string): string {
   switch (part) {
+    case "cluster":
+      return 'nats: { servers: ["nats://127.0.0.1:4222"] }, ';
     case "tenants[]":
       return "id: acme, ";
     case "admin":
