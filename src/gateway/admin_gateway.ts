@@ -6,7 +6,7 @@ import type { Log } from "../log.ts";
 import type { AdminContext, AdminWebhooks } from "../ops/admin/admin_context.ts";
 import type { Vitals } from "../ops/console/history.ts";
 import type { Clock } from "./clock.ts";
-import { type FindLines, knownLines } from "./known_lines.ts";
+import { type FindLines, KnownLines } from "./known_lines.ts";
 import type { Preview, ReloadResult } from "./reloader.ts";
 import type { TenantRuntime } from "./tenant_runtime.ts";
 import type { Tenants } from "./tenants.ts";
@@ -43,13 +43,14 @@ export interface AdminContextOptions {
 /** @param admin what holds for requests of the API */
 export function adminContext(options: AdminContextOptions, admin: () => AdminConfig): AdminContext {
   const { tenants, webhooks, draining, degraded, log, clock, build, node, afterTurn } = options;
+  const lines = new KnownLines({ config: options.config, find: options.lines });
   return {
     config: options.config,
     admin,
     reload: options.reload,
     preview: options.preview,
     check: options.check,
-    lines: knownLines(options),
+    lines: (paths, text) => lines.of(paths, text),
     log,
     node,
     now: clock.now,

@@ -1,30 +1,43 @@
-// The lines at which the configuration in use says something, each looked for once: finding them takes a thread, and a page
-// asks every few seconds.
+// The lines of the configuration in use, each looked for once: that takes a thread, and a page asks every few seconds.
 
 import { formatPath, type Path } from "../config/places.ts";
 import type { Config } from "../config/schema.ts";
 
-/** Finds where a text says these, that of the configuration in use where none is given; null where that cannot be found. */
+/** Where a text says these; null where it cannot be asked. */
 export type FindLines = (
   paths: readonly Path[],
   text?: string,
 ) => Promise<readonly (number | null)[] | null>;
 
-/** The same, remembering what was found until another configuration is in use. */
-export function knownLines(
-  { config, lines: find }: { readonly config: () => Config; readonly lines: FindLines },
-): (paths: readonly Path[], text?: string) => Promise<readonly (number | null)[]> {
-  let of: Config | null = null, known = new Map<string, number | null>();
-  return async (paths, text) => {
-    if (text !== undefined) return await find(paths, text) ?? paths.map(() => null);
-    if (of !== config()) {
-      of = config();
-      known = new Map();
-    }
-    const lines = known;
+export interface KnownLinesOptions {
+  readonly config: () => Config;
+  readonly find: FindLines;
+}
+
+export class KnownLines {
+  readonly #options: KnownLinesOptions;
+  #known: { readonly of: Config; readonly lines: Map<string, number | null> } | null = null;
+
+  constructor(options: KnownLinesOptions) {
+    this.#options = options;
+  }
+
+  /** Those of a text, or of the configuration in use where none is given; null for what it does not say. */
+  async of(paths: readonly Path[], text?: string): Promise<readonly (number | null)[]> {
+    const found = text === undefined ? await this.#inUse(paths) : await this.#options.find(paths, text);
+    return found ?? paths.map(() => null);
+  }
+
+  async #inUse(paths: readonly Path[]): Promise<readonly (number | null)[] | null> {
+    const config = this.#options.config();
+    if (this.#known?.of !== config) this.#known = { of: config, lines: new Map() };
+    const { lines } = this.#known;
     const missing = paths.filter((path) => !lines.has(formatPath(path)));
-    const found = missing.length === 0 ? [] : await find(missing) ?? [];
-    for (const [i, line] of found.entries()) lines.set(formatPath(missing[i]!), line);
+    if (missing.length > 0) {
+      const found = await this.#options.find(missing);
+      if (found === null) return null;
+      for (const [i, path] of missing.entries()) lines.set(formatPath(path), found[i] ?? null);
+    }
     return paths.map((path) => lines.get(formatPath(path)) ?? null);
-  };
+  }
 }

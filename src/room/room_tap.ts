@@ -6,8 +6,7 @@ import type { Frame } from "../protocol/frame.ts";
 
 /** Told of each message that reached a room's members. MUST NOT throw, publish, join or leave. */
 export interface RoomListener {
-  /** @param deliveries to how many members of this node it went, 0 for what came from another node; `BUSY` where it
-   * did not go */
+  /** @param deliveries to how many members of this node it went; `BUSY` where it did not go */
   heard(room: string, frame: Frame, deliveries: number): void;
 }
 
