@@ -122,6 +122,7 @@ export class Gateway {
       gateway: this.#context,
       fanout,
       historyBudget: new HistoryBudget(() => this.#config.gateway.max_history_bytes),
+      streams: null,
       openBus: (receiver) => new LocalBus(receiver),
       clock,
       dev: options.dev,

@@ -5,6 +5,7 @@ import type { GatewayQuotas } from "../policy/quotas.ts";
 import type { OpenBus } from "../cluster/bus.ts";
 import type { Fanout } from "../room/fanout.ts";
 import type { HistoryBudget } from "../room/history_budget.ts";
+import type { HistoryStreams } from "../room/history_stream.ts";
 import type { ExtService } from "../service/service.ts";
 import type { GatewayContext } from "../session/gateway_context.ts";
 import type { Turns } from "../turns.ts";
@@ -35,6 +36,8 @@ export interface TenantDeps {
   readonly persistence: Persistence;
   /** Of what rooms keep in memory, all tenants together. */
   readonly historyBudget: HistoryBudget;
+  /** Where rooms that all nodes share are kept; null for a gateway that is alone. */
+  readonly streams: { of(tenant: string): HistoryStreams } | null;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }

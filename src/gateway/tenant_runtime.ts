@@ -84,7 +84,10 @@ export class TenantRuntime implements TenantView {
         classes: () => this.tenant.settings.roomClasses,
         budget: deps.historyBudget,
         disk: persistence.histories(id),
+        streams: deps.streams?.of(id) ?? null,
         now: gateway.now,
+        unixMs: gateway.unixMs,
+        wait: deps.clock.wait,
         newEpoch: deps.clock.newId,
       },
     });
@@ -159,6 +162,7 @@ export class TenantRuntime implements TenantView {
     persistence.hold(this.id, this.#record);
     this.#unwatch = this.watch(persistence.webhooks.of(this.id));
     this.#parts.settings.policy.apply(gateway.now());
+    this.tenant.rooms.histories.apply();
   }
 
   /** Starts its extensions, those that do not run yet; others that run end. */

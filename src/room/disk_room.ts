@@ -97,6 +97,10 @@ export class DiskRoom implements KeptRoom {
     return this.#ready;
   }
 
+  prepare(): Promise<void> | null {
+    return this.ready;
+  }
+
   get epoch(): string {
     return this.#meta.epoch;
   }

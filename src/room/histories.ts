@@ -4,9 +4,12 @@ import type { Frame } from "../protocol/frame.ts";
 import type { HistoryBudget } from "./history_budget.ts";
 import { DiskRoom, type HistoryDisk } from "./disk_room.ts";
 import type { KeptRoom, Published, SenderKey } from "./kept_room.ts";
+import type { LossReason } from "./history.ts";
+import type { HistoryStreams } from "./history_stream.ts";
 import { MemoryRoom } from "./memory_room.ts";
 import type { RoomClass, RoomClasses } from "./room_class.ts";
 import { KEY_MEMORY_MS, SentKeys } from "./sent_keys.ts";
+import { StreamRoom } from "./stream_room.ts";
 
 /** Keys that are known of one tenant at the same time. */
 const KEYS_MAX = 100_000;
@@ -19,7 +22,11 @@ export interface HistoriesOptions {
   readonly budget: HistoryBudget;
   /** Where rooms of durable classes are kept; null where nothing can be. */
   readonly disk: HistoryDisk | null;
+  /** Logs that all nodes share; null for a gateway that is alone. */
+  readonly streams: HistoryStreams | null;
   readonly now: () => number;
+  readonly unixMs: () => number;
+  readonly wait: (ms: number) => Promise<void>;
   readonly newEpoch: () => string;
 }
 
@@ -31,7 +38,10 @@ export interface HistoriesRooms {
   deliverAnyway(name: string, frame: Frame, except: string | null): number;
   /** A room has something that it keeps from now on, or nothing any more. */
   keep(name: string, kept: KeptRoom | null): void;
-  hasMembers(name: string): boolean;
+  /** Members on this node, but for a session. */
+  members(name: string, except: string | null): number;
+  /** Tells members on this node that they did not hear everything before what they hear next. */
+  tellLoss(name: string, reason: LossReason): void;
 }
 
 interface Kept {
@@ -94,13 +104,15 @@ export class Histories {
     return { deliveries, offset: null, epoch: null, duplicate: false };
   }
 
-  /** Other classes hold from now on: what is kept is kept by them, or not any more. */
+  /** Other classes hold from now on, or the first: what is kept is kept by them, or not any more. */
   apply(): void {
+    this.#applyStreams();
     for (const [name, kept] of [...this.#kept]) {
       const next = this.#options.classes().of(name);
-      if (next === null || next.history === null || next.durable !== kept.class.durable) {
-        this.#end(name, kept);
-      } else {
+      const { class: { store, match } } = kept;
+      const isOther = next === null || next.store !== store || store === "nats" && next.match !== match;
+      if (isOther || next.history === null) this.#end(name, kept);
+      else {
         kept.class = next;
         kept.room.apply(next.history);
       }
@@ -118,26 +130,53 @@ export class Histories {
         return;
       }
       const [name, kept] = value;
-      if (kept.room.sweep() && !this.#rooms.hasMembers(name)) this.#end(name, kept);
+      if (kept.room.sweep() && this.#rooms.members(name, null) === 0) this.#end(name, kept);
     }
   }
 
   /** The tenant is gone. */
   stop(): void {
     for (const [name, kept] of [...this.#kept]) this.#end(name, kept);
+    this.#options.streams?.stop();
+  }
+
+  /** A stream is made, or made other, when its class comes, and not when the first message does. */
+  #applyStreams(): void {
+    const { streams, classes } = this.#options;
+    if (streams === null) return;
+    const wanted = new Set<string>();
+    for (const { match, store, history } of classes().all) {
+      if (store !== "nats" || history === null || wanted.has(match)) continue;
+      wanted.add(match);
+      streams.of(match, history);
+    }
+    streams.keepOnly(wanted);
   }
 
   #begin(name: string, found: RoomClass): KeptRoom | null {
     const { history } = found;
     if (history === null) return null;
-    const { disk, budget, now, newEpoch } = this.#options;
+    const { disk, streams, budget, now, unixMs, wait, newEpoch } = this.#options;
     const common = {
       bounds: history,
       now,
       sent: (key: SenderKey, epoch: string, offset: number) => this.#sent(name, key, epoch, offset),
       renewed: () => this.#rooms.keep(name, room),
     };
-    const room = found.durable && disk !== null
+    const room = found.store === "nats" && streams !== null
+      ? new StreamRoom({
+        ...common,
+        name,
+        stream: streams.of(found.match, history),
+        budget,
+        unixMs,
+        wait,
+        newId: newEpoch,
+        deliver: (frame, except) => this.#rooms.deliverAnyway(name, frame, except),
+        members: (except) => this.#rooms.members(name, except),
+        lost: (reason) => this.#rooms.tellLoss(name, reason),
+      })
+      : found.store === "disk" && disk !== null
       ? new DiskRoom({
         ...common,
         name,

@@ -1,4 +1,4 @@
-// A room that keeps what is said in it, in memory or on disk: the same to whoever publishes, joins or reads.
+// A room that keeps what is said in it, in memory, on disk or in a log that nodes share: the same to whoever publishes, joins or reads.
 
 import type { Frame } from "../protocol/frame.ts";
 import type { Cursor, HistoryBounds, LossReason } from "./history.ts";
@@ -69,6 +69,11 @@ export type Wish = { readonly since: Cursor } | { readonly last: number };
 export interface KeptRoom {
   /** Resolves once it is known what is kept; null where that is known already. Rejects when it cannot be read. */
   readonly ready: Promise<void> | null;
+  /**
+   * Makes sure that `recover` knows about this wish. Resolves then; null where it does already. Rejects when it cannot be
+   * known now.
+   */
+  prepare(wish: Wish | null): Promise<void> | null;
   readonly epoch: string;
   /** The offset of the newest message, 0 for none. */
   readonly last: number;

@@ -6,8 +6,10 @@ import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.t
 import { OrderedIndex } from "../ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import { sysJoined } from "../protocol/sys.ts";
 import type { Audience, Delivered, Fanout, Line, Receiver } from "./fanout.ts";
 import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
+import type { LossReason } from "./history.ts";
 import type { KeptRoom, Published, SenderKey } from "./kept_room.ts";
 
 export { BUSY };
@@ -290,8 +292,30 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     return room.members.length;
   }
 
-  hasMembers(name: string): boolean {
-    return (this.#rooms.get(name)?.members.length ?? 0) > 0;
+  members(name: string, except: string | null): number {
+    const members = this.#rooms.get(name)?.members;
+    if (members === undefined) return 0;
+    const isLeftOut = except !== null && members.some(({ subscriber }) => subscriber.session === except);
+    return members.length - (isLeftOut ? 1 : 0);
+  }
+
+  /** For what keeps messages. Each is told where it stands now, as if it had joined again with a cursor that is lost. */
+  tellLoss(name: string, reason: LossReason): void {
+    const room = this.#rooms.get(name), kept = room?.kept ?? null;
+    if (room === undefined || kept === null) return;
+    const { epoch, last: offset } = kept;
+    for (const { member, subscriber } of room.members) {
+      const data = {
+        member,
+        count: room.members.length,
+        epoch,
+        offset,
+        recovered: false,
+        replayed: 0,
+        reason,
+      };
+      subscriber.deliver(sysJoined(subscriber.traceId, name, data, null));
+    }
   }
 
   /** For what keeps messages. Members have heard all of what begins with it. */

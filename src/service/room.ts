@@ -58,7 +58,7 @@ function join(context: Context, message: Envelope): Answer {
   if ("ok" in joined) return joined;
   if (asked.presence !== null) joined.room.setPresence(joined, asked.presence);
   const { wish } = asked, { seq } = message;
-  const ready = joined.room.kept?.ready ?? null;
+  const ready = joined.room.kept?.prepare(wish) ?? null;
   if (ready !== null) context.recover(new LateJoin(context, joined, { ready, wish, seq }));
   else {
     const { frame, missed } = joinedFrame(context, joined, { wish, seq });
@@ -82,11 +82,9 @@ function joinedFrame(
   const { room, member } = joined;
   const { kept } = room;
   const data: JoinedData = { member, count: room.members.length };
-  const missed = kept === null ? null : missedBy(joined, kept, wish);
-  const told = missed === null ? data : { ...data, ...missed.told };
-  const frame = sysJoined(context.traceId, room.name, told, seq);
-  const follows = kept !== null && missed !== null && missed.upTo > missed.after;
-  return { frame, missed: follows ? kept.missed(missed.after, missed.upTo) : null };
+  const found = kept === null ? null : missedBy(joined, kept, wish);
+  const told = found === null ? data : { ...data, ...found.told };
+  return { frame: sysJoined(context.traceId, room.name, told, seq), missed: found?.missed ?? null };
 }
 
 /** A room on disk of which it is not known yet what it keeps: the member is told when it is, and hears nothing before that. */
@@ -132,16 +130,18 @@ function missedBy(
   joined: Membership,
   kept: KeptRoom,
   wish: Wish | null,
-): { told: Omit<JoinedData, "member" | "count">; after: number; upTo: number } {
+): { told: Omit<JoinedData, "member" | "count">; missed: Missed | null } {
   const { epoch, last } = kept;
-  if (wish === null) return { told: { epoch, offset: last }, after: last, upTo: last };
+  if (wish === null) return { told: { epoch, offset: last }, missed: null };
   const { after, recovered, reason } = kept.recover(wish);
   // A member that joins once more has heard what was said since it joined first.
   const upTo = Math.min(last, joined.heardAfter);
   joined.heardAfter = Math.min(joined.heardAfter, after);
-  const replayed = Math.max(0, upTo - after);
+  const missed = upTo > after ? kept.missed(after, upTo) : null;
+  // Offsets may have holes: what stands between two of them is not their difference.
+  const replayed = missed?.left ?? 0;
   const told = { epoch, offset: last, recovered, replayed, ...(reason === null ? {} : { reason }) };
-  return { told, after, upTo };
+  return { told, missed };
 }
 
 interface Asked {

@@ -11,7 +11,10 @@ export function keeping(specs: readonly RoomClassSpec[] = []): HistoriesOptions 
     classes: () => classes,
     budget: new HistoryBudget(() => 0),
     disk: null,
+    streams: null,
     now: () => 0,
+    unixMs: () => 0,
+    wait: () => new Promise(() => {}),
     newEpoch: () => `e${++epochs}`,
   };
 }

@@ -1,0 +1,370 @@
+// Follows a room in a log that all nodes share, and tells its members here in the log's order. What the log tells can get lost
+// on the way; each record names the one before it, so a gap is seen, and read from the log before anything goes on.
+
+import { Frame, LANE, withOffset } from "../protocol/frame.ts";
+import type { HistoryBounds, LossReason } from "./history.ts";
+import {
+  type HistoryStream,
+  offsetOf,
+  placeOf,
+  recordId,
+  sequenceOf,
+  type StreamListener,
+  type StreamRead,
+  type StreamRecord,
+} from "./history_stream.ts";
+import { floorOf, StreamWindow } from "./stream_window.ts";
+
+/** Records of one reading. */
+const READ = 256;
+/** Records that wait while the log is read; of more, those behind are read from the log too. */
+const WAITING_MAX = 1024;
+const WAITING_BYTES_MAX = 4_194_304;
+/** Between two readings when the one that is asked lags behind, and how often. */
+const LAG_MS = 20;
+const LAG_TRIES = 100;
+
+export interface StreamFollowerOptions {
+  readonly name: string;
+  readonly stream: HistoryStream;
+  readonly bounds: () => HistoryBounds;
+  readonly now: () => number;
+  readonly unixMs: () => number;
+  readonly wait: (ms: number) => Promise<void>;
+  /** Hands a frame to all members here, however many wait for them already: it is stored, and so to be heard. */
+  readonly deliver: (frame: Frame, except: string | null) => number;
+  readonly isOccupied: () => boolean;
+  /** Whoever is a member hears all that comes from here on. */
+  readonly renewed: () => void;
+  /** Members did not hear everything that came before what they hear next. */
+  readonly lost: (reason: LossReason) => void;
+  /** The window holds more than before, or less. */
+  readonly changed: () => void;
+}
+
+/** What members have heard of an epoch that is over. */
+interface Former {
+  readonly window: StreamWindow;
+  readonly storedMs: number;
+}
+
+export class StreamFollower implements StreamListener {
+  window: StreamWindow;
+  /** Its messages had to make room for others'. */
+  isCold = false;
+  /** Which life of the room it is; empty for the first. */
+  life = "";
+  readonly #options: StreamFollowerOptions;
+  #base = "";
+  /** The newest record that was dealt with; 0 for none. */
+  #chain = 0;
+  #chainId = "";
+  #ready: Promise<void> | null = null;
+  #failed = false;
+  /** Counts what has been begun, so that what is overtaken ends. */
+  #run = 0;
+  #isGone = false;
+  #reading: Promise<void> | null = null;
+  #waiting: StreamRecord[] = [];
+  #waitingBytes = 0;
+  #overflowed = false;
+  #former: Former | null = null;
+  /** When the log was last seen to have nothing more; when its newest record was stored, here and by the log's clock. */
+  #verifiedAt = 0;
+  #changedAt: number;
+  #storedMs = 0;
+
+  constructor(options: StreamFollowerOptions) {
+    this.#options = options;
+    this.window = new StreamWindow(options.bounds(), 0);
+    this.#changedAt = options.now();
+    this.#ready = this.#open();
+  }
+
+  /** Null once it is known what the log has. */
+  get ready(): Promise<void> | null {
+    // What failed is tried again by the next who comes.
+    if (this.#failed && !this.#isGone) this.#ready = this.#open();
+    return this.#ready;
+  }
+
+  get epoch(): string {
+    const base = this.#base === "" ? this.#options.stream.epoch : this.#base;
+    return this.life === "" ? base : `${base}.${this.life}`;
+  }
+
+  /** Reads it anew: its messages had to go. */
+  reload(): Promise<void> {
+    this.#run++;
+    this.#reading = null;
+    const heard = this.#chain;
+    return this.#ready = this.#begin(() =>
+      this.#load((frame, { sequence, except }) => {
+        if (sequence > heard) this.#options.deliver(frame, except);
+      })
+    );
+  }
+
+  /** Reads what this node was not told yet. */
+  async look(): Promise<void> {
+    await this.#options.stream.state();
+    await this.check();
+  }
+
+  stop(): void {
+    this.#isGone = true;
+    this.#run++;
+    this.#options.stream.forget(this.#options.name, this);
+  }
+
+  receive(record: StreamRecord): void {
+    if (this.#reading !== null || this.#ready !== null) return this.#wait(record);
+    const { sequence, before } = record;
+    if (sequence > this.#chain) {
+      if (before === this.#chain) return this.#take(record);
+      this.#wait(record);
+      // What cannot be read now is read when the room is looked at next.
+      this.#catchUp().catch(() => {});
+    } else if (!this.#isKnown(record)) this.#options.stream.suspect();
+  }
+
+  async check(): Promise<void> {
+    if (this.#isGone) return;
+    const under = this.ready ?? this.#reading;
+    if (under !== null) return await under;
+    const { stream, name, now } = this.#options;
+    const run = this.#run, chain = this.#chain, place = placeOf(stream.last), askedAt = now();
+    const head = await stream.newest(name);
+    if (run !== this.#run || chain !== this.#chain) return;
+    if (head !== null && head.sequence > chain || this.#waiting.length > 0) return await this.#catchUp();
+    if (head !== null && (head.sequence < chain || head.id !== this.#chainId)) return stream.suspect();
+    this.#verifiedAt = askedAt;
+    this.window.advance(place);
+    // A cursor is proven by what stands in the log. So something stands there, also in a room where nothing is said.
+    if (now() - this.#changedAt > stream.maxAgeMs / 2) await this.#mark(head === null ? 0 : chain);
+  }
+
+  renew(): void {
+    this.#former ??= { window: this.window, storedMs: this.#storedMs };
+    this.#reading = null;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#ready = this.#open();
+  }
+
+  #open(): Promise<void> {
+    const { stream, name, deliver, isOccupied, lost } = this.#options;
+    this.#run++;
+    return this.#begin(async () => {
+      await stream.listen(name, this);
+      const former = this.#former;
+      // Members of an epoch that is over have heard it, and not what was stored since in the next one.
+      const tells = former !== null && isOccupied();
+      await this.#load((frame, { sequence, id, except, storedMs }) => {
+        if (!tells || former.window.has(offsetOf(sequence, id), frame.payload)) return;
+        if (storedMs > former.storedMs) deliver(frame, except);
+      });
+      this.#former = null;
+      if (tells) lost("epoch");
+    });
+  }
+
+  /** Reads the room; whoever waits for it is told if that fails. */
+  #begin(work: () => Promise<void>): Promise<void> {
+    this.#failed = false;
+    const run = this.#run;
+    const begun = work().then(async () => {
+      if (run === this.#run) await this.#settle(run);
+      // It was begun anew meanwhile.
+      if (run !== this.#run) return void await this.#ready;
+      this.#ready = null;
+    });
+    begun.catch(() => {
+      if (run === this.#run) this.#failed = true;
+    });
+    return begun;
+  }
+
+  /** Reads all that the log keeps of the room. @param told called with each message */
+  async #load(told: (frame: Frame, record: StreamRecord) => void): Promise<void> {
+    const { stream, name, now, bounds, changed, renewed } = this.#options;
+    const run = this.#run;
+    const place = placeOf(stream.last), askedAt = now();
+    let window = new StreamWindow(bounds(), place), isWhole = false;
+    let chain = 0, chainId = "", life = "", changedAt = this.#changedAt, storedMs = 0;
+    let first: number | null = null, quiet: number | null = null, count = 0;
+    for (let read: StreamRead | null = null; read === null || read.pending > 0;) {
+      read = await stream.read(name, chain + 1, READ);
+      if (run !== this.#run) return;
+      if (read.records.length === 0) break;
+      for (const record of read.records) {
+        ({ sequence: chain, id: chainId, storedMs } = record);
+        changedAt = this.#at(record);
+        first ??= chain;
+        count++;
+        const offset = offsetOf(chain, chainId);
+        if (record.kind === "clear") {
+          life = record.life;
+          window = new StreamWindow(bounds(), offset);
+          isWhole = true;
+        } else if (!isWhole) life = record.life;
+        if (record.kind === "mark" && count === 1) quiet = record.last;
+        if (record.kind !== "message") continue;
+        const frame = frameOf(record, offset);
+        window.append(offset, frame, changedAt);
+        window.trim(now());
+        told(frame, record);
+      }
+    }
+    const { first: oldest } = await stream.state();
+    if (run !== this.#run) return;
+    // What was cut off here, or begun anew, says by itself from where on it is whole.
+    if (!isWhole && !window.isCut) {
+      const { roomMax, countsFrom } = stream;
+      const floor = Math.max(floorOf({ count, first, roomMax, oldest }), placeOf(countsFrom));
+      window.prove(quiet === null ? floor : Math.min(floor, quiet));
+    }
+    this.window = window;
+    this.life = life;
+    this.isCold = false;
+    this.#base = stream.epoch;
+    this.#chain = chain;
+    this.#chainId = chainId;
+    this.#changedAt = changedAt;
+    this.#storedMs = storedMs;
+    this.#verifiedAt = askedAt;
+    changed();
+    renewed();
+  }
+
+  /** Takes what came while it was read, and what the log had not told yet because it lagged behind. */
+  async #settle(run: number): Promise<void> {
+    const { stream, name } = this.#options;
+    const head = stream.lags ? await stream.newest(name) : null;
+    if (run !== this.#run) return;
+    if (!this.#drain() || head !== null && head.sequence > this.#chain) {
+      await this.#readOn(run, head?.sequence ?? 0);
+    }
+  }
+
+  #catchUp(): Promise<void> {
+    const run = this.#run;
+    return this.#reading ??= this.#readOn(run, 0).finally(() => {
+      if (run === this.#run) this.#reading = null;
+    });
+  }
+
+  /** Takes what stands behind the newest record, until nothing waits any more, and at least up to a sequence. */
+  async #readOn(run: number, upTo: number): Promise<void> {
+    const { stream, name, now, wait, lost, bounds } = this.#options;
+    for (let tries = 0; tries < LAG_TRIES; tries++) {
+      const askedAt = now();
+      // From the last one on: if it is still there, nothing behind it is missing.
+      const from = Math.max(1, this.#chain, sequenceOf(this.window.last));
+      const read = await stream.read(name, from, READ);
+      if (run !== this.#run) return;
+      const next = read.records[0];
+      if (next?.sequence === this.#chain && next.id !== this.#chainId) return stream.suspect();
+      if (next !== undefined && next.sequence > this.#chain) {
+        const isWhole = await this.#isWhole(from, read.records.length + read.pending);
+        if (run !== this.#run) return;
+        if (!isWhole) {
+          this.window = new StreamWindow(bounds(), placeOf(next.sequence));
+          lost("trimmed");
+        }
+      }
+      for (const record of read.records) if (record.sequence > this.#chain) this.#take(record);
+      if (read.pending > 0) {
+        tries = 0;
+        continue;
+      }
+      if (this.#drain() && this.#chain >= upTo) return void (this.#verifiedAt = askedAt);
+      await wait(LAG_MS);
+      if (run !== this.#run) return;
+    }
+    throw new Error("the log does not tell what it has told of");
+  }
+
+  /** Whether nothing can be missing between a record that is gone and those that were read behind it. */
+  async #isWhole(from: number, count: number): Promise<boolean> {
+    const { stream, now } = this.#options;
+    if (count >= stream.roomMax) return false;
+    const { first, isRoomy } = await stream.state();
+    return first <= from + 1 || isRoomy && now() - this.#verifiedAt < stream.maxAgeMs;
+  }
+
+  #take(record: StreamRecord): void {
+    const { now, deliver, renewed, bounds, changed } = this.#options;
+    const { kind, sequence, id } = record;
+    this.#chain = sequence;
+    this.#chainId = id;
+    this.#verifiedAt = now();
+    this.#changedAt = this.#at(record);
+    this.#storedMs = record.storedMs;
+    const offset = offsetOf(sequence, id);
+    if (kind === "message") {
+      const frame = frameOf(record, offset);
+      this.window.append(offset, frame, this.#changedAt);
+      this.window.trim(this.#verifiedAt);
+      changed();
+      deliver(frame, record.except);
+    } else if (kind === "clear") {
+      this.life = record.life;
+      this.window = new StreamWindow(bounds(), offset);
+      changed();
+      renewed();
+    }
+  }
+
+  /** When a record was stored, by this node's clock. */
+  #at({ storedMs }: StreamRecord): number {
+    const { now, unixMs } = this.#options;
+    return now() - Math.max(0, unixMs() - storedMs);
+  }
+
+  #wait(record: StreamRecord): void {
+    const bytes = this.#waitingBytes + record.text.length;
+    if (this.#waiting.length >= WAITING_MAX || bytes > WAITING_BYTES_MAX) this.#overflowed = true;
+    if (this.#overflowed) return;
+    this.#waiting.push(record);
+    this.#waitingBytes = bytes;
+  }
+
+  /** Takes what waits. @returns whether nothing is missing before it or behind it */
+  #drain(): boolean {
+    let at = 0;
+    for (; at < this.#waiting.length; at++) {
+      const record = this.#waiting[at]!;
+      if (record.sequence <= this.#chain) continue;
+      if (record.before !== this.#chain) break;
+      this.#take(record);
+    }
+    this.#waiting.splice(0, at);
+    this.#waitingBytes = this.#waiting.reduce((sum, { text }) => sum + text.length, 0);
+    const isWhole = this.#waiting.length === 0 && !this.#overflowed;
+    // What did not find room stands in the log.
+    if (this.#waiting.length === 0) this.#overflowed = false;
+    return isWhole;
+  }
+
+  /** Whether a record that comes late has been dealt with, and is not another in the same place. */
+  #isKnown(record: StreamRecord): boolean {
+    const { sequence, id, kind } = record;
+    if (sequence === this.#chain) return id === this.#chainId;
+    const offset = offsetOf(sequence, id);
+    return kind !== "message" || offset < this.window.first ||
+      this.window.has(offset, frameOf(record, offset).payload);
+  }
+
+  async #mark(behind: number): Promise<void> {
+    const { stream, name } = this.#options;
+    const { last } = this.window;
+    // The same from all nodes that are in the room, so that one of them is stored.
+    const id = recordId(`mark ${behind} ${sequenceOf(last)} ${name}`);
+    await stream.append(name, { kind: "mark", text: "", id, except: null, life: this.life, last, behind });
+  }
+}
+
+function frameOf({ text }: StreamRecord, offset: number): Frame {
+  return withOffset(new Frame(text, LANE.reliable, 0), offset);
+}
