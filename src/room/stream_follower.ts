@@ -192,7 +192,7 @@ export class StreamFollower implements StreamListener {
     const place = placeOf(stream.last), askedAt = now();
     let window = new StreamWindow(bounds(), place), isWhole = false;
     let chain = 0, chainId = "", life = "", changedAt = this.#changedAt, storedMs = 0;
-    let first: number | null = null, quiet: number | null = null, count = 0;
+    let first: number | null = null, count = 0, isCleared = false;
     for (let read: StreamRead | null = null; read === null || read.pending > 0;) {
       read = await stream.read(name, chain + 1, READ);
       if (run !== this.#run) return;
@@ -206,9 +206,13 @@ export class StreamFollower implements StreamListener {
         if (record.kind === "clear") {
           life = record.life;
           window = new StreamWindow(bounds(), offset);
+          isWhole = isCleared = true;
+        } else if (!isCleared) life = record.life;
+        // It says what stood before it, when that is gone.
+        if (record.kind === "mark" && count === 1 && record.last !== null) {
+          window = new StreamWindow(bounds(), record.last);
           isWhole = true;
-        } else if (!isWhole) life = record.life;
-        if (record.kind === "mark" && count === 1) quiet = record.last;
+        }
         if (record.kind !== "message") continue;
         const frame = frameOf(record, offset);
         window.append(offset, frame, changedAt);
@@ -222,7 +226,7 @@ export class StreamFollower implements StreamListener {
     if (!isWhole && !window.isCut) {
       const { roomMax, countsFrom } = stream;
       const floor = Math.max(floorOf({ count, first, roomMax, oldest }), placeOf(countsFrom));
-      window.prove(quiet === null ? floor : Math.min(floor, quiet));
+      window.prove(floor);
     }
     this.window = window;
     this.life = life;
