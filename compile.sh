@@ -29,7 +29,7 @@ fi
 mkdir -p dist "$(dirname "$out")"
 
 # A worker is a further entry, found by its path (see src/config/file_source.ts).
-workers='src/config/load_worker.ts src/backend/state_worker.ts src/extension/host/script_worker.ts'
+workers='src/config/load_worker.ts src/state/state_worker.ts src/extension/host/script_worker.ts'
 workers="$workers src/extension/host/wasm_worker.ts"
 # The entry differs from main.ts in what it knows of its own build. It stands beside main.ts, so that imports and
 # the lock file hold for it as well.

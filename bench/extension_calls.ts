@@ -12,11 +12,11 @@ import { ExtensionMetrics } from "../src/extension/extension_metrics.ts";
 import { LOOK_MS } from "../src/extension/host.ts";
 import { HostPool } from "../src/extension/host_pool.ts";
 import { launchHost } from "../src/extension/launch.ts";
-import type { Program } from "../src/extension/messages.ts";
+import type { Program } from "../src/program/messages.ts";
 import { Inflow } from "../src/outbound/inflow.ts";
-import { RequestDesk } from "../src/extension/request_desk.ts";
+import { RequestBroker } from "../src/extension/request_broker.ts";
 import { SessionTexts } from "../src/extension/session_texts.ts";
-import { prepareScript, prepareWasm } from "../src/extension/source.ts";
+import { prepareScript, prepareWasm } from "../src/program/source.ts";
 import { SILENT } from "../src/log.ts";
 import type { Context } from "../src/service/service.ts";
 import { buildWasm } from "../tests/extension/assembly_script.ts";
@@ -98,7 +98,7 @@ class Bench {
       tickMs: 1000,
       pool: this.#pool,
       texts: new SessionTexts(),
-      desk: new RequestDesk({
+      broker: new RequestBroker({
         svc: name,
         publish: null,
         users: false,

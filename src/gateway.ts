@@ -8,7 +8,7 @@ import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry } from "./admission/retry.ts";
 import { serviceMetrics } from "./backend/service_metrics.ts";
-import type { Webhooks } from "./backend/webhooks.ts";
+import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { Config } from "./config/schema.ts";
@@ -18,7 +18,7 @@ import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
 import { Persistence } from "./gateway/persistence.ts";
-import { publicDoor } from "./gateway/public_door.ts";
+import { publicHandler } from "./gateway/public_handler.ts";
 import { TcpListener } from "./gateway/tcp_listener.ts";
 import { sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
@@ -26,7 +26,7 @@ import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloade
 import { type Plan, Tenants } from "./gateway/tenants.ts";
 import { startTicking } from "./gateway/ticking.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
-import { Durations } from "./metrics.ts";
+import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
 import { FreshEnough } from "./ops/fresh_enough.ts";
@@ -44,9 +44,9 @@ import type { GatewayContext } from "./session/gateway_context.ts";
 import { Totals } from "./session/registry.ts";
 import { ReplayPump } from "./session/replay_pump.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
-import type { State } from "./state.ts";
+import type { State } from "./state/table.ts";
 import { TimerWheel } from "./session/timer_wheel.ts";
-import { Turns } from "./turns.ts";
+import { Semaphore } from "./collections/semaphore.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
@@ -139,7 +139,7 @@ export class Gateway {
         log,
       },
       // One CPU is the event loop's.
-      signatureTurns: new Turns(Math.max(1, navigator.hardwareConcurrency - 1)),
+      signatureTurns: new Semaphore(Math.max(1, navigator.hardwareConcurrency - 1)),
       policy: { gateway: this.#quotas, dryRun: options.policyDryRun },
       charge: (addressGroup) => this.#limiter.charge(addressGroup, clock.now()),
     });
@@ -222,7 +222,7 @@ export class Gateway {
     try {
       this.adminAddress = await this.#admin?.start() ?? null;
       const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
-      const address = await transport.start(publicDoor(door));
+      const address = await transport.start(publicHandler(door));
       const limits = describeLimits(transport.limits);
       if (limits !== null) log.warn(limits, { transport: transport.name });
       for (const fixed of describeFixed(config, transport.limits.fixed)) {

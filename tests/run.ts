@@ -181,6 +181,9 @@ function reasons(output: string): string[] {
   const short = (text: string) => text.trim().slice(0, 200);
   const deno = [...output.matchAll(/^(\S.*) => (\.\/tests\/[\w/]+\.ts:\d+).*\nerror: (.*)$/gm)]
     .map(([, name, place, why]) => `${place} ${short(name!)}: ${short(why!)}`);
+  // Where a file ends by what no test caught, its further tests are not even counted.
+  const uncaught = [...output.matchAll(/^(\.\/tests\/[\w/]+\.ts) \(uncaught error\)\nerror: (.*)$/gm)]
+    .map(([, name, why]) => `${name} outside of its tests: ${short(why!)}`);
   const bun: string[] = [];
   let file = "", why = "";
   for (const line of output.split(/^\d+ tests? failed:$/m)[0]!.split("\n")) {
@@ -190,7 +193,7 @@ function reasons(output: string): string[] {
     if (failed !== null) bun.push(`${file} ${short(failed[1]!)}: ${short(why)}`);
     if (/^\((fail|pass|skip)\) /.test(line)) why = "";
   }
-  return [...new Set([...deno, ...bun])];
+  return [...new Set([...deno, ...uncaught, ...bun])];
 }
 
 /** Deno lists failures at the end, with their places; Bun marks them below the name of their file. */

@@ -3,7 +3,7 @@
 // moment later.
 
 import type { Log } from "../log.ts";
-import { Counts } from "../metrics.ts";
+import { Counts } from "../metrics/metrics.ts";
 import type { ErrorCode, Refusal } from "../protocol/codes.ts";
 import { NAME_PATTERN, NAME_RULE, SUBPROTOCOL_CBOR, SUBPROTOCOL_JSON } from "../protocol/limits.ts";
 import { Connection, type ConnectionUser } from "../session/connection.ts";

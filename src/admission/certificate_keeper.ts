@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import type { Certificate, CertificateFiles, Finding } from "../config/certificate.ts";
 import { CertificateWatch, describeFindings } from "../config/certificate_files.ts";
 import type { Log, LogFields } from "../log.ts";
-import type { CertificateMetrics } from "../metrics.ts";
+import type { CertificateMetrics } from "../metrics/metrics.ts";
 import type { Transport } from "../transport/port.ts";
 
 export interface CertificateKeeperOptions {

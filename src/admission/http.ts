@@ -7,10 +7,10 @@ import { createHash } from "node:crypto";
 import type { HttpAuthConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import { Breaker } from "../outbound/breaker.ts";
-import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../signing.ts";
+import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../outbound/signing.ts";
 import { type Json, type JsonReading, readForeign } from "../protocol/json.ts";
 import { JSON_DEPTH } from "../protocol/json_scan.ts";
-import { Turns } from "../turns.ts";
+import { Semaphore } from "../collections/semaphore.ts";
 import { type Client, textOf } from "./asking.ts";
 import {
   type Bearer,
@@ -50,14 +50,14 @@ export class HttpVerifier implements Verifier {
   /** Good answers by digest of the question, oldest first. */
   readonly #cache = new Map<string, Cached>();
   readonly #asking = new Map<string, Promise<Verdict>>();
-  readonly #turns: Turns;
+  readonly #turns: Semaphore;
   readonly #keys: readonly SigningKey[];
 
   constructor(options: HttpOptions) {
     this.#options = options;
     this.headers = options.config.headers;
     this.#breaker = new Breaker(options.now);
-    this.#turns = new Turns(options.config.max_concurrent);
+    this.#turns = new Semaphore(options.config.max_concurrent);
     this.#keys = signingKeys(options.config);
   }
 

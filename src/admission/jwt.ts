@@ -23,7 +23,7 @@ import { MISREADS_KEYS, readForeign } from "../protocol/json.ts";
 import { integerOf, WideNumber } from "../protocol/json_number.ts";
 import { JSON_DEPTH } from "../protocol/json_scan.ts";
 import type { Jwks } from "./jwks.ts";
-import type { Turns } from "../turns.ts";
+import type { Semaphore } from "../collections/semaphore.ts";
 import {
   BAD_TICKET,
   type Bearer,
@@ -38,7 +38,7 @@ export interface JwtOptions {
   /** Null without `jwks_url`. */
   readonly jwks: Jwks | null;
   /** For the cryptography of all tenants: the runtime's threads for it must not crowd out the event loop's. */
-  readonly turns: Turns;
+  readonly turns: Semaphore;
   /** Unix time in milliseconds. */
   readonly unixMs: () => number;
 }
@@ -67,7 +67,7 @@ export class JwtVerifier implements Verifier {
   readonly headers: readonly string[] = [];
   readonly #config: JwtConfig;
   readonly #jwks: Jwks | null;
-  readonly #turns: Turns;
+  readonly #turns: Semaphore;
   readonly #unixMs: () => number;
   readonly #keys: readonly ConfiguredKey[];
 

@@ -3,7 +3,7 @@
 // every bad one is charged to the address that it came from.
 
 import type { AuthConfig } from "../config/schema.ts";
-import type { TenantMetrics } from "../metrics.ts";
+import type { TenantMetrics } from "../metrics/metrics.ts";
 import { NARROWING_CLAIMS, readNarrowing, UNNARROWED } from "../policy/narrowing.ts";
 import type { Authenticator, Claims, Grant, Renewal } from "../session/grant.ts";
 import { REGISTERED_CLAIMS } from "./jwt.ts";

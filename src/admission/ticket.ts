@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import type { StaticConfig } from "../config/schema.ts";
 import { SUBPROTOCOL_TICKET_PREFIX } from "../protocol/limits.ts";
-import { SecretIndex } from "../secret_index.ts";
+import { SecretIndex } from "../collections/secret_index.ts";
 import { BAD_TICKET, type Bearer, isUserName, type Verdict, type Verifier } from "./verifier.ts";
 
 /** How a ticket came, as metrics name it. */

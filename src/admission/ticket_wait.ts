@@ -1,7 +1,7 @@
 // Connections that were let in without a ticket and have yet to send it as their first message. They are strangers: no
 // session, no room, no entry in the registry, one message of bounded size, and a bounded number of them.
 
-import type { TenantMetrics } from "../metrics.ts";
+import type { TenantMetrics } from "../metrics/metrics.ts";
 import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, type Unreadable } from "../protocol/envelope.ts";

@@ -9,7 +9,7 @@ import { ANSWER_BYTES_MAX, HttpVerifier } from "./http.ts";
 import { Jwks, JWKS_BYTES_MAX } from "./jwks.ts";
 import { JwtVerifier } from "./jwt.ts";
 import { DevVerifier, StaticVerifier } from "./ticket.ts";
-import type { Turns } from "../turns.ts";
+import type { Semaphore } from "../collections/semaphore.ts";
 import type { Verifier } from "./verifier.ts";
 
 /** What a tenant without `auth` has under `--dev`; nobody guesses there, so nobody waits. */
@@ -19,7 +19,7 @@ export interface VerifierOptions {
   readonly tenant: string;
   readonly config: AuthConfig;
   /** For the signatures of all tenants. */
-  readonly signatureTurns: Turns;
+  readonly signatureTurns: Semaphore;
   /** Of the tenant, for answers of those whom it asks. */
   readonly share: Share;
   /** Milliseconds of a monotonic clock. */

@@ -6,13 +6,13 @@ import type { Log } from "../log.ts";
 import type { Breaker } from "../outbound/breaker.ts";
 import type { HttpClient } from "../outbound/http_client.ts";
 import type { Share } from "../outbound/inflow.ts";
-import { Turns } from "../turns.ts";
+import { Semaphore } from "../collections/semaphore.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import { writeObject } from "../protocol/json.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import type { Action, Actions, Actor, Performed } from "../service/action.ts";
 import { type Answer, type Context, DONE, type ExtService } from "../service/service.ts";
-import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../signing.ts";
+import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../outbound/signing.ts";
 import { type Failure, readAnswer, type Told } from "./http_answer.ts";
 import { type Outcome, ServiceMetrics } from "./service_metrics.ts";
 
@@ -51,7 +51,7 @@ const LOG_MS = 1000;
 export class HttpService implements ExtService {
   readonly metrics = new ServiceMetrics();
   readonly #options: HttpServiceOptions;
-  readonly #turns: Turns;
+  readonly #turns: Semaphore;
   readonly #keys: readonly SigningKey[];
   #loggedAt = Number.NEGATIVE_INFINITY;
   #unlogged = 0;
@@ -59,7 +59,7 @@ export class HttpService implements ExtService {
   constructor(options: HttpServiceOptions) {
     this.#options = options;
     const { config } = options;
-    this.#turns = new Turns(config.max_concurrent);
+    this.#turns = new Semaphore(config.max_concurrent);
     this.#keys = signingKeys(config);
   }
 

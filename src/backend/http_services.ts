@@ -16,7 +16,7 @@ export interface HttpSpec {
 }
 
 /** What all services of a tenant are built with. */
-export type HttpSurroundings = Omit<HttpServiceOptions, "svc" | "config" | "client" | "breaker">;
+export type HttpServicesOptions = Omit<HttpServiceOptions, "svc" | "config" | "client" | "breaker">;
 
 interface Made {
   readonly spec: string;
@@ -35,7 +35,7 @@ export class HttpServices {
   readonly #breakers = new Map<string, Breaker>();
 
   /** Has no effects. @param former whose services may be kept; null for a new tenant */
-  constructor(specs: readonly HttpSpec[], shared: HttpSurroundings, former: HttpServices | null) {
+  constructor(specs: readonly HttpSpec[], shared: HttpServicesOptions, former: HttpServices | null) {
     const before = former === null ? NOTHING : { made: former.#made, breakers: former.#breakers };
     for (const { svc, http: config } of specs) {
       if (config === undefined) continue;

@@ -1,6 +1,6 @@
 // What is counted of HTTP services, and how it is exposed.
 
-import { Counts, Durations, histogram, type MetricSource, type Sample } from "../metrics.ts";
+import { Counts, Durations, histogram, type MetricSource, type Sample } from "../metrics/metrics.ts";
 
 /**
  * What became of a message to an HTTP service, as metrics name it: answered well, refused by the backend, failed there

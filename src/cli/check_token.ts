@@ -4,7 +4,7 @@
 import process from "node:process";
 import { Command } from "commander";
 import { grantOf, type Outcome } from "../admission/tenant_auth.ts";
-import { Turns } from "../turns.ts";
+import { Semaphore } from "../collections/semaphore.ts";
 import { TICKET_CHARS_MAX } from "../admission/verifier.ts";
 import { jwtVerifierFor, verifierFor, type VerifierOptions } from "../admission/verifiers.ts";
 import { SILENT } from "../log.ts";
@@ -53,7 +53,7 @@ async function checkToken(text: string, { config, tenant }: CheckTokenOptions): 
   const options: VerifierOptions = {
     tenant,
     config: auth,
-    signatureTurns: new Turns(1),
+    signatureTurns: new Semaphore(1),
     share: new Inflow(() => performance.now()).share(),
     now: () => performance.now(),
     unixMs: () => Date.now(),

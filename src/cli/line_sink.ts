@@ -59,14 +59,18 @@ export class LineSink {
     if (!this.#busy) void this.#run();
   }
 
+  /** Resolves once nothing waits, or nothing can be written now, after so long at most: for who has much to say at once. */
+  async written(ms: number): Promise<void> {
+    if (!this.#busy) return;
+    await new Promise<void>((resolve) => {
+      this.#idle.push(resolve);
+      this.#options.later(ms, resolve);
+    });
+  }
+
   /** Writes what waits, for so long at most; from then on lines are dropped. */
   async close(ms: number): Promise<void> {
-    if (this.#busy) {
-      await new Promise<void>((resolve) => {
-        this.#idle.push(resolve);
-        this.#options.later(ms, resolve);
-      });
-    }
+    await this.written(ms);
     this.#closed = true;
   }
 

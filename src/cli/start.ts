@@ -18,7 +18,7 @@ import {
   transportOptions,
 } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
-import type { MetricSource } from "../metrics.ts";
+import type { MetricSource } from "../metrics/metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
 import { createTcpTransport } from "../transport/stream/tcp.ts";
 import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
@@ -35,6 +35,8 @@ import { type Build, runtimeLabel } from "./version.ts";
 const LINGER_MS = 100;
 /** How long the last lines of the log may take. */
 const LAST_LINES_MS = 1000;
+/** Warnings of the configuration that are logged one by one. */
+const WARNINGS_MAX = 100;
 
 const EXAMPLES = `
 Examples:
@@ -111,9 +113,18 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   await new Promise((resolve) => setTimeout(resolve, 0));
   if (signals.isOver) return await leave(sink);
   const runtime = runtimeLabel();
-  for (const { path, message, line } of warnings) log.warn(`${path} ${message}`, { line: line ?? 0 });
+  for (const { path, message, line } of warnings.slice(0, WARNINGS_MAX)) {
+    log.warn(`${path} ${message}`, { line: line ?? 0 });
+  }
+  if (warnings.length > WARNINGS_MAX) {
+    log.warn("the configuration has more warnings; wsprism check shows all", {
+      more: warnings.length - WARNINGS_MAX,
+    });
+  }
   const on = runtime.startsWith("bun") ? "bun" : "deno";
   for (const warning of environmentWarnings(process.env, on)) log.warn(warning);
+  // That it listens is not to be the line for which there is no room.
+  await sink.written(LAST_LINES_MS);
   const source = new FileSource({
     file: options.config === STDIN ? STDIN : file,
     dev: options.dev,

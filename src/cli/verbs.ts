@@ -21,7 +21,7 @@ import { type Build, versionCommand, versionLine } from "./version.ts";
 import { webhooksCommand } from "./webhooks.ts";
 
 /** What is there before a verb is known. */
-export interface Surroundings {
+export interface VerbContext {
   readonly build: Build;
   /** Null for verbs that leave them to the runtime. */
   readonly signals: ProcessSignals | null;
@@ -39,7 +39,7 @@ const HELP = {
 };
 
 /** Runs a verb. @returns the exit code, see `EXIT` */
-export async function runVerb(argv: readonly string[], { build, signals }: Surroundings): Promise<number> {
+export async function runVerb(argv: readonly string[], { build, signals }: VerbContext): Promise<number> {
   let code: number = EXIT.done;
   const done = (result: number) => {
     code = result;

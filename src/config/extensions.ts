@@ -3,7 +3,7 @@
 // start, not the first message.
 
 import { createHash } from "node:crypto";
-import type { Program } from "../extension/messages.ts";
+import type { Program } from "../program/messages.ts";
 import { extensionTerms } from "./extension_schema.ts";
 import type { ConfigIssue, Path } from "./issue.ts";
 import type { Tree } from "./tree.ts";

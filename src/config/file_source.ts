@@ -4,7 +4,7 @@
 import { ownEntry } from "../own_entry.ts";
 import { errorText } from "../error_text.ts";
 import type { Log } from "../log.ts";
-import type { MetricSource } from "../metrics.ts";
+import type { MetricSource } from "../metrics/metrics.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { LoadResult } from "./load.ts";
 import type { LoadAnswer, LoadOrder, Portion } from "./load_worker.ts";

@@ -10,7 +10,7 @@ import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { checkAuth } from "./auth.ts";
 import { CONFIG_SHAPE } from "./fingerprint.ts";
 import { checkBackend } from "./backend.ts";
-import { prepareScript, prepareWasm } from "../extension/source.ts";
+import { prepareScript, prepareWasm } from "../program/source.ts";
 import { checkExtensions, type Prepared, type Preparer } from "./extensions.ts";
 import type { SchemaCodes } from "./data_schema.ts";
 import { type ConfigIssue, inFileOrder, type Path } from "./issue.ts";

@@ -3,7 +3,7 @@
 // `meta.wish` completes the sentence "must be …" of an error, where a range alone doesn't say it.
 
 import * as z from "zod";
-import type { Program } from "../extension/messages.ts";
+import type { Program } from "../program/messages.ts";
 import { JSON_DEPTH, JSON_DEPTH_MAX } from "../protocol/json_scan.ts";
 import { MESSAGE_BYTES_MAX } from "../protocol/limits.ts";
 import { isCidr, parseListen } from "./addresses.ts";

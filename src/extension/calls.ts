@@ -2,7 +2,7 @@
 // look finds those whose time is over; no call has a timer.
 
 import type { Context } from "../service/service.ts";
-import type { Hook } from "./messages.ts";
+import type { Hook } from "../program/messages.ts";
 
 /** What became of a call. */
 export type Outcome =

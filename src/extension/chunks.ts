@@ -1,7 +1,7 @@
 // Chunks as bytes (see messages.ts), for both ends of a host's pipes: written whole, read from pieces of any size.
 
 import { Buffer } from "node:buffer";
-import { CHUNK_HEAD_BYTES } from "./messages.ts";
+import { CHUNK_HEAD_BYTES } from "../program/messages.ts";
 
 /** A chunk as it came: the slot, and JSON that nobody has looked at. */
 export interface Chunk {

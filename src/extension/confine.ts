@@ -7,7 +7,7 @@ import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import type { Confinement } from "./host_process.ts";
-import type { Walls } from "./messages.ts";
+import type { Walls } from "../program/messages.ts";
 import { type Machine, seccompFilter } from "./seccomp.ts";
 
 /** What `bun:ffi` has that is needed here. */

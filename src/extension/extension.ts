@@ -5,15 +5,15 @@
 import { errorText } from "../error_text.ts";
 import type { Context } from "../service/service.ts";
 import { type Call, Calls, OUTCOME, type Outcome, type Settle } from "./calls.ts";
-import { Comeback, type Wait } from "./comeback.ts";
+import { RestartBackoff, type Wait } from "./restart_backoff.ts";
 import type { Condition, ExtensionMetrics, ExtensionView } from "./extension_metrics.ts";
 import { cut, type ExtensionLog } from "./extension_log.ts";
 import { LOOK_MS } from "./host.ts";
-import type { HostPool, Loss, Occupant, Place } from "./host_pool.ts";
-import type { Hook, WorkerSpec } from "./messages.ts";
-import { orderOf, type RequestDesk } from "./request_desk.ts";
+import type { HostPool, Loss, Place, PooledOwner } from "./host_pool.ts";
+import type { Hook, WorkerSpec } from "../program/messages.ts";
+import { commandOf, type RequestBroker } from "./request_broker.ts";
 import type { SessionTexts } from "./session_texts.ts";
-import type { ReadWord } from "./words.ts";
+import type { ReadEvent } from "./host_events.ts";
 
 export interface ExtensionOptions {
   readonly spec: WorkerSpec;
@@ -22,7 +22,7 @@ export interface ExtensionOptions {
   readonly tickMs: number;
   readonly pool: HostPool;
   readonly texts: SessionTexts;
-  readonly desk: RequestDesk;
+  readonly broker: RequestBroker;
   readonly metrics: ExtensionMetrics;
   readonly log: ExtensionLog;
   /** Milliseconds of a monotonic clock. */
@@ -56,12 +56,12 @@ const CONDITIONS: Readonly<Record<State, Condition>> = {
   stopped: "stopped",
 };
 
-export class Extension implements Occupant, ExtensionView {
+export class Extension implements PooledOwner, ExtensionView {
   readonly spec: WorkerSpec;
   readonly metrics: ExtensionMetrics;
   readonly #options: ExtensionOptions;
   readonly #calls = new Calls();
-  readonly #comeback = new Comeback();
+  readonly #backoff = new RestartBackoff();
   #state: State = "new";
   #place: Place | null = null;
   #hooks: ReadonlySet<Hook> = new Set();
@@ -201,10 +201,10 @@ export class Extension implements Occupant, ExtensionView {
     return stopped;
   }
 
-  words(words: readonly ReadWord[], bytes: number): void {
-    for (const word of words) {
+  events(events: readonly ReadEvent[], bytes: number): void {
+    for (const event of events) {
       if (this.#place === null) return;
-      this.#word(word, bytes);
+      this.#event(event, bytes);
     }
   }
 
@@ -220,7 +220,7 @@ export class Extension implements Occupant, ExtensionView {
     const { log, now } = this.#options;
     if (guilt !== "neighbour") this.metrics.kills.add({ cause });
     let wait: Wait = { ms: 0, alone: false };
-    if (guilt === "guilty") wait = this.#comeback.killed(now());
+    if (guilt === "guilty") wait = this.#backoff.killed(now());
     if (guilt === "suspect") this.#soloUntil = now() + SOLO_MS;
     const fields = { cause, detail: cut(detail), guilt, back_in_ms: wait.ms };
     if (wait.alone) {
@@ -236,40 +236,44 @@ export class Extension implements Occupant, ExtensionView {
     else this.#go("refused");
   }
 
-  #word(word: ReadWord, bytes: number): void {
-    switch (word.kind) {
+  #event(event: ReadEvent, bytes: number): void {
+    switch (event.kind) {
       case "result":
-        if (this.#isTooLarge(word.value, bytes)) {
+        if (this.#isTooLarge(event.value, bytes)) {
           return this.#answered(
-            word.id,
+            event.id,
             { kind: "thrown", code: undefined, msg: "" },
             "its reply is too large",
           );
         }
-        return this.#answered(word.id, { kind: "value", value: word.value }, null);
+        return this.#answered(event.id, { kind: "value", value: event.value }, null);
       case "thrown":
-        return this.#answered(word.id, { kind: "thrown", code: word.code, msg: word.msg ?? "" }, word.error);
+        return this.#answered(
+          event.id,
+          { kind: "thrown", code: event.code, msg: event.msg ?? "" },
+          event.error,
+        );
       case "request": {
-        const { id } = word;
-        const caller = word.call === null ? null : this.#calls.find(word.call)?.context ?? null;
+        const { id } = event;
+        const caller = event.call === null ? null : this.#calls.find(event.call)?.context ?? null;
         const place = this.#place;
-        return this.#options.desk.take(word.request, caller, (granted) => {
+        return this.#options.broker.take(event.request, caller, (granted) => {
           // Another worker would not know what it asked.
           if (this.#place !== place) return;
-          this.#send(orderOf(id, granted));
+          this.#send(commandOf(id, granted));
         });
       }
       case "log":
         return this.#options.log.says(
-          word.level,
-          word.text,
-          word.call === null ? undefined : this.#calls.find(word.call),
+          event.level,
+          event.text,
+          event.call === null ? undefined : this.#calls.find(event.call),
         );
       case "ready":
-        return this.#ready(word.hooks);
+        return this.#ready(event.hooks);
       case "failed":
         if (this.#state !== "starting") return this.#accuse("it fails to start while it runs");
-        return this.#failed(word.error);
+        return this.#failed(event.error);
       case "stopped":
         if (this.#state !== "stopping") return this.#accuse("it stops without being told to");
         return this.#end(null);
@@ -301,7 +305,7 @@ export class Extension implements Occupant, ExtensionView {
   #ready(hooks: readonly Hook[]): void {
     if (this.#state !== "starting") return this.#accuse("it is ready twice");
     this.#hooks = new Set(hooks);
-    this.#comeback.ready();
+    this.#backoff.ready();
     this.#go("ready");
     const { log, tickMs, now } = this.#options;
     this.#tickAt = now() + tickMs;
@@ -343,7 +347,7 @@ export class Extension implements Occupant, ExtensionView {
     this.#lose();
     this.metrics.failedStarts++;
     if (this.#retiring) return this.#end(null);
-    const { ms } = this.#comeback.failed();
+    const { ms } = this.#backoff.failed();
     this.#options.log.tell("error", "extension does not start", { error: cut(error), again_in_ms: ms });
     this.#startIn(ms);
   }
@@ -380,8 +384,8 @@ export class Extension implements Occupant, ExtensionView {
 
   /** What a worker writes in vain costs the gateway the reading. */
   #watchFlood(): void {
-    const { desk, log } = this.#options;
-    if (this.#looks % SECOND_LOOKS === 0 && desk.floods(log.excess)) {
+    const { broker, log } = this.#options;
+    if (this.#looks % SECOND_LOOKS === 0 && broker.floods(log.excess)) {
       this.#place?.host.accuse(this.#place.slot, "flood", "it asks and logs far more than it may");
     }
   }

@@ -3,8 +3,8 @@
 
 import type { Log, LogFields } from "../log.ts";
 import type { Call } from "./calls.ts";
-import type { LogLevel } from "./messages.ts";
-import { Allowance } from "./request_desk.ts";
+import type { LogLevel } from "../program/messages.ts";
+import { Allowance } from "./request_broker.ts";
 
 export interface ExtensionLogOptions {
   readonly tenant: string;

@@ -2,8 +2,8 @@
 // restarts and reloads.
 
 import type { Outcome } from "./calls.ts";
-import type { Hook } from "./messages.ts";
-import { Counts, Durations, histogram, type MetricSource, type Sample } from "../metrics.ts";
+import type { Hook } from "../program/messages.ts";
+import { Counts, Durations, histogram, type MetricSource, type Sample } from "../metrics/metrics.ts";
 
 /** The counters of one extension. */
 export class ExtensionMetrics {

@@ -7,7 +7,7 @@ import { isData } from "../service/action.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "../service/service.ts";
 import type { Outcome } from "./calls.ts";
 import type { Extension } from "./extension.ts";
-import type { MessageInput } from "./messages.ts";
+import type { MessageInput } from "../program/messages.ts";
 
 const FAILED = refusal("INTERNAL", "the extension failed on this message");
 const TOO_LATE = refusal("TIMEOUT", "the extension did not answer in time");

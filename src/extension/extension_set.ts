@@ -16,9 +16,9 @@ import { ExtensionMetrics } from "./extension_metrics.ts";
 import { ExtensionService } from "./extension_service.ts";
 import { GuardedFetch, resolveName } from "./fetch.ts";
 import { KeyValues } from "./key_values.ts";
-import type { Hook, WorkerLimits } from "./messages.ts";
+import type { Hook, WorkerLimits } from "../program/messages.ts";
 import { Plugins } from "./plugins.ts";
-import { RequestDesk } from "./request_desk.ts";
+import { RequestBroker } from "./request_broker.ts";
 import type { Runner } from "./runner.ts";
 
 export interface ExtensionSetOptions {
@@ -128,7 +128,7 @@ export class ExtensionSet {
 
   #new({ role, name, entry }: Wanted, metrics: ExtensionMetrics): Omit<Made, "spec"> {
     const { tenant, runner, actions } = this.#options;
-    const { env, log, now, unixMs } = runner.house;
+    const { env, log, now, unixMs } = runner.context;
     const { permissions, limits, tickMs } = extensionTerms(entry);
     const fetch = permissions.net.length === 0 ? null : new GuardedFetch({
       allow: permissions.net,
@@ -154,7 +154,7 @@ export class ExtensionSet {
       tickMs,
       pool: runner.pool,
       texts: runner.texts,
-      desk: new RequestDesk({
+      broker: new RequestBroker({
         svc: name,
         publish: permissions.publish.length === 0 ? null : new Patterns(permissions.publish),
         users: permissions.users,
@@ -190,7 +190,7 @@ export class ExtensionSet {
     },
   ): KeyValues | null {
     if (!permissions.kv) return null;
-    const { house: { state }, share } = this.#options.runner;
+    const { context: { state }, share } = this.#options.runner;
     return new KeyValues(() => state().table(table, { maxBytes: limits.kv_max_bytes }), unixMs, share);
   }
 }

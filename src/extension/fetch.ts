@@ -10,7 +10,7 @@ import type { HttpResponse } from "../outbound/http1.ts";
 import type { Share } from "../outbound/inflow.ts";
 import { type NoAnswer, Wire } from "../outbound/wire.ts";
 import type { ErrorCode } from "../protocol/codes.ts";
-import { Turns } from "../turns.ts";
+import { Semaphore } from "../collections/semaphore.ts";
 import { FETCH_BOUNDS, type FetchRequest, readFetch, redirected, wireBytes } from "./fetch_request.ts";
 import { type Address, type Destination, NetRules } from "./net_rules.ts";
 
@@ -61,7 +61,7 @@ export async function resolveName(name: string): Promise<readonly string[]> {
 export class GuardedFetch {
   readonly #options: GuardedFetchOptions;
   readonly #rules: NetRules;
-  readonly #turns: Turns;
+  readonly #turns: Semaphore;
   readonly #resolved = new Map<
     string,
     { readonly at: number; readonly found: Promise<readonly Address[]> }
@@ -74,7 +74,7 @@ export class GuardedFetch {
   constructor(options: GuardedFetchOptions) {
     this.#options = options;
     this.#rules = new NetRules(options.allow);
-    this.#turns = new Turns(options.concurrency);
+    this.#turns = new Semaphore(options.concurrency);
   }
 
   /** Requests under way. */

@@ -3,38 +3,38 @@
 // workers.
 
 import type { Log } from "../log.ts";
-import { blame, type KillCause, type Seated, type Verdict } from "./blame.ts";
+import { attributeFault, type KillCause, type Seated, type Verdict } from "./fault.ts";
 import { ChunkReader, writeChunk } from "./chunks.ts";
 import type { Confinement, HostProcess, LaunchHost } from "./host_process.ts";
 import {
   CHUNK_BYTES_MAX,
   HOST_SLOT,
-  type HostOrder,
-  type HostWord,
+  type HostCommand,
+  type HostEvent,
   type Walls,
   type WorkerSpec,
-} from "./messages.ts";
+} from "../program/messages.ts";
 import type { ProcessUsage } from "./process_usage.ts";
-import { readHostWords, type ReadWord, readWorkerWords } from "./words.ts";
+import { type ReadEvent, readHostEvents, readWorkerEvents } from "./host_events.ts";
 
 /** Who has a worker in a host. */
-export interface Seat {
+export interface WorkerOwner {
   readonly spec: WorkerSpec;
   /** Whether it may take its time: it loads its code. */
   readonly isStarting: boolean;
   /** What its worker said in one turn. @param bytes size of all of it */
-  words(words: readonly ReadWord[], bytes: number): void;
+  events(events: readonly ReadEvent[], bytes: number): void;
   /** Its worker has ended by itself, or never came to be; the host lives on. */
   gone(why: string): void;
 }
 
-/** How a host has ended; `seats` were in it until then. */
+/** How a host has ended; `owners` were in it until then. */
 export interface HostEnd {
   readonly cause: KillCause;
   readonly detail: string;
   /** Whether it ever ran anything. */
   readonly greeted: boolean;
-  readonly seats: ReadonlyMap<number, Seat>;
+  readonly owners: ReadonlyMap<number, WorkerOwner>;
   readonly verdict: Verdict;
 }
 
@@ -81,7 +81,7 @@ export class Host {
   readonly #options: HostOptions;
   readonly #process: HostProcess;
   readonly #reader = new ChunkReader(CHUNK_BYTES_MAX);
-  readonly #seats = new Map<number, Seat>();
+  readonly #owners = new Map<number, WorkerOwner>();
   /** Workers that were told to end, with their limits, until they have. */
   readonly #leaving = new Map<number, Seated["limits"]>();
   #lastSlot = HOST_SLOT;
@@ -105,7 +105,7 @@ export class Host {
   #cpuMsAtWord: number | null = null;
   #workersSpoke = true;
   #memoryBytes = 0;
-  #report: Extract<HostWord, { readonly kind: "report" }> | null = null;
+  #report: Extract<HostEvent, { readonly kind: "report" }> | null = null;
 
   /** @throws in one line, when it cannot be started */
   constructor(options: HostOptions) {
@@ -137,8 +137,8 @@ export class Host {
     return this.#over;
   }
 
-  get seats(): ReadonlyMap<number, Seat> {
-    return this.#seats;
+  get owners(): ReadonlyMap<number, WorkerOwner> {
+    return this.#owners;
   }
 
   /** Workers that have not ended yet though they were told to. */
@@ -152,22 +152,22 @@ export class Host {
   }
 
   /** Starts a worker. @returns its slot */
-  take(seat: Seat): number {
+  take(owner: WorkerOwner): number {
     const slot = ++this.#lastSlot;
-    this.#seats.set(slot, seat);
-    this.#order({ kind: "spawn", slot, spec: seat.spec });
+    this.#owners.set(slot, owner);
+    this.#command({ kind: "spawn", slot, spec: owner.spec });
     return slot;
   }
 
   /** Ends a worker; its seat hears nothing more. */
   dismiss(slot: number): void {
-    const seat = this.#seats.get(slot);
-    if (seat === undefined || this.#over) return;
-    this.#seats.delete(slot);
+    const owner = this.#owners.get(slot);
+    if (owner === undefined || this.#over) return;
+    this.#owners.delete(slot);
     this.#waitingChars -= charsOf(this.#waiting.get(slot));
     this.#waiting.delete(slot);
-    this.#leaving.set(slot, seat.spec.limits);
-    this.#order({ kind: "end", slot });
+    this.#leaving.set(slot, owner.spec.limits);
+    this.#command({ kind: "end", slot });
   }
 
   /** Sends a message, JSON already, to a worker with this turn's others. */
@@ -231,8 +231,8 @@ export class Host {
     this.#process.kill();
   }
 
-  #order(order: HostOrder): void {
-    this.send(HOST_SLOT, JSON.stringify(order));
+  #command(command: HostCommand): void {
+    this.send(HOST_SLOT, JSON.stringify(command));
   }
 
   #flush(): void {
@@ -271,45 +271,45 @@ export class Host {
   }
 
   #workerSaid(slot: number, body: Uint8Array): void {
-    const seat = this.#seats.get(slot);
-    if (seat === undefined) {
+    const owner = this.#owners.get(slot);
+    if (owner === undefined) {
       if (slot > this.#lastSlot) this.#kill("garbage", "it speaks for a worker that it does not have", null);
       return; // one that was told to end
     }
     this.#workersSpoke = true;
-    const words = readWorkerWords(body);
-    if (words === null) this.#kill("garbage", "a worker's words cannot be read", slot);
-    else seat.words(words, body.length);
+    const events = readWorkerEvents(body);
+    if (events === null) this.#kill("garbage", "a worker's words cannot be read", slot);
+    else owner.events(events, body.length);
   }
 
   #hostSaid(body: Uint8Array): void {
-    const words = readHostWords(body);
-    if (words === null) return this.#kill("garbage", "its words cannot be read", null);
-    for (const word of words) {
+    const events = readHostEvents(body);
+    if (events === null) return this.#kill("garbage", "its words cannot be read", null);
+    for (const event of events) {
       if (this.#over) return;
-      this.#hostWord(word);
+      this.#hostEvent(event);
     }
   }
 
-  #hostWord(word: HostWord): void {
-    switch (word.kind) {
+  #hostEvent(event: HostEvent): void {
+    switch (event.kind) {
       case "hello":
         if (this.#greeted) return this.#kill("garbage", "it greets twice", null);
         this.#greeted = true;
-        this.#tellWalls(word.walls);
+        this.#tellWalls(event.walls);
         return this.#flush();
       case "unsafe":
         if (this.#greeted) return this.#kill("garbage", "it is unsafe after it was safe", null);
         this.stop();
-        return this.#options.unsafe(word.why);
+        return this.#options.unsafe(event.why);
       case "report":
-        this.#report = word;
-        return this.#judge(word);
+        this.#report = event;
+        return this.#judge(event);
       case "gone": {
-        this.#leaving.delete(word.slot);
-        const seat = this.#seats.get(word.slot);
-        this.#seats.delete(word.slot);
-        seat?.gone(word.why);
+        this.#leaving.delete(event.slot);
+        const owner = this.#owners.get(event.slot);
+        this.#owners.delete(event.slot);
+        owner?.gone(event.why);
       }
     }
   }
@@ -323,10 +323,10 @@ export class Host {
     }
   }
 
-  #judge({ rssBytes, workers }: Extract<HostWord, { readonly kind: "report" }>): void {
+  #judge({ rssBytes, workers }: Extract<HostEvent, { readonly kind: "report" }>): void {
     for (const { slot, busyMs } of workers) {
-      const seat = this.#seats.get(slot);
-      const limits = seat === undefined ? this.#leaving.get(slot) : limitsOf(seat);
+      const owner = this.#owners.get(slot);
+      const limits = owner === undefined ? this.#leaving.get(slot) : limitsOf(owner);
       if (limits !== undefined && busyMs > limits.cpuMs) {
         return this.#kill("cpu", `it did not yield for ${Math.round(busyMs)} ms`, null);
       }
@@ -361,17 +361,17 @@ export class Host {
     if (this.#over) return;
     this.#over = true;
     this.#forgetUsage();
-    const seats = new Map(this.#seats);
-    this.#seats.clear();
-    const all: Seated[] = [...seats].map(([slot, seat]) => ({ slot, limits: limitsOf(seat) }));
+    const owners = new Map(this.#owners);
+    this.#owners.clear();
+    const all: Seated[] = [...owners].map(([slot, owner]) => ({ slot, limits: limitsOf(owner) }));
     for (const [slot, limits] of this.#leaving) all.push({ slot, limits });
-    const verdict = blame(cause, slot, all, this.#report?.workers ?? []);
-    this.#options.ended({ cause, detail, greeted: this.#greeted, seats, verdict });
+    const verdict = attributeFault(cause, slot, all, this.#report?.workers ?? []);
+    this.#options.ended({ cause, detail, greeted: this.#greeted, owners, verdict });
   }
 }
 
 /** What holds for a worker now. */
-function limitsOf({ spec: { limits }, isStarting }: Seat): Seated["limits"] {
+function limitsOf({ spec: { limits }, isStarting }: WorkerOwner): Seated["limits"] {
   return isStarting ? { ...limits, cpuMs: Math.max(limits.cpuMs, START_CPU_MS) } : limits;
 }
 

@@ -1,10 +1,10 @@
 // The extension hosts of one tenant: one for all of its extensions, and one more for each that runs alone because it may
 // have been the one that brought the others down.
 
-import { Counts } from "../metrics.ts";
-import type { KillCause } from "./blame.ts";
+import { Counts } from "../metrics/metrics.ts";
+import type { KillCause } from "./fault.ts";
 import type { HostsView } from "./extension_metrics.ts";
-import { Host, type HostEnd, type HostOptions, type Seat } from "./host.ts";
+import { Host, type HostEnd, type HostOptions, type WorkerOwner } from "./host.ts";
 
 /** How a worker was lost with its host. */
 export interface Loss {
@@ -15,7 +15,7 @@ export interface Loss {
 }
 
 /** Who has a worker, and is told when its host is gone. */
-export interface Occupant extends Seat {
+export interface PooledOwner extends WorkerOwner {
   lost(loss: Loss): void;
   /** The host refuses to run workers on this machine. */
   refused(why: string): void;
@@ -69,7 +69,7 @@ export class HostPool implements HostsView {
   }
 
   get workers(): number {
-    return this.#sum(({ seats }) => seats.size);
+    return this.#sum(({ owners }) => owners.size);
   }
 
   get rssBytes(): number {
@@ -82,12 +82,12 @@ export class HostPool implements HostsView {
    * @returns its place; a text where there can be none on this machine
    * @throws in one line, when no host can be started
    */
-  take(seat: Occupant, solo: boolean): Place | string {
+  take(owner: PooledOwner, solo: boolean): Place | string {
     if (this.#unsafe !== null) return this.#unsafe;
     const entry = (solo ? undefined : [...this.#entries].find((entry) => !entry.solo)) ?? this.#open(solo);
     entry.taken++;
     entry.emptyLooks = 0;
-    return { host: entry.host, slot: entry.host.take(seat) };
+    return { host: entry.host, slot: entry.host.take(owner) };
   }
 
   /** Call it every `LOOK_MS`. */
@@ -95,7 +95,7 @@ export class HostPool implements HostsView {
     for (const entry of this.#entries) {
       const { host } = entry;
       host.look();
-      if (host.seats.size > 0) entry.emptyLooks = 0;
+      if (host.owners.size > 0) entry.emptyLooks = 0;
       else if (++entry.emptyLooks > EMPTY_LOOKS) this.#close(entry);
     }
   }
@@ -123,18 +123,18 @@ export class HostPool implements HostsView {
   }
 
   #maxBytes({ host, taken }: Entry): number {
-    let megabytes = BASE_MB + REMAINS_MB * (taken - host.seats.size);
-    for (const { spec } of host.seats.values()) megabytes += spec.limits.memoryMb;
+    let megabytes = BASE_MB + REMAINS_MB * (taken - host.owners.size);
+    for (const { spec } of host.owners.values()) megabytes += spec.limits.memoryMb;
     return Math.min(this.#options.hostMemoryMb(), megabytes) * 1_048_576;
   }
 
-  #ended(entry: Entry, { cause, detail, greeted, seats, verdict }: HostEnd): void {
+  #ended(entry: Entry, { cause, detail, greeted, owners, verdict }: HostEnd): void {
     this.#entries.delete(entry);
     this.ends.add({ cause });
     const { log, tenant } = this.#options;
     const { guilty, suspects } = verdict;
     const named = (slots: ReadonlySet<number>) =>
-      [...seats].filter(([slot]) => slots.has(slot)).map(([, { spec }]) => spec.extension);
+      [...owners].filter(([slot]) => slots.has(slot)).map(([, { spec }]) => spec.extension);
     log.error("extension host ended", {
       tenant,
       pid: entry.host.pid,
@@ -142,9 +142,9 @@ export class HostPool implements HostsView {
       detail,
       guilty: greeted ? named(guilty) : [],
       suspects: greeted ? named(suspects) : [],
-      extensions: seats.size,
+      extensions: owners.size,
     });
-    for (const [slot, seat] of seats) {
+    for (const [slot, owner] of owners) {
       const guilt = !greeted
         ? "unstarted"
         : guilty.has(slot)
@@ -152,7 +152,7 @@ export class HostPool implements HostsView {
         : suspects.has(slot)
         ? "suspect"
         : "neighbour";
-      (seat as Occupant).lost({ cause, detail, guilt });
+      (owner as PooledOwner).lost({ cause, detail, guilt });
     }
   }
 
@@ -165,7 +165,7 @@ export class HostPool implements HostsView {
       });
     }
     this.#unsafe = why;
-    for (const seat of entry.host.seats.values()) (seat as Occupant).refused(why);
+    for (const owner of entry.host.owners.values()) (owner as PooledOwner).refused(why);
   }
 
   #sum(read: (host: Host) => number): number {

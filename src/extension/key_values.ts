@@ -5,8 +5,8 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import { parseJson } from "../protocol/json.ts";
 import type { Share } from "../outbound/inflow.ts";
 import { isData } from "../service/action.ts";
-import type { Table } from "../state.ts";
-import type { RawRequest } from "./words.ts";
+import type { Table } from "../state/table.ts";
+import type { RawRequest } from "./host_events.ts";
 
 /** What is handed back, as a value or as JSON already, or why nothing is. */
 export type Granted =

@@ -1,7 +1,7 @@
 // A table that nothing outlives: what an extension keeps when it is tried outside of a gateway.
 
 import { Buffer } from "node:buffer";
-import type { Entry, Range, Table } from "../state.ts";
+import type { Entry, Range, Table } from "../state/table.ts";
 
 export class MemoryTable implements Table {
   readonly #entries = new Map<string, Entry>();

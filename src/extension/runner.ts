@@ -4,7 +4,7 @@
 import type { Log } from "../log.ts";
 import type { Inflow, Share } from "../outbound/inflow.ts";
 import type { Every } from "../service/service.ts";
-import type { State } from "../state.ts";
+import type { State } from "../state/table.ts";
 import type { Extension } from "./extension.ts";
 import { LOOK_MS } from "./host.ts";
 import { HostPool } from "./host_pool.ts";
@@ -12,7 +12,7 @@ import type { Confinement, LaunchHost } from "./host_process.ts";
 import { SessionTexts } from "./session_texts.ts";
 
 /** What the extensions of all tenants have in common. */
-export interface ExtensionHouse {
+export interface ExtensionContext {
   readonly launch: LaunchHost;
   /** Runs a task once this turn's readable sockets were read. */
   readonly afterTurn: (task: () => void) => void;
@@ -33,7 +33,7 @@ export interface ExtensionHouse {
 }
 
 export class Runner {
-  readonly house: ExtensionHouse;
+  readonly context: ExtensionContext;
   readonly pool: HostPool;
   /** The tenant's share of what answers may cost, which all that asks in its name has in common. */
   readonly share: Share;
@@ -42,10 +42,10 @@ export class Runner {
   #stopLooking: (() => void) | null = null;
 
   /** Has no effects. */
-  constructor(tenant: string, house: ExtensionHouse) {
-    this.house = house;
-    this.share = house.inflow.share();
-    const { launch, afterTurn, log, settings } = house;
+  constructor(tenant: string, context: ExtensionContext) {
+    this.context = context;
+    this.share = context.inflow.share();
+    const { launch, afterTurn, log, settings } = context;
     this.pool = new HostPool({
       tenant,
       launch,
@@ -58,7 +58,7 @@ export class Runner {
 
   start(extension: Extension): void {
     this.#running.add(extension);
-    this.#stopLooking ??= this.house.every(LOOK_MS, () => this.#look());
+    this.#stopLooking ??= this.context.every(LOOK_MS, () => this.#look());
     extension.start();
   }
 
@@ -70,7 +70,7 @@ export class Runner {
   }
 
   #look(): void {
-    const now = this.house.now();
+    const now = this.context.now();
     this.pool.look();
     for (const extension of this.#running) {
       extension.look(now);

@@ -3,7 +3,7 @@
 
 import { WideNumber } from "../protocol/json_number.ts";
 import type { Context } from "../service/service.ts";
-import type { SessionView } from "./messages.ts";
+import type { SessionView } from "../program/messages.ts";
 
 type Membership = NonNullable<Context["active"]>;
 

@@ -6,13 +6,13 @@ import { Inflow } from "../outbound/inflow.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { ExtensionMetrics } from "./extension_metrics.ts";
 import { GuardedFetch, resolveName } from "./fetch.ts";
-import { Host, LOOK_MS, type Seat } from "./host.ts";
+import { Host, LOOK_MS, type WorkerOwner } from "./host.ts";
 import type { Confinement, LaunchHost } from "./host_process.ts";
 import { KeyValues } from "./key_values.ts";
 import { MemoryTable } from "./memory_table.ts";
-import type { Hook, LogLevel, SessionView, WorkerOrder, WorkerSpec } from "./messages.ts";
-import { orderOf, RequestDesk } from "./request_desk.ts";
-import type { RawRequest, ReadWord } from "./words.ts";
+import type { Hook, LogLevel, SessionView, WorkerCommand, WorkerSpec } from "../program/messages.ts";
+import { commandOf, RequestBroker } from "./request_broker.ts";
+import type { RawRequest, ReadEvent } from "./host_events.ts";
 
 /** What it may do, as in the configuration. */
 export interface TrialPermissions {
@@ -92,13 +92,13 @@ export async function tryExtension(options: TrialOptions): Promise<TrialReport> 
   }
 }
 
-class Trial implements Seat {
+class Trial implements WorkerOwner {
   readonly spec: WorkerSpec;
   isStarting = true;
   readonly #options: TrialOptions;
   readonly #host: Host;
   readonly #slot: number;
-  readonly #desk: RequestDesk;
+  readonly #broker: RequestBroker;
   readonly #share = new Inflow(() => performance.now()).share();
   readonly #fetch: GuardedFetch;
   readonly #looking: ReturnType<typeof setInterval>;
@@ -123,7 +123,7 @@ class Trial implements Seat {
       resolve: resolveName,
       share: this.#share,
     });
-    this.#desk = this.#makeDesk();
+    this.#broker = this.#makeBroker();
     this.#host = new Host({
       tenant: spec.tenant,
       launch,
@@ -159,32 +159,32 @@ class Trial implements Seat {
     this.#fetch.stop();
   }
 
-  words(words: readonly ReadWord[]): void {
-    for (const word of words) this.#word(word);
+  events(events: readonly ReadEvent[]): void {
+    for (const event of events) this.#event(event);
   }
 
   gone(why: string): void {
     this.#finish({ kind: "killed", cause: "crashed", detail: why });
   }
 
-  #word(word: ReadWord): void {
-    switch (word.kind) {
+  #event(event: ReadEvent): void {
+    switch (event.kind) {
       case "ready":
-        return this.#ready(word.hooks);
+        return this.#ready(event.hooks);
       case "failed":
-        return this.#finish({ kind: "not_started", error: word.error });
+        return this.#finish({ kind: "not_started", error: event.error });
       case "result":
-        return this.#answered("value" in word ? { kind: "value", value: word.value } : { kind: "value" });
+        return this.#answered("value" in event ? { kind: "value", value: event.value } : { kind: "value" });
       case "thrown": {
-        const { code, msg = "", error } = word;
+        const { code, msg = "", error } = event;
         return this.#answered(
           code === undefined ? { kind: "thrown", error } : { kind: "refused", code, msg },
         );
       }
       case "request":
-        return this.#request(word);
+        return this.#request(event);
       case "log":
-        if (this.#lines.length < NOTES_MAX) this.#lines.push({ level: word.level, text: word.text });
+        if (this.#lines.length < NOTES_MAX) this.#lines.push({ level: event.level, text: event.text });
         return;
       case "stopped":
         return this.#over();
@@ -210,15 +210,15 @@ class Trial implements Seat {
     this.#send({ kind: "stop" });
   }
 
-  #request({ id, call, request }: Extract<ReadWord, { readonly kind: "request" }>): void {
+  #request({ id, call, request }: Extract<ReadEvent, { readonly kind: "request" }>): void {
     const note: TrialRequest = { request, outcome: "unanswered" };
     if (this.#requests.length < NOTES_MAX) this.#requests.push(note);
     const { session } = this.#options;
     const caller = call === null || session === null ? null : { session: session.id, user: session.user };
-    this.#desk.take(request, caller, (granted) => {
+    this.#broker.take(request, caller, (granted) => {
       note.outcome = granted.ok ? "ok" : granted.code;
       if (!granted.ok) note.msg = granted.msg;
-      this.#host.send(this.#slot, orderOf(id, granted));
+      this.#host.send(this.#slot, commandOf(id, granted));
     });
   }
 
@@ -239,15 +239,15 @@ class Trial implements Seat {
     this.#over();
   }
 
-  #send(order: WorkerOrder): void {
-    this.#host.send(this.#slot, JSON.stringify(order));
+  #send(command: WorkerCommand): void {
+    this.#host.send(this.#slot, JSON.stringify(command));
   }
 
-  #makeDesk(): RequestDesk {
+  #makeBroker(): RequestBroker {
     const { spec, permissions: { net, kv, publish, users }, limits } = this.#options;
     const table = new MemoryTable(limits.kvMaxBytes, Date.now);
     const share = this.#share;
-    return new RequestDesk({
+    return new RequestBroker({
       svc: spec.extension,
       publish: publish.length === 0 ? null : new Patterns(publish),
       users,

@@ -6,7 +6,7 @@ import { arch, platform, release } from "node:os";
 import { ChunkReader } from "./chunks.ts";
 import { landlockAbi } from "./confine.ts";
 import type { LaunchHost } from "./host_process.ts";
-import { CHUNK_BYTES_MAX, type HostWord, type Walls } from "./messages.ts";
+import { CHUNK_BYTES_MAX, type HostEvent, type Walls } from "../program/messages.ts";
 
 export interface WallReport {
   /** Whether extensions can run with `confinement: required`. */
@@ -27,7 +27,7 @@ const HELLO_MS = 15_000;
 /** Starts a host, hears what walls stand around it, and ends it. */
 export async function reportWalls(launch: LaunchHost): Promise<WallReport> {
   const abi = await landlockAbi().catch(() => null);
-  const heard = await firstWord(launch);
+  const heard = await firstEvent(launch);
   const walls = typeof heard !== "string" && heard.kind === "hello" ? heard.walls : null;
   const failure = walls !== null ? null : typeof heard === "string" ? heard : "it said something else first";
   const isUp = (wall: keyof Walls) => walls?.[wall] === "up";
@@ -47,16 +47,16 @@ function system(): string {
   return `${platform()}${kernel()}, ${arch()}`;
 }
 
-function firstWord(launch: LaunchHost): Promise<HostWord | string> {
+function firstEvent(launch: LaunchHost): Promise<HostEvent | string> {
   return new Promise((resolve) => {
     try {
       const host = launch({ confinement: "best_effort" });
       const reader = new ChunkReader(CHUNK_BYTES_MAX);
       let line = "";
-      const done = (word: HostWord | string) => {
+      const done = (event: HostEvent | string) => {
         clearTimeout(timer);
         host.kill();
-        resolve(word);
+        resolve(event);
       };
       const timer = setTimeout(() => done(`it said nothing for ${HELLO_MS} ms`), HELLO_MS);
       host.onStderr((text) => {
@@ -64,8 +64,8 @@ function firstWord(launch: LaunchHost): Promise<HostWord | string> {
       });
       host.onData((bytes) => {
         for (const { body } of reader.read(bytes) ?? []) {
-          const [word] = JSON.parse(new TextDecoder().decode(body)) as readonly HostWord[];
-          if (word !== undefined) done(word);
+          const [event] = JSON.parse(new TextDecoder().decode(body)) as readonly HostEvent[];
+          if (event !== undefined) done(event);
         }
       });
       host.onExit((why) => done(line === "" ? why : `${why}: ${line}`));

@@ -2,7 +2,7 @@
 // known to those who ask whether the gateway is ready.
 
 import type { Log } from "../log.ts";
-import type { MetricSource, Sample } from "../metrics.ts";
+import type { MetricSource, Sample } from "../metrics/metrics.ts";
 
 export type ListenerName = "public" | "tcp" | "admin";
 

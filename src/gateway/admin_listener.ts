@@ -5,9 +5,9 @@ import type { AdminConfig, Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { Exporter } from "../metrics/exporter.ts";
 import { adminApi } from "../ops/admin/api.ts";
-import { Doorman } from "../ops/admin/doorman.ts";
+import { AdminAuth } from "../ops/admin/admin_auth.ts";
 import { EventFeed } from "../ops/admin/event_feed.ts";
-import type { AdminApp, AdminHouse, AdminWebhooks } from "../ops/admin/house.ts";
+import type { AdminApp, AdminContext, AdminWebhooks } from "../ops/admin/admin_context.ts";
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
 import { SliceQueue } from "../ops/admin/slices.ts";
@@ -47,8 +47,8 @@ const NO_WEBSOCKET = {
 export class AdminListener {
   readonly #options: AdminListenerOptions;
   readonly #keys: AdminKeys;
-  readonly #house: AdminHouse;
-  readonly #doorman: Doorman;
+  readonly #context: AdminContext;
+  readonly #auth: AdminAuth;
   readonly #slices: SliceQueue;
   readonly #published: Published;
   readonly #feed: EventFeed;
@@ -59,7 +59,7 @@ export class AdminListener {
     this.#options = options;
     const { transport, tenants, webhooks, draining, degraded, exporter, log, clock, build } = options;
     this.#keys = new AdminKeys(this.#config.keys);
-    this.#house = {
+    this.#context = {
       config: options.config,
       admin: () => this.#config,
       reload: options.reload,
@@ -80,10 +80,10 @@ export class AdminListener {
       },
       version: build["version"] ?? "",
     };
-    this.#doorman = new Doorman(this.#keys, this.#house);
-    this.#slices = new SliceQueue(this.#house);
+    this.#auth = new AdminAuth(this.#keys, this.#context);
+    this.#slices = new SliceQueue(this.#context);
     this.#published = new Published(clock.now);
-    this.#feed = new EventFeed(this.#house);
+    this.#feed = new EventFeed(this.#context);
     this.#metricsPath = this.#wantedMetricsPath();
     this.#api = this.#build();
   }
@@ -128,8 +128,8 @@ export class AdminListener {
 
   #build(): AdminApp {
     return adminApi({
-      house: this.#house,
-      doorman: this.#doorman,
+      context: this.#context,
+      auth: this.#auth,
       slices: this.#slices,
       published: this.#published,
       feed: this.#feed,

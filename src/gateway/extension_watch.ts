@@ -2,7 +2,7 @@
 // of these.
 
 import type { ExtensionSet } from "../extension/extension_set.ts";
-import type { ConnectInput, DisconnectInput, RoomInput } from "../extension/messages.ts";
+import type { ConnectInput, DisconnectInput, RoomInput } from "../program/messages.ts";
 import type { SessionTexts } from "../extension/session_texts.ts";
 import type { Membership, RoomWatcher, Subscriber } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";

@@ -6,9 +6,9 @@ import type { ConfigSource } from "../config/file_source.ts";
 import type { Config } from "../config/schema.ts";
 import type { LaunchHost } from "../extension/host_process.ts";
 import type { Log } from "../log.ts";
-import type { MetricSource } from "../metrics.ts";
+import type { MetricSource } from "../metrics/metrics.ts";
 import type { ExtService } from "../service/service.ts";
-import type { StreamDoor, Transport } from "../transport/port.ts";
+import type { StreamHandler, Transport } from "../transport/port.ts";
 import type { Clock } from "./clock.ts";
 
 export interface GatewayOptions {
@@ -24,7 +24,7 @@ export interface GatewayOptions {
   readonly transport: Transport;
   /** Serves plain TCP, with the certificate that it was created with; null where the configuration has no `tcp`. */
   readonly tcp:
-    | { readonly transport: Transport<StreamDoor>; readonly certificate: Certificate | null }
+    | { readonly transport: Transport<StreamHandler>; readonly certificate: Certificate | null }
     | null;
   /** Starts a process that runs extensions. */
   readonly launchHost: LaunchHost;

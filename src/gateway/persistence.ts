@@ -2,16 +2,16 @@
 // the door is, closed after everybody has left.
 
 import { errorText } from "../error_text.ts";
-import { inlineChannel, workerChannel } from "../backend/state_channel.ts";
-import { SteadyUnix } from "../backend/steady_unix.ts";
-import { historyDisk } from "../backend/history_disk.ts";
-import { StateStore } from "../backend/state_store.ts";
-import { Webhooks } from "../backend/webhooks.ts";
+import { inlineChannel, workerChannel } from "../state/state_channel.ts";
+import { SteadyUnix } from "../state/steady_unix.ts";
+import { historyDisk } from "../state/history_disk.ts";
+import { StateStore } from "../state/state_store.ts";
+import { Webhooks } from "../webhook/webhooks.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import type { MetricSource } from "../metrics.ts";
+import type { MetricSource } from "../metrics/metrics.ts";
 import type { HistoryDisk } from "../room/disk_room.ts";
-import type { State } from "../state.ts";
+import type { State } from "../state/table.ts";
 import type { Clock } from "./clock.ts";
 import { TenantRecord } from "./tenant_record.ts";
 

@@ -7,7 +7,7 @@ import type { ConfigSource } from "../config/file_source.ts";
 import { type ConfigIssue, describeIssue } from "../config/issue.ts";
 import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import { Counts, type ReloadMetrics } from "../metrics.ts";
+import { Counts, type ReloadMetrics } from "../metrics/metrics.ts";
 import type { Clock } from "./clock.ts";
 import { Slices } from "./slices.ts";
 import type { Plan, Tenants } from "./tenants.ts";

@@ -8,7 +8,7 @@ import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import { describeFixed } from "../ops/start_report.ts";
 import type { TimerWheel } from "../session/timer_wheel.ts";
-import type { StreamDoor, Transport } from "../transport/port.ts";
+import type { StreamHandler, Transport } from "../transport/port.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
 
@@ -16,7 +16,7 @@ import type { Clock } from "./clock.ts";
 const STRANGERS_MAX = 10_000;
 
 export interface TcpListenerOptions {
-  readonly transport: Transport<StreamDoor>;
+  readonly transport: Transport<StreamHandler>;
   readonly certificate: Certificate | null;
   readonly config: () => Config;
   readonly admission: Admission;

@@ -1,6 +1,6 @@
 // What the tenants of a gateway are given, each the same.
 
-import type { ExtensionHouse } from "../extension/runner.ts";
+import type { ExtensionContext } from "../extension/runner.ts";
 import type { GatewayQuotas } from "../policy/quotas.ts";
 import type { OpenBus } from "../cluster/bus.ts";
 import type { Fanout } from "../room/fanout.ts";
@@ -8,7 +8,7 @@ import type { HistoryBudget } from "../room/history_budget.ts";
 import type { HistoryStreams } from "../room/history_stream.ts";
 import type { ExtService } from "../service/service.ts";
 import type { GatewayContext } from "../session/gateway_context.ts";
-import type { Turns } from "../turns.ts";
+import type { Semaphore } from "../collections/semaphore.ts";
 import type { Clock } from "./clock.ts";
 import type { Persistence } from "./persistence.ts";
 
@@ -25,14 +25,14 @@ export interface TenantDeps {
   /** Further ext services of every tenant, by name. */
   readonly services: ReadonlyMap<string, ExtService>;
   /** For the signatures of all tickets: the runtime verifies them on threads of its own. */
-  readonly signatureTurns: Turns;
+  readonly signatureTurns: Semaphore;
   /** What the policies of all tenants share. */
   readonly policy: {
     readonly gateway: GatewayQuotas;
     /** Whether everything is decided and nothing is denied. */
     readonly dryRun: boolean;
   };
-  readonly extensions: ExtensionHouse;
+  readonly extensions: ExtensionContext;
   readonly persistence: Persistence;
   /** Of what rooms keep in memory, all tenants together. */
   readonly historyBudget: HistoryBudget;

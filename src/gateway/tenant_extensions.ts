@@ -3,7 +3,7 @@
 import type { Extension } from "../extension/extension.ts";
 import type { ExtensionSet } from "../extension/extension_set.ts";
 import type { HostPool } from "../extension/host_pool.ts";
-import { type ExtensionHouse, Runner } from "../extension/runner.ts";
+import { type ExtensionContext, Runner } from "../extension/runner.ts";
 import type { Tenant } from "../session/tenant.ts";
 import { ExtensionWatch } from "./extension_watch.ts";
 
@@ -15,8 +15,8 @@ export class TenantExtensions {
   #watch: ExtensionWatch | null = null;
 
   /** Has no effects. */
-  constructor(tenant: string, house: ExtensionHouse) {
-    this.runner = new Runner(tenant, house);
+  constructor(tenant: string, context: ExtensionContext) {
+    this.runner = new Runner(tenant, context);
   }
 
   /** Those in use. */

@@ -4,7 +4,7 @@
 import { Revocations, REVOKED_MAX } from "../admission/revocations.ts";
 import type { Log } from "../log.ts";
 import { Bans, BANS_MAX } from "../policy/bans.ts";
-import type { Entry, State } from "../state.ts";
+import type { Entry, State } from "../state/table.ts";
 import type { Clock } from "./clock.ts";
 import { WriteBehindTable } from "./write_behind_table.ts";
 

@@ -11,7 +11,7 @@ import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
-import { TenantMetrics } from "../metrics.ts";
+import { TenantMetrics } from "../metrics/metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
@@ -34,7 +34,7 @@ import { TenantExtensions } from "./tenant_extensions.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
 import { resumeSettings, sessionLimits, verifiesBy } from "./tenant_settings.ts";
 import { TenantServices } from "./tenant_services.ts";
-import { type Teller, TenantWatch } from "./tenant_watch.ts";
+import { type EventSink, TenantWatch } from "./tenant_watch.ts";
 
 /** A tenant's configuration, and the code of its rules' schemas. */
 export interface TenantLoaded {
@@ -218,8 +218,8 @@ export class TenantRuntime implements TenantView {
   }
 
   /** Tells of what happens from now on, until the returned function is called. */
-  watch(teller: Teller): () => void {
-    const watch = new TenantWatch(teller);
+  watch(sink: EventSink): () => void {
+    const watch = new TenantWatch(sink);
     const { watchers, rooms } = this.tenant;
     watchers.push(watch);
     rooms.watch(watch);

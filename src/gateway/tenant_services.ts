@@ -2,7 +2,7 @@
 // its object, and with it what it remembers.
 
 import type { HttpService } from "../backend/http_service.ts";
-import { HttpServices, type HttpSurroundings } from "../backend/http_services.ts";
+import { HttpServices, type HttpServicesOptions } from "../backend/http_services.ts";
 import { ExtensionSet } from "../extension/extension_set.ts";
 import type { Runner } from "../extension/runner.ts";
 import type { TenantConfig } from "../config/schema.ts";
@@ -17,7 +17,7 @@ export interface TenantServicesOptions {
   readonly embedded: ReadonlyMap<string, ExtService>;
   readonly rooms: Rooms;
   readonly every: Every;
-  readonly http: HttpSurroundings;
+  readonly http: HttpServicesOptions;
   readonly runner: Runner;
   /** Whose services may be kept; null for a new tenant. */
   readonly former: TenantServices | null;

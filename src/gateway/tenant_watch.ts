@@ -1,7 +1,7 @@
 // Brings what happens in a tenant to its webhooks, and to administrators who watch: sessions, rooms, messages, denials,
 // each as an event.
 
-import type { Happening, Subject } from "../backend/webhooks.ts";
+import type { EventSubject, SessionEvent } from "../webhook/webhooks.ts";
 import type { EventType } from "../config/backend_schema.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { Json, writeObject } from "../protocol/json.ts";
@@ -10,47 +10,47 @@ import type { Context } from "../service/service.ts";
 import type { DenialNote, Ending, SessionWatcher } from "../session/watcher.ts";
 
 /** Whoever wants to be told; of the webhooks of a tenant the whole. */
-export interface Teller {
+export interface EventSink {
   /** Whether anything is wanted. */
   readonly any: boolean;
   wants(type: EventType): boolean;
-  tell(happening: Happening): void;
+  tell(event: SessionEvent): void;
   /** @returns whether the session may begin, later; null for now */
-  connected(subject: Subject, data: unknown): Promise<boolean> | null;
-  disconnected(subject: Subject, data: unknown): void;
+  connected(subject: EventSubject, data: unknown): Promise<boolean> | null;
+  disconnected(subject: EventSubject, data: unknown): void;
 }
 
 export class TenantWatch implements SessionWatcher, RoomWatcher {
-  readonly #teller: Teller;
+  readonly #sink: EventSink;
   /** Who left last: whoever leaves a room empty. */
   #last: Subscriber | null = null;
 
-  constructor(teller: Teller) {
-    this.#teller = teller;
+  constructor(sink: EventSink) {
+    this.#sink = sink;
   }
 
   opened(session: Context): Promise<boolean> | null {
-    return this.#teller.connected(session, undefined);
+    return this.#sink.connected(session, undefined);
   }
 
   closed(session: Context, { code, reason, durationMs }: Ending): void {
-    this.#teller.disconnected(session, { reason, code, duration_ms: durationMs });
+    this.#sink.disconnected(session, { reason, code, duration_ms: durationMs });
   }
 
   detached(session: Context, { code, reason }: Pick<Ending, "code" | "reason">): void {
-    if (!this.#teller.wants("session.detached")) return;
-    this.#teller.tell({ type: "session.detached", subject: session, data: { reason, code } });
+    if (!this.#sink.wants("session.detached")) return;
+    this.#sink.tell({ type: "session.detached", subject: session, data: { reason, code } });
   }
 
   resumed(session: Context, detachedMs: number): void {
-    if (!this.#teller.wants("session.resumed")) return;
+    if (!this.#sink.wants("session.resumed")) return;
     const data = { detached_ms: Math.round(detachedMs) };
-    this.#teller.tell({ type: "session.resumed", subject: session, data });
+    this.#sink.tell({ type: "session.resumed", subject: session, data });
   }
 
   message(session: Context, { svc, type, seq, room, data }: Envelope): void {
-    if (!this.#teller.wants("message.ext")) return;
-    this.#teller.tell({
+    if (!this.#sink.wants("message.ext")) return;
+    this.#sink.tell({
       type: "message.ext",
       subject: session,
       svc,
@@ -61,16 +61,16 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
   }
 
   denied(session: Context, { lane, action, ruleId, code, service, untold }: DenialNote): void {
-    if (!this.#teller.wants("policy.denied")) return;
+    if (!this.#sink.wants("policy.denied")) return;
     const data = { lane, action, rule_id: ruleId, code, service, untold };
-    this.#teller.tell({ type: "policy.denied", subject: session, data });
+    this.#sink.tell({ type: "policy.denied", subject: session, data });
   }
 
   joined({ room, subscriber, member }: Membership): void {
-    if (!this.#teller.any) return;
+    if (!this.#sink.any) return;
     const count = room.members.length;
-    if (count === 1) this.#teller.tell({ type: "room.occupied", subject: subscriber, room: room.name });
-    this.#teller.tell({
+    if (count === 1) this.#sink.tell({ type: "room.occupied", subject: subscriber, room: room.name });
+    this.#sink.tell({
       type: "room.joined",
       subject: subscriber,
       room: room.name,
@@ -79,15 +79,15 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
   }
 
   left({ room, subscriber, member }: Membership): void {
-    if (!this.#teller.any) return;
+    if (!this.#sink.any) return;
     this.#last = subscriber;
     const data = { member, count: room.members.length };
-    this.#teller.tell({ type: "room.left", subject: subscriber, room: room.name, data });
+    this.#sink.tell({ type: "room.left", subject: subscriber, room: room.name, data });
   }
 
   emptied({ name }: Room): void {
-    if (this.#last !== null && this.#teller.any) {
-      this.#teller.tell({ type: "room.vacated", subject: this.#last, room: name });
+    if (this.#last !== null && this.#sink.any) {
+      this.#sink.tell({ type: "room.vacated", subject: this.#last, room: name });
     }
     this.#last = null;
   }

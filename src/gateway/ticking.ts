@@ -1,6 +1,6 @@
 // What is done over and over, whatever happens: deadlines are met, full sockets looked at, rooms' old messages let go of.
 
-import type { Durations } from "../metrics.ts";
+import type { Durations } from "../metrics/metrics.ts";
 import type { GatewayContext } from "../session/gateway_context.ts";
 import { TimerWheel } from "../session/timer_wheel.ts";
 import type { Clock } from "./clock.ts";

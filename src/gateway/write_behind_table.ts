@@ -2,10 +2,10 @@
 // keys changed, and again and again until the state has taken it. Nobody on a message's way waits for it.
 
 import type { Log } from "../log.ts";
-import type { Entry, Range, Table } from "../state.ts";
+import type { Entry, Range, Table } from "../state/table.ts";
 import type { Clock } from "./clock.ts";
 
-export interface KeptTableOptions {
+export interface WriteBehindTableOptions {
   readonly name: string;
   /** Opens it; asked when it is first needed. */
   readonly table: () => Table;
@@ -28,7 +28,7 @@ interface Change {
 }
 
 export class WriteBehindTable {
-  readonly #options: KeptTableOptions;
+  readonly #options: WriteBehindTableOptions;
   /** What is to be written, by key, the oldest first. */
   #changes = new Map<string, Change>();
   #lastNumber = 0;
@@ -41,7 +41,7 @@ export class WriteBehindTable {
   #retrying = false;
   #stopped = false;
 
-  constructor(options: KeptTableOptions) {
+  constructor(options: WriteBehindTableOptions) {
     this.#options = options;
   }
 

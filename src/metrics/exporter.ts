@@ -11,7 +11,7 @@ import {
   type ReloadMetrics,
   type Sample,
   type TenantMetrics,
-} from "../metrics.ts";
+} from "./metrics.ts";
 
 /** What a scrape reads besides the counters: facts that other parts know. */
 export interface TenantView {

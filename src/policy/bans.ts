@@ -1,7 +1,7 @@
 // Users of one tenant who are kept out for a time. Times are Unix time in milliseconds, so that a list of them means the
 // same to another process.
 
-import { OrderedIndex } from "../ordered_index.ts";
+import { OrderedIndex } from "../collections/ordered_index.ts";
 
 /** One user's ban. */
 export interface Ban {

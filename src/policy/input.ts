@@ -6,7 +6,7 @@ import { HOT_AT } from "../protocol/hot.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
 import type { Denial } from "./denial.ts";
 import { type FairQuota, Share } from "./fair_quota.ts";
-import type { Violations } from "./ladder.ts";
+import type { Violations } from "./escalation.ts";
 
 /** A session as policy sees it. */
 export interface PolicySubject {
@@ -88,7 +88,7 @@ export interface SessionRuleState {
   /** The bucket of a rate per session (see rate.ts). */
   fullAt: number;
   mutedUntil: number;
-  /** Of a ladder that sessions climb. */
+  /** Of a escalation that sessions climb. */
   violations: Violations;
 }
 

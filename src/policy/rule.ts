@@ -11,7 +11,7 @@ import { sameNumber, WideNumber } from "../protocol/json_number.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { Buckets } from "./buckets.ts";
 import type { Denial } from "./denial.ts";
-import { Ladder, type Step, UserViolations } from "./ladder.ts";
+import { Escalation, type Step, UserViolations } from "./escalation.ts";
 import type { PolicyInput } from "./input.ts";
 import { Rate } from "./rate.ts";
 
@@ -21,7 +21,7 @@ export class RuleState {
   fullAt = 0;
   /** Those of a rate per user or room. */
   readonly buckets = new Buckets();
-  /** Of a ladder that users climb. */
+  /** Of a escalation that users climb. */
   readonly violations = new UserViolations();
 }
 
@@ -58,7 +58,7 @@ export class Rule {
   readonly #schema: DataSchema | null;
   readonly #member: boolean;
   readonly #claims: readonly { readonly name: string; readonly value: string; readonly lacks: Violation }[];
-  readonly #ladder: Ladder;
+  readonly #escalation: Escalation;
   /** What it knows of all sessions. */
   readonly state: RuleState;
   /** A rule that asks for nothing forbids all that it matches. */
@@ -76,7 +76,7 @@ export class Rule {
       : new Rate(rate.messages_per_second, rate.burst ?? 2 * rate.messages_per_second);
     this.#member = require.includes("member");
     this.#claims = require.filter((text) => text !== "member").map(readClaim);
-    this.#ladder = new Ladder(config);
+    this.#escalation = new Escalation(config);
     this.#forbids = rate === undefined && config.max_bytes === undefined && schema === null &&
       require.length === 0;
     const service = readService(match.service);
@@ -106,9 +106,9 @@ export class Rule {
     const violation = this.#violation(input, now);
     if (violation === null) return null;
     const own = sessionState ?? input.sessionState.inRule(this.id);
-    const step = this.#ladder.step(
-      this.#ladder.perUser
-        ? this.state.violations.of(input.subject.user, this.#ladder.since(now))
+    const step = this.#escalation.step(
+      this.#escalation.perUser
+        ? this.state.violations.of(input.subject.user, this.#escalation.since(now))
         : own.violations,
       now,
     );
@@ -121,7 +121,7 @@ export class Rule {
     const { state } = this;
     state.fullAt = this.#rate === null ? 0 : this.#rate.capped(state.fullAt, now);
     state.buckets.apply(this.#rate, now);
-    if (!this.#ladder.perUser) state.violations.clear();
+    if (!this.#escalation.perUser) state.violations.clear();
   }
 
   /** The bucket of one session, filled by other numbers. */

@@ -3,7 +3,7 @@
 // `Rooms.publish` is the only way in for a message. A room without members is gone, unless it is held for what it keeps.
 
 import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.ts";
-import { OrderedIndex } from "../ordered_index.ts";
+import { OrderedIndex } from "../collections/ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import { sysJoined } from "../protocol/sys.ts";

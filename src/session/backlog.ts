@@ -5,7 +5,7 @@
 
 import { cborForm } from "../protocol/cbor.ts";
 import type { Frame } from "../protocol/frame.ts";
-import type { TenantMetrics } from "../metrics.ts";
+import type { TenantMetrics } from "../metrics/metrics.ts";
 import type { Connection } from "./connection.ts";
 import type { Missed } from "../room/kept_room.ts";
 import type { Flushable, Flusher } from "./flusher.ts";

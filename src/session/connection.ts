@@ -5,7 +5,7 @@ import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import { sysGap } from "../protocol/sys.ts";
-import type { TenantMetrics } from "../metrics.ts";
+import type { TenantMetrics } from "../metrics/metrics.ts";
 import type { Link, LinkHandler, TransportName } from "../transport/port.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import type { Gap } from "./gaps.ts";

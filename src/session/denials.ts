@@ -2,7 +2,7 @@
 // told as far as the denial wants it, and a session that floods, or breaks a rule once too often, ends.
 
 import type { Log } from "../log.ts";
-import type { TenantMetrics } from "../metrics.ts";
+import type { TenantMetrics } from "../metrics/metrics.ts";
 import { CHECK, type Denial, FLOODING, isOverQuota } from "../policy/denial.ts";
 import type { SessionPolicyState } from "../policy/input.ts";
 import { Rate } from "../policy/rate.ts";

@@ -4,7 +4,7 @@
 import { errorTrace } from "../error_text.ts";
 import { Buffer } from "node:buffer";
 import type { Log } from "../log.ts";
-import type { TenantMetrics } from "../metrics.ts";
+import type { TenantMetrics } from "../metrics/metrics.ts";
 import { CHECK, type Denial } from "../policy/denial.ts";
 import {
   fillExt,

@@ -2,7 +2,7 @@
 // from them: strictly lane by lane, no frame that is too old, no more in one write than a corked socket can be asked about.
 // A class to be extended rather than an object of its own, because there is an outbox for every busy session.
 
-import type { DropReason, TenantMetrics } from "../metrics.ts";
+import type { DropReason, TenantMetrics } from "../metrics/metrics.ts";
 import { LANE, type Lane } from "../protocol/frame.ts";
 import type { Link } from "../transport/port.ts";
 import type { Flusher } from "./flusher.ts";

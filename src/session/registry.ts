@@ -1,7 +1,7 @@
 // A tenant's open sessions, by id, by user, by ticket and by address, and the rule on how many of them a user may have.
 // A session is in all indices or in none.
 
-import { OrderedIndex } from "../ordered_index.ts";
+import { OrderedIndex } from "../collections/ordered_index.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { sysKicked } from "../protocol/sys.ts";
 import type { SessionHandle } from "./session_handle.ts";

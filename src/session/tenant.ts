@@ -1,7 +1,7 @@
 // What the sessions of a tenant share. What lives as long as the tenant is here by itself; what comes from its
 // configuration is behind `settings`. Built in gateway/.
 
-import type { TenantMetrics } from "../metrics.ts";
+import type { TenantMetrics } from "../metrics/metrics.ts";
 import type { Ban, Bans } from "../policy/bans.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import { sysKicked } from "../protocol/sys.ts";

@@ -16,9 +16,9 @@ import {
   refusalResponse,
 } from "./handshake.ts";
 import type {
-  Door,
   Link,
   LinkHandler,
+  ServerHandler,
   TlsPair,
   Transport,
   TransportLimits,
@@ -165,7 +165,7 @@ class BunTransport implements Transport {
   readonly #links = new Set<BunLink>();
   /** Servers that listen no more, each kept by the links that it accepted. */
   readonly #former = new Set<BunServer<BunLink>>();
-  #door: Door | null = null;
+  #door: ServerHandler | null = null;
   #server: BunServer<BunLink> | null = null;
   #tls: TlsPair | null;
   #maxMessageBytes: number;
@@ -191,7 +191,7 @@ class BunTransport implements Transport {
     return this.#limits;
   }
 
-  async start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+  async start(door: ServerHandler): Promise<{ readonly hostname: string; readonly port: number }> {
     const { hostname, port, maxHeaderBytes } = this.#options;
     // One number for all servers of the process; Bun's types call it constant, and its server obeys it (1.4.5).
     (http as { maxHeaderSize: number }).maxHeaderSize = maxHeaderBytes;
@@ -325,7 +325,7 @@ class BunTransport implements Transport {
   }
 
   async #answer(
-    door: Door,
+    door: ServerHandler,
     request: Request,
     { server, sent }: { server: BunServer<BunLink>; sent: Segments | null },
   ): Promise<Response | undefined> {

@@ -15,9 +15,9 @@ import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
 import { RequestTurns } from "./request_turns.ts";
 import type {
-  Door,
   Link,
   LinkHandler,
+  ServerHandler,
   TlsPair,
   Transport,
   TransportLimits,
@@ -146,7 +146,7 @@ class DenoTransport implements Transport {
   #abort = new AbortController();
   readonly #watch: DescriptorWatch;
   readonly #requests = new RequestTurns((task) => this.afterTurn(task));
-  #door: Door | null = null;
+  #door: ServerHandler | null = null;
   #port = 0;
   /** It could not accept a connection, and has ended. */
   #ended = false;
@@ -165,7 +165,7 @@ class DenoTransport implements Transport {
     }, options.yields);
   }
 
-  start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+  start(door: ServerHandler): Promise<{ readonly hostname: string; readonly port: number }> {
     const { hostname, port } = this.#options;
     this.#door = door;
     try {
@@ -200,7 +200,7 @@ class DenoTransport implements Transport {
     return server;
   }
 
-  async #answer(door: Door, request: Request, remoteAddress: string): Promise<Response> {
+  async #answer(door: ServerHandler, request: Request, remoteAddress: string): Promise<Response> {
     const { method, url } = request;
     const upgrades = asksUpgrade((name) => request.headers.get(name));
     const target = pathAndQuery(url) ?? url;

@@ -27,7 +27,14 @@ import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
 import { RequestTurns } from "./request_turns.ts";
 import { Joiner, LinkSocket, NodeLink } from "./node_link.ts";
-import type { Door, TlsPair, Transport, TransportLimits, TransportOptions, UpgradeAnswer } from "./port.ts";
+import type {
+  ServerHandler,
+  TlsPair,
+  Transport,
+  TransportLimits,
+  TransportOptions,
+  UpgradeAnswer,
+} from "./port.ts";
 
 const LIMITS: TransportLimits = {
   pings: true,
@@ -144,7 +151,7 @@ class NodeTransport implements Transport {
   #turns = 0;
   readonly #watch: DescriptorWatch;
   readonly #requests = new RequestTurns((task) => this.afterTurn(task));
-  #door: Door | null = null;
+  #door: ServerHandler | null = null;
   #address: AddressInfo | null = null;
   #knocking: ReturnType<typeof setInterval> | null = null;
 
@@ -158,7 +165,7 @@ class NodeTransport implements Transport {
     }, options.yields);
   }
 
-  async start(door: Door): Promise<{ readonly hostname: string; readonly port: number }> {
+  async start(door: ServerHandler): Promise<{ readonly hostname: string; readonly port: number }> {
     const { hostname, port, maxHeaderBytes, headerTimeoutMs, tls } = this.#options;
     const bounds = {
       maxHeaderSize: maxHeaderBytes,
@@ -327,7 +334,7 @@ function webSockets(maxPayload: number, selected: WeakMap<IncomingMessage, strin
 
 /** Checks the handshake and asks the gateway; a door that fails is a refusal without a word on why. */
 async function verdictOn(
-  door: Door,
+  door: ServerHandler,
   request: IncomingMessage,
   remoteAddress: string,
 ): Promise<UpgradeAnswer> {

@@ -95,7 +95,7 @@ export type UpgradeAnswer =
   };
 
 /** What the gateway brings to a transport. Should it fail all the same, the answer is a bare 500. */
-export interface Door {
+export interface ServerHandler {
   /** Every HTTP request that is not a WebSocket upgrade. MUST NOT throw or reject. */
   request(request: Request, remoteAddress: string): Response | Promise<Response>;
   /**
@@ -112,7 +112,7 @@ export interface Door {
 }
 
 /** What the gateway brings to a transport whose handshake is the first message. */
-export interface StreamDoor {
+export interface StreamHandler {
   /** The handler of a connection that was accepted just now; its `open` MUST follow in the same turn. MUST NOT throw. */
   connect(): LinkHandler;
   /** See `Door.accepting`. */
@@ -176,12 +176,12 @@ export interface TransportLimits {
  * - What a link can do it says itself (`transport`, `canPing`), as links of several transports meet in one room.
  * - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own.
  * - Where the wire has a handshake of its own, it is answered by `Door.upgrade`; where the handshake is a first message,
- *   `StreamDoor.connect` gives a handler at once, and that handler reads the message.
+ *   `StreamHandler.connect` gives a handler at once, and that handler reads the message.
  * - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox
  *   knows a slow reader. What a peer announces costs nothing before it has come.
  * @typeParam D what it asks about its connections
  */
-export interface Transport<D = Door> {
+export interface Transport<D = ServerHandler> {
   readonly name: "bun" | "deno" | "node" | "tcp";
   /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;

@@ -8,7 +8,7 @@ import { BAD_TICKET, REVOKED } from "../../src/admission/verifier.ts";
 import { Revocations } from "../../src/admission/revocations.ts";
 import { grantOf, TenantAuth } from "../../src/admission/tenant_auth.ts";
 import { DEV_AUTH } from "../../src/admission/verifiers.ts";
-import { TenantMetrics } from "../../src/metrics.ts";
+import { TenantMetrics } from "../../src/metrics/metrics.ts";
 import type { UpgradeAnswer } from "../../src/transport/port.ts";
 import { House, type HouseOptions, OPEN_POLICY, settle } from "../session/house.ts";
 

@@ -4,7 +4,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { HttpVerifier } from "../../src/admission/http.ts";
 import type { Bearer, Verdict } from "../../src/admission/verifier.ts";
-import { isSigned } from "../../src/signing.ts";
+import { isSigned } from "../../src/outbound/signing.ts";
 import { accepted } from "../config/loading.ts";
 import { type Answer, settled } from "./answers.ts";
 import { NOW_S } from "./keys.ts";

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Jwks } from "../../src/admission/jwks.ts";
 import { JwtVerifier } from "../../src/admission/jwt.ts";
 import type { Bearer } from "../../src/admission/verifier.ts";
-import { Turns } from "../../src/turns.ts";
+import { Semaphore } from "../../src/collections/semaphore.ts";
 import { accepted } from "../config/loading.ts";
 import { type Answer, settled } from "./answers.ts";
 import { NOW_S, type Pair, pairFor, SECRET, ticket } from "./keys.ts";
@@ -39,7 +39,7 @@ function place(jwt: object = {}, answer: () => Answer = () => keys(jwk(A, { kid:
       close: () => void (provider.closed++),
     },
   });
-  const verifier = new JwtVerifier({ config, jwks, turns: new Turns(1), unixMs: () => NOW_S * 1000 });
+  const verifier = new JwtVerifier({ config, jwks, turns: new Semaphore(1), unixMs: () => NOW_S * 1000 });
   const bearer = (ticket: string): Bearer => ({
     ticket,
     address: "",

@@ -8,7 +8,7 @@ import { JWT_ALGORITHMS } from "../../src/config/auth_schema.ts";
 import type { JwtConfig } from "../../src/config/schema.ts";
 import { JwtVerifier } from "../../src/admission/jwt.ts";
 import type { Bearer, Verdict } from "../../src/admission/verifier.ts";
-import { Turns } from "../../src/turns.ts";
+import { Semaphore } from "../../src/collections/semaphore.ts";
 import { accepted } from "../config/loading.ts";
 import { forge, NOW_S, pairFor, SECRET, ticket } from "./keys.ts";
 
@@ -24,7 +24,7 @@ function place(jwt: object = { algorithms: ["HS256"], keys: [{ secret: SECRET }]
   const verifier = new JwtVerifier({
     config: config(jwt),
     jwks: null,
-    turns: new Turns(1),
+    turns: new Semaphore(1),
     unixMs: () => clock.s * 1000,
   });
   const bearer = (ticket: string | null): Bearer => ({

@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { isSigned } from "../../src/signing.ts";
+import { isSigned } from "../../src/outbound/signing.ts";
 import { type Client, elsewhere, House, OPEN_POLICY } from "../session/house.ts";
 
 const KEYS = [{ id: "new", secret: "n".repeat(32) }, { id: "old", secret: "o".repeat(32) }];

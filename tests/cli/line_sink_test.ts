@@ -54,6 +54,25 @@ test("Lines are written in order, several at a time", async () => {
   assert.equal(sink.dropped, 0);
 });
 
+test("Whoever has much to say can wait until it is written, and no longer than that takes", async () => {
+  const stream = new Stream(), sink = stream.sink();
+  await sink.written(1000);
+  stream.stalls = true;
+  sink.write("line\n");
+  let written = false;
+  void sink.written(1000).then(() => written = true);
+  await stream.settle();
+  assert.equal(written, false);
+  stream.recover();
+  await stream.settle();
+  assert.deepEqual([written, stream.text], [true, "line\n"]);
+  stream.stalls = true;
+  sink.write("more\n");
+  const waited = sink.written(1000);
+  await stream.pass();
+  await waited;
+});
+
 test("What a write leaves goes with the next one", async () => {
   const stream = new Stream(), sink = stream.sink();
   stream.mood = 3;

@@ -9,7 +9,7 @@ import {
   type LoadOptions,
   type LoadResult,
 } from "../../src/config/load.ts";
-import type { Program } from "../../src/extension/messages.ts";
+import type { Program } from "../../src/program/messages.ts";
 
 /** What a test may vary. */
 export interface Circumstances {

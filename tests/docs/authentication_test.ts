@@ -5,8 +5,8 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { JwtVerifier } from "../../src/admission/jwt.ts";
 import { findTicket } from "../../src/admission/ticket.ts";
-import { Turns } from "../../src/turns.ts";
-import { signature } from "../../src/signing.ts";
+import { Semaphore } from "../../src/collections/semaphore.ts";
+import { signature } from "../../src/outbound/signing.ts";
 import { accepted } from "../config/loading.ts";
 import { blocksOf } from "./blocks.ts";
 import { PYTHON as here, python } from "./programs.ts";
@@ -30,7 +30,7 @@ test("A ticket minted in Python opens the door", here, async () => {
   const verifier = new JwtVerifier({
     config: config.tenants[0]!.auth!.jwt!,
     jwks: null,
-    turns: new Turns(1),
+    turns: new Semaphore(1),
     unixMs: Date.now,
   });
   const verdict = await verifier.verify({

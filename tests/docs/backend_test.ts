@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { signature, type SigningKey } from "../../src/signing.ts";
+import { signature, type SigningKey } from "../../src/outbound/signing.ts";
 import { blocksOf } from "./blocks.ts";
 import { PYTHON, python } from "./programs.ts";
 

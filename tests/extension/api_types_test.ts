@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { API_TYPES } from "../../src/extension/api_types.ts";
 import { ERROR_CODES } from "../../src/protocol/codes.ts";
-import { HOOKS } from "../../src/extension/messages.ts";
+import { HOOKS } from "../../src/program/messages.ts";
 import { DENO } from "../deno_command.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -89,7 +89,7 @@ test("Hooks, codes and what hooks are given are the gateway's own", () => {
   const codes = ERROR_CODES.map((code) => `"${code}"`).join(" | ");
   const same = `
 import type * as api from "wsprism";
-import type * as own from "@src/extension/messages.ts";
+import type * as own from "@src/program/messages.ts";
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
 const hooks: Same<keyof api.Extension, ${hooks}> = true;
 const codes: Same<api.ErrorCode, ${codes}> = true;

@@ -5,7 +5,7 @@ import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { writeChunk } from "../../src/extension/chunks.ts";
-import { HOST_SLOT } from "../../src/extension/messages.ts";
+import { HOST_SLOT } from "../../src/program/messages.ts";
 import { outcomeOf, session, Stage, WALLS } from "./stage.ts";
 
 const ONE = "services: [{ svc: a, worker: a.ts }]";
@@ -39,9 +39,9 @@ test("The host is started with the program, its options, the variables it may se
     "services: [{ svc: a, worker: a.ts, options: { deep: [1, { x: null }] }, permissions: { env: [KEY] }, limits: { cpu_ms: 7000 } }]",
   );
   await stage.turn();
-  const [order] = stage.host.orders;
-  assert.ok(order?.kind === "spawn");
-  assert.deepEqual(order.spec, {
+  const [command] = stage.host.commands;
+  assert.ok(command?.kind === "spawn");
+  assert.deepEqual(command.spec, {
     tenant: "acme",
     extension: "a",
     role: "service",
@@ -510,7 +510,7 @@ test("A changed extension: old calls are finished by the old worker, which then 
   assert.deepEqual(await outcomeOf(Promise.resolve(late)), { reply: "late" });
   old.host.worker(old.slot, { kind: "stopped" });
   await stage.turn();
-  assert.deepEqual(old.host.orders.at(-1), { kind: "end", slot: old.slot });
+  assert.deepEqual(old.host.commands.at(-1), { kind: "end", slot: old.slot });
 });
 
 test("A worker that does not stop is ended, and a tenant without extensions has no host and no timer", async () => {

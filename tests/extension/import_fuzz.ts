@@ -5,7 +5,7 @@
 import { parse } from "acorn";
 import process from "node:process";
 import { Script } from "node:vm";
-import { findImport, runningText } from "../../src/extension/running_text.ts";
+import { findImport, runningText } from "../../src/program/running_text.ts";
 
 const PIECES = [
   ..."/ / / / g i ( ) { } { } [ ] ; , . ? : + - * = ! ~ < > & | \n \n \u2028 \r".split(" "),

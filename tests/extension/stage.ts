@@ -8,19 +8,19 @@ import { ExtensionSet } from "../../src/extension/extension_set.ts";
 import type { HostProcess } from "../../src/extension/host_process.ts";
 import {
   HOST_SLOT,
-  type HostOrder,
-  type HostWord,
-  type WorkerOrder,
-  type WorkerWord,
-} from "../../src/extension/messages.ts";
+  type HostCommand,
+  type HostEvent,
+  type WorkerCommand,
+  type WorkerEvent,
+} from "../../src/program/messages.ts";
 import type { ProcessUsage } from "../../src/extension/process_usage.ts";
 import { Runner } from "../../src/extension/runner.ts";
 import type { Log, LogFields } from "../../src/log.ts";
 import type { Envelope } from "../../src/protocol/envelope.ts";
 import type { Action, Actor, Performed } from "../../src/service/action.ts";
 import type { Answer, Context } from "../../src/service/service.ts";
-import { inlineChannel } from "../../src/backend/state_channel.ts";
-import { StateStore } from "../../src/backend/state_store.ts";
+import { inlineChannel } from "../../src/state/state_channel.ts";
+import { StateStore } from "../../src/state/state_store.ts";
 import { SILENT } from "../../src/log.ts";
 import { Inflow } from "../../src/outbound/inflow.ts";
 import { accepted, oneTenant } from "../config/loading.ts";
@@ -32,9 +32,9 @@ export const WALLS = { permissions: "up", landlock: "up", seccomp: "up" };
 export class FakeHost implements HostProcess {
   readonly pid: number;
   /** Orders to the host itself. */
-  readonly orders: HostOrder[] = [];
+  readonly commands: HostCommand[] = [];
   /** Orders to workers, by slot. */
-  readonly given = new Map<number, WorkerOrder[]>();
+  readonly given = new Map<number, WorkerCommand[]>();
   killed = false;
   /** Whether it reads what it is given. */
   reads = true;
@@ -55,7 +55,7 @@ export class FakeHost implements HostProcess {
     assert.equal(this.killed, false, "written to the dead");
     for (const { slot, body } of this.#reader.read(bytes)!) {
       const messages = JSON.parse(Buffer.from(body).toString());
-      if (slot === HOST_SLOT) this.orders.push(...messages);
+      if (slot === HOST_SLOT) this.commands.push(...messages);
       else this.given.set(slot, [...this.given.get(slot) ?? [], ...messages]);
     }
     return this.reads;
@@ -86,11 +86,11 @@ export class FakeHost implements HostProcess {
   put(bytes: Uint8Array): void {
     this.#take(bytes);
   }
-  say(...words: HostWord[]): void {
-    this.put(writeChunk(HOST_SLOT, words.map((word) => JSON.stringify(word))));
+  say(...events: HostEvent[]): void {
+    this.put(writeChunk(HOST_SLOT, events.map((event) => JSON.stringify(event))));
   }
-  worker(slot: number, ...words: (WorkerWord | object)[]): void {
-    this.put(writeChunk(slot, words.map((word) => JSON.stringify(word))));
+  worker(slot: number, ...events: (WorkerEvent | object)[]): void {
+    this.put(writeChunk(slot, events.map((event) => JSON.stringify(event))));
   }
   report(rssMb: number, ...workers: { slot: number; busyMs?: number; heapMb?: number }[]): void {
     this.say({
@@ -114,17 +114,17 @@ export class FakeHost implements HostProcess {
     this.#line(text);
   }
   /** What a worker was given since this was asked last. */
-  read(slot: number): WorkerOrder[] {
+  read(slot: number): WorkerCommand[] {
     return this.given.get(slot)?.splice(0) ?? [];
   }
   /** Calls among it. */
-  calls(slot: number): Extract<WorkerOrder, { kind: "call" }>[] {
-    return this.read(slot).filter((order) => order.kind === "call");
+  calls(slot: number): Extract<WorkerCommand, { kind: "call" }>[] {
+    return this.read(slot).filter((command) => command.kind === "call");
   }
   /** The slot of an extension that it was told to start, the last one. */
   slotOf(extension: string): number {
-    const spawn = this.orders.findLast((order) =>
-      order.kind === "spawn" && order.spec.extension === extension
+    const spawn = this.commands.findLast((command) =>
+      command.kind === "spawn" && command.spec.extension === extension
     );
     assert.ok(spawn, `${extension} was not started`);
     return spawn.slot;
@@ -221,13 +221,13 @@ export class Stage {
     await this.turn();
     for (const host of this.hosts) {
       if (host.killed) continue;
-      for (const order of host.orders.splice(0)) {
-        if (order.kind !== "spawn") continue;
-        host.worker(order.slot, {
+      for (const command of host.commands.splice(0)) {
+        if (command.kind !== "spawn") continue;
+        host.worker(command.slot, {
           kind: "ready",
           hooks: hooks.length > 0 ? hooks : ["onMessage", "onIngress"],
         });
-        this.#slots.set(order.spec.extension, [host, order.slot]);
+        this.#slots.set(command.spec.extension, [host, command.slot]);
       }
     }
     await this.turn();
@@ -242,14 +242,14 @@ export class Stage {
   }
 
   /** What an extension was called with since this was asked last. */
-  calls(extension: string): Extract<WorkerOrder, { kind: "call" }>[] {
+  calls(extension: string): Extract<WorkerCommand, { kind: "call" }>[] {
     const { host, slot } = this.at(extension);
     return host.calls(slot);
   }
 
-  say(extension: string, ...words: object[]): void {
+  say(extension: string, ...events: object[]): void {
     const { host, slot } = this.at(extension);
-    host.worker(slot, ...words);
+    host.worker(slot, ...events);
   }
 
   /** A message to a service. */

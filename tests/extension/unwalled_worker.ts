@@ -5,7 +5,7 @@ import process from "node:process";
 import { heapReader } from "../../src/extension/host/heap.ts";
 import { ExtensionError } from "../../src/extension/host/extension_error.ts";
 import { ScriptRunner } from "../../src/extension/host/script_runner.ts";
-import type { WorkerScope } from "../../src/extension/host/slot.ts";
+import type { WorkerScope } from "../../src/extension/host/worker_handle.ts";
 
 const scope = self as unknown as WorkerScope;
 const heapBytes = await heapReader();

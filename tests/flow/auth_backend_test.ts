@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { pairFor, ticket as sign } from "../admission/keys.ts";
 import { RawClient } from "../raw_client.ts";
-import { isSigned } from "../../src/signing.ts";
+import { isSigned } from "../../src/outbound/signing.ts";
 import { Backend } from "./backend_process.ts";
 import { Client } from "./client.ts";
 import { Folder, lastly, sharedGateway, until, wsprism } from "./gateway_process.ts";

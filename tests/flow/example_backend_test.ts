@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { after, test } from "node:test";
-import { signature } from "../../src/signing.ts";
+import { signature } from "../../src/outbound/signing.ts";
 import { freePort, isInstalled } from "../deploy_files.ts";
 import { RawClient, within } from "../raw_client.ts";
 import { Client, target } from "./client.ts";

@@ -218,8 +218,10 @@ export class GatewayProcess {
       started.port = line["port"] as number;
       return started;
     } catch (error) {
+      const said = started.lines.slice(-20).map((line) => JSON.stringify(line)).join("\n");
+      const state = started.systemState();
       await started.kill();
-      throw error;
+      throw new Error(`${(error as Error).message}; it said:\n${said}\n${started.stderr}\n${state}`);
     }
   }
 
@@ -338,6 +340,17 @@ export class GatewayProcess {
     // Through a program, for Deno keeps /proc from all but --allow-all.
     const status = execFileSync("cat", [`/proc/${this.pid}/status`], { encoding: "utf8" });
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) * 1024;
+  }
+
+  /** What the system says of its threads, for a start that does not come. */
+  systemState(): string {
+    try {
+      const script =
+        `for t in /proc/${this.pid}/task/*; do echo "$(cat $t/comm) $(cat $t/wchan) $(cut -d' ' -f3,14,15 $t/stat)"; done`;
+      return execFileSync("sh", ["-c", script], { encoding: "utf8" });
+    } catch (error) {
+      return String(error);
+    }
   }
 
   /** Ends the gateway as a crash does, without a word; its own folder stays until `kill`. */

@@ -1,7 +1,7 @@
 // What a webhook's backend has taken, read off the backend process.
 
 import assert from "node:assert/strict";
-import { isSigned, type SigningKey } from "../../src/signing.ts";
+import { isSigned, type SigningKey } from "../../src/outbound/signing.ts";
 import type { Backend } from "./backend_process.ts";
 import { until } from "./gateway_process.ts";
 

@@ -49,8 +49,8 @@ class Stage {
 
   async ready(...hooks: string[]): Promise<void> {
     await this.turn();
-    for (const order of this.host.orders.splice(0)) {
-      if (order.kind === "spawn") this.host.worker(order.slot, { kind: "ready", hooks });
+    for (const command of this.host.commands.splice(0)) {
+      if (command.kind === "spawn") this.host.worker(command.slot, { kind: "ready", hooks });
     }
     await this.turn();
   }

@@ -1,6 +1,6 @@
 // A state in memory whose disk fails when told, and which is as slow as a test wants.
 
-import type { Entry, State, Table } from "../../src/state.ts";
+import type { Entry, State, Table } from "../../src/state/table.ts";
 
 export class FakeState implements State {
   /** Rows by table. */

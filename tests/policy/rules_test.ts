@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { SchemaCompiler } from "../../src/config/data_schema.ts";
 import { ruleSchema } from "../../src/config/policy_schema.ts";
-import { UserViolations } from "../../src/policy/ladder.ts";
+import { UserViolations } from "../../src/policy/escalation.ts";
 import { SessionPolicyState } from "../../src/policy/input.ts";
 import { alone, TenantPolicy } from "../../src/policy/policy.ts";
 import { accepted, oneTenant } from "../config/loading.ts";
@@ -145,7 +145,7 @@ test("The nth violation within the window takes the nth step, the last one repea
     "reject",
     "pass",
   ]);
-  assert.deepEqual(briefs(p, new Speaking(), [5000]), ["pass"], "each session climbs its own ladder");
+  assert.deepEqual(briefs(p, new Speaking(), [5000]), ["pass"], "each session climbs its own escalation");
 });
 
 test("A mute refuses what the rule matches for its time, counts no violation, and says how long it lasts", () => {
@@ -232,7 +232,7 @@ test("A session that comes to other rules keeps what it owes to those of the sam
   assert.equal(new SessionPolicyState().ofRule("r"), undefined);
 });
 
-test("A ladder that ends sessions is the user's: another connection goes on where the last one was", () => {
+test("A escalation that ends sessions is the user's: another connection goes on where the last one was", () => {
   const rules = [
     '{ id: out, match: { service: "a:*" }, then: [reject, { close: 4507 }, { ban_ms: 1000 }] }',
     '{ id: own, match: { service: "b:x" }, then: [reject, drop] }',

@@ -2,7 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { TenantMetrics } from "../../src/metrics.ts";
+import { TenantMetrics } from "../../src/metrics/metrics.ts";
 import { CLOSE } from "../../src/protocol/codes.ts";
 import { extFrame, LANE, LANE_NAMES } from "../../src/protocol/frame.ts";
 import { Connection, type ConnectionUser } from "../../src/session/connection.ts";

@@ -9,9 +9,9 @@ import type { Log, LogFields } from "../../src/log.ts";
 import type { Answer, Context, ExtService } from "../../src/service/service.ts";
 import type { Envelope } from "../../src/protocol/envelope.ts";
 import type {
-  Door,
   Link,
   LinkHandler,
+  ServerHandler,
   Transport,
   UpgradeAnswer,
   WireFrame,
@@ -151,7 +151,7 @@ export class FakeLink implements Link {
 class FakeTransport implements Transport {
   readonly name = "node";
   readonly limits: Transport["limits"];
-  door: Door | null = null;
+  door: ServerHandler | null = null;
   readonly #tasks: (() => void)[] = [];
 
   constructor(pings: boolean) {
@@ -167,7 +167,7 @@ class FakeTransport implements Transport {
     };
   }
 
-  start(door: Door) {
+  start(door: ServerHandler) {
     this.door = door;
     return Promise.resolve({ hostname: "127.0.0.1", port: 1 });
   }

@@ -2,7 +2,7 @@
 // the issue and the doc comments. What the real one does differently is a bug in one of the two.
 
 import { LANE, type Lane, LANE_NAMES, type LossLane } from "../../src/protocol/frame.ts";
-import type { DropReason } from "../../src/metrics.ts";
+import type { DropReason } from "../../src/metrics/metrics.ts";
 import type { SlowCause } from "../../src/session/outbox_owner.ts";
 import type { OutboxLimits } from "../../src/session/outbox_limits.ts";
 

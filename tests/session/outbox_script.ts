@@ -2,7 +2,7 @@
 // end when the script says so. What happens is noted in the words of outbox_model.ts.
 
 import { strict as assert } from "node:assert";
-import { TenantMetrics } from "../../src/metrics.ts";
+import { TenantMetrics } from "../../src/metrics/metrics.ts";
 import { Frame, LANE_NAMES } from "../../src/protocol/frame.ts";
 import { Flusher } from "../../src/session/flusher.ts";
 import { Outbox } from "../../src/session/outbox.ts";

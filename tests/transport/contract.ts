@@ -5,9 +5,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import type {
-  Door,
   Link,
   LinkHandler,
+  ServerHandler,
   TlsPair,
   Transport,
   TransportOptions,
@@ -133,7 +133,7 @@ interface House {
   /** One per accepted upgrade, in order. */
   readonly recorders: Recorder[];
   upgrade: (request: UpgradeRequest) => UpgradeAnswer | Promise<UpgradeAnswer>;
-  request: Door["request"];
+  request: ServerHandler["request"];
   accept(protocol?: string | null): UpgradeAnswer;
   /** Connects a raw client and returns both ends, open. */
   pair(

@@ -4,8 +4,8 @@
 // Modules are functions of `exports` and `require`, made of their code by the evaluator in evaluator.ts.
 
 import "ses";
-import type { Program } from "../messages.ts";
-import { findImport, moduleLabel, runningText } from "../running_text.ts";
+import type { Program } from "../../program/messages.ts";
+import { findImport, moduleLabel, runningText } from "../../program/running_text.ts";
 import { evaluatorIn } from "./evaluator.ts";
 import { ExtensionError } from "./extension_error.ts";
 import { scriptGlobals } from "./globals.ts";

@@ -3,7 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import { parseJson } from "../../protocol/json.ts";
-import type { LogLevel, SessionView } from "../messages.ts";
+import type { LogLevel, SessionView } from "../../program/messages.ts";
 import type { Requests } from "./requests.ts";
 import type { TimerFunctions } from "./timers.ts";
 import { cut, TEXT_CHARS_MAX } from "./values.ts";

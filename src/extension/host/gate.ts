@@ -1,10 +1,10 @@
 // How a module's call waits for the gateway: its thread stands still until the answer is in the port, as a module cannot
-// await. SessionPolicyState still is not taken for work.
+// await. Standing still is not taken for work.
 
 import { receiveMessageOnPort } from "node:worker_threads";
 import { parseJson } from "../../protocol/json.ts";
-import type { Request, WorkerOrder } from "../messages.ts";
-import type { Outlet } from "./outlet.ts";
+import type { Request, WorkerCommand } from "../../program/messages.ts";
+import type { MessageWriter } from "./message_writer.ts";
 import { refusal, type Requests } from "./requests.ts";
 import type { TurnMeter } from "./turn_meter.ts";
 
@@ -16,11 +16,11 @@ type Port = Parameters<typeof receiveMessageOnPort>[0];
 export interface GateOptions {
   readonly port: MessagePort;
   readonly arrivals: SharedArrayBuffer;
-  readonly outlet: Outlet;
+  readonly writer: MessageWriter;
   readonly meter: TurnMeter;
   readonly requests: Requests;
-  /** Orders that came meanwhile; they are to be carried out later. */
-  readonly meanwhile: (orders: readonly WorkerOrder[]) => void;
+  /** Commands that came meanwhile; they are to be carried out later. */
+  readonly meanwhile: (commands: readonly WorkerCommand[]) => void;
 }
 
 export class Gate {
@@ -34,9 +34,9 @@ export class Gate {
 
   /** @returns what was granted @throws an error with the gateway's `code` when it refuses */
   ask(call: number | null, build: () => Request): unknown {
-    const { requests, outlet, meter } = this.#options;
+    const { requests, writer, meter } = this.#options;
     const id = requests.put(call, build);
-    outlet.flush();
+    writer.flush();
     meter.end();
     try {
       const answer = this.#await(id);
@@ -47,7 +47,7 @@ export class Gate {
     }
   }
 
-  #await(id: number): Extract<WorkerOrder, { readonly kind: "granted" | "refused" }> {
+  #await(id: number): Extract<WorkerCommand, { readonly kind: "granted" | "refused" }> {
     const { port, meanwhile } = this.#options;
     const deadline = performance.now() + ANSWER_MS;
     for (;;) {
@@ -55,11 +55,11 @@ export class Gate {
       for (;;) {
         const received = receiveMessageOnPort(port as unknown as Port);
         if (received === undefined) break;
-        const orders = readOrders(received.message as Uint8Array);
-        const answer = orders.find((order) =>
-          (order.kind === "granted" || order.kind === "refused") && order.id === id
+        const commands = readCommands(received.message as Uint8Array);
+        const answer = commands.find((command) =>
+          (command.kind === "granted" || command.kind === "refused") && command.id === id
         );
-        meanwhile(orders.filter((order) => order !== answer));
+        meanwhile(commands.filter((command) => command !== answer));
         if (answer !== undefined && answer.kind !== "call" && answer.kind !== "stop") return answer;
       }
       const left = deadline - performance.now();
@@ -69,6 +69,6 @@ export class Gate {
   }
 }
 
-export function readOrders(bytes: Uint8Array): WorkerOrder[] {
-  return parseJson(new TextDecoder().decode(bytes)) as WorkerOrder[];
+export function readCommands(bytes: Uint8Array): WorkerCommand[] {
+  return parseJson(new TextDecoder().decode(bytes)) as WorkerCommand[];
 }

@@ -8,9 +8,9 @@ import { ownEntry } from "../../own_entry.ts";
 import { ChunkReader, writeChunk } from "../chunks.ts";
 import { confine, isEnough, missingWalls } from "../confine.ts";
 import type { Confinement } from "../host_process.ts";
-import { HOST_SLOT, type HostOrder, type HostWord, REPORT_MS } from "../messages.ts";
+import { HOST_SLOT, type HostCommand, type HostEvent, REPORT_MS } from "../../program/messages.ts";
 import { RunClock, type RunTimes } from "./run_clock.ts";
-import { type Entries, Slot } from "./slot.ts";
+import { type Entries, WorkerHandle } from "./worker_handle.ts";
 
 /** How often the workers' turns are looked at, in milliseconds. */
 const LOOK_MS = 5;
@@ -59,7 +59,7 @@ function ownWorkers(): Workers {
 }
 
 class Host {
-  readonly #slots = new Map<number, Slot>();
+  readonly #slots = new Map<number, WorkerHandle>();
   readonly #reader = new ChunkReader(ORDER_BYTES_MAX);
   readonly #rss: () => number;
   readonly #entries: Entries;
@@ -82,7 +82,7 @@ class Host {
         const chunks = this.#reader.read(bytes);
         if (chunks === null) return end();
         for (const { slot, body } of chunks) {
-          if (slot === HOST_SLOT) this.#obey(JSON.parse(new TextDecoder().decode(body)) as HostOrder[]);
+          if (slot === HOST_SLOT) this.#execute(JSON.parse(new TextDecoder().decode(body)) as HostCommand[]);
           else this.#slots.get(slot)?.take(body);
         }
       });
@@ -93,19 +93,22 @@ class Host {
     });
   }
 
-  #obey(orders: readonly HostOrder[]): void {
-    for (const order of orders) {
-      if (order.kind === "spawn") this.#spawn(order);
-      else this.#end(order.slot);
+  #execute(commands: readonly HostCommand[]): void {
+    for (const command of commands) {
+      if (command.kind === "spawn") this.#spawn(command);
+      else this.#end(command.slot);
     }
   }
 
-  #spawn({ slot, spec }: Extract<HostOrder, { readonly kind: "spawn" }>): void {
+  #spawn({ slot, spec }: Extract<HostCommand, { readonly kind: "spawn" }>): void {
     const gone = (why: string) => {
       if (this.#slots.delete(slot)) void said([{ kind: "gone", slot, why }]);
     };
     try {
-      this.#slots.set(slot, new Slot({ slot, spec, entry: this.#entries[spec.program.kind], write, gone }));
+      this.#slots.set(
+        slot,
+        new WorkerHandle({ slot, spec, entry: this.#entries[spec.program.kind], write, gone }),
+      );
     } catch (error) {
       void said([{ kind: "gone", slot, why: error instanceof Error ? error.message : String(error) }]);
     }
@@ -142,9 +145,9 @@ function write(chunk: Uint8Array): void {
   process.stdout.write(chunk);
 }
 
-/** Resolves when the words are on their way. */
-function said(words: readonly HostWord[]): Promise<void> {
-  const chunk = writeChunk(HOST_SLOT, words.map((word) => JSON.stringify(word)));
+/** Resolves when the events are on their way. */
+function said(events: readonly HostEvent[]): Promise<void> {
+  const chunk = writeChunk(HOST_SLOT, events.map((event) => JSON.stringify(event)));
   return new Promise((resolve) => process.stdout.write(chunk, () => resolve()));
 }
 

@@ -1,7 +1,7 @@
 // What an extension asks the gateway to do, and the promises that wait for its answers.
 
-import type { LogLevel, Request, WorkerLimits } from "../messages.ts";
-import type { Outlet } from "./outlet.ts";
+import type { LogLevel, Request, WorkerLimits } from "../../program/messages.ts";
+import type { MessageWriter } from "./message_writer.ts";
 import { isLonger, jsonOf, messageOf } from "./values.ts";
 
 interface Waiting {
@@ -17,13 +17,13 @@ export function refusal(code: string, msg: string): Error {
 }
 
 export class Requests {
-  readonly #outlet: Outlet;
+  readonly #writer: MessageWriter;
   readonly #limits: WorkerLimits;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
 
-  constructor(outlet: Outlet, limits: WorkerLimits) {
-    this.#outlet = outlet;
+  constructor(writer: MessageWriter, limits: WorkerLimits) {
+    this.#writer = writer;
     this.#limits = limits;
   }
 
@@ -37,7 +37,7 @@ export class Requests {
       const text = this.#written(build);
       const id = ++this.#lastId;
       this.#waiting.set(id, { resolve, reject });
-      this.#outlet.say(`{"kind":"request","id":${id},"call":${call},"request":${text}}`);
+      this.#writer.say(`{"kind":"request","id":${id},"call":${call},"request":${text}}`);
     });
   }
 
@@ -45,7 +45,7 @@ export class Requests {
   put(call: number | null, build: () => Request): number {
     const text = this.#written(build);
     const id = ++this.#lastId;
-    this.#outlet.say(`{"kind":"request","id":${id},"call":${call},"request":${text}}`);
+    this.#writer.say(`{"kind":"request","id":${id},"call":${call},"request":${text}}`);
     return id;
   }
 
@@ -58,7 +58,7 @@ export class Requests {
   }
 
   log(call: number | null, level: LogLevel, text: string): void {
-    this.#outlet.say(`{"kind":"log","level":"${level}","text":${JSON.stringify(text)},"call":${call}}`);
+    this.#writer.say(`{"kind":"log","level":"${level}","text":${JSON.stringify(text)},"call":${call}}`);
   }
 
   #written(build: () => Request): string {

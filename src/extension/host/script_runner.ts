@@ -4,15 +4,21 @@
 
 import process from "node:process";
 import { parseJson } from "../../protocol/json.ts";
-import { type Hook, HOOKS, type SessionView, type WorkerOrder, type WorkerSpec } from "../messages.ts";
+import {
+  type Hook,
+  HOOKS,
+  type SessionView,
+  type WorkerCommand,
+  type WorkerSpec,
+} from "../../program/messages.ts";
 import { Context, FetchAnswer, logOf, type Powers } from "./context.ts";
 import { ExtensionError } from "./extension_error.ts";
-import { Outlet } from "./outlet.ts";
+import { MessageWriter } from "./message_writer.ts";
 import { Requests } from "./requests.ts";
-import type { Start } from "./slot.ts";
+import type { Start } from "./worker_handle.ts";
 import { Timers } from "./timers.ts";
 import { TurnMeter } from "./turn_meter.ts";
-import { Turns } from "./turns.ts";
+import { CommandQueue } from "./command_queue.ts";
 import { cut, errorText, isLonger, jsonOf, shown } from "./values.ts";
 
 /** How a script is brought to run. */
@@ -27,7 +33,7 @@ export interface Loading {
 }
 
 type HookFunction = (...args: readonly unknown[]) => unknown;
-type Call = Extract<WorkerOrder, { readonly kind: "call" }>;
+type Call = Extract<WorkerCommand, { readonly kind: "call" }>;
 
 /** Every member of an extension that is called. */
 const MEMBERS = [...HOOKS, "onStart", "onStop"] as const;
@@ -37,8 +43,8 @@ const TICK: Hook = "onTick";
 export class ScriptRunner {
   readonly #spec: WorkerSpec;
   readonly #port: MessagePort;
-  readonly #outlet: Outlet;
-  readonly #turns: Turns<WorkerOrder>;
+  readonly #writer: MessageWriter;
+  readonly #turns: CommandQueue<WorkerCommand>;
   readonly #requests: Requests;
   readonly #timers: Timers;
   #stackOf: (error: unknown) => string = () => "";
@@ -51,12 +57,12 @@ export class ScriptRunner {
   constructor({ slot, spec, meter, port }: Start, hand: (chunk: Uint8Array<ArrayBuffer>) => void) {
     this.#spec = spec;
     this.#port = port;
-    this.#outlet = new Outlet(slot, hand);
-    this.#requests = new Requests(this.#outlet, spec.limits);
-    this.#turns = new Turns({
+    this.#writer = new MessageWriter(slot, hand);
+    this.#requests = new Requests(this.#writer, spec.limits);
+    this.#turns = new CommandQueue({
       meter: new TurnMeter(meter),
       heapBytes: () => this.#heapBytes(),
-      obey: (order) => this.#obey(order),
+      execute: (command) => this.#execute(command),
     });
     this.#timers = new Timers({
       max: spec.limits.maxTimers,
@@ -102,12 +108,12 @@ export class ScriptRunner {
       this.#readMembers();
       await this.#run("onStart", [this.#context(null, null)]);
     } catch (error) {
-      return this.#outlet.say(`{"kind":"failed","error":${JSON.stringify(this.#textOf(error))}}`);
+      return this.#writer.say(`{"kind":"failed","error":${JSON.stringify(this.#textOf(error))}}`);
     }
     const hooks = HOOKS.filter((hook) => this.#members.has(hook));
-    this.#outlet.say(JSON.stringify({ kind: "ready", hooks }));
+    this.#writer.say(JSON.stringify({ kind: "ready", hooks }));
     this.#port.onmessage = ({ data }) => {
-      this.#turns.take(parseJson(new TextDecoder().decode(data as Uint8Array)) as WorkerOrder[]);
+      this.#turns.take(parseJson(new TextDecoder().decode(data as Uint8Array)) as WorkerCommand[]);
     };
   }
 
@@ -125,14 +131,14 @@ export class ScriptRunner {
     if (this.#members.size === 0) throw new TypeError(`its default export has none of ${MEMBERS.join(", ")}`);
   }
 
-  #obey(order: WorkerOrder): void {
-    switch (order.kind) {
+  #execute(command: WorkerCommand): void {
+    switch (command.kind) {
       case "call":
-        return this.#call(order);
+        return this.#call(command);
       case "granted":
-        return this.#requests.granted(order.id, order.value);
+        return this.#requests.granted(command.id, command.value);
       case "refused":
-        return this.#requests.refused(order.id, order.code, order.msg);
+        return this.#requests.refused(command.id, command.code, command.msg);
       case "stop":
         return void this.#stop();
     }
@@ -180,12 +186,12 @@ export class ScriptRunner {
     } catch (error) {
       return this.#thrown(id, error);
     }
-    this.#outlet.say(`{"kind":"result","id":${id}${text === undefined ? "" : `,"value":${text}`}}`);
+    this.#writer.say(`{"kind":"result","id":${id}${text === undefined ? "" : `,"value":${text}`}}`);
   }
 
   #thrown(id: number, error: unknown): void {
     const told = ExtensionError.told(error);
-    this.#outlet.say(JSON.stringify({ kind: "thrown", id, ...told, error: this.#textOf(error) }));
+    this.#writer.say(JSON.stringify({ kind: "thrown", id, ...told, error: this.#textOf(error) }));
   }
 
   async #stop(): Promise<void> {
@@ -194,7 +200,7 @@ export class ScriptRunner {
     } catch (error) {
       this.#logError("onStop failed", error);
     }
-    this.#outlet.say('{"kind":"stopped"}');
+    this.#writer.say('{"kind":"stopped"}');
   }
 
   #context(call: number | null, session: SessionView | null): Context {

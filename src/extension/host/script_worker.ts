@@ -5,7 +5,7 @@ import "./no_environment.ts";
 import { evaluate, lockDown, stackReader } from "./compartment.ts";
 import { heapReader } from "./heap.ts";
 import { ScriptRunner } from "./script_runner.ts";
-import type { WorkerScope } from "./slot.ts";
+import type { WorkerScope } from "./worker_handle.ts";
 
 const scope = self as unknown as WorkerScope;
 

@@ -11,16 +11,16 @@ import {
   HOOKS,
   type LogLevel,
   type Request,
-  type WorkerOrder,
+  type WorkerCommand,
   type WorkerSpec,
-} from "../messages.ts";
+} from "../../program/messages.ts";
 import { ExtensionError } from "./extension_error.ts";
-import { Gate, readOrders } from "./gate.ts";
-import { Outlet } from "./outlet.ts";
+import { Gate, readCommands } from "./gate.ts";
+import { MessageWriter } from "./message_writer.ts";
 import { Requests } from "./requests.ts";
-import type { Start } from "./slot.ts";
+import type { Start } from "./worker_handle.ts";
 import { TurnMeter } from "./turn_meter.ts";
-import { Turns } from "./turns.ts";
+import { CommandQueue } from "./command_queue.ts";
 import { cut, isLonger, messageOf } from "./values.ts";
 
 export interface WasmRunnerOptions {
@@ -29,21 +29,21 @@ export interface WasmRunnerOptions {
   readonly heapBytes: () => number;
 }
 
-type Call = Extract<WorkerOrder, { readonly kind: "call" }>;
+type Call = Extract<WorkerCommand, { readonly kind: "call" }>;
 type Output = Readonly<Record<string, unknown>>;
 
 /** What the host function `kv` takes as `op`. */
 const KV_OPS = ["get", "set", "delete", "increment", "list"];
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 /** Calls that are begun in one turn. */
-const ORDERS_MAX = 8;
+const COMMANDS_MAX = 8;
 
 export class WasmRunner {
   readonly #spec: WorkerSpec;
   readonly #port: MessagePort;
-  readonly #outlet: Outlet;
+  readonly #writer: MessageWriter;
   readonly #requests: Requests;
-  readonly #turns: Turns<WorkerOrder>;
+  readonly #turns: CommandQueue<WorkerCommand>;
   readonly #gate: Gate;
   #module: WebAssembly.Module | null = null;
   #plugin: Plugin | null = null;
@@ -55,16 +55,16 @@ export class WasmRunner {
   constructor({ slot, spec, meter: shared, arrivals, port }: Start, { hand, heapBytes }: WasmRunnerOptions) {
     this.#spec = spec;
     this.#port = port;
-    const outlet = new Outlet(slot, hand);
+    const writer = new MessageWriter(slot, hand);
     const meter = new TurnMeter(shared);
-    const requests = new Requests(outlet, spec.limits);
-    this.#outlet = outlet;
+    const requests = new Requests(writer, spec.limits);
+    this.#writer = writer;
     this.#requests = requests;
-    const obey = (order: WorkerOrder) => this.#obey(order);
-    const turns = new Turns({ meter, heapBytes, obey, ordersMax: ORDERS_MAX });
+    const execute = (command: WorkerCommand) => this.#execute(command);
+    const turns = new CommandQueue({ meter, heapBytes, execute, commandsMax: COMMANDS_MAX });
     this.#turns = turns;
-    const meanwhile = (orders: readonly WorkerOrder[]) => turns.take(orders);
-    this.#gate = new Gate({ port, arrivals, outlet, meter, requests, meanwhile });
+    const meanwhile = (commands: readonly WorkerCommand[]) => turns.take(commands);
+    this.#gate = new Gate({ port, arrivals, writer, meter, requests, meanwhile });
   }
 
   /** Loads the module and begins to take orders. */
@@ -85,10 +85,10 @@ export class WasmRunner {
         throw new Error(`it exports none of ${HOOKS.map(exportOf).join(", ")}`);
       }
       await this.#instantiate();
-      this.#outlet.say(JSON.stringify({ kind: "ready", hooks }));
-      this.#port.onmessage = ({ data }) => this.#turns.take(readOrders(data as Uint8Array));
+      this.#writer.say(JSON.stringify({ kind: "ready", hooks }));
+      this.#port.onmessage = ({ data }) => this.#turns.take(readCommands(data as Uint8Array));
     } catch (error) {
-      this.#outlet.say(JSON.stringify({ kind: "failed", error: this.#textOf(error) }));
+      this.#writer.say(JSON.stringify({ kind: "failed", error: this.#textOf(error) }));
     }
   }
 
@@ -111,15 +111,15 @@ export class WasmRunner {
     if (this.#exports.has("on_start")) this.#perform(await this.#ask("on_start", { options, env }), null);
   }
 
-  #obey(order: WorkerOrder): void {
-    switch (order.kind) {
+  #execute(command: WorkerCommand): void {
+    switch (command.kind) {
       case "call":
-        this.#last = this.#last.then(() => this.#call(order));
+        this.#last = this.#last.then(() => this.#call(command));
         return;
       case "granted":
-        return this.#requests.granted(order.id, order.value);
+        return this.#requests.granted(command.id, command.value);
       case "refused":
-        return this.#requests.refused(order.id, order.code, order.msg);
+        return this.#requests.refused(command.id, command.code, command.msg);
       case "stop":
         this.#last = this.#last.then(() => this.#stop());
     }
@@ -144,7 +144,7 @@ export class WasmRunner {
       this.#result(id, hook === "onIngress" ? output["ingress"] : output["reply"]);
     } catch (error) {
       const told = ExtensionError.told(error);
-      this.#outlet.say(JSON.stringify({ kind: "thrown", id, ...told, error: this.#textOf(error) }));
+      this.#writer.say(JSON.stringify({ kind: "thrown", id, ...told, error: this.#textOf(error) }));
     } finally {
       this.#current = null;
     }
@@ -196,7 +196,7 @@ export class WasmRunner {
     if (isLonger(text, maxReplyBytes)) {
       throw new RangeError(`its reply has more than ${maxReplyBytes} bytes (limits.max_reply_bytes)`);
     }
-    this.#outlet.say(`{"kind":"result","id":${id}${text}}`);
+    this.#writer.say(`{"kind":"result","id":${id}${text}}`);
   }
 
   /** A host function's work: JSON in, JSON out, `{ error: { code, msg } }` when it failed; the module waits. */
@@ -236,7 +236,7 @@ export class WasmRunner {
     } catch (error) {
       this.#requests.log(null, "error", `on_stop failed: ${this.#textOf(error)}`);
     }
-    this.#outlet.say('{"kind":"stopped"}');
+    this.#writer.say('{"kind":"stopped"}');
   }
 
   #textOf(error: unknown): string {

@@ -4,7 +4,7 @@
 import "./no_environment.ts";
 import { linkOwnImportsOnly } from "./bare_imports.ts";
 import { heapReader } from "./heap.ts";
-import type { WorkerScope } from "./slot.ts";
+import type { WorkerScope } from "./worker_handle.ts";
 import { WasmRunner } from "./wasm_runner.ts";
 
 const scope = self as unknown as WorkerScope;

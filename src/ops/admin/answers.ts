@@ -4,7 +4,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context, TypedResponse } from "hono";
 import { type ErrorCode, type Refusal, refusal } from "../../protocol/codes.ts";
-import type { AdminEnv } from "./house.ts";
+import type { AdminEnv } from "./admin_context.ts";
 
 type FaultStatus = 400 | 401 | 403 | 404 | 409 | 413 | 429 | 500 | 503;
 

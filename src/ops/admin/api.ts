@@ -5,7 +5,7 @@ import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import { refusal } from "../../protocol/codes.ts";
 import { describeFault, refuse } from "./answers.ts";
-import type { AdminApp, AdminEnv, AdminHouse } from "./house.ts";
+import type { AdminApp, AdminContext, AdminEnv } from "./admin_context.ts";
 import { eventRoutes } from "./event_routes.ts";
 import { gatewayRoutes } from "./gateway_routes.ts";
 import { Methods } from "./methods.ts";
@@ -25,14 +25,14 @@ const NOT_JSON = refusal("BAD_REQUEST", "the body must be JSON, with content-typ
 
 /** The admin API of a gateway. */
 export function adminApi(parts: AdminParts): AdminApp {
-  const { house, doorman } = parts;
+  const { context, auth } = parts;
   const app: AdminApp = new OpenAPIHono<AdminEnv>({
     defaultHook: (result, c) => {
       if (result.success) return;
       return refuse(c, { code: "BAD_REQUEST", msg: describeFault(result.target, result.error) });
     },
   });
-  const { log, version } = house;
+  const { log, version } = context;
   app.notFound((c) => {
     const takes = methods.of(c.req.path);
     if (takes.length === 0) return refuse(c, { code: "NOT_FOUND", msg: "no such route" });
@@ -47,7 +47,7 @@ export function adminApi(parts: AdminParts): AdminApp {
     log.error("admin request failed", { path: c.req.path, error: error.stack ?? error.message });
     return refuse(c, { code: "INTERNAL", msg: "the gateway failed on this request" });
   });
-  openRoutes(app, house);
+  openRoutes(app, context);
   const description = { title: "wsPrism admin API", version };
   app.doc31("/v1/openapi.json", { openapi: "3.1.0", info: description, security: [{ [BEARER]: [] }] });
   app.openAPIRegistry.registerComponent("securitySchemes", BEARER, {
@@ -56,7 +56,7 @@ export function adminApi(parts: AdminParts): AdminApp {
     description: "The secret of one of `admin.keys`.",
   });
 
-  app.use("*", doorman.admit);
+  app.use("*", auth.admit);
   tenantRoutes(app, parts);
   publishRoutes(app, parts);
   sessionRoutes(app, parts);
@@ -71,7 +71,7 @@ export function adminApi(parts: AdminParts): AdminApp {
 }
 
 /** What anybody may ask who can reach the listener. */
-function openRoutes(app: AdminApp, { draining, degraded, accepting }: AdminHouse): void {
+function openRoutes(app: AdminApp, { draining, degraded, accepting }: AdminContext): void {
   const text = (description: string) => ({
     description,
     content: { "text/plain": { schema: z.string() } },

@@ -4,7 +4,7 @@ import type { Context, MiddlewareHandler, Next } from "hono";
 import { readForeign } from "../../protocol/json.ts";
 import { JSON_DEPTH_MAX, JsonScan } from "../../protocol/json_scan.ts";
 import { refuse } from "./answers.ts";
-import type { AdminEnv } from "./house.ts";
+import type { AdminEnv } from "./admin_context.ts";
 
 /**
  * For routes that take a body. Hono's own `bodyLimit` fails on Deno, where it makes a request out of one that

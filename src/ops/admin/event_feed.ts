@@ -1,7 +1,7 @@
 // What happens in the tenants, for administrators who watch: sessions, rooms and denials as they come, drops once a second.
 // As long as nobody watches, it costs nothing: no tenant is followed.
 
-import type { AdminHouse, AdminTenant, Happening, Teller } from "./house.ts";
+import type { AdminContext, AdminTenant, EventSink, SessionEvent } from "./admin_context.ts";
 import { EventStream } from "./event_stream.ts";
 import type { AdminKey } from "./keys.ts";
 
@@ -52,15 +52,15 @@ interface Followed {
 }
 
 export class EventFeed {
-  readonly #house: AdminHouse;
+  readonly #context: AdminContext;
   #readers: Reader[] = [];
   readonly #followed = new Map<AdminTenant, Followed>();
   #stopTicking: (() => void) | null = null;
   #ticks = 0;
   #lastId = 0;
 
-  constructor(house: AdminHouse) {
-    this.#house = house;
+  constructor(context: AdminContext) {
+    this.#context = context;
   }
 
   /** What is to be read by somebody; null when too many read already, in all or with this key. */
@@ -72,7 +72,7 @@ export class EventFeed {
     if (this.#readers.length >= (own === 0 ? READERS_MAX : READERS_MAX - READERS_SPARE)) return null;
     const stream = new EventStream();
     this.#readers.push({ ...watching, stream });
-    this.#stopTicking ??= this.#house.every(TICK_MS, () => this.#tick());
+    this.#stopTicking ??= this.#context.every(TICK_MS, () => this.#tick());
     this.#follow();
     return stream.body;
   }
@@ -108,10 +108,10 @@ export class EventFeed {
 
   /** Follows the tenants that there are now. */
   #follow(): void {
-    const served = new Set(this.#house.tenants());
+    const served = new Set(this.#context.tenants());
     for (const seat of served) {
       if (this.#followed.has(seat)) continue;
-      const unwatch = seat.watch(this.#teller(seat.tenant.id));
+      const unwatch = seat.watch(this.#sink(seat.tenant.id));
       this.#followed.set(seat, { seat, unwatch, dropped: dropsOf(seat) });
     }
     for (const [seat, { unwatch }] of this.#followed) {
@@ -121,9 +121,9 @@ export class EventFeed {
     }
   }
 
-  #teller(tenant: string): Teller {
+  #sink(tenant: string): EventSink {
     const wants = (type: string) => this.#readers.some(({ types }) => types.has(type));
-    const tell = ({ type, subject: { user, sid, session }, room, data }: Happening) =>
+    const tell = ({ type, subject: { user, sid, session }, room, data }: SessionEvent) =>
       this.#tell(tenant, type, { user, sid, session, room, data });
     return {
       any: true,
@@ -158,7 +158,7 @@ export class EventFeed {
   }
 
   #write(tenant: string, type: string, more: object): string {
-    const event = { type, time_ms: Math.round(this.#house.unixMs()), tenant, ...more };
+    const event = { type, time_ms: Math.round(this.#context.unixMs()), tenant, ...more };
     return `id: ${++this.#lastId}\nevent: ${type}\ndata: ${JSON.stringify(event)}\n\n`;
   }
 }

@@ -5,7 +5,7 @@ import { refusal } from "../../protocol/codes.ts";
 import { refuse, textAnswers } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
 import { FEED_TYPES, type FeedType } from "./event_feed.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminApp } from "./admin_context.ts";
 import { Name } from "./words.ts";
 
 const TOO_MANY = refusal("RESOURCE_EXHAUSTED", "too many read events already, in all or with this key");
@@ -13,7 +13,7 @@ const OTHER_TENANT = refusal("NOT_ALLOWED", "key is not for this tenant");
 
 const KINDS = [...new Set(FEED_TYPES.map(kindOf))] as [string, ...string[]];
 
-export function eventRoutes(app: AdminApp, { doorman, feed }: AdminParts): void {
+export function eventRoutes(app: AdminApp, { auth, feed }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
@@ -21,7 +21,7 @@ export function eventRoutes(app: AdminApp, { doorman, feed }: AdminParts): void 
       tags: ["events"],
       summary:
         "What happens from now on, as Server-Sent Events, of all tenants that the key is good for or of one",
-      middleware: doorman.permitAnywhere("read"),
+      middleware: auth.permitAnywhere("read"),
       request: {
         query: z.object({
           tenant: Name.optional(),

@@ -6,7 +6,7 @@ import { CONFIG_SHAPE, withoutSecrets } from "../../config/fingerprint.ts";
 import { describeIssue } from "../../config/issue.ts";
 import { answers, textAnswers } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminApp } from "./admin_context.ts";
 
 const Lines = z.array(z.string());
 const ConfigChange = z.strictObject({
@@ -24,18 +24,18 @@ const Reload = z.strictObject({
   warnings: Lines,
 }).openapi("Reload");
 
-export function gatewayRoutes(app: AdminApp, { doorman, house, metricsPath }: AdminParts): void {
+export function gatewayRoutes(app: AdminApp, { auth, context, metricsPath }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "post",
       path: "/v1/reload",
       tags: ["gateway"],
       summary: "Read the configuration anew; where it is not good (409), nothing changes",
-      middleware: doorman.permitGlobally("reload"),
+      middleware: auth.permitGlobally("reload"),
       responses: answers("It is in use.", Reload),
     }),
     async (c) => {
-      const reloaded = await house.reload();
+      const reloaded = await context.reload();
       if (reloaded.outcome === "refused") {
         const { reason, failures } = reloaded;
         return c.json({ code: "BAD_REQUEST", msg: reason, failures: failures.map(describeIssue) }, 409);
@@ -57,10 +57,10 @@ export function gatewayRoutes(app: AdminApp, { doorman, house, metricsPath }: Ad
       path: "/v1/config",
       tags: ["gateway"],
       summary: "The configuration in use, every default filled in and no secret shown",
-      middleware: doorman.permitGlobally("read"),
+      middleware: auth.permitGlobally("read"),
       responses: answers("The configuration, as in the file.", z.record(z.string(), z.unknown())),
     }),
-    (c) => c.json(withoutSecrets(house.config(), CONFIG_SHAPE) as Record<string, unknown>, 200),
+    (c) => c.json(withoutSecrets(context.config(), CONFIG_SHAPE) as Record<string, unknown>, 200),
   );
 
   if (metricsPath === null) return;
@@ -70,11 +70,11 @@ export function gatewayRoutes(app: AdminApp, { doorman, house, metricsPath }: Ad
       path: metricsPath,
       tags: ["gateway"],
       summary: "The metrics of all tenants and of the gateway, in Prometheus' text format",
-      middleware: doorman.permitGlobally("read"),
+      middleware: auth.permitGlobally("read"),
       responses: textAnswers("The metrics.", "text/plain"),
     }),
     async (c) => {
-      const { contentType, render } = house.metrics;
+      const { contentType, render } = context.metrics;
       return c.text(await render(null), 200, { "content-type": contentType });
     },
   );

@@ -4,8 +4,8 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { refusal } from "../../protocol/codes.ts";
 import type { KeptRoom } from "../../room/kept_room.ts";
 import { answers, refuse } from "./answers.ts";
-import type { AdminTenant } from "./house.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminTenant } from "./admin_context.ts";
+import type { AdminApp } from "./admin_context.ts";
 import type { AdminParts } from "./parts.ts";
 import { RoomParams } from "./words.ts";
 
@@ -38,14 +38,14 @@ const History = z.strictObject({
 }).openapi("History");
 const Cleared = z.strictObject({ epoch: z.string() });
 
-export function historyRoutes(app: AdminApp, { doorman }: AdminParts): void {
+export function historyRoutes(app: AdminApp, { auth }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
       path: "/v1/tenants/{tenant}/rooms/{room}/history",
       tags: ["rooms"],
       summary: "What a room keeps of what was said in it",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: RoomParams, query: Query },
       responses: answers("A page of messages.", History),
     }),
@@ -75,7 +75,7 @@ export function historyRoutes(app: AdminApp, { doorman }: AdminParts): void {
       path: "/v1/tenants/{tenant}/rooms/{room}/history",
       tags: ["rooms"],
       summary: "Let go of all that a room keeps; a new epoch begins, and members go on hearing what is said",
-      middleware: doorman.permit("publish"),
+      middleware: auth.permit("publish"),
       request: { params: RoomParams },
       responses: answers("It is gone.", Cleared),
     }),

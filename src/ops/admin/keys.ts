@@ -3,7 +3,7 @@
 import { type AdminPermission, EVERY_TENANT } from "../../config/admin_schema.ts";
 import type { AdminConfig } from "../../config/schema.ts";
 import { Rate } from "../../policy/rate.ts";
-import { SecretIndex } from "../../secret_index.ts";
+import { SecretIndex } from "../../collections/secret_index.ts";
 
 type KeyConfig = AdminConfig["keys"][number];
 

@@ -1,7 +1,7 @@
 // Which methods a path of the admin API takes, for requests that bring another one.
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import type { AdminEnv } from "./house.ts";
+import type { AdminEnv } from "./admin_context.ts";
 
 /** Methods by path, once all routes are there. */
 export class Methods {

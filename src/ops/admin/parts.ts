@@ -1,15 +1,15 @@
 // What the routes of the admin API are made of.
 
-import type { Doorman } from "./doorman.ts";
+import type { AdminAuth } from "./admin_auth.ts";
 import type { EventFeed } from "./event_feed.ts";
-import type { AdminHouse } from "./house.ts";
+import type { AdminContext } from "./admin_context.ts";
 import type { Published } from "./published.ts";
 import type { SliceQueue } from "./slices.ts";
 
 /** What each group of routes takes its own from. */
 export interface AdminParts {
-  readonly house: AdminHouse;
-  readonly doorman: Doorman;
+  readonly context: AdminContext;
+  readonly auth: AdminAuth;
   /** Where work that takes long waits for its turn. */
   readonly slices: SliceQueue;
   readonly published: Published;

@@ -4,7 +4,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Refusal } from "../../protocol/codes.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminApp } from "./admin_context.ts";
 import { type Handed, Message } from "./publisher.ts";
 import { Slice } from "./slices.ts";
 import { TenantParams } from "./words.ts";
@@ -42,14 +42,14 @@ const Body = z.union([
   z.strictObject({ messages: z.array(Message).min(1).max(BATCH_MAX) }).openapi("Batch"),
 ]);
 
-export function publishRoutes(app: AdminApp, { doorman, slices, published }: AdminParts): void {
+export function publishRoutes(app: AdminApp, { auth, slices, published }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "post",
       path: "/v1/tenants/{tenant}/publish",
       tags: ["publish"],
       summary: "Send a message, or up to 1,000 of them in order, to rooms, users, sessions or everybody",
-      middleware: [doorman.permit("publish"), doorman.bounded],
+      middleware: [auth.permit("publish"), auth.bounded],
       request: { params: TenantParams, body: jsonBody(Body) },
       responses: answers("Handed to the sessions.", z.union([Single, Batch])),
     }),

@@ -3,7 +3,7 @@
 import { type Refusal, refusal } from "../../protocol/codes.ts";
 import { writeObject } from "../../protocol/json.ts";
 import type { Tenant } from "../../session/tenant.ts";
-import type { AdminTenant } from "./house.ts";
+import type { AdminTenant } from "./admin_context.ts";
 import { Idempotency } from "./idempotency.ts";
 import type { Slice } from "./slices.ts";
 import { type Handed, type Message, publish } from "./publisher.ts";

@@ -14,7 +14,7 @@ import { conflationKey, ROOM_BUSY, TENANT_BUSY } from "../../service/service.ts"
 import { MESSAGE_TOO_LARGE, messageFrame } from "../../session/message_frame.ts";
 import type { Place } from "../../room/fanout.ts";
 import type { SessionHandle } from "../../session/session_handle.ts";
-import type { AdminTenant } from "./house.ts";
+import type { AdminTenant } from "./admin_context.ts";
 import type { Slice } from "./slices.ts";
 import { Name, RoomName, SessionId, UserName } from "./words.ts";
 

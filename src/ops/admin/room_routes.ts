@@ -5,7 +5,7 @@ import { refusal } from "../../protocol/codes.ts";
 import type { Actor } from "../../service/action.ts";
 import type { AdminParts } from "./parts.ts";
 import { answers, refuse } from "./answers.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminApp } from "./admin_context.ts";
 import { pageAmong, pageOf } from "./page.ts";
 import { NO_SUCH_SESSION } from "./session_routes.ts";
 import { inSlices } from "./slices.ts";
@@ -41,14 +41,14 @@ const Removed = z.strictObject({ removed: Count.openapi({ description: "Sessions
 
 const MemberParams = RoomParams.extend({ session: SessionId });
 
-export function roomRoutes(app: AdminApp, { doorman, slices }: AdminParts): void {
+export function roomRoutes(app: AdminApp, { auth, slices }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
       path: "/v1/tenants/{tenant}/rooms",
       tags: ["rooms"],
       summary: "List rooms, by name",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: TenantParams, query: PageQuery },
       responses: answers("A page.", z.strictObject({ rooms: z.array(Room), next: Next })),
     }),
@@ -69,7 +69,7 @@ export function roomRoutes(app: AdminApp, { doorman, slices }: AdminParts): void
       path: "/v1/tenants/{tenant}/rooms/{room}/members",
       tags: ["rooms"],
       summary: "List a room's members, by when they joined",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: {
         params: RoomParams,
         query: PageQuery.extend({
@@ -99,7 +99,7 @@ export function roomRoutes(app: AdminApp, { doorman, slices }: AdminParts): void
       path: "/v1/tenants/{tenant}/rooms/{room}/members/{session}",
       tags: ["rooms"],
       summary: "Have a session join a room, within its ticket and the tenant's limits; its client is told",
-      middleware: doorman.permit("publish"),
+      middleware: auth.permit("publish"),
       request: { params: MemberParams },
       responses: answers("It is a member.", Place),
     }),
@@ -124,7 +124,7 @@ export function roomRoutes(app: AdminApp, { doorman, slices }: AdminParts): void
       path: "/v1/tenants/{tenant}/rooms/{room}/members/{session}",
       tags: ["rooms"],
       summary: "Have a session leave a room; its client is told",
-      middleware: doorman.permit("publish"),
+      middleware: auth.permit("publish"),
       request: { params: MemberParams },
       responses: answers("It is no member any more.", Removed),
     }),
@@ -144,7 +144,7 @@ export function roomRoutes(app: AdminApp, { doorman, slices }: AdminParts): void
       path: "/v1/tenants/{tenant}/rooms/{room}",
       tags: ["rooms"],
       summary: "Have everybody who is in a room now leave it; their clients are told",
-      middleware: doorman.permit("publish"),
+      middleware: auth.permit("publish"),
       request: { params: RoomParams },
       responses: answers("They are no members any more.", Removed),
     }),

@@ -6,7 +6,7 @@ import { sysKicked } from "../../protocol/sys.ts";
 import type { SessionHandle } from "../../session/session_handle.ts";
 import type { AdminParts } from "./parts.ts";
 import { answers, refuse } from "./answers.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminApp } from "./admin_context.ts";
 import { type Page, pageAmong, pageOf } from "./page.ts";
 import {
   Milliseconds,
@@ -53,13 +53,13 @@ const SessionDetail = z.strictObject({
 /** How many sessions were ended. */
 export const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
 
-export function sessionRoutes(app: AdminApp, { doorman, house, slices }: AdminParts): void {
+export function sessionRoutes(app: AdminApp, { auth, context, slices }: AdminParts): void {
   const summaryOf = (session: SessionHandle) => ({
     session: session.session,
     user: session.user,
     sid: session.sid,
     address: session.address,
-    connected_at_ms: Math.round(house.unixMs() - (house.now() - session.openedAt)),
+    connected_at_ms: Math.round(context.unixMs() - (context.now() - session.openedAt)),
     ticket_id: session.ticketId,
     trace_id: session.traceId,
     room_count: session.memberships.size,
@@ -72,7 +72,7 @@ export function sessionRoutes(app: AdminApp, { doorman, house, slices }: AdminPa
       path: "/v1/tenants/{tenant}/sessions",
       tags: ["sessions"],
       summary: "List sessions, by their id",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: {
         params: TenantParams,
         query: PageQuery.extend({
@@ -108,7 +108,7 @@ export function sessionRoutes(app: AdminApp, { doorman, house, slices }: AdminPa
       path: "/v1/tenants/{tenant}/sessions/{session}",
       tags: ["sessions"],
       summary: "Look at a session",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: SessionParams },
       responses: answers("The session.", SessionDetail),
     }),
@@ -131,7 +131,7 @@ export function sessionRoutes(app: AdminApp, { doorman, house, slices }: AdminPa
       path: "/v1/tenants/{tenant}/sessions/{session}",
       tags: ["sessions"],
       summary: "End a session (close code 4501); its client should not come back by itself",
-      middleware: doorman.permit("disconnect"),
+      middleware: auth.permit("disconnect"),
       request: { params: SessionParams, query: z.object({ reason: Reason.optional() }) },
       responses: answers("Ended.", Disconnected),
     }),

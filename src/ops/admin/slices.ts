@@ -1,12 +1,12 @@
 // Long work on the loop that serves everybody: done in slices, between which sockets are read and written. However many
 // requests have such work, one slice of it is done in a turn of the loop; keys take turns, and so do the requests of one.
 
-import type { AdminHouse } from "./house.ts";
+import type { AdminContext } from "./admin_context.ts";
 
 /** Milliseconds of work after which others have their turn. */
 const SLICE_MS = 4;
 
-type Loop = Pick<AdminHouse, "now" | "turn">;
+type Loop = Pick<AdminContext, "now" | "turn">;
 
 /** The slices of one request. */
 export interface Slices {

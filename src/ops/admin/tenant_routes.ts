@@ -5,7 +5,7 @@ import { refusal } from "../../protocol/codes.ts";
 import { LANE_NAMES } from "../../protocol/frame.ts";
 import type { AdminParts } from "./parts.ts";
 import { answers, NOT_KEPT, refuse, textAnswers } from "./answers.ts";
-import type { AdminApp, AdminTenant } from "./house.ts";
+import type { AdminApp, AdminTenant } from "./admin_context.ts";
 import { Name, TenantParams } from "./words.ts";
 
 const BY_CONFIGURATION = refusal("SUSPENDED", "tenant is suspended by its configuration");
@@ -25,19 +25,19 @@ const Stats = z.strictObject({
   denied: Count.openapi({ description: "Inbound messages that policy did not let pass." }),
 }).openapi("Stats", { description: "Numbers of one tenant; those of messages count from the start." });
 
-export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
+export function tenantRoutes(app: AdminApp, { auth, context }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
       path: "/v1/tenants",
       tags: ["tenants"],
       summary: "List the tenants that the key is good for",
-      middleware: doorman.permitAnywhere("read"),
+      middleware: auth.permitAnywhere("read"),
       responses: answers("All of them.", z.strictObject({ tenants: z.array(TenantSummary) })),
     }),
     (c) => {
       const { key } = c.var;
-      const tenants = [...house.tenants()].filter(({ tenant }) => key.reaches(tenant.id)).map(summaryOf);
+      const tenants = [...context.tenants()].filter(({ tenant }) => key.reaches(tenant.id)).map(summaryOf);
       return c.json({ tenants }, 200);
     },
   );
@@ -48,7 +48,7 @@ export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): voi
       path: "/v1/tenants/{tenant}/stats",
       tags: ["tenants"],
       summary: "Look at a tenant's numbers",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: TenantParams },
       responses: answers("The numbers.", Stats),
     }),
@@ -61,12 +61,12 @@ export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): voi
       path: "/v1/tenants/{tenant}/metrics",
       tags: ["tenants"],
       summary: "A tenant's metrics, in Prometheus' text format",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: TenantParams },
       responses: textAnswers("The metrics.", "text/plain"),
     }),
     async (c) => {
-      const { contentType, render } = house.metrics;
+      const { contentType, render } = context.metrics;
       return c.text(await render(c.var.seat.tenant.id), 200, { "content-type": contentType });
     },
   );
@@ -77,13 +77,13 @@ export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): voi
       path: "/v1/tenants/{tenant}/suspend",
       tags: ["tenants"],
       summary: "End a tenant's sessions over `gateway.drain_grace_ms` (close code 4509), and let nobody in",
-      middleware: doorman.permit("reload"),
+      middleware: auth.permit("reload"),
       request: { params: TenantParams },
       responses: answers("Suspended.", TenantSummary),
     }),
     async (c) => {
       const { seat } = c.var;
-      seat.suspend(house.config().gateway.drain_grace_ms);
+      seat.suspend(context.config().gateway.drain_grace_ms);
       if (!await seat.kept()) return refuse(c, NOT_KEPT);
       return c.json(summaryOf(seat), 200);
     },
@@ -95,7 +95,7 @@ export function tenantRoutes(app: AdminApp, { doorman, house }: AdminParts): voi
       path: "/v1/tenants/{tenant}/resume",
       tags: ["tenants"],
       summary: "Serve a tenant again that was suspended by `suspend`",
-      middleware: doorman.permit("reload"),
+      middleware: auth.permit("reload"),
       request: { params: TenantParams },
       responses: answers("Served.", TenantSummary),
     }),

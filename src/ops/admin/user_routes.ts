@@ -6,7 +6,7 @@ import { sysKicked } from "../../protocol/sys.ts";
 import type { SessionHandle } from "../../session/session_handle.ts";
 import { answers, jsonBody, NOT_KEPT, optionalBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
-import type { AdminApp } from "./house.ts";
+import type { AdminApp } from "./admin_context.ts";
 import { pageOf } from "./page.ts";
 import { Disconnected, NO_REASON } from "./session_routes.ts";
 import { inSlices } from "./slices.ts";
@@ -50,14 +50,14 @@ const Revocation = z.union([
   description: "One ticket by its `jti`, or a user's tickets by when they were issued.",
 });
 
-export function userRoutes(app: AdminApp, { doorman, house, slices }: AdminParts): void {
+export function userRoutes(app: AdminApp, { auth, context, slices }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "post",
       path: "/v1/tenants/{tenant}/users/{user}/disconnect",
       tags: ["users"],
       summary: "End all sessions of a user (close code 4501)",
-      middleware: [doorman.permit("disconnect"), doorman.bounded],
+      middleware: [auth.permit("disconnect"), auth.bounded],
       request: { params: UserParams, body: optionalBody(z.strictObject({ reason: Reason.optional() })) },
       responses: answers("Ended.", Disconnected),
     }),
@@ -76,7 +76,7 @@ export function userRoutes(app: AdminApp, { doorman, house, slices }: AdminParts
       path: "/v1/tenants/{tenant}/users/{user}/ban",
       tags: ["users"],
       summary: "End all sessions of a user (close code 4504), and let the user in no more",
-      middleware: [doorman.permit("disconnect"), doorman.bounded],
+      middleware: [auth.permit("disconnect"), auth.bounded],
       request: {
         params: UserParams,
         body: optionalBody(z.strictObject({
@@ -104,7 +104,7 @@ export function userRoutes(app: AdminApp, { doorman, house, slices }: AdminParts
       path: "/v1/tenants/{tenant}/users/{user}/ban",
       tags: ["users"],
       summary: "Let a banned user in again",
-      middleware: doorman.permit("disconnect"),
+      middleware: auth.permit("disconnect"),
       request: { params: UserParams },
       responses: answers("Banned no more.", z.strictObject({ unbanned: z.literal(1) })),
     }),
@@ -112,7 +112,7 @@ export function userRoutes(app: AdminApp, { doorman, house, slices }: AdminParts
       const { seat } = c.var;
       const { bans } = seat.tenant;
       const { user } = c.req.valid("param");
-      const wasBanned = bans.find(user, house.unixMs()) !== null && bans.unban(user);
+      const wasBanned = bans.find(user, context.unixMs()) !== null && bans.unban(user);
       if (!await seat.kept()) return refuse(c, NOT_KEPT);
       return wasBanned ? c.json({ unbanned: 1 as const }, 200) : refuse(c, NOT_BANNED);
     },
@@ -124,13 +124,13 @@ export function userRoutes(app: AdminApp, { doorman, house, slices }: AdminParts
       path: "/v1/tenants/{tenant}/bans",
       tags: ["users"],
       summary: "List banned users, by name",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: TenantParams, query: PageQuery },
       responses: answers("A page.", z.strictObject({ bans: z.array(Ban), next: Next })),
     }),
     (c) => {
       const { limit, cursor = null } = c.req.valid("query");
-      const bans = c.var.seat.tenant.bans.behind(cursor, house.unixMs());
+      const bans = c.var.seat.tenant.bans.behind(cursor, context.unixMs());
       const { items, next } = pageOf(bans, { keyOf: ({ user }) => user, limit });
       const shown = items.map(({ user, untilMs, by }) => ({ user, until_ms: Math.round(untilMs), by }));
       return c.json({ bans: shown, next }, 200);
@@ -143,7 +143,7 @@ export function userRoutes(app: AdminApp, { doorman, house, slices }: AdminParts
       path: "/v1/tenants/{tenant}/tickets/revoke",
       tags: ["users"],
       summary: "Take tickets no more, and end the sessions that came with them (close code 4500)",
-      middleware: [doorman.permit("disconnect"), doorman.bounded],
+      middleware: [auth.permit("disconnect"), auth.bounded],
       request: { params: TenantParams, body: jsonBody(Revocation) },
       responses: answers("Revoked.", Disconnected),
     }),
@@ -152,7 +152,7 @@ export function userRoutes(app: AdminApp, { doorman, house, slices }: AdminParts
       const body = c.req.valid("json");
       const revoked = "jti" in body
         ? { jti: body.jti }
-        : { user: body.user, issuedBeforeMs: body.issued_before_ms ?? house.unixMs() };
+        : { user: body.user, issuedBeforeMs: body.issued_before_ms ?? context.unixMs() };
       const disconnected = seat.revoke(revoked, body.expires_at_ms ?? Number.POSITIVE_INFINITY);
       if (disconnected === null) return refuse(c, FULL);
       return await seat.kept() ? c.json({ disconnected }, 200) : refuse(c, NOT_KEPT);

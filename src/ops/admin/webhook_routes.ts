@@ -8,7 +8,7 @@ import { refusal } from "../../protocol/codes.ts";
 import { Json, writeObject } from "../../protocol/json.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
-import type { AdminApp, AdminEnv, AdminWebhook } from "./house.ts";
+import type { AdminApp, AdminEnv, AdminWebhook } from "./admin_context.ts";
 import { countQuery, Milliseconds, Name, Next, PageQuery, TenantParams } from "./words.ts";
 
 /** Dead letters that are named in one request. */
@@ -49,8 +49,8 @@ const Which = z.union([
 
 const WebhookParams = TenantParams.extend({ webhook: Name });
 
-export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): void {
-  const { webhooks, log } = house;
+export function webhookRoutes(app: AdminApp, { auth, context }: AdminParts): void {
+  const { webhooks, log } = context;
   /** What `ask` resolves with, or undefined where the state cannot be used. */
   const attempt = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -71,7 +71,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       path: "/v1/tenants/{tenant}/webhooks",
       tags: ["webhooks"],
       summary: "List webhooks, with what waits for their backends",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: { params: TenantParams },
       responses: answers("All of them.", z.strictObject({ webhooks: z.array(Webhook) })),
     }),
@@ -87,7 +87,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       path: "/v1/tenants/{tenant}/webhooks/{webhook}/dead-letters",
       tags: ["webhooks"],
       summary: "List events that a webhook's backend refuses, by their number",
-      middleware: doorman.permit("read"),
+      middleware: auth.permit("read"),
       request: {
         params: WebhookParams,
         query: PageQuery.extend({
@@ -122,7 +122,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       path: "/v1/tenants/{tenant}/webhooks/{webhook}/dead-letters/retry",
       tags: ["webhooks"],
       summary: "Send dead letters again, in the places that they had in the sequence",
-      middleware: [doorman.permit("reload"), doorman.bounded],
+      middleware: [auth.permit("reload"), auth.bounded],
       request: { params: WebhookParams, body: jsonBody(Which) },
       responses: answers("They wait to be sent.", z.strictObject({ retried: Count })),
     }),
@@ -140,7 +140,7 @@ export function webhookRoutes(app: AdminApp, { doorman, house }: AdminParts): vo
       path: "/v1/tenants/{tenant}/webhooks/{webhook}/dead-letters/drop",
       tags: ["webhooks"],
       summary: "Forget dead letters",
-      middleware: [doorman.permit("reload"), doorman.bounded],
+      middleware: [auth.permit("reload"), auth.bounded],
       request: { params: WebhookParams, body: jsonBody(Which) },
       responses: answers("They are gone.", z.strictObject({ dropped: Count })),
     }),

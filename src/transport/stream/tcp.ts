@@ -1,11 +1,11 @@
 // The port on plain TCP, with TLS or without. No HTTP is spoken here: the first message of a connection says who it is,
-// and the handler that `StreamDoor.connect` gives reads it.
+// and the handler that `StreamHandler.connect` gives reads it.
 
 import { DescriptorWatch } from "../descriptors.ts";
 import { cannotListen } from "../handshake.ts";
 import { runtimeName } from "../mod.ts";
 import type {
-  StreamDoor,
+  StreamHandler,
   TlsPair,
   Transport,
   TransportLimits,
@@ -29,14 +29,14 @@ const LIMITS: TransportLimits = {
   fixed: {},
 };
 
-class TcpTransport implements Transport<StreamDoor> {
+class TcpTransport implements Transport<StreamHandler> {
   readonly name = "tcp";
   readonly #options: TransportOptions;
   readonly #listener: ByteListener;
   readonly #links = new Set<TcpLink>();
   readonly #joiner = new RunJoiner(wireOf);
   readonly #watch: DescriptorWatch;
-  #door: StreamDoor | null = null;
+  #door: StreamHandler | null = null;
   #maxMessageBytes: number;
   #limits = LIMITS;
   #turns = 0;
@@ -66,7 +66,7 @@ class TcpTransport implements Transport<StreamDoor> {
     return this.#limits;
   }
 
-  async start(door: StreamDoor): Promise<{ readonly hostname: string; readonly port: number }> {
+  async start(door: StreamHandler): Promise<{ readonly hostname: string; readonly port: number }> {
     this.#door = door;
     const { hostname, port } = this.#options;
     try {
@@ -129,6 +129,6 @@ class TcpTransport implements Transport<StreamDoor> {
 }
 
 /** A transport on plain TCP; every runtime. */
-export function createTcpTransport(options: TransportOptions): Transport<StreamDoor> {
+export function createTcpTransport(options: TransportOptions): Transport<StreamHandler> {
   return new TcpTransport(options);
 }

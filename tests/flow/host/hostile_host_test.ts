@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { prepareScript } from "../../../src/extension/source.ts";
+import { prepareScript } from "../../../src/program/source.ts";
 import { RawHost } from "./raw_host.ts";
 
 const FOLDER = fileURLToPath(new URL("../../extension/hostile/", import.meta.url));

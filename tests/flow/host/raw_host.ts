@@ -10,21 +10,21 @@ import { launchHost } from "../../../src/extension/launch.ts";
 import {
   CHUNK_BYTES_MAX,
   HOST_SLOT,
-  type HostOrder,
-  type HostWord,
+  type HostCommand,
+  type HostEvent,
   type Program,
-  type WorkerOrder,
+  type WorkerCommand,
+  type WorkerEvent,
   type WorkerSpec,
-  type WorkerWord,
-} from "../../../src/extension/messages.ts";
-import { prepareScript } from "../../../src/extension/source.ts";
+} from "../../../src/program/messages.ts";
+import { prepareScript } from "../../../src/program/source.ts";
 import { DENO } from "../../deno_command.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 export const TARGET: string = process.env["WSPRISM_TARGET"] ?? (process.versions["deno"] ? "deno" : "bun");
 
-type Word = { readonly slot: number } & (HostWord | WorkerWord);
+type Word = { readonly slot: number } & (HostEvent | WorkerEvent);
 type Kind = Word["kind"];
 type WordOf<K extends Kind> = Extract<Word, { readonly kind: K }>;
 
@@ -110,7 +110,7 @@ export class RawHost {
     return this.spawn(prepared.program, rest);
   }
 
-  say(slot: number, ...orders: readonly WorkerOrder[]): void {
+  say(slot: number, ...orders: readonly WorkerCommand[]): void {
     this.process.write(writeChunk(slot, orders.map((order) => JSON.stringify(order))));
   }
 
@@ -149,7 +149,7 @@ export class RawHost {
     while (this.ended === null) await new Promise<void>((resolve) => this.#waiting.add(resolve));
   }
 
-  #write(slot: number, order: HostOrder): void {
+  #write(slot: number, order: HostCommand): void {
     this.process.write(writeChunk(slot, [JSON.stringify(order)]));
   }
 

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
-import { capMemory } from "../../../src/extension/wasm_module.ts";
+import { capMemory } from "../../../src/program/wasm_module.ts";
 import { buildWasm } from "../../extension/assembly_script.ts";
 import { RawHost } from "./raw_host.ts";
 

@@ -2,9 +2,9 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { TenantMetrics } from "../../../src/metrics.ts";
+import { TenantMetrics } from "../../../src/metrics/metrics.ts";
 import { EventFeed } from "../../../src/ops/admin/event_feed.ts";
-import type { AdminHouse as Port, AdminTenant, Teller } from "../../../src/ops/admin/house.ts";
+import type { AdminContext as Port, AdminTenant, EventSink } from "../../../src/ops/admin/admin_context.ts";
 import { AdminKey } from "../../../src/ops/admin/keys.ts";
 import { LANE_NAMES } from "../../../src/protocol/frame.ts";
 import { accepted } from "../../config/loading.ts";
@@ -105,10 +105,10 @@ test("A reader sees the tenants that its key is good for, and of them what it as
 /** A house with nothing in it but a tenant, which can be watched. */
 function bareHouse() {
   const clock = new Clock();
-  const tellers = new Set<Teller>();
+  const tellers = new Set<EventSink>();
   const seat = {
     tenant: { id: "acme", metrics: new TenantMetrics(LANE_NAMES) },
-    watch: (teller: Teller) => {
+    watch: (teller: EventSink) => {
       tellers.add(teller);
       return () => void tellers.delete(teller);
     },

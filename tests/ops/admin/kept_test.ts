@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { StateStore } from "../../../src/backend/state_store.ts";
+import type { StateStore } from "../../../src/state/state_store.ts";
 import { OPEN_POLICY } from "../../session/house.ts";
 import { open } from "./admin_house.ts";
 

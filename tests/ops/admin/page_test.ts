@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
 import { pageAmong, pageOf } from "../../../src/ops/admin/page.ts";
-import { OrderedIndex } from "../../../src/ordered_index.ts";
+import { OrderedIndex } from "../../../src/collections/ordered_index.ts";
 
 /** A house in which no time passes. */
 const still = { now: () => 0, turn: () => Promise.reject(new Error("nobody has to wait")) };

@@ -2,7 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import type { AdminTenant } from "../../../src/ops/admin/house.ts";
+import type { AdminTenant } from "../../../src/ops/admin/admin_context.ts";
 import { pageAmong } from "../../../src/ops/admin/page.ts";
 import { Published } from "../../../src/ops/admin/published.ts";
 import { type Message, publish } from "../../../src/ops/admin/publisher.ts";

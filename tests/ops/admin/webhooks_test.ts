@@ -4,7 +4,7 @@ import { strict as assert } from "node:assert";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import type { StateStore } from "../../../src/backend/state_store.ts";
+import type { StateStore } from "../../../src/state/state_store.ts";
 import { OPEN_POLICY } from "../../session/house.ts";
 import { AdminHouse, type Answered } from "./admin_house.ts";
 
