@@ -2,10 +2,10 @@
 // tells of what it stored can get lost, also the last message of a room in which nothing more is said, so rooms are checked.
 
 import type { Log } from "../log.ts";
-import type { MetricSource } from "../metrics.ts";
+import type { MetricSource } from "../metrics/metrics.ts";
 import type { HistoryBounds } from "../room/history.ts";
 import type { HistoryStreams, StreamListener } from "../room/history_stream.ts";
-import { Turns } from "../turns.ts";
+import { Semaphore } from "../collections/semaphore.ts";
 import { NatsStream } from "./nats_stream.ts";
 import type { StreamCounts } from "./stream_writer.ts";
 import type { StreamLink } from "./stream_link.ts";
@@ -46,7 +46,7 @@ export class NatsStreams {
   readonly #fresh: { readonly listener: StreamListener; readonly at: number }[] = [];
   /** All of them, as far as this round has come. */
   #round: Iterator<StreamListener> | null = null;
-  readonly #turns = new Turns(AT_ONCE);
+  readonly #semaphore = new Semaphore(AT_ONCE);
   readonly #counts: StreamCounts = { stored: 0, failed: 0, refused: 0, pending: 0, epochs: 0 };
   #lookedAt = 0;
   #stopTicking: (() => void) | null = null;
@@ -179,7 +179,7 @@ export class NatsStreams {
       for (const stream of this.#streams) stream.look().catch(() => {});
     }
     // Behind a round that is late, another would only wait.
-    if (this.#turns.waiting > 0) return;
+    if (this.#semaphore.waiting > 0) return;
     while (this.#fresh.length > 0 && this.#fresh[0]!.at <= now()) this.#check(this.#fresh.shift()!.listener);
     let rooms = 0;
     for (const stream of this.#streams) rooms += stream.size;
@@ -216,6 +216,6 @@ export class NatsStreams {
   }
 
   #check(listener: StreamListener): void {
-    void this.#turns.run(() => listener.check()).catch(() => {});
+    void this.#semaphore.run(() => listener.check()).catch(() => {});
   }
 }
