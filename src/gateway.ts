@@ -16,6 +16,7 @@ import { Acceptance } from "./gateway/acceptance.ts";
 import { AdminListener } from "./gateway/admin_listener.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
+import { historyMetrics } from "./gateway/history_metrics.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
@@ -70,6 +71,7 @@ export class Gateway {
   /** What a scrape is answered. */
   readonly #metrics: FreshEnough;
   readonly #quotas: GatewayQuotas;
+  readonly #historyBudget = new HistoryBudget(() => this.#config.gateway.max_history_bytes);
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
@@ -121,8 +123,8 @@ export class Gateway {
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
-      historyBudget: new HistoryBudget(() => this.#config.gateway.max_history_bytes),
       streams: null,
+      historyBudget: this.#historyBudget,
       openBus: (receiver) => new LocalBus(receiver),
       clock,
       dev: options.dev,
@@ -359,6 +361,7 @@ export class Gateway {
       more: [
         ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
         ...this.#persistence.metrics,
+        ...historyMetrics({ tenants: this.#tenants, budget: this.#historyBudget }),
         ...this.#acceptance.metrics,
         ...this.#options.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),

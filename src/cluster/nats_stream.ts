@@ -29,6 +29,7 @@ import type { StreamLink } from "./stream_link.ts";
 import { type StreamCounts, StreamWriter } from "./stream_writer.ts";
 import {
   COMPARED,
+  HEADER,
   maxAgeMsOf,
   META,
   recordOf,
@@ -205,7 +206,13 @@ export class NatsStream implements HistoryStream {
     const found: StoredMsg | null = await manager.streams.getMessage(this.name, {
       last_by_subj: this.#names.in(room),
     });
-    return found === null ? null : { sequence: found.seq, id: found.header.get("Nats-Msg-Id") };
+    return found === null ? null : { sequence: found.seq, id: found.header.get(HEADER.id) };
+  }
+
+  async digestOf(sequence: number): Promise<string | null> {
+    const manager = await this.#api().manager;
+    const found = await manager.streams.getMessage(this.name, { seq: sequence });
+    return found?.header.get(HEADER.digest) || null;
   }
 
   async state(): Promise<StreamState> {

@@ -16,7 +16,7 @@ const AGE_MIN_MS = 2 * IDS_MS;
 const FURTHER = 2;
 const NS_PER_MS = 1_000_000;
 
-const HEADER = {
+export const HEADER = {
   id: "Nats-Msg-Id",
   sequence: "Nats-Sequence",
   before: "Nats-Last-Sequence",
@@ -26,6 +26,7 @@ const HEADER = {
   except: "W-Except",
   life: "W-Life",
   last: "W-Last",
+  digest: "W-Digest",
 } as const;
 
 /** What is written into a stream's metadata: which epoch it is in, and from where on `roomMax` holds. */
@@ -96,12 +97,13 @@ export const COMPARED = [
   "allow_direct",
 ] as const;
 
-export function headersOf({ id, kind, except, life, last, behind }: StreamDraft): MsgHdrs {
+export function headersOf({ id, kind, except, life, digest, last, behind }: StreamDraft): MsgHdrs {
   const made = headers();
   made.set(HEADER.id, id);
   if (kind !== "message") made.set(HEADER.kind, kind);
   if (except !== null) made.set(HEADER.except, except);
   if (life !== "") made.set(HEADER.life, life);
+  if (digest !== null) made.set(HEADER.digest, digest);
   if (last !== undefined) made.set(HEADER.last, String(last));
   if (behind !== undefined) made.set(HEADER.behind, String(behind));
   return made;

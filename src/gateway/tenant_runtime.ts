@@ -145,7 +145,7 @@ export class TenantRuntime implements TenantView {
   }
 
   rooms(): number {
-    return this.tenant.rooms.size;
+    return this.tenant.rooms.occupied;
   }
 
   pending(): number {
@@ -162,7 +162,7 @@ export class TenantRuntime implements TenantView {
     persistence.hold(this.id, this.#record);
     this.#unwatch = this.watch(persistence.webhooks.of(this.id));
     this.#parts.settings.policy.apply(gateway.now());
-    this.tenant.rooms.histories.apply();
+    this.tenant.rooms.applyClasses();
   }
 
   /** Starts its extensions, those that do not run yet; others that run end. */
@@ -190,7 +190,7 @@ export class TenantRuntime implements TenantView {
     if (former !== parts) {
       parts.settings.policy.apply(this.#deps.gateway.now());
       tenant.recheckDetached();
-      tenant.rooms.histories.apply();
+      tenant.rooms.applyClasses();
       this.runExtensions();
       former.services.stop(parts.services);
       if (former.verifier !== parts.verifier) former.verifier.stop();

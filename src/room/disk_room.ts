@@ -3,8 +3,11 @@
 
 import { Frame, LANE, withOffset } from "../protocol/frame.ts";
 import type { HistoryBounds } from "./history.ts";
+import { type Budgeted, type HistoryBudget, ROOM_BYTES } from "./history_budget.ts";
+import { CountedRoom, type HistoryCounts } from "./history_counts.ts";
 import {
   type KeptRoom,
+  KEY_REUSED,
   type Missed,
   NOT_STORED,
   type Page,
@@ -15,6 +18,7 @@ import {
   type Stored,
   type Wish,
 } from "./kept_room.ts";
+import { BUSY } from "../cluster/bus.ts";
 import { REPLAY_MAX, within } from "./memory_room.ts";
 
 /** What is kept of a room. */
@@ -30,6 +34,8 @@ export interface DiskMessage {
   /** An envelope without an offset, in JSON. */
   readonly text: string;
   readonly key: SenderKey | null;
+  /** The epoch that members of a room were told of which nothing is kept: it holds for the first message. Else null. */
+  readonly epoch: string | null;
   readonly bounds: HistoryBounds;
   /** What comes behind this offset is still being read, and must stay; infinite for nothing. */
   readonly keepAfter: number;
@@ -41,10 +47,15 @@ export interface DiskStored extends DiskMeta {
   readonly duplicate: boolean;
 }
 
-/** A tenant's rooms on disk. Whatever changes something resolves when that is committed, in the order of the calls. */
+/**
+ * A tenant's rooms on disk. What changes something MUST resolve only once that is committed; all calls of one room MUST take
+ * effect, and resolve, in their order. They reject where the disk fails, and then nothing has happened.
+ */
 export interface HistoryDisk {
+  /** What is kept of a room. Of one of which nothing is, nothing is written either: offset 0, and an epoch for a first message. */
   open(room: string, bounds: HistoryBounds): Promise<DiskMeta>;
-  append(room: string, message: DiskMessage): Promise<DiskStored>;
+  /** @returns "reused" where its key stands for another message */
+  append(room: string, message: DiskMessage): Promise<DiskStored | "reused">;
   /** Messages as `[offset, text]`, oldest first. */
   read(
     room: string,
@@ -61,19 +72,29 @@ export interface DiskRoomOptions {
   readonly bounds: HistoryBounds;
   readonly disk: HistoryDisk;
   readonly now: () => number;
+  readonly budget: HistoryBudget;
+  readonly counts: HistoryCounts;
   /** Hands a frame to all members, however many wait for them already: it is committed, and so to be heard. */
   readonly deliver: (frame: Frame, except: string | null) => number;
+  /** Whether so much waits for members that nothing more is to be stored for now. */
+  readonly isFull: () => boolean;
   readonly sent: (key: SenderKey, epoch: string, offset: number) => void;
   readonly renewed: () => void;
+  /** All rooms together take too much memory. @returns whether this one was removed; one with members is not */
+  readonly giveUp: () => boolean;
 }
 
+/** Messages on their way to the disk, and their payload bytes: as much as may wait for the members afterwards. */
+const UNDER_WAY_MAX = 4096;
+const UNDER_WAY_BYTES_MAX = 4_194_304;
 const PAGE = 100;
 /** Between two times that what is too old is let go of, and that the room is noted as used. */
 const TRIM_MS = 5000;
 const PAGE_BYTES = 262_144;
 const NOTHING: DiskMeta = { epoch: "", first: 1, last: 0, bytes: 0 };
 
-export class DiskRoom implements KeptRoom {
+export class DiskRoom implements KeptRoom, Budgeted {
+  readonly storesFirst = true;
   readonly #options: DiskRoomOptions;
   #bounds: HistoryBounds;
   #meta = NOTHING;
@@ -83,11 +104,16 @@ export class DiskRoom implements KeptRoom {
   #trimmedAt = 0;
   /** Offsets behind which somebody still reads. */
   readonly #pins = new Set<{ after: number }>();
+  readonly #underWay = { messages: 0, bytes: 0 };
+  readonly #counted: CountedRoom;
+  #removed = false;
 
   constructor(options: DiskRoomOptions) {
     this.#options = options;
     this.#bounds = options.bounds;
     this.#usedAt = options.now();
+    this.#counted = new CountedRoom(options.counts);
+    options.budget.use(this, ROOM_BYTES);
     this.#ready = this.#open();
   }
 
@@ -118,13 +144,28 @@ export class DiskRoom implements KeptRoom {
   }
 
   publish(frame: Frame, except: string | null, key: SenderKey | null): Published {
-    const { disk, name, now } = this.#options;
-    this.#usedAt = now();
-    const message = { text: frame.payload as string, key, bounds: this.#bounds, keepAfter: this.#keepAfter };
-    return disk.append(name, message).then(
-      (stored) => this.#stored(stored, frame, except, key),
-      () => NOT_STORED,
-    );
+    const { disk, name, counts, isFull } = this.#options;
+    this.touch();
+    const way = this.#underWay;
+    if (way.messages >= UNDER_WAY_MAX || way.bytes >= UNDER_WAY_BYTES_MAX || isFull()) return BUSY;
+    way.messages++;
+    way.bytes += frame.bytes;
+    const { epoch, last } = this.#meta;
+    const message = {
+      text: frame.payload as string,
+      key,
+      epoch: epoch !== "" && last === 0 ? epoch : null,
+      bounds: this.#bounds,
+      keepAfter: this.#keepAfter,
+    };
+    return disk.append(name, message).then((stored) => {
+      this.#landed(frame);
+      return stored === "reused" ? KEY_REUSED : this.#stored(stored, frame, { except, key });
+    }, () => {
+      this.#landed(frame);
+      counts.refused++;
+      return NOT_STORED;
+    });
   }
 
   recover(wish: Wish): Recovered {
@@ -150,6 +191,7 @@ export class DiskRoom implements KeptRoom {
       ? "too_many"
       : null;
     const after = reason === null ? since.offset : newest;
+    this.#options.counts.recoveries[reason ?? "recovered"]++;
     return { epoch, offset: last, recovered: reason === null, reason, after };
   }
 
@@ -184,9 +226,11 @@ export class DiskRoom implements KeptRoom {
   async page(range: Range): Promise<Page> {
     const { disk, name } = this.#options;
     const { rows, ...meta } = await disk.read(name, range);
-    this.#meta = meta;
+    this.#learn(meta);
     const { frames, more } = within(rows.map(frameOf), range.maxBytes, "after" in range);
-    const { epoch, first, last } = meta;
+    const { first, last } = meta;
+    // Of a room of which nothing is kept, members were told an epoch that the disk knows only with the first message.
+    const epoch = last === 0 && this.#meta.last === 0 ? this.#meta.epoch || meta.epoch : meta.epoch;
     const offsets = rows.map(([offset]) => offset);
     const beyond = "after" in range
       ? (offsets.at(-1) ?? last) < last
@@ -200,21 +244,60 @@ export class DiskRoom implements KeptRoom {
 
   async clear(): Promise<void> {
     const { disk, name, renewed } = this.#options;
-    this.#meta = await disk.clear(name);
+    this.#set(await disk.clear(name));
     renewed();
+  }
+
+  touch(): void {
+    const { now, budget } = this.#options;
+    this.#usedAt = now();
+    if (!this.#removed) budget.use(this, 0);
+  }
+
+  evict(): void {
+    if (!this.#isBusy) this.#options.giveUp();
   }
 
   /** @returns whether it can be forgotten here; on disk it stays as long as it is to */
   sweep(): boolean {
     const { disk, name, now } = this.#options;
-    if (this.#ready === null && now() - this.#trimmedAt > TRIM_MS && this.#pins.size === 0) {
+    const { last } = this.#meta;
+    if (this.#ready === null && last > 0 && now() - this.#trimmedAt > TRIM_MS && this.#pins.size === 0) {
       this.#trimmedAt = now();
-      void disk.trim(name, this.#bounds, this.#keepAfter).then((meta) => void (this.#meta = meta), () => {});
+      void disk.trim(name, this.#bounds, this.#keepAfter).then((meta) => this.#learn(meta), () => {});
     }
-    return now() - this.#usedAt > this.#bounds.maxAgeMs && this.#pins.size === 0;
+    return now() - this.#usedAt > this.#bounds.maxAgeMs && !this.#isBusy;
   }
 
-  remove(): void {}
+  remove(): void {
+    if (this.#removed) return;
+    this.#removed = true;
+    this.#options.budget.remove(this, ROOM_BYTES);
+    this.#counted.set(0, 0);
+  }
+
+  /** Whether somebody reads, or something is on its way to the disk: another one of this name would not know of it. */
+  get #isBusy(): boolean {
+    return this.#pins.size > 0 || this.#underWay.messages > 0;
+  }
+
+  #landed(frame: Frame): void {
+    this.#underWay.messages--;
+    this.#underWay.bytes -= frame.bytes;
+  }
+
+  #set(meta: DiskMeta): void {
+    this.#meta = meta;
+    if (!this.#removed) this.#counted.set(this.size, meta.bytes);
+  }
+
+  /** What was read may be ahead of what members were given: only `#stored` tells of new messages. */
+  #learn({ epoch, first, bytes }: DiskMeta): void {
+    const known = this.#meta;
+    if (epoch !== known.epoch || first <= known.first) return;
+    this.#options.counts.trimmed.bounds += first - known.first;
+    this.#set({ ...known, first: Math.min(first, known.last + 1), bytes });
+  }
 
   get #keepAfter(): number {
     let least = Number.POSITIVE_INFINITY;
@@ -226,7 +309,7 @@ export class DiskRoom implements KeptRoom {
     const { disk, name, renewed } = this.#options;
     this.#failed = false;
     const opened = disk.open(name, this.#bounds).then((meta) => {
-      this.#meta = meta;
+      this.#set(meta);
       this.#ready = null;
       // Who is a member already hears all that comes from here on.
       renewed();
@@ -236,14 +319,23 @@ export class DiskRoom implements KeptRoom {
     return opened;
   }
 
-  #stored(stored: DiskStored, frame: Frame, except: string | null, key: SenderKey | null): Stored {
+  #stored(
+    stored: DiskStored,
+    frame: Frame,
+    { except, key }: { readonly except: string | null; readonly key: SenderKey | null },
+  ): Stored {
     const { offset, duplicate, ...meta } = stored;
-    const { deliver, sent } = this.#options;
-    if (duplicate) return { deliveries: 0, offset, epoch: stored.epoch, duplicate: true };
-    const isNew = this.#meta.epoch !== "" && this.#meta.epoch !== meta.epoch;
-    this.#meta = meta;
-    if (isNew) this.#options.renewed();
-    const deliveries = deliver(withOffset(frame, offset), except);
+    const { deliver, sent, counts, renewed } = this.#options;
+    if (duplicate) {
+      counts.duplicates++;
+      return { deliveries: 0, offset, epoch: stored.epoch, duplicate: true };
+    }
+    const former = this.#meta;
+    if (former.epoch === meta.epoch) counts.trimmed.bounds += meta.first - former.first;
+    counts.stored++;
+    this.#set(meta);
+    if (former.epoch !== "" && former.epoch !== meta.epoch) renewed();
+    const deliveries = deliver(this.#removed ? frame : withOffset(frame, offset), except);
     if (key !== null) sent(key, meta.epoch, offset);
     return { deliveries, offset, epoch: meta.epoch, duplicate: false };
   }

@@ -94,14 +94,15 @@ export class Fanout {
 
   /**
    * Hands a frame to an audience, but for the session of this name, now or in the next turns.
+   * @param isDue it waits in its place however much waits already; whoever says so MUST bound how often
    * @returns to how many; `BUSY` when too much waits in its line already, and then the frame went to nobody
    */
-  publish(to: Audience, frame: Frame, except: string | null): number {
+  publish(to: Audience, frame: Frame, except: string | null, isDue = false): number {
     const { members, line } = to;
     const count = members.length;
     if (count === 0) return 0;
     if (count > this.#budget || this.#backlogs.size > 0 && this.#backlogs.has(line)) {
-      return this.#defer(to, frame, except);
+      return this.#defer(to, frame, { except, isDue });
     }
     if (this.#budget === this.#turnDeliveries) this.#wake();
     this.#budget -= count;
@@ -116,6 +117,13 @@ export class Fanout {
     }
     line.delivered.bytes += frame.bytes * served;
     return served;
+  }
+
+  /** Whether so much waits in a line that nothing more is taken. */
+  isFull(line: Line): boolean {
+    const backlog = this.#backlogs.get(line);
+    if (backlog === undefined) return false;
+    return backlog.jobs.length - backlog.head >= WAITING_MAX || backlog.bytes >= WAITING_BYTES_MAX;
   }
 
   /** Forgets what waits in a line that is no more. */
@@ -137,17 +145,21 @@ export class Fanout {
     return this.#backlogs.size > 0;
   }
 
-  #defer(audience: Audience, frame: Frame, except: string | null): number {
+  #defer(
+    audience: Audience,
+    frame: Frame,
+    { except, isDue }: { readonly except: string | null; readonly isDue: boolean },
+  ): number {
     const { members, version, line } = audience;
     let backlog = this.#backlogs.get(line);
     if (backlog === undefined) this.#backlogs.set(line, backlog = new Backlog());
     const waiting = backlog.jobs.length - backlog.head;
-    if (waiting >= WAITING_MAX) return BUSY;
+    if (waiting >= WAITING_MAX && !isDue) return BUSY;
     const before = backlog.jobs.at(-1);
     // Members rarely change between two messages of one turn: then both share the copy.
     const same = before !== undefined && before.audience === audience && before.version === version;
     const bytes = frame.bytes + (same ? 0 : members.length * BYTES_PER_MEMBER);
-    if (backlog.bytes + bytes > WAITING_BYTES_MAX && waiting > 0) return BUSY;
+    if (backlog.bytes + bytes > WAITING_BYTES_MAX && waiting > 0 && !isDue) return BUSY;
     const list = same ? before.members : [...members];
     backlog.jobs.push({ frame, except, audience, version, members: list, next: 0, bytes });
     backlog.bytes += bytes;

@@ -1,14 +1,16 @@
-// The rooms of a tenant that keep what is said in them, found by their class, and the keys by which nothing is said twice.
+// The rooms of a tenant that keep what is said in them, by their classes, and the keys by which nothing is said twice. How a
+// room keeps it is a store's business (see `KeptRoom`); which store, is its class's.
 
 import type { Frame } from "../protocol/frame.ts";
-import type { HistoryBudget } from "./history_budget.ts";
+import { HistoryBudget } from "./history_budget.ts";
+import { HistoryCounts } from "./history_counts.ts";
 import { DiskRoom, type HistoryDisk } from "./disk_room.ts";
-import type { KeptRoom, Published, SenderKey } from "./kept_room.ts";
+import { type KeptRoom, KEY_REUSED, type Published, type SenderKey } from "./kept_room.ts";
 import type { LossReason } from "./history.ts";
 import type { HistoryStreams } from "./history_stream.ts";
 import { MemoryRoom } from "./memory_room.ts";
 import type { RoomClass, RoomClasses } from "./room_class.ts";
-import { KEY_MEMORY_MS, SentKeys } from "./sent_keys.ts";
+import { SentKeys } from "./sent_keys.ts";
 import { StreamRoom } from "./stream_room.ts";
 
 /** Keys that are known of one tenant at the same time. */
@@ -32,10 +34,13 @@ export interface HistoriesOptions {
 
 /** What histories need of rooms. */
 export interface HistoriesRooms {
-  /** Hands a frame to all members of a room, wherever they are. @returns how many are on this node, or `BUSY` */
+  /**
+   * Hands a frame to all members of a room, wherever they are, in the order of the calls. Where the room's store stores
+   * first, it is never refused. @returns how many are on this node, or `BUSY`
+   */
   deliver(name: string, frame: Frame, except: string | null): number;
-  /** The same, and never `BUSY`. */
-  deliverAnyway(name: string, frame: Frame, except: string | null): number;
+  /** Whether so much waits for a room's members here that it takes nothing more. */
+  isFull(name: string): boolean;
   /** A room has something that it keeps from now on, or nothing any more. */
   keep(name: string, kept: KeptRoom | null): void;
   /** Members on this node, but for a session. */
@@ -45,22 +50,32 @@ export interface HistoriesRooms {
 }
 
 interface Kept {
-  readonly room: KeptRoom & { sweep(): boolean; remove(): void };
+  readonly room: KeptRoom;
   class: RoomClass;
 }
 
+/** To whom a message is not said, and under which key. */
+interface Saying {
+  readonly except: string | null;
+  readonly key: SenderKey | null;
+}
+
 export class Histories {
+  readonly counts = new HistoryCounts();
   readonly #options: HistoriesOptions;
   readonly #rooms: HistoriesRooms;
   readonly #kept = new Map<string, Kept>();
   readonly #keys = new SentKeys(KEYS_MAX);
   #sweeping: Iterator<[string, Kept]> | null = null;
-  /** Messages that were kept. */
-  stored = 0;
 
   constructor(rooms: HistoriesRooms, options: HistoriesOptions) {
     this.#rooms = rooms;
     this.#options = options;
+  }
+
+  /** Whether any room can keep something, or has. */
+  get isUsed(): boolean {
+    return !this.#options.classes().isEmpty || this.counts.stored > 0;
   }
 
   /** Rooms that keep something. */
@@ -68,54 +83,70 @@ export class Histories {
     return this.#kept.size;
   }
 
-  find(name: string): KeptRoom | null {
-    return this.#kept.get(name)?.room ?? null;
+  /** What a room of this name is; null where it is like any other. It costs: a room that exists knows its own. */
+  classOf(name: string): RoomClass | null {
+    const classes = this.#options.classes();
+    return classes.isEmpty ? null : classes.of(name);
   }
 
-  /** What a room of this name is, and what it keeps; both null where it is like any other. */
-  of(name: string): { readonly class: RoomClass | null; readonly kept: KeptRoom | null } {
-    const known = this.#kept.get(name);
-    if (known !== undefined) return { class: known.class, kept: known.room };
-    const found = this.#options.classes().of(name);
-    return { class: found, kept: found === null ? null : this.#begin(name, found) };
+  /** Has a room keep what is said in it, where its class has a history and nothing is kept yet. */
+  begin(name: string, found: RoomClass | null): KeptRoom | null {
+    if (found === null || found.history === null) return null;
+    return this.#kept.get(name)?.room ?? this.#begin(name, found);
   }
 
   /**
-   * Publishes a reliable message in a room that keeps it, or one that has a key.
-   * @returns null where it is neither: then nothing has happened
+   * A room's history for one who only wants to look. It begins no room: of a name that nobody has used there is none, but
+   * for what a durable store may have of it.
    */
-  publish(name: string, frame: Frame, except: string | null, key: SenderKey | null): Published | null {
-    if (key === null && this.#kept.size === 0 && this.#options.classes().isEmpty) return null;
+  look(name: string): KeptRoom | null {
+    const known = this.#kept.get(name);
+    if (known !== undefined) return known.room;
+    const found = this.classOf(name);
+    if (found === null || found.history === null || found.store === "memory") return null;
+    // One that is followed has to be let go of, as those in use are.
+    if (found.store === "nats") return this.begin(name, found);
+    return this.#make(name, found, { isListed: false });
+  }
+
+  /** Publishes a reliable message in a room that keeps it, or one that has a key. */
+  publish(
+    name: string,
+    frame: Frame,
+    { kept, except, key }: Saying & { readonly kept: KeptRoom | null },
+  ): Published {
+    const { counts } = this;
     if (key !== null) {
       const sent = this.#keys.find(key.sender, key.key, this.#options.now());
       if (sent !== null) {
+        if (sent.digest !== key.digest) return KEY_REUSED;
+        counts.duplicates++;
         return { deliveries: 0, offset: sent.offset || null, epoch: sent.epoch || null, duplicate: true };
       }
     }
-    const { kept } = this.of(name);
-    if (kept !== null) {
-      this.stored++;
-      return kept.publish(frame, except, key);
-    }
-    if (key === null) return null;
+    if (kept !== null) return kept.publish(frame, except, key);
     const deliveries = this.#rooms.deliver(name, frame, except);
-    if (deliveries < 0) return deliveries;
-    this.#sent(name, key, "", 0);
+    if (deliveries < 0 || key === null) return deliveries;
+    this.#sent(name, key, { epoch: "", offset: 0 });
     return { deliveries, offset: null, epoch: null, duplicate: false };
   }
 
-  /** Other classes hold from now on, or the first: what is kept is kept by them, or not any more. */
-  apply(): void {
-    this.#applyStreams();
-    for (const [name, kept] of [...this.#kept]) {
-      const next = this.#options.classes().of(name);
-      const { class: { store, match } } = kept;
-      const isOther = next === null || next.store !== store || store === "nats" && next.match !== match;
-      if (isOther || next.history === null) this.#end(name, kept);
-      else {
-        kept.class = next;
-        kept.room.apply(next.history);
-      }
+  /** A room is of another class from now on: what it keeps is kept by that, or not any more. */
+  apply(name: string, next: RoomClass | null): void {
+    const kept = this.#kept.get(name);
+    if (kept === undefined) {
+      if (this.#rooms.members(name, null) > 0) this.begin(name, next);
+      return;
+    }
+    const { store, match } = kept.class;
+    // Each class has a log of its own.
+    const isOther = next?.store !== store || store === "nats" && next.match !== match;
+    if (next === null || next.history === null || isOther) {
+      this.#end(name, kept);
+      if (this.#rooms.members(name, null) > 0) this.begin(name, next);
+    } else {
+      kept.class = next;
+      kept.room.apply(next.history);
     }
   }
 
@@ -141,7 +172,7 @@ export class Histories {
   }
 
   /** A stream is made, or made other, when its class comes, and not when the first message does. */
-  #applyStreams(): void {
+  applyStreams(): void {
     const { streams, classes } = this.#options;
     if (streams === null) return;
     const wanted = new Set<string>();
@@ -153,44 +184,49 @@ export class Histories {
     streams.keepOnly(wanted);
   }
 
-  #begin(name: string, found: RoomClass): KeptRoom | null {
-    const { history } = found;
-    if (history === null) return null;
+  #begin(name: string, found: RoomClass): KeptRoom {
+    const room = this.#make(name, found, { isListed: true });
+    this.#kept.set(name, { room, class: found });
+    this.#rooms.keep(name, room);
+    return room;
+  }
+
+  /** @param isListed it is one of these from now on, and takes of their budget */
+  #make(name: string, found: RoomClass, { isListed }: { readonly isListed: boolean }): KeptRoom {
     const { disk, streams, budget, now, unixMs, wait, newEpoch } = this.#options;
+    const isThis = () => this.#kept.get(name)?.room === room;
     const common = {
-      bounds: history,
+      bounds: found.history!,
       now,
-      sent: (key: SenderKey, epoch: string, offset: number) => this.#sent(name, key, epoch, offset),
-      renewed: () => this.#rooms.keep(name, room),
+      budget: isListed ? budget : new HistoryBudget(() => 0),
+      counts: isListed ? this.counts : new HistoryCounts(),
+      sent: (key: SenderKey, epoch: string, offset: number) => this.#sent(name, key, { epoch, offset }),
+      deliver: (frame: Frame, except: string | null) => this.#rooms.deliver(name, frame, except),
+      renewed: () => {
+        if (isThis()) this.#rooms.keep(name, room);
+      },
+      giveUp: () => {
+        const isUnused = isThis() && this.#rooms.members(name, null) === 0;
+        if (isUnused) this.#end(name, this.#kept.get(name)!);
+        return isUnused;
+      },
     };
-    const room = found.store === "nats" && streams !== null
+    const isFull = () => this.#rooms.isFull(name);
+    const room: KeptRoom = found.store === "disk" && disk !== null
+      ? new DiskRoom({ ...common, name, disk, isFull })
+      : found.store === "nats" && streams !== null
       ? new StreamRoom({
         ...common,
         name,
-        stream: streams.of(found.match, history),
-        budget,
+        stream: streams.of(found.match, common.bounds),
+        isFull,
+        members: (except) => this.#rooms.members(name, except),
+        lost: (reason) => this.#rooms.tellLoss(name, reason),
         unixMs,
         wait,
         newId: newEpoch,
-        deliver: (frame, except) => this.#rooms.deliverAnyway(name, frame, except),
-        members: (except) => this.#rooms.members(name, except),
-        lost: (reason) => this.#rooms.tellLoss(name, reason),
       })
-      : found.store === "disk" && disk !== null
-      ? new DiskRoom({
-        ...common,
-        name,
-        disk,
-        deliver: (frame, except) => this.#rooms.deliverAnyway(name, frame, except),
-      })
-      : new MemoryRoom({
-        ...common,
-        budget,
-        newEpoch,
-        deliver: (frame, except) => this.#rooms.deliver(name, frame, except),
-      });
-    this.#kept.set(name, { room, class: found });
-    this.#rooms.keep(name, room);
+      : new MemoryRoom({ ...common, newEpoch });
     return room;
   }
 
@@ -200,7 +236,11 @@ export class Histories {
     this.#rooms.keep(name, null);
   }
 
-  #sent(room: string, { sender, key }: SenderKey, epoch: string, offset: number): void {
-    this.#keys.add(sender, key, { room, epoch, offset }, this.#options.now() + KEY_MEMORY_MS);
+  #sent(
+    room: string,
+    { sender, key, digest, forMs }: SenderKey,
+    at: { epoch: string; offset: number },
+  ): void {
+    this.#keys.add(sender, key, { room, ...at, digest }, this.#options.now() + forMs);
   }
 }

@@ -1,18 +1,18 @@
-// All that rooms keep in memory, whatever their tenant, within one bound. Above it, the room that was idle longest loses
-// what it kept, and with it its epoch.
+// All that rooms keep in memory, whatever their tenant, within one bound. Above it, the room that was idle longest gives up
+// what it kept, and with it its epoch. A room that nobody is in goes as a whole, so that the number of rooms is bounded too.
 
 /** What is counted of a room besides its messages: it exists. */
 export const ROOM_BYTES = 512;
 
-/** A room's messages in memory. */
+/** A room, as far as it takes memory. */
 export interface Budgeted {
-  /** All of it goes; the room begins anew with its next use. */
+  /** All goes that can go. It is not asked again before its next use. MUST NOT use another room. */
   evict(): void;
 }
 
 export class HistoryBudget {
   readonly #maxBytes: () => number;
-  /** Those that were idle longest first. */
+  /** Those that have something to give, the one that was idle longest first. */
   readonly #rooms = new Set<Budgeted>();
   #bytes = 0;
 
@@ -25,6 +25,7 @@ export class HistoryBudget {
     return this.#bytes;
   }
 
+  /** Rooms that can be asked to give something up. */
   get rooms(): number {
     return this.#rooms.size;
   }
@@ -38,6 +39,8 @@ export class HistoryBudget {
     if (max === 0) return;
     for (const idlest of this.#rooms) {
       if (this.#bytes <= max || idlest === room) return;
+      // Taken out: what is still there afterwards has members, and nothing to give. Else each use would ask all of these.
+      this.#rooms.delete(idlest);
       idlest.evict();
     }
   }
@@ -49,6 +52,7 @@ export class HistoryBudget {
 
   /** A room is gone, and with it so many bytes. */
   remove(room: Budgeted, bytes: number): void {
-    if (this.#rooms.delete(room)) this.#bytes -= bytes;
+    this.#rooms.delete(room);
+    this.#bytes -= bytes;
   }
 }

@@ -54,6 +54,8 @@ export interface StreamDraft {
   readonly id: string;
   readonly except: string | null;
   readonly life: string;
+  /** What is said, in short; null where its id alone says that it is the same. */
+  readonly digest: string | null;
   readonly last?: number;
   /** It is stored only if this is still the room's newest record. */
   readonly behind?: number;
@@ -100,6 +102,8 @@ export interface HistoryStream {
   read(room: string, from: number, limit: number): Promise<StreamRead>;
   /** A room's newest record, which does not lag behind; null for none. */
   newest(room: string): Promise<StreamHead | null>;
+  /** The digest that a record was stored with; null for none. Rejects when it cannot be read. */
+  digestOf(sequence: number): Promise<string | null>;
   state(): Promise<StreamState>;
   /** Lets go of all records of a room before this sequence. */
   purge(room: string, before: number): Promise<void>;

@@ -1,4 +1,4 @@
-// A room that keeps what is said in it, in memory, on disk or in a log that nodes share: the same to whoever publishes, joins or reads.
+// A room that keeps what is said in it: the same to whoever publishes, joins or reads, wherever the messages are kept.
 
 import type { Frame } from "../protocol/frame.ts";
 import type { Cursor, HistoryBounds, LossReason } from "./history.ts";
@@ -16,10 +16,14 @@ export interface Stored {
 
 /** Said instead of a number of deliveries: the room's store cannot take it, and nobody was given it. */
 export const NOT_STORED = -2;
+/** The same, because its key stands for another message. */
+export const KEY_REUSED = -3;
+/** The same, because it would begin a room and the tenant has as many as it may. */
+export const NO_MORE_ROOMS = -4;
 
 /**
- * What became of a message: deliveries on this node, `BUSY` or `NOT_STORED`, or more where it is kept; later where it has to
- * be on disk first. Never rejects.
+ * What became of a message: deliveries on this node, `BUSY` or one of the numbers above, or more where it is kept; later
+ * where it has to be on disk first. Never rejects.
  */
 export type Published = number | Stored | Promise<number | Stored>;
 
@@ -43,7 +47,7 @@ export type Range = ({ readonly after: number } | { readonly before: number }) &
 
 /** Messages of a room, a page at a time, for one who missed them. */
 export interface Missed {
-  /** Messages that are still to come. */
+  /** Messages that are still to come; at most so many where offsets have holes. */
   readonly left: number;
   /** The next page, null after the last. */
   next(): readonly Frame[] | null | Promise<readonly Frame[] | null>;
@@ -65,7 +69,36 @@ export interface Recovered {
 /** From where somebody wants to be brought up to date: from a cursor, or with the newest messages. */
 export type Wish = { readonly since: Cursor } | { readonly last: number };
 
-/** A room that keeps its messages. */
+/** By what a message is known when its sender says it again. */
+export interface SenderKey {
+  readonly sender: string;
+  readonly key: string;
+  /** What is said, in short: the key with another one is refused. Null: whatever comes under the key is the same. */
+  readonly digest: string | null;
+  /** How long it is known. */
+  readonly forMs: number;
+}
+
+/**
+ * A store of one room's history: the port that each kind of store fills (memory_room.ts, disk_room.ts).
+ *
+ * A store MUST
+ * - give each message an offset above all earlier ones of its epoch, and write it into the frame (`withOffset`) before
+ *   any member is given it;
+ * - hand messages to members in the order of their offsets, by `HistoriesRooms.deliver`, each once;
+ * - answer `publish` with an offset only when the message is kept as safely as the store promises;
+ * - begin another epoch whenever an offset could be given a second time, or kept messages may have been lost at their new
+ *   end; an epoch is never empty;
+ * - tell of `last` only what it has handed to members: whoever joins is given the messages up to `last` from the history,
+ *   and all later ones live;
+ * - say `recovered` only when every message after the cursor is still there; in doubt it says why not;
+ * - not trim what a `Missed` has yet to tell, or hold it;
+ * - call `renewed` once an epoch begins, so that whoever is a member has missed nothing of it;
+ * - stay within the bounds of its class, read a page at a time, and bound what is under way.
+ *
+ * It MUST NOT throw, nor reject but from `ready`, `page`, `clear` and `Missed.next`, whose callers say that the history cannot
+ * be read now. Offsets may have holes, where the store says so in the documentation: nobody here counts by them.
+ */
 export interface KeptRoom {
   /** Resolves once it is known what is kept; null where that is known already. Rejects when it cannot be read. */
   readonly ready: Promise<void> | null;
@@ -74,11 +107,17 @@ export interface KeptRoom {
    * known now.
    */
   prepare(wish: Wish | null): Promise<void> | null;
+  /**
+   * Whether messages are stored before members are given them. Then they go out however much waits for the room already,
+   * as they cannot be refused any more; the store bounds how many these may be, and says `BUSY` before it stores more.
+   */
+  readonly storesFirst: boolean;
   readonly epoch: string;
-  /** The offset of the newest message, 0 for none. */
+  /** The offset of the newest message that members were given, 0 for none. */
   readonly last: number;
+  /** Payload bytes that are kept. */
   readonly bytes: number;
-  /** Messages that are kept. */
+  /** Messages that are kept; at most so many where offsets have holes. */
   readonly size: number;
   /** @param except a session that is left out @param key the sender's own name and its key, null for none */
   publish(frame: Frame, except: string | null, key: SenderKey | null): Published;
@@ -89,10 +128,10 @@ export interface KeptRoom {
   apply(bounds: HistoryBounds): void;
   /** All that is kept is gone; a new epoch begins. */
   clear(): void | Promise<void>;
-}
-
-/** By what a message is known when its sender says it again. */
-export interface SenderKey {
-  readonly sender: string;
-  readonly key: string;
+  /** Its first member has come, or its last has left: it is idle from now on at the earliest. */
+  touch(): void;
+  /** Lets go of what is too old; called now and then. @returns whether it may be removed, as long as it has no members */
+  sweep(): boolean;
+  /** It is no more, here; what a durable store keeps stays there. */
+  remove(): void;
 }

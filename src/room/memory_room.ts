@@ -4,6 +4,7 @@ import type { Frame } from "../protocol/frame.ts";
 import { withOffset } from "../protocol/frame.ts";
 import { type HistoryBounds, RoomHistory } from "./history.ts";
 import { type Budgeted, type HistoryBudget, ROOM_BYTES } from "./history_budget.ts";
+import { CountedRoom, type HistoryCounts, type TrimReason } from "./history_counts.ts";
 import type { KeptRoom, Missed, Page, Published, Range, Recovered, SenderKey, Wish } from "./kept_room.ts";
 
 /** Messages that one who joins is given at most. */
@@ -14,6 +15,7 @@ const PAGE = 100;
 export interface MemoryRoomOptions {
   readonly bounds: HistoryBounds;
   readonly budget: HistoryBudget;
+  readonly counts: HistoryCounts;
   readonly now: () => number;
   readonly newEpoch: () => string;
   /** Hands a frame to all members. @returns how many, or `BUSY` */
@@ -22,17 +24,25 @@ export interface MemoryRoomOptions {
   readonly sent: (key: SenderKey, epoch: string, offset: number) => void;
   /** A new epoch has begun: whoever is a member has heard all of it. */
   readonly renewed: () => void;
+  /** All rooms together keep too much. @returns whether this one was removed; one with members is not */
+  readonly giveUp: () => boolean;
 }
 
 export class MemoryRoom implements KeptRoom, Budgeted {
   readonly ready = null;
+  readonly storesFirst = false;
   readonly #options: MemoryRoomOptions;
   #bounds: HistoryBounds;
   #history: RoomHistory;
-  #counted = 0;
+  readonly #counted: CountedRoom;
+  #budgeted = 0;
+  /** Up to where messages are known to have gone, and counted. */
+  #goneTo = 0;
+  #usedAt = 0;
 
   constructor(options: MemoryRoomOptions) {
     this.#options = options;
+    this.#counted = new CountedRoom(options.counts);
     this.#bounds = options.bounds;
     this.#history = new RoomHistory(options.newEpoch(), options.bounds);
     this.#recount(true);
@@ -66,6 +76,7 @@ export class MemoryRoom implements KeptRoom, Budgeted {
     const deliveries = deliver(numbered, except);
     if (deliveries < 0) return deliveries;
     history.append(numbered, now());
+    this.#options.counts.stored++;
     this.#recount(true);
     if (key !== null) sent(key, history.epoch, offset);
     return { deliveries, offset, epoch: history.epoch, duplicate: false };
@@ -74,6 +85,7 @@ export class MemoryRoom implements KeptRoom, Budgeted {
   recover(wish: Wish): Recovered {
     const history = this.#history;
     history.trim(this.#options.now());
+    this.#recount(false);
     const { epoch, last } = history;
     if ("last" in wish) {
       const after = Math.max(history.first - 1, last - Math.min(wish.last, REPLAY_MAX));
@@ -81,6 +93,7 @@ export class MemoryRoom implements KeptRoom, Budgeted {
     }
     const found = history.recover(wish.since, REPLAY_MAX);
     const reason = found.recovered ? null : found.reason;
+    this.#options.counts.recoveries[reason ?? "recovered"]++;
     return { epoch, offset: last, recovered: found.recovered, reason, after: found.after };
   }
 
@@ -115,13 +128,19 @@ export class MemoryRoom implements KeptRoom, Budgeted {
   }
 
   clear(): void {
+    this.#goneTo = 0;
     this.#history = new RoomHistory(this.#options.newEpoch(), this.#bounds);
     this.#recount(false);
     this.#options.renewed();
   }
 
   evict(): void {
-    this.clear();
+    this.#lose("budget", this.#history.size);
+    if (!this.#options.giveUp()) this.clear();
+  }
+
+  touch(): void {
+    this.#recount(true);
   }
 
   /** Lets go of what is too old. @returns whether nothing is left, and nothing has come for as long as messages are kept */
@@ -134,16 +153,24 @@ export class MemoryRoom implements KeptRoom, Budgeted {
 
   /** It is no more. */
   remove(): void {
-    this.#options.budget.remove(this, this.#counted);
-    this.#counted = 0;
+    this.#options.budget.remove(this, this.#budgeted);
+    this.#budgeted = 0;
+    this.#counted.set(0, 0);
   }
 
-  #usedAt = 0;
+  #lose(reason: TrimReason, messages: number): void {
+    this.#options.counts.trimmed[reason] += messages;
+  }
 
+  /** @param used somebody has published, joined or left; else it goes on being idle */
   #recount(used: boolean): void {
+    const { first, size } = this.#history;
+    this.#lose("bounds", first - 1 - this.#goneTo);
+    this.#goneTo = first - 1;
+    this.#counted.set(size, this.#history.bytes);
     const bytes = this.#history.bytes + ROOM_BYTES;
-    const more = bytes - this.#counted;
-    this.#counted = bytes;
+    const more = bytes - this.#budgeted;
+    this.#budgeted = bytes;
     if (used) {
       this.#usedAt = this.#options.now();
       this.#options.budget.use(this, more);

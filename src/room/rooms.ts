@@ -7,38 +7,14 @@ import { OrderedIndex } from "../collections/ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import { sysJoined } from "../protocol/sys.ts";
-import type { Audience, Delivered, Fanout, Line, Receiver } from "./fanout.ts";
+import type { Delivered, Fanout } from "./fanout.ts";
 import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
 import type { LossReason } from "./history.ts";
-import type { KeptRoom, Published, SenderKey } from "./kept_room.ts";
+import { type KeptRoom, NO_MORE_ROOMS, type Published, type SenderKey } from "./kept_room.ts";
+import { type Membership, Room, type Subscriber } from "./room.ts";
 
 export { BUSY };
-
-/** Who receives a room's messages. */
-export interface Subscriber extends Receiver {
-  /** Something for it alone; MUST only queue, as `receive` does, which the room counts itself. */
-  deliver(frame: Frame): void;
-  readonly user: string;
-  /** The client's name for its tab or device. */
-  readonly sid: string;
-  readonly traceId: string;
-}
-
-/** One subscriber in one room. */
-export interface Membership {
-  readonly room: Room;
-  readonly subscriber: Subscriber;
-  /** Unique in the room as long as the member stays, u32, from 1. */
-  readonly member: number;
-  /** Unique in these rooms, from 1, and never given again: what conflation keys are made of. */
-  readonly id: number;
-  /** In a room that keeps what is said: the offset after which the member was given everything. */
-  heardAfter: number;
-  /** Place among the members that are told of others joining and leaving, kept by the room; -1 for none. */
-  observerIndex: number;
-  /** Place in the room's list, kept by the room; -1 once left. */
-  index: number;
-}
+export { type Membership, Observers, Room, type Subscriber } from "./room.ts";
 
 /** Told of every change, after it was made. MUST NOT join or leave inside it. */
 export interface RoomWatcher {
@@ -59,34 +35,6 @@ export const ROOM_FULL = refusal("RESOURCE_EXHAUSTED", "room has its maximum of 
 export const TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "tenant has its maximum of rooms");
 export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in the maximum of rooms");
 
-const MEMBER_MAX = 0xffff_ffff;
-
-/** Members of a room that want presence events. Their messages stand in the room's line. */
-export class Observers implements Audience {
-  readonly line: Line;
-  readonly members: Membership[] = [];
-  version = 0;
-
-  constructor(line: Line) {
-    this.line = line;
-  }
-
-  add(membership: Membership): void {
-    membership.observerIndex = this.members.push(membership) - 1;
-    this.version++;
-  }
-
-  remove(membership: Membership): void {
-    const last = this.members.pop()!;
-    if (last !== membership) {
-      last.observerIndex = membership.observerIndex;
-      this.members[last.observerIndex] = last;
-    }
-    membership.observerIndex = -1;
-    this.version++;
-  }
-}
-
 /** Somebody that a message is not for, and by what it is known when it is said again. */
 export interface PublishOptions {
   /** The session that is left out, by its name; null for none. */
@@ -96,112 +44,6 @@ export interface PublishOptions {
 }
 
 const TO_ALL: PublishOptions = { except: null };
-
-/** One room, as far as it is on this node. */
-export class Room implements Audience, Line {
-  readonly name: string;
-  readonly delivered: Delivered;
-  /** What it keeps of what is said in it; null where it keeps nothing. */
-  kept: KeptRoom | null = null;
-  readonly #members: Membership[] = [];
-  /** Sessions of each user here. */
-  readonly #users = new Map<string, number>();
-  #version = 0;
-  #lastMember: number;
-  #wrapped = false;
-  #observers: Observers | null = null;
-
-  /** @param lastMember the member number given last */
-  constructor(name: string, delivered: Delivered, lastMember = 0) {
-    this.name = name;
-    this.delivered = delivered;
-    this.#lastMember = lastMember;
-  }
-
-  get line(): Line {
-    return this;
-  }
-
-  /** Members, in no particular order. MUST NOT be kept. */
-  get members(): readonly Membership[] {
-    return this.#members;
-  }
-
-  /** Another number after each change of `members`. */
-  get version(): number {
-    return this.#version;
-  }
-
-  get userCount(): number {
-    return this.#users.size;
-  }
-
-  hasUser(user: string): boolean {
-    return this.#users.has(user);
-  }
-
-  /** Members that want presence events; null before anybody did. */
-  get observers(): Observers | null {
-    return this.#observers;
-  }
-
-  setPresence(membership: Membership, wanted: boolean): void {
-    if (membership.observerIndex >= 0 === wanted) return;
-    if (wanted) (this.#observers ??= new Observers(this)).add(membership);
-    else this.#observers!.remove(membership);
-  }
-
-  /**
-   * @param id see `Membership.id`
-   * @returns the membership, and whether its user was not here before
-   */
-  add(subscriber: Subscriber, id: number): { membership: Membership; firstOfUser: boolean } {
-    const member = this.#freeNumber();
-    const membership: Membership = {
-      room: this,
-      subscriber,
-      member,
-      id,
-      heardAfter: this.kept?.last ?? 0,
-      observerIndex: -1,
-      index: this.#members.length,
-    };
-    this.#members.push(membership);
-    this.#version++;
-    const sessions = this.#users.get(subscriber.user) ?? 0;
-    this.#users.set(subscriber.user, sessions + 1);
-    return { membership, firstOfUser: sessions === 0 };
-  }
-
-  /** @returns whether its user has no session left here */
-  remove(membership: Membership): boolean {
-    this.setPresence(membership, false);
-    const last = this.#members.pop()!;
-    this.#version++;
-    if (last !== membership) {
-      last.index = membership.index;
-      this.#members[last.index] = last;
-    }
-    membership.index = -1;
-    const user = membership.subscriber.user;
-    const sessions = this.#users.get(user)! - 1;
-    if (sessions > 0) this.#users.set(user, sessions);
-    else this.#users.delete(user);
-    return sessions === 0;
-  }
-
-  #freeNumber(): number {
-    // Numbers repeat only after 2^32 joins of a room that never emptied; from then on, held ones are skipped.
-    do {
-      if (this.#lastMember === MEMBER_MAX) {
-        this.#lastMember = 0;
-        this.#wrapped = true;
-      }
-      this.#lastMember++;
-    } while (this.#wrapped && this.#members.some((held) => held.member === this.#lastMember));
-    return this.#lastMember;
-  }
-}
 
 export interface RoomsOptions {
   /** Those that hold now; who is in already stays whatever they become. */
@@ -237,8 +79,14 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     this.histories = new Histories(this, histories);
   }
 
+  /** Rooms that exist, those that only keep something among them. */
   get size(): number {
     return this.#rooms.size;
+  }
+
+  /** Rooms with members. */
+  get occupied(): number {
+    return this.#occupied;
   }
 
   /** A number above all those given before: the order of numbered frames (see `Frame.stamp`). */
@@ -265,7 +113,11 @@ export class Rooms implements BusReceiver, HistoriesRooms {
    * what is said. A room that nobody is in is no fault.
    */
   publish(name: string, frame: Frame, { except, key = null }: PublishOptions = TO_ALL): Published {
-    return this.histories.publish(name, frame, except, key) ?? this.#bus.publish(name, frame, except);
+    const room = this.#rooms.get(name);
+    const kept = room === undefined ? this.#begin(name) : room.kept;
+    if (kept === NO_MORE_ROOMS) return kept;
+    if (kept === null && key === null) return this.#bus.publish(name, frame, except);
+    return this.histories.publish(name, frame, { kept, except, key });
   }
 
   /** The same with a frame of the hot lane, which nobody keeps. @returns to how many of this node it goes, or `BUSY` */
@@ -273,9 +125,19 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     return this.#bus.publish(name, frame, except);
   }
 
-  /** Whether a room of this name keeps what is said in it, with members or without. */
+  /** Whether a room of this name keeps what is said in it, or would if something were. */
   keeps(name: string): boolean {
-    return this.histories.of(name).kept !== null;
+    const room = this.#rooms.get(name);
+    return room === undefined ? this.histories.classOf(name)?.history != null : room.kept !== null;
+  }
+
+  /** Other classes of rooms hold from now on. */
+  applyClasses(): void {
+    this.histories.applyStreams();
+    for (const room of [...this.#rooms.values()]) {
+      room.class = this.histories.classOf(room.name);
+      this.histories.apply(room.name, room.class);
+    }
   }
 
   /** For what keeps messages. */
@@ -283,13 +145,10 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     return this.#bus.publish(name, frame, except);
   }
 
-  /** For what keeps messages: however much waits for the room already. */
-  deliverAnyway(name: string, frame: Frame, except: string | null): number {
-    const deliveries = this.deliver(name, frame, except);
-    if (deliveries !== BUSY) return deliveries;
-    const room = this.#rooms.get(name)!;
-    for (const { subscriber } of room.members) if (subscriber.session !== except) subscriber.deliver(frame);
-    return room.members.length;
+  /** For what keeps messages. */
+  isFull(name: string): boolean {
+    const room = this.#rooms.get(name);
+    return room !== undefined && this.#fanout.isFull(room);
   }
 
   members(name: string, except: string | null): number {
@@ -334,7 +193,13 @@ export class Rooms implements BusReceiver, HistoriesRooms {
   /** For the bus. */
   receive(name: string, frame: Frame, except: string | null): number {
     const room = this.#rooms.get(name);
-    return room === undefined ? 0 : this.#fanout.publish(room, frame, except);
+    if (room === undefined) return 0;
+    return this.#fanout.publish(
+      room,
+      frame,
+      except,
+      frame.isExt && room.kept !== null && room.kept.storesFirst,
+    );
   }
 
   /** Has a room exist, with members or without, until `release`. */
@@ -369,11 +234,14 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     const known = this.#rooms.get(name);
     const refused = this.#refuses(known, user);
     if (refused !== null) return refused;
-    const found = this.histories.of(name);
-    const room = this.#rooms.get(name) ?? this.#add(name);
-    if (room.members.length === 0) this.#occupied++;
+    const room = known ?? this.#add(name);
+    if (room.members.length === 0) {
+      this.#occupied++;
+      room.kept?.touch();
+    }
+    if (room.kept === null) this.histories.begin(name, room.class);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
-    if (found.class?.presence) room.setPresence(membership, true);
+    if (room.class?.presence) room.setPresence(membership, true);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
     return membership;
@@ -391,6 +259,7 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
     this.#occupied--;
+    room.kept?.touch();
     this.#fanout.forget(room);
     this.#dropIfUnused(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
@@ -398,9 +267,18 @@ export class Rooms implements BusReceiver, HistoriesRooms {
 
   #add(name: string): Room {
     const room = new Room(name, this.delivered);
+    room.class = this.histories.classOf(name);
     this.#rooms.set(name, room);
     this.#inOrder.set(name, room);
     return room;
+  }
+
+  /** A room that does not exist begins with what is said in it, where it keeps that. */
+  #begin(name: string): KeptRoom | null | typeof NO_MORE_ROOMS {
+    const found = this.histories.classOf(name);
+    if (found === null || found.history === null) return null;
+    const max = this.#limits().max_rooms_total;
+    return max > 0 && this.#rooms.size >= max ? NO_MORE_ROOMS : this.histories.begin(name, found);
   }
 
   #dropIfUnused(room: Room): void {

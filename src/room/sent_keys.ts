@@ -1,7 +1,9 @@
 // Sending once: who says a message again under the same key within five minutes is told what became of the first one.
 // Keys are a sender's own; nobody's key meets another's.
 
-/** How long a key is known. */
+import type { SenderKey } from "./kept_room.ts";
+
+/** How long a client's or a service's key is known. */
 export const KEY_MEMORY_MS = 300_000;
 
 /** Where a message with a key went. */
@@ -9,6 +11,8 @@ export interface SentAs {
   readonly room: string;
   readonly epoch: string;
   readonly offset: number;
+  /** See `SenderKey`. */
+  readonly digest: string | null;
 }
 
 interface Entry {
@@ -16,9 +20,14 @@ interface Entry {
   readonly untilMs: number;
 }
 
+/** The key of a sender that may say what it likes under it: the first message is the one that counts. */
+export function senderKey(sender: string, key: string | null): SenderKey | null {
+  return key === null ? null : { sender, key, digest: null, forMs: KEY_MEMORY_MS };
+}
+
 export class SentKeys {
   readonly #max: number;
-  /** By sender and key, in the order in which they came, which is that in which they end. */
+  /** By sender and key, in the order in which they came. */
   readonly #entries = new Map<string, Entry>();
 
   /** @param max keys that are known at the same time; the oldest is forgotten first */
@@ -35,7 +44,7 @@ export class SentKeys {
     return entry === undefined || entry.untilMs <= now ? null : entry.sent;
   }
 
-  /** @param untilMs when it is forgotten, by the clock of `now`; never earlier than that of the entry before */
+  /** @param untilMs when it is forgotten, by the clock of `now` */
   add(sender: string, key: string, sent: SentAs, untilMs: number): void {
     const name = nameOf(sender, key);
     this.#entries.delete(name);
@@ -43,7 +52,7 @@ export class SentKeys {
     if (this.#entries.size > this.#max) this.#entries.delete(this.#entries.keys().next().value!);
   }
 
-  /** Forgets what is over; call it now and then. */
+  /** Forgets what is over, from the oldest on; call it now and then. One that is known longer holds up those behind it. */
   sweep(now: number): void {
     for (const [name, { untilMs }] of this.#entries) {
       if (untilMs > now) return;

@@ -365,7 +365,16 @@ export class StreamFollower implements StreamListener {
     const { last } = this.window;
     // The same from all nodes that are in the room, so that one of them is stored.
     const id = recordId(`mark ${behind} ${sequenceOf(last)} ${name}`);
-    await stream.append(name, { kind: "mark", text: "", id, except: null, life: this.life, last, behind });
+    await stream.append(name, {
+      kind: "mark",
+      text: "",
+      id,
+      except: null,
+      life: this.life,
+      digest: null,
+      last,
+      behind,
+    });
   }
 }
 

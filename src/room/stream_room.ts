@@ -5,9 +5,10 @@ import { BUSY } from "../cluster/bus.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { HistoryBounds } from "./history.ts";
 import { type Budgeted, type HistoryBudget, ROOM_BYTES } from "./history_budget.ts";
+import { CountedRoom, type HistoryCounts } from "./history_counts.ts";
 import { offsetOf, recordId } from "./history_stream.ts";
 import type { KeptRoom, Missed, Page, Published, Range, Recovered, SenderKey, Wish } from "./kept_room.ts";
-import { NOT_STORED } from "./kept_room.ts";
+import { KEY_REUSED, NOT_STORED } from "./kept_room.ts";
 import { REPLAY_MAX, within } from "./memory_room.ts";
 import { StreamFollower, type StreamFollowerOptions } from "./stream_follower.ts";
 
@@ -19,22 +20,31 @@ const LINGER_MS = 30_000;
 export interface StreamRoomOptions extends Omit<StreamFollowerOptions, "bounds" | "changed" | "isOccupied"> {
   readonly bounds: HistoryBounds;
   readonly budget: HistoryBudget;
+  readonly counts: HistoryCounts;
   readonly newId: () => string;
+  /** Whether so much waits for members here that nothing more is to be stored for now. */
+  readonly isFull: () => boolean;
+  /** All rooms together take too much memory. @returns whether this one was removed; one with members is not */
+  readonly giveUp: () => boolean;
   /** Members here, but for a session. */
   readonly members: (except: string | null) => number;
   readonly sent: (key: SenderKey, epoch: string, offset: number) => void;
 }
 
 export class StreamRoom implements KeptRoom, Budgeted {
+  readonly storesFirst = true;
   readonly #options: StreamRoomOptions;
   readonly #follower: StreamFollower;
   #bounds: HistoryBounds;
-  #counted = 0;
+  readonly #counted: CountedRoom;
+  #budgeted = 0;
+  #removed = false;
   #usedAt: number;
 
   constructor(options: StreamRoomOptions) {
     this.#options = options;
     this.#bounds = options.bounds;
+    this.#counted = new CountedRoom(options.counts);
     this.#usedAt = options.now();
     this.#follower = new StreamFollower({
       ...options,
@@ -81,21 +91,32 @@ export class StreamRoom implements KeptRoom, Budgeted {
   }
 
   publish(frame: Frame, except: string | null, key: SenderKey | null): Published {
-    const { stream, name, now, newId, sent, members } = this.#options;
+    const { stream, name, now, newId, sent, members, counts, isFull } = this.#options;
     const follower = this.#follower;
     this.#usedAt = now();
+    if (isFull()) return BUSY;
     // A key is its sender's own; so is what it is stored under.
     const id = key === null ? newId() : recordId(`${key.key} ${key.sender}`);
     const text = frame.payload as string;
-    const placing = stream.append(name, { kind: "message", text, id, except, life: follower.life });
+    const digest = key?.digest ?? null;
+    // What was said under the key on another node is known in the log alone.
+    const isSame = (sequence: number) =>
+      stream.digestOf(sequence).then((first) => first === digest, () => true);
+    const placing = stream.append(name, { kind: "message", text, id, except, life: follower.life, digest });
     if (placing === "full") return BUSY;
     return placing.then(async (place) => {
-      if (place === null) return NOT_STORED;
+      if (place === null) {
+        counts.refused++;
+        return NOT_STORED;
+      }
+      const duplicate = key !== null && place.duplicate;
+      if (duplicate && digest !== null && !await isSame(place.sequence)) return KEY_REUSED;
+      if (duplicate) counts.duplicates++;
+      else counts.stored++;
       // Stored it is, whether this node can read the room or not.
       await follower.ready?.catch(() => {});
       const { epoch } = follower;
       const offset = offsetOf(place.sequence, id);
-      const duplicate = key !== null && place.duplicate;
       if (key !== null && !duplicate) sent(key, epoch, offset);
       return { deliveries: duplicate ? 0 : members(except), offset, epoch, duplicate };
     });
@@ -113,6 +134,7 @@ export class StreamRoom implements KeptRoom, Budgeted {
     const { since } = wish;
     const reason = since.epoch === epoch ? window.lossOf(since) : "epoch";
     const after = reason === null ? since.offset : window.first - 1;
+    this.#options.counts.recoveries[reason ?? "recovered"]++;
     return { epoch, offset, recovered: reason === null, reason, after };
   }
 
@@ -146,14 +168,29 @@ export class StreamRoom implements KeptRoom, Budgeted {
     const { stream, name, newId } = this.#options;
     await this.ready;
     const life = newId().slice(0, 8);
-    const place = await stream.append(name, { kind: "clear", text: "", id: newId(), except: null, life });
+    const place = await stream.append(name, {
+      kind: "clear",
+      text: "",
+      id: newId(),
+      except: null,
+      life,
+      digest: null,
+    });
     if (place === null || place === "full") throw new Error("the log has not taken it");
     await this.#follower.check();
     await stream.purge(name, place.sequence);
   }
 
+  touch(): void {
+    this.#usedAt = this.#options.now();
+    this.#recount(true);
+  }
+
   evict(): void {
-    this.#follower.window.empty();
+    if (this.#options.giveUp()) return;
+    const { window } = this.#follower;
+    this.#options.counts.trimmed.budget += window.size;
+    window.empty();
     this.#follower.isCold = true;
     this.#recount(false);
   }
@@ -168,9 +205,11 @@ export class StreamRoom implements KeptRoom, Budgeted {
   }
 
   remove(): void {
+    if (this.#removed) return;
+    this.#removed = true;
     this.#follower.stop();
-    this.#options.budget.remove(this, this.#counted);
-    this.#counted = 0;
+    this.#options.budget.remove(this, this.#budgeted);
+    this.#counted.set(0, 0);
   }
 
   #page(range: Range): Page {
@@ -188,9 +227,12 @@ export class StreamRoom implements KeptRoom, Budgeted {
   }
 
   #recount(used: boolean): void {
-    const bytes = this.#follower.window.bytes + ROOM_BYTES;
-    const more = bytes - this.#counted;
-    this.#counted = bytes;
+    if (this.#removed) return;
+    const { window } = this.#follower;
+    this.#counted.set(window.size, window.bytes);
+    const bytes = window.bytes + ROOM_BYTES;
+    const more = bytes - this.#budgeted;
+    this.#budgeted = bytes;
     if (used) this.#options.budget.use(this, more);
     else this.#options.budget.count(more);
   }

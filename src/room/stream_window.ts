@@ -20,6 +20,8 @@ export class StreamWindow {
   /** The first of them that counts. */
   #head = 0;
   #bytes = 0;
+  /** Messages that it has let go of. */
+  trimmed = 0;
   /** It has let go of some. */
   isCut = false;
   /** Behind this offset nothing is missing. */
@@ -145,6 +147,7 @@ export class StreamWindow {
     this.#bytes -= entry.frame.bytes;
     this.#floor = entry.offset;
     this.isCut = true;
+    this.trimmed++;
   }
 
   /** The place of the first entry behind an offset. */

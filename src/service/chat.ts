@@ -4,6 +4,7 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { extFrame, LANE } from "../protocol/frame.ts";
 import type { Json } from "../protocol/json.ts";
+import { senderKey } from "../room/sent_keys.ts";
 import type { Rooms } from "../room/rooms.ts";
 import { type Answer, type Context, type ExtService, published, UNKNOWN_TYPE } from "./service.ts";
 
@@ -29,7 +30,7 @@ export class ChatService implements ExtService {
     if (typeof msg !== "string") return msg;
     if (context.membership(room) === undefined) return NOT_A_MEMBER;
     const said = { v: 1, svc: this.#svc, type: "msg", room, data: { from: context.user, msg } } as const;
-    const key = message.key === null ? null : { sender: `user ${context.user}`, key: message.key };
+    const key = senderKey(`user ${context.user}`, message.key);
     return published(this.#rooms.publish(room, extFrame(said, LANE.reliable), { except: null, key }));
   }
 }

@@ -6,8 +6,8 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { HOT_AT } from "../protocol/hot.ts";
 import type { AckData } from "../protocol/sys.ts";
-import { type Missed, NOT_STORED, type Published } from "../room/kept_room.ts";
-import { BUSY, type Membership, type Subscriber } from "../room/rooms.ts";
+import { KEY_REUSED, type Missed, NO_MORE_ROOMS, NOT_STORED, type Published } from "../room/kept_room.ts";
+import { type Membership, type Subscriber, TOO_MANY_ROOMS } from "../room/rooms.ts";
 
 /** A session as services see it. Valid until it ends; afterwards every method does nothing. */
 export interface Context extends Subscriber {
@@ -80,12 +80,9 @@ export function conflationKey(sender: Membership | null, frame: Uint8Array): num
   return (sender === null ? 0 : sender.id * 65_536) + kind;
 }
 
-/** A room has more to fan out than it may hold back (see room/fanout.ts). */
 /** What became of a message that a service has published. */
 export function published(outcome: Published): Answer {
-  if (typeof outcome === "number") {
-    return outcome === NOT_STORED ? UNSTORED : outcome === BUSY ? ROOM_BUSY : DONE;
-  }
+  if (typeof outcome === "number") return outcome < 0 ? unpublished(outcome) : DONE;
   if (outcome instanceof Promise) return { ok: true, later: outcome.then(published) };
   const { offset, epoch, duplicate } = outcome;
   const where = offset === null || epoch === null ? {} : { offset, epoch };
@@ -93,8 +90,24 @@ export function published(outcome: Published): Answer {
   return offset === null ? DONE : { ok: true, ack: where };
 }
 
+/** Why a message went to nobody, by the number that `Published` says for it. */
+export function unpublished(outcome: number): Refusal {
+  switch (outcome) {
+    case NOT_STORED:
+      return UNSTORED;
+    case KEY_REUSED:
+      return KEY_TAKEN;
+    case NO_MORE_ROOMS:
+      return TOO_MANY_ROOMS;
+    default:
+      return ROOM_BUSY;
+  }
+}
+
 /** The disk takes no message for now. */
 export const UNSTORED = refusal("UNAVAILABLE", "message cannot be kept now");
+export const KEY_TAKEN = refusal("RESOURCE_EXHAUSTED", "key was used for another message already");
+/** A room has more to fan out than it may hold back (see room/fanout.ts). */
 export const ROOM_BUSY = refusal("UNAVAILABLE", "room has too much to deliver already");
 export const TENANT_BUSY = refusal("UNAVAILABLE", "tenant has too much to deliver already");
 export const UNKNOWN_TYPE = refusal("NOT_FOUND", "service has no such message type");

@@ -3,10 +3,11 @@
 
 import { CLOSE, refusal } from "../protocol/codes.ts";
 import { sysJoined, sysKicked, sysLeft } from "../protocol/sys.ts";
-import { NOT_STORED, type Stored } from "../room/kept_room.ts";
+import type { Stored } from "../room/kept_room.ts";
+import { senderKey } from "../room/sent_keys.ts";
 import { BUSY } from "../room/rooms.ts";
 import type { Action, Actions, Actor, Performed, PublishAction, SendAction } from "../service/action.ts";
-import { ROOM_BUSY, TENANT_BUSY, UNSTORED } from "../service/service.ts";
+import { TENANT_BUSY, unpublished } from "../service/service.ts";
 import { type MessageBounds, messageFrame } from "./message_frame.ts";
 import type { Registry } from "./registry.ts";
 import type { SessionHandle } from "./session_handle.ts";
@@ -55,7 +56,7 @@ export class TenantActions implements Actions {
     const { targets, bounds } = this.#options;
     const frame = messageFrame({ v: 1, svc, type, room, data }, bounds());
     if ("ok" in frame) return frame;
-    const as = key === undefined ? null : { sender: `service ${svc}`, key };
+    const as = senderKey(`service ${svc}`, key ?? null);
     const outcome = targets.room(room, frame, { except: except ?? null, key: as });
     return outcome instanceof Promise ? outcome.then(performed) : performed(outcome);
   }
@@ -74,8 +75,7 @@ export class TenantActions implements Actions {
 
 function performed(outcome: number | Stored): Performed {
   if (typeof outcome !== "number") return { ok: true, deliveries: outcome.deliveries, stored: outcome };
-  if (outcome === NOT_STORED) return UNSTORED;
-  return outcome === BUSY ? ROOM_BUSY : { ok: true, deliveries: outcome };
+  return outcome < 0 ? unpublished(outcome) : { ok: true, deliveries: outcome };
 }
 
 function actOn(session: SessionHandle, action: Exclude<Action, PublishAction | SendAction>): Performed {

@@ -9,11 +9,13 @@ import type { StateStore } from "./state_store.ts";
 export function historyDisk(tenant: string, store: () => StateStore): HistoryDisk {
   return {
     open: (room: string, bounds: HistoryBounds) => store().ask({ name: "historyOpen", tenant, room, bounds }),
-    async append(room: string, { text, key, bounds, keepAfter }: DiskMessage) {
-      const name = key === null ? null : `${key.key} ${key.sender}`;
-      const message = { text, key: name, bounds, keepAfter };
+    async append(room: string, { key, ...rest }: DiskMessage) {
+      const known = key === null
+        ? null
+        : { name: `${key.key} ${key.sender}`, digest: key.digest, forMs: key.forMs };
+      const message = { ...rest, key: known };
       const stored = await store().ask({ name: "historyAppend", tenant, room, message });
-      if (stored === null) throw new Error("the disk has no room for it");
+      if (stored === "full") throw new Error("the disk has no room for it");
       return stored;
     },
     read(room: string, range: Range) {

@@ -1,5 +1,7 @@
 // Rooms that keep what is said in them, in the state's database. Runs in the state's thread. A message is numbered here, in
-// the transaction that keeps it, so that no number is ever given twice and none is left out.
+// the transaction that keeps it, so that no number is ever given twice and none is left out. A room takes a row with its
+// first message; until then its epoch is the one that all such rooms have, and that changes whenever a room's row goes: so
+// no epoch comes back, and rooms that nobody speaks in cost nothing.
 
 import { randomBytes } from "node:crypto";
 import type { StateBounds } from "./state_bounds.ts";
@@ -12,13 +14,19 @@ const ROOMS_MAX = 10_000;
 const DELETE_ROWS = 32;
 /** A room notes this often that it is used, in milliseconds. */
 const NOTE_MS = 10_000;
-/** How long a sender's key is known. */
-const KEY_MS = 300_000;
+/** Senders' keys that are known of one tenant; of more, the oldest go, some at a time. */
+const KEYS_MAX = 100_000;
+const KEYS_AT_ONCE = 1000;
+/** What a room counts besides its messages: its row, and its place in an index. */
+const ROOM_BYTES = 256;
 const SWEEP_MAX = 1000;
+/** Where the epoch of rooms without a message stands. */
+const EPOCH_KEY = "history_epoch";
 
 interface Room {
-  readonly id: number;
-  readonly epoch: string;
+  /** Null before its first message. */
+  id: number | null;
+  epoch: string;
   first: number;
   last: number;
   bytes: number;
@@ -34,12 +42,17 @@ export class HistoryStore {
   readonly #rooms = new Map<string, Room>();
   /** What each tenant's rooms keep, as the bounds have it: a transaction that fails has kept nothing. */
   readonly #bytes = new Map<string, number>();
+  /** Senders' keys of each tenant. */
+  readonly #keys = new Map<string, number>();
+  /** Of rooms without a message. */
+  #epoch = "";
 
   constructor(db: StateDb, unixMs: () => number, bounds: StateBounds) {
     this.#db = db;
     this.#unixMs = unixMs;
     this.#bounds = bounds;
     this.load();
+    if (this.#epoch === "") this.#renew();
   }
 
   /** What was known of rooms may not hold any more: a transaction has failed. */
@@ -52,34 +65,42 @@ export class HistoryStore {
         "GROUP BY tenant",
     );
     for (const { tenant, bytes } of rows) this.#count(String(tenant), Number(bytes));
+    const rooms = this.#db.all("SELECT tenant, count(*) AS rooms FROM history_rooms GROUP BY tenant");
+    for (const { tenant, rooms: count } of rooms) this.#count(String(tenant), Number(count) * ROOM_BYTES);
+    this.#keys.clear();
+    const keys = this.#db.all("SELECT tenant, count(*) AS keys FROM history_keys GROUP BY tenant");
+    for (const { tenant, keys: count } of keys) this.#keys.set(String(tenant), Number(count));
+    this.#epoch = this.#db.meta(EPOCH_KEY) ?? this.#epoch;
   }
 
   open(tenant: string, name: string, bounds: HistoryAppend["bounds"]): HistoryMeta {
-    const room = this.#room(tenant, name, bounds.maxAgeMs);
+    const room = this.#room(tenant, name);
     this.#trim(tenant, room, bounds, Number.POSITIVE_INFINITY);
     return metaOf(room);
   }
 
-  /** @returns null when there is no room for it on the disk */
+  /** @returns "full" when there is no room for it on the disk, "reused" when its key stands for another message */
   append(
     tenant: string,
     name: string,
-    { text, key, bounds, keepAfter }: HistoryAppend,
-  ): HistoryStored | null {
+    { text, key, epoch, bounds, keepAfter }: HistoryAppend,
+  ): HistoryStored | "full" | "reused" {
     const now = this.#unixMs();
     if (key !== null) {
       const sent = this.#db.get(
-        "SELECT room, epoch, off FROM history_keys WHERE tenant = ? AND name = ? AND until_ms > ?",
-        ...[tenant, key, now],
+        "SELECT epoch, off, digest FROM history_keys WHERE tenant = ? AND name = ? AND until_ms > ?",
+        ...[tenant, key.name, now],
       );
       if (sent !== undefined) {
-        const meta = metaOf(this.#room(tenant, name, bounds.maxAgeMs));
+        if (sent["digest"] !== key.digest) return "reused";
+        const meta = metaOf(this.#room(tenant, name));
         return { ...meta, epoch: String(sent["epoch"]), offset: Number(sent["off"]), duplicate: true };
       }
     }
     const bytes = bytesOf(text);
-    if (!this.#bounds.admits(tenant, bytes)) return null;
-    const room = this.#room(tenant, name, bounds.maxAgeMs);
+    const room = this.#room(tenant, name);
+    if (!this.#bounds.admits(tenant, bytes + (room.id === null ? ROOM_BYTES : 0))) return "full";
+    room.id ??= this.#create(tenant, name, { room, epoch, maxAgeMs: bounds.maxAgeMs });
     const offset = ++room.last;
     this.#db.run("INSERT INTO history (room, off, at_ms, bytes, body) VALUES (?, ?, ?, ?, ?)", ...[
       room.id,
@@ -90,19 +111,14 @@ export class HistoryStore {
     ]);
     room.bytes += bytes;
     this.#count(tenant, bytes);
-    if (key !== null) {
-      this.#db.run(
-        "INSERT OR REPLACE INTO history_keys (tenant, name, epoch, off, room, until_ms) VALUES (?, ?, ?, ?, ?, ?)",
-        ...[tenant, key, room.epoch, offset, name, now + KEY_MS],
-      );
-    }
+    if (key !== null) this.#know(tenant, name, { room, offset, key });
     this.#note(room, bounds.maxAgeMs);
     this.#trim(tenant, room, { ...bounds, maxAgeMs: 0 }, keepAfter);
     return { ...metaOf(room), offset, duplicate: false };
   }
 
   read(tenant: string, name: string, range: HistoryRange): HistoryMeta & { rows: [number, string][] } {
-    const room = this.#room(tenant, name, 0);
+    const room = this.#room(tenant, name);
     const forward = range.after !== null;
     const rows = forward
       ? this.#db.all(
@@ -124,22 +140,25 @@ export class HistoryStore {
   }
 
   trim(tenant: string, name: string, bounds: HistoryAppend["bounds"], keepAfter: number): HistoryMeta {
-    const room = this.#room(tenant, name, bounds.maxAgeMs);
+    const room = this.#room(tenant, name);
     this.#note(room, bounds.maxAgeMs);
     this.#trim(tenant, room, bounds, keepAfter);
     return metaOf(room);
   }
 
   clear(tenant: string, name: string): HistoryMeta {
-    const room = this.#room(tenant, name, 0);
-    this.#drop(tenant, name, room);
-    return metaOf(this.#room(tenant, name, 0));
+    this.#drop(tenant, name, this.#room(tenant, name));
+    return metaOf(this.#room(tenant, name));
   }
 
   /** Lets go of rooms that nobody has used for as long as they keep messages, and of keys that are over. */
   sweep(): void {
     const now = this.#unixMs();
-    this.#db.run("DELETE FROM history_keys WHERE until_ms <= ?", now);
+    for (const [tenant, count] of this.#keys) {
+      const gone = this.#db.run("DELETE FROM history_keys WHERE tenant = ? AND until_ms <= ?", tenant, now);
+      if (gone === count) this.#keys.delete(tenant);
+      else this.#keys.set(tenant, count - gone);
+    }
     const rows = this.#db.all(
       "SELECT tenant, room FROM history_rooms WHERE used_ms + max_age_ms < ? LIMIT ?",
       // A room that is in use notes it now and then only.
@@ -147,31 +166,28 @@ export class HistoryStore {
     );
     for (const row of rows) {
       const tenant = String(row["tenant"]), name = String(row["room"]);
-      this.#drop(tenant, name, this.#room(tenant, name, 0));
+      this.#drop(tenant, name, this.#room(tenant, name));
     }
   }
 
-  #room(tenant: string, name: string, maxAgeMs: number): Room {
+  #room(tenant: string, name: string): Room {
     const place = `${tenant} ${name}`;
     const known = this.#rooms.get(place);
     if (known !== undefined) return known;
-    let row = this.#db.get(
+    const room = this.#find(tenant, name) ??
+      { id: null, epoch: this.#epoch, first: 1, last: 0, bytes: 0, oldestRow: 1, notedMs: 0 };
+    this.#rooms.set(place, room);
+    if (this.#rooms.size > ROOMS_MAX) this.#rooms.delete(this.#rooms.keys().next().value!);
+    return room;
+  }
+
+  #find(tenant: string, name: string): Room | null {
+    const row = this.#db.get(
       "SELECT id, epoch, last FROM history_rooms WHERE tenant = ? AND room = ?",
       tenant,
       name,
     );
-    const now = this.#unixMs();
-    if (row === undefined) {
-      this.#db.run(
-        "INSERT INTO history_rooms (tenant, room, epoch, last, used_ms, max_age_ms) VALUES (?, ?, ?, 0, ?, ?)",
-        ...[tenant, name, randomBytes(8).toString("hex"), now, maxAgeMs],
-      );
-      row = this.#db.get(
-        "SELECT id, epoch, last FROM history_rooms WHERE tenant = ? AND room = ?",
-        tenant,
-        name,
-      )!;
-    }
+    if (row === undefined) return null;
     const id = Number(row["id"]);
     const kept = this.#db.get(
       "SELECT min(off) AS first, max(off) AS last, total(bytes) AS bytes FROM history WHERE room = ?",
@@ -179,7 +195,7 @@ export class HistoryStore {
     )!;
     const last = Math.max(Number(row["last"]), Number(kept["last"] ?? 0));
     const first = kept["first"] === null ? last + 1 : Number(kept["first"]);
-    const room: Room = {
+    return {
       id,
       epoch: String(row["epoch"]),
       first,
@@ -188,13 +204,62 @@ export class HistoryStore {
       oldestRow: first,
       notedMs: 0,
     };
-    this.#rooms.set(place, room);
-    if (this.#rooms.size > ROOMS_MAX) this.#rooms.delete(this.#rooms.keys().next().value!);
-    return room;
+  }
+
+  /** A room takes its row. @param of the epoch that its members know, and for how long it is to stay */
+  #create(
+    tenant: string,
+    name: string,
+    { room, epoch, maxAgeMs }: { room: Room; epoch: string | null; maxAgeMs: number },
+  ): number {
+    room.epoch = epoch ?? room.epoch;
+    room.notedMs = this.#unixMs();
+    this.#db.run(
+      "INSERT INTO history_rooms (tenant, room, epoch, last, used_ms, max_age_ms) VALUES (?, ?, ?, 0, ?, ?)",
+      ...[tenant, name, room.epoch, room.notedMs, maxAgeMs],
+    );
+    this.#count(tenant, ROOM_BYTES);
+    return Number(this.#db.get("SELECT last_insert_rowid() AS id")!["id"]);
+  }
+
+  /** From now on, a room without a message has another epoch than any room has had. */
+  #renew(): void {
+    this.#epoch = randomBytes(8).toString("hex");
+    this.#db.setMeta(EPOCH_KEY, this.#epoch);
+  }
+
+  /** A message is known by its key. */
+  #know(
+    tenant: string,
+    name: string,
+    { room, offset, key }: { room: Room; offset: number; key: NonNullable<HistoryAppend["key"]> },
+  ): void {
+    // One that is over may still stand there.
+    const isNew = this.#db.run(
+      "INSERT OR IGNORE INTO history_keys (tenant, name, epoch, off, room, until_ms, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      ...[tenant, key.name, room.epoch, offset, name, this.#unixMs() + key.forMs, key.digest],
+    ) > 0;
+    if (!isNew) {
+      this.#db.run(
+        "UPDATE history_keys SET epoch = ?, off = ?, room = ?, until_ms = ?, digest = ? WHERE tenant = ? AND name = ?",
+        ...[room.epoch, offset, name, this.#unixMs() + key.forMs, key.digest, tenant, key.name],
+      );
+      return;
+    }
+    const count = (this.#keys.get(tenant) ?? 0) + 1;
+    this.#keys.set(tenant, count);
+    if (count <= KEYS_MAX) return;
+    const gone = this.#db.run(
+      "DELETE FROM history_keys WHERE tenant = ? AND name IN " +
+        "(SELECT name FROM history_keys WHERE tenant = ? ORDER BY until_ms LIMIT ?)",
+      ...[tenant, tenant, KEYS_AT_ONCE],
+    );
+    this.#keys.set(tenant, count - gone);
   }
 
   /** @param bounds an age of 0 is not looked at */
   #trim(tenant: string, room: Room, bounds: HistoryAppend["bounds"], keepAfter: number): void {
+    if (room.id === null) return;
     const { maxMessages, maxBytes, maxAgeMs } = bounds;
     let first = Math.max(room.first, room.last - maxMessages + 1);
     if (maxAgeMs > 0) {
@@ -235,7 +300,7 @@ export class HistoryStore {
 
   #note(room: Room, maxAgeMs: number): void {
     const now = this.#unixMs();
-    if (now - room.notedMs < NOTE_MS) return;
+    if (room.id === null || now - room.notedMs < NOTE_MS) return;
     room.notedMs = now;
     this.#db.run("UPDATE history_rooms SET used_ms = ?, max_age_ms = ? WHERE id = ?", now, maxAgeMs, room.id);
   }
@@ -246,10 +311,13 @@ export class HistoryStore {
   }
 
   #drop(tenant: string, name: string, room: Room): void {
-    this.#count(tenant, -room.bytes);
+    // Also where nothing is kept: members were told its epoch, which is to be another one now.
+    this.#renew();
+    this.#rooms.delete(`${tenant} ${name}`);
+    if (room.id === null) return;
+    this.#count(tenant, -room.bytes - ROOM_BYTES);
     this.#db.run("DELETE FROM history WHERE room = ?", room.id);
     this.#db.run("DELETE FROM history_rooms WHERE id = ?", room.id);
-    this.#rooms.delete(`${tenant} ${name}`);
   }
 }
 

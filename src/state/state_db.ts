@@ -11,7 +11,7 @@ import { STATE_FILE, stateFolderFault } from "../config/state_folder.ts";
 import { mark, markedId, MARKER, sizeOf } from "./state_marker.ts";
 
 /** Of the tables below; a newer file is refused. */
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 /** Says whose database it is ("wspr"); the first version did not. */
 const APPLICATION_ID = 0x77737072;
 /** Names it for as long as it lives. */
@@ -34,10 +34,10 @@ const HISTORY_TABLES = `
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS history_keys (
     tenant TEXT NOT NULL, name TEXT NOT NULL, room TEXT NOT NULL, epoch TEXT NOT NULL, off INTEGER NOT NULL,
-    until_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL, digest TEXT,
     PRIMARY KEY (tenant, name)
   ) WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS history_keys_expiry ON history_keys (until_ms);
+  CREATE INDEX IF NOT EXISTS history_keys_age ON history_keys (tenant, until_ms);
 `;
 const TABLES = `
   CREATE TABLE kv (
@@ -65,12 +65,19 @@ const TABLES = `
   ) WITHOUT ROWID;
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   ${HISTORY_TABLES}`;
-/** Of a database of the first version. Its events have waited since their time, as far as that can be. */
-const UPGRADE = `
+/** Of databases of earlier versions, by their version. */
+const UPGRADES: Readonly<Record<number, string>> = {
+  // Its events have waited since their time, as far as that can be.
+  1: `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   ALTER TABLE events ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;
   UPDATE events SET since_ms = min(at_ms, CAST(strftime('%s', 'now') AS INTEGER) * 1000);
-  ${HISTORY_TABLES}`;
+  ${HISTORY_TABLES}`,
+  2: `
+  ALTER TABLE history_keys ADD COLUMN digest TEXT;
+  DROP INDEX IF EXISTS history_keys_expiry;
+  CREATE INDEX history_keys_age ON history_keys (tenant, until_ms)`,
+};
 /** Columns that must be there. */
 const COLUMNS = [
   ["kv", "tab, key, value, expires_ms"],
@@ -81,7 +88,7 @@ const COLUMNS = [
   ["meta", "key, value"],
   ["history_rooms", "id, tenant, room, epoch, last, used_ms, max_age_ms"],
   ["history", "room, off, at_ms, bytes, body"],
-  ["history_keys", "tenant, name, room, epoch, off, until_ms"],
+  ["history_keys", "tenant, name, room, epoch, off, until_ms, digest"],
 ] as const;
 
 export class StateDb {
@@ -215,10 +222,10 @@ export class StateDb {
       if (checked !== "ok") throw new Error(`it is damaged: ${String(checked).replace(/\s+/g, " ")}`);
     }
     if (found < SCHEMA_VERSION) {
-      db.exec(isNew ? TABLES : UPGRADE);
+      db.exec(isNew ? TABLES : UPGRADES[found]!);
       db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}; PRAGMA application_id = ${APPLICATION_ID}`);
       const id = randomBytes(8).toString("hex");
-      db.prepare("INSERT INTO meta (key, value) VALUES (?, ?)").run(ID_KEY, id);
+      if (found < 2) db.prepare("INSERT INTO meta (key, value) VALUES (?, ?)").run(ID_KEY, id);
     }
     for (const [table, columns] of COLUMNS) {
       try {

@@ -30,8 +30,10 @@ export interface HistoryMeta {
 /** A message that a room is to keep. */
 export interface HistoryAppend {
   readonly text: string;
-  /** Its sender's name and key, in one; null for none. */
-  readonly key: string | null;
+  /** By what it is known when it is said again, null for nothing: its sender's name and key, in one. */
+  readonly key: { readonly name: string; readonly digest: string | null; readonly forMs: number } | null;
+  /** The epoch that the room's members were told, should this be its first message; null for any. */
+  readonly epoch: string | null;
   readonly bounds: { readonly maxMessages: number; readonly maxBytes: number; readonly maxAgeMs: number };
   /** What comes behind this offset must stay; infinite for nothing. */
   readonly keepAfter: number;
@@ -84,6 +86,8 @@ export interface Jobs {
   /** `seqs` null for all; how many. */
   retryDead: { job: { readonly hook: number; readonly seqs: readonly number[] | null }; result: number };
   dropDead: { job: { readonly hook: number; readonly seqs: readonly number[] | null }; result: number };
+  /** Nothing, for one who wants to know that all before it is committed. */
+  committed: { job: Readonly<Record<never, never>>; result: null };
   get: { job: { readonly table: string; readonly key: string }; result: Entry | null };
   list: { job: { readonly table: string; readonly range: Range }; result: readonly Entry[] };
   put: { job: { readonly table: string; readonly entry: Entry; readonly maxBytes: number }; result: boolean };
@@ -99,8 +103,11 @@ export interface Jobs {
   };
   delete: { job: { readonly table: string; readonly key: string }; result: boolean };
   historyOpen: { job: InRoom & { readonly bounds: HistoryAppend["bounds"] }; result: HistoryMeta };
-  /** Null when the disk has no room for it. */
-  historyAppend: { job: InRoom & { readonly message: HistoryAppend }; result: HistoryStored | null };
+  /** "full" when the disk has no room for it, "reused" when its key stands for another message. */
+  historyAppend: {
+    job: InRoom & { readonly message: HistoryAppend };
+    result: HistoryStored | "full" | "reused";
+  };
   historyRead: {
     job: InRoom & { readonly range: HistoryRange };
     result: HistoryMeta & { readonly rows: readonly (readonly [number, string])[] };
@@ -128,8 +135,12 @@ export interface HookStats extends QueueStats, SenderStats {}
 export type FromThread =
   /** The database is open, or why it is not; nothing else comes then. */
   | { readonly kind: "ready"; readonly failed: string | null }
-  /** A batch is committed: its results, in its order; or it failed, and nothing of it has happened. */
-  | { readonly kind: "done"; readonly results: readonly unknown[]; readonly failed: string | null }
+  /**
+   * A batch is committed: its results, in its order. Or it failed, and nothing of it has happened: then there are results of
+   * the jobs that only read, which saw the state as it was before.
+   */
+  | { readonly kind: "done"; readonly results: readonly unknown[]; readonly failed: null }
+  | { readonly kind: "done"; readonly results: ReadonlyMap<number, unknown>; readonly failed: string }
   /** Why the state cannot be written, or not by all; null for all is well. */
   | { readonly kind: "health"; readonly failing: string | null }
   | { readonly kind: "warning"; readonly message: string; readonly fields: LogFields }

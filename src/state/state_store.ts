@@ -15,7 +15,7 @@ export interface StateStoreOptions {
 const GATHER_MS = 5;
 /** After a write that failed, the next one is tried this much later. */
 const RETRY_MS = 1000;
-/** Bytes of events that may wait to be written; above it they are dropped. */
+/** Bytes of events and of messages that may wait to be written; above it events are dropped, and messages refused. */
 const WAITING_BYTES_MAX = 67_108_864;
 
 interface Waiting {
@@ -78,6 +78,9 @@ export class StateStore implements State {
 
   /** Has a job done soon. @returns its result, once it is committed; rejects when it cannot be */
   ask<N extends JobName>(job: { readonly name: N } & Jobs[N]["job"]): Promise<Jobs[N]["result"]> {
+    if (job.name === "historyAppend" && this.#waitingBytes > WAITING_BYTES_MAX) {
+      return Promise.reject(new Error("Cannot write the state: too much waits for the disk"));
+    }
     return new Promise((resolve, reject) => {
       const settle = { resolve: (result: unknown) => resolve(result as Jobs[N]["result"]), reject };
       this.#add({ job: job as unknown as Job, settle });
@@ -95,7 +98,7 @@ export class StateStore implements State {
 
   /** Whether all that was told so far could be committed; resolves once that is known. */
   committed(): Promise<boolean> {
-    return this.ask({ name: "get", table: "", key: "" }).then(() => true, () => false);
+    return this.ask({ name: "committed" }).then(() => true, () => false);
   }
 
   /** Writes what waits, and closes the state. Resolves when that is done. */
@@ -118,7 +121,7 @@ export class StateStore implements State {
     if (waiting.job.name === "emit") {
       this.#tellSkipped(waiting.job.atMs);
       this.#waitingBytes += waiting.job.json.length;
-    }
+    } else if (waiting.job.name === "historyAppend") this.#waitingBytes += waiting.job.message.text.length;
     this.#waiting.push(waiting);
   }
 
@@ -161,7 +164,7 @@ export class StateStore implements State {
         if (message.failed !== null) this.#dead = message.failed;
         return this.#readyNow(message.failed);
       case "done":
-        return this.#done(message.results, message.failed);
+        return this.#done(message);
       case "health":
         if (message.failing === null) this.#log.info("state can be written again", {});
         else this.#log.warn("state cannot take all that is to be kept", { error: message.failing });
@@ -177,20 +180,22 @@ export class StateStore implements State {
     }
   }
 
-  #done(results: readonly unknown[], failed: string | null): void {
+  #done(message: FromThread & { readonly kind: "done" }): void {
     const under = this.#under!;
     this.#under = null;
-    if (failed === null) {
-      under.forEach(({ settle }, i) => settle?.resolve(results[i]));
+    if (message.failed === null) {
+      under.forEach(({ settle }, i) => settle?.resolve(message.results[i]));
       // They have waited for the disk already.
       if (this.#waiting.length > 0) this.#soon();
       return;
     }
+    const { results, failed } = message;
     this.failures++;
     this.#log.error("state cannot be written", { error: failed, jobs: under.length });
     const kept: Waiting[] = [];
-    for (const waiting of under) {
+    for (const [place, waiting] of under.entries()) {
       if (waiting.settle === null) kept.push(waiting);
+      else if (results.has(place)) waiting.settle.resolve(results.get(place));
       else waiting.settle.reject(new Error(`Cannot write the state: ${failed}`));
     }
     // What nobody waits for must still happen, and in this order.

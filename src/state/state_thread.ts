@@ -11,7 +11,7 @@ import { KvStore } from "./kv_store.ts";
 import { type BoundsConfig, type Disk, StateBounds } from "./state_bounds.ts";
 import { StateDb } from "./state_db.ts";
 import { type Clocks, StateTime } from "./state_time.ts";
-import type { FromThread, HookSpec, HookStats, Job, Jobs } from "./state_messages.ts";
+import type { FromThread, HookSpec, HookStats, Job, JobName, Jobs } from "./state_messages.ts";
 
 export interface StateThreadOptions {
   /** `gateway.state_dir`, null for a state in memory. */
@@ -42,6 +42,17 @@ const CLOSE_MS = 1000;
 
 /** How it is said that tenants can keep no more, though the gateway can. */
 const SHORT = "the disk has no room for what tenants keep";
+
+/** Jobs that change nothing that they would be wrong without. */
+const READS: ReadonlySet<JobName> = new Set([
+  "lost",
+  "hookStats",
+  "deadLetters",
+  "get",
+  "list",
+  "historyOpen",
+  "historyRead",
+]);
 
 interface Hook {
   /** Null once it is no webhook any more. */
@@ -96,7 +107,7 @@ export class StateThread {
     this.#probe = setTimeout(() => this.#probeNow(), PROBE_MS);
   }
 
-  /** Does these jobs, all or none, and tells their results. */
+  /** Does these jobs and tells their results: all that change something, or none of these. */
   batch(jobs: readonly Job[]): void {
     let message: FromThread;
     try {
@@ -110,12 +121,27 @@ export class StateThread {
     } catch (cause) {
       this.#undo();
       const failed = errorText(cause);
-      message = { kind: "done", results: [], failed };
+      message = { kind: "done", results: this.#readAlone(jobs), failed };
       this.#tellHealth(failed);
     }
     this.#options.tell(message);
     for (const { sender } of this.#hooks.values()) sender.notice();
     this.#tellStats();
+  }
+
+  /** A disk that takes nothing can still be read: the results of jobs that change nothing, by their places. */
+  #readAlone(jobs: readonly Job[]): ReadonlyMap<number, unknown> {
+    const results = new Map<number, unknown>();
+    for (const [place, job] of jobs.entries()) {
+      if (!READS.has(job.name)) continue;
+      try {
+        results.set(place, this.#do(job));
+      } catch {
+        // It fails as its batch did; opening a history may have let go of what is too old.
+        this.#undo();
+      }
+    }
+    return results;
   }
 
   /** Ends the senders and closes the database. */
@@ -176,6 +202,7 @@ export class StateThread {
     retryDead: ({ hook, seqs }) =>
       this.#hooks.get(hook)?.queue.retry(seqs, this.#options.clocks.unixMs()) ?? 0,
     dropDead: ({ hook, seqs }) => this.#hooks.get(hook)?.queue.drop(seqs) ?? 0,
+    committed: () => null,
     get: ({ table, key }) => this.#kv.get(table, key),
     list: ({ table, range }) => this.#kv.list(table, range),
     put: ({ table, entry, maxBytes }) => this.#kv.put(table, entry, maxBytes),

@@ -13,6 +13,7 @@ import { HistoryBudget } from "../../src/room/history_budget.ts";
 import type { KeptRoom, Page, Recovered, Stored, Wish } from "../../src/room/kept_room.ts";
 import { RoomClasses, type RoomClassSpec } from "../../src/room/room_class.ts";
 import { type Membership, Rooms, type Subscriber } from "../../src/room/rooms.ts";
+import { senderKey } from "../../src/room/sent_keys.ts";
 
 export const CLASS: RoomClassSpec = {
   match: "chat:*",
@@ -120,7 +121,7 @@ export class HistoryNode {
   async start(): Promise<this> {
     this.streams.start();
     await this.link.start();
-    this.rooms.histories.apply();
+    this.rooms.applyClasses();
     return this;
   }
 
@@ -138,13 +139,13 @@ export class HistoryNode {
     except: string | null = null,
   ): Promise<Stored | number> {
     const frame = extFrame({ v: 1, svc: "chat", type: "msg", room, data: { n } }, LANE.reliable);
-    const options = { except, key: key === null ? null : { sender: "user u", key } };
+    const options = { except, key: senderKey("user u", key) };
     return await this.rooms.publish(room, frame, options);
   }
 
   /** The room, once it is known here. */
   async room(name: string, wish: Wish | null = null): Promise<KeptRoom> {
-    const kept = this.rooms.histories.of(name).kept!;
+    const kept = this.rooms.histories.look(name)!;
     await kept.prepare(wish);
     return kept;
   }

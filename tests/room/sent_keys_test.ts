@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { SentKeys } from "../../src/room/sent_keys.ts";
 
-const sent = (offset: number) => ({ room: "lobby", epoch: "e", offset });
+const sent = (offset: number) => ({ room: "lobby", epoch: "e", offset, digest: null });
 
 test("A sender's key finds what became of its first message until it is over, and nobody else's does", () => {
   const keys = new SentKeys(10);

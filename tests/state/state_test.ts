@@ -178,7 +178,7 @@ test("A state in use, one of a later version, and one that is no database are ea
   const db = new DatabaseSync(join(later, "wsprism.db"));
   db.exec("PRAGMA user_version = 99");
   db.close();
-  await assert.rejects(open(later).ready, /: it was written by a newer version \(99, this one knows 2\)$/);
+  await assert.rejects(open(later).ready, /: it was written by a newer version \(99, this one knows 3\)$/);
 });
 
 test("What is told comes before what is asked after it, and one write serves many", async () => {

@@ -11,7 +11,7 @@ import { RoomParams } from "./words.ts";
 
 const NOTHING_KEPT = refusal(
   "NOT_FOUND",
-  "room keeps no history: no class of the tenant's rooms has one for it",
+  "room keeps no history: no class of the tenant's rooms has one for it, or nobody has used it",
 );
 const UNREADABLE = refusal("UNAVAILABLE", "room's history cannot be read now");
 const LIMIT_MAX = 100;
@@ -57,6 +57,7 @@ export function historyRoutes(app: AdminApp, { auth }: AdminParts): void {
       const bounds = { limit, maxBytes: PAGE_BYTES };
       try {
         const page = await kept.page(after === undefined ? { before, ...bounds } : { after, ...bounds });
+        if (page.last === 0 && isUnused(c.var.seat, room)) return refuse(c, NOTHING_KEPT);
         const { epoch, first, last, frames, more } = page;
         // As they stand: what was said is not read again, and keeps its numbers.
         const messages = frames.map(({ payload }) => payload as string).join(",");
@@ -83,6 +84,9 @@ export function historyRoutes(app: AdminApp, { auth }: AdminParts): void {
       const { room } = c.req.valid("param");
       const kept = await keptOf(c.var.seat, room);
       if (kept === null) return refuse(c, NOTHING_KEPT);
+      if (kept.ready === null && kept.last === 0 && isUnused(c.var.seat, room)) {
+        return refuse(c, NOTHING_KEPT);
+      }
       try {
         await kept.clear();
         return c.json({ epoch: kept.epoch }, 200);
@@ -93,9 +97,13 @@ export function historyRoutes(app: AdminApp, { auth }: AdminParts): void {
   );
 }
 
-/** Of a room that has a class with a history; it may not have been used since the start. */
+/** Of a room that keeps something. Who looks begins none: a room that nobody has used keeps nothing. */
 async function keptOf({ tenant }: AdminTenant, name: string): Promise<KeptRoom | null> {
-  const { kept } = tenant.rooms.histories.of(name);
+  const kept = tenant.rooms.histories.look(name);
   await kept?.ready?.catch(() => {});
   return kept;
+}
+
+function isUnused({ tenant }: AdminTenant, name: string): boolean {
+  return tenant.rooms.find(name) === undefined;
 }

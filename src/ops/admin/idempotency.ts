@@ -1,12 +1,10 @@
 // Remembers what became of requests that bear a key of their own, so that a client which heard no answer can ask again
 // without doing it twice.
 
-import { createHash } from "node:crypto";
-
 /** Requests remembered per tenant; the oldest is forgotten for one more. */
 const REMEMBERED_MAX = 10_000;
 /** For how long. */
-const REMEMBERED_MS = 600_000;
+export const REMEMBERED_MS = 600_000;
 
 interface Remembered<T> {
   readonly digest: string;
@@ -29,25 +27,21 @@ export class Idempotency<T> {
 
   /**
    * What became of the request with this name; null when it is not known.
-   * @param request what it asks for; another one under the same name is "other"
+   * @param digest what it asks for, in short; another one under the same name is "other"
    */
-  recall(name: string, request: unknown): T | null | "other" {
+  recall(name: string, digest: string): T | null | "other" {
     const known = this.#entries.get(name);
     if (known === undefined || this.#now() - known.at >= REMEMBERED_MS) return null;
-    return known.digest === digestOf(request) ? known.outcome : "other";
+    return known.digest === digest ? known.outcome : "other";
   }
 
-  remember(name: string, request: unknown, outcome: T): void {
+  remember(name: string, digest: string, outcome: T): void {
     const at = this.#now();
     this.#entries.delete(name);
-    this.#entries.set(name, { digest: digestOf(request), outcome, at });
+    this.#entries.set(name, { digest, outcome, at });
     for (const [oldest, entry] of this.#entries) {
       if (this.#entries.size <= REMEMBERED_MAX && at - entry.at < REMEMBERED_MS) break;
       this.#entries.delete(oldest);
     }
   }
-}
-
-function digestOf(request: unknown): string {
-  return createHash("sha256").update(JSON.stringify(request)).digest("base64");
 }

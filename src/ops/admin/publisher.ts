@@ -4,19 +4,25 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
-import type { Stored } from "../../room/kept_room.ts";
+import { KEY_REUSED, type Stored } from "../../room/kept_room.ts";
 import { BUSY } from "../../room/rooms.ts";
-import type { Refusal } from "../../protocol/codes.ts";
+import { type Refusal, refusal } from "../../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../../protocol/frame.ts";
 import { PROTOCOL_VERSION } from "../../protocol/limits.ts";
 import { isData } from "../../service/action.ts";
-import { conflationKey, ROOM_BUSY, TENANT_BUSY } from "../../service/service.ts";
+import { conflationKey, TENANT_BUSY, unpublished } from "../../service/service.ts";
 import { MESSAGE_TOO_LARGE, messageFrame } from "../../session/message_frame.ts";
 import type { Place } from "../../room/fanout.ts";
 import type { SessionHandle } from "../../session/session_handle.ts";
 import type { AdminTenant } from "./admin_context.ts";
+import { REMEMBERED_MS } from "./idempotency.ts";
 import type { Slice } from "./slices.ts";
 import { Name, RoomName, SessionId, UserName } from "./words.ts";
+
+export const KEY_TAKEN = refusal(
+  "RESOURCE_EXHAUSTED",
+  "idempotency_key was used for another message already",
+);
 
 /** Rooms, users or sessions that one message may name. */
 const TARGETS_MAX = 1000;
@@ -38,7 +44,7 @@ const common = {
   idempotency_key: z.string().min(1).max(128).optional().openapi({
     description:
       "Of your own making. The same message under the same key within ten minutes is not sent again, but answered as " +
-      "before.",
+      "before, after a restart too where the rooms are kept on disk. Another message under that key is refused.",
   }),
 };
 
@@ -97,14 +103,22 @@ const FOUND_AT_ONCE = 256;
 export async function publish(
   { tenant: { targets, rooms, registry }, config }: AdminTenant,
   message: Message,
-  { sender, slice }: { readonly sender: string; readonly slice: Slice },
+  { sender, digest, slice }: {
+    readonly sender: string;
+    /** What is asked for, in short; it goes with `idempotency_key`. */
+    readonly digest: string | null;
+    readonly slice: Slice;
+  },
 ): Promise<Handed | Refusal> {
   const { to, except = null, idempotency_key: own } = message;
   // A key of its own making may be any text; and each room is a message of its own.
   const keyIn = (room: string) =>
-    own === undefined
-      ? null
-      : { sender, key: createHash("sha256").update(JSON.stringify([own, room])).digest("hex") };
+    own === undefined ? null : {
+      sender,
+      key: createHash("sha256").update(JSON.stringify([own, room])).digest("hex"),
+      digest,
+      forMs: REMEMBERED_MS,
+    };
   if ("rooms" in to) return await toRooms(new Set(to.rooms));
   const frame = frameOf(message, config, null);
   if ("ok" in frame) return frame;
@@ -134,18 +148,24 @@ export async function publish(
     let deliveries = 0;
     const busy: string[] = [], stored: StoredIn[] = [];
     const later: Promise<void>[] = [];
+    let refused: number = BUSY;
     const note = (room: string, outcome: number | Stored): void => {
       if (typeof outcome === "number") {
-        if (outcome < 0) busy.push(room);
-        else deliveries += outcome;
+        if (outcome >= 0) deliveries += outcome;
+        else {
+          busy.push(room);
+          if (refused !== KEY_REUSED) refused = outcome;
+        }
         return;
       }
       deliveries += outcome.deliveries;
       const { offset, epoch, duplicate } = outcome;
       if (offset !== null && epoch !== null) stored.push({ room, offset, epoch, duplicate });
     };
-    const handed = (): Handed | Refusal =>
-      busy.length === names.size ? ROOM_BUSY : { ok: true, deliveries, busy, stored };
+    const handed = (): Handed | Refusal => {
+      if (refused === KEY_REUSED) return KEY_TAKEN;
+      return busy.length === names.size ? unpublished(refused) : { ok: true, deliveries, busy, stored };
+    };
     let isChecked = false;
     for (const name of names) {
       if (slice.isOver) await slice.next();

@@ -57,7 +57,11 @@ test("One message to a thousand rooms is published in slices, whether they exist
     const loop = new Loop();
     const { seat, sent } = tenant(existing, 0);
     const message = { to: { rooms: roomsOf(1000) }, ...MESSAGE } as Message;
-    const handed = await publish(seat, message, { sender: "admin", slice: new Slice(loop.slices, 2) });
+    const handed = await publish(seat, message, {
+      sender: "admin",
+      digest: null,
+      slice: new Slice(loop.slices, 2),
+    });
     assert.deepEqual(handed, { ok: true, deliveries: existing, busy: [], stored: [] });
     assert.deepEqual(sent, roomsOf(existing));
     assert.ok(loop.turns >= 40, `${loop.turns} turns`);
@@ -70,6 +74,7 @@ test("One message to everybody, or to many sessions, looks for them in slices", 
   for (const to of [{ all: true }, { sessions: names.slice(0, 1000) }]) {
     const loop = new Loop();
     const handed = await publish(seat, { to, ...MESSAGE } as Message, {
+      digest: null,
       sender: "admin",
       slice: new Slice(loop.slices, 0.15),
     });
