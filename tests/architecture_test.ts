@@ -27,7 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "config": ["protocol", "program", "metrics", "log"],
   "policy": ["config", "protocol", "collections"],
   "cluster/bus": ["protocol"],
-  "cluster": ["cluster/bus", "protocol"],
+  "cluster": ["cluster/bus", "protocol", "collections", "room", "metrics", "log"],
   "room": ["cluster/bus", "protocol", "collections"],
   "state": ["room", "config", "outbound", "log"],
   "service": ["protocol", "room"],

@@ -101,6 +101,11 @@ export class NatsStream implements HistoryStream {
       ...options,
       client: () => this.#api().client,
       having: () => this.#has ? null : this.#have(),
+      known: () => ({ epoch: this.#epoch, last: this.#last }),
+      suspect: () => {
+        this.#isSuspect = true;
+        return this.look();
+      },
       placed: (sequence) => void (this.#last = Math.max(this.#last, sequence)),
       failed: (error) => {
         this.#complain("NATS did not store a message", error);

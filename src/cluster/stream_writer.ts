@@ -30,6 +30,10 @@ export interface StreamWriterOptions {
   /** Null when the stream is there. */
   readonly having: () => Promise<void> | null;
   readonly placed: (sequence: number) => void;
+  /** The epoch of the stream, and the highest sequence that is known of it. */
+  readonly known: () => { readonly epoch: string; readonly last: number };
+  /** Sequences are not what they were. Resolves when that has been looked into. */
+  readonly suspect: () => Promise<void>;
   /** The server did not say that it has stored something. */
   readonly failed: (error: unknown) => void;
 }
@@ -96,10 +100,18 @@ export class StreamWriter {
 
   #publish(subject: string, draft: StreamDraft, pending: Pending): void {
     if (!this.#pending.has(pending)) return;
+    const { known, suspect, client } = this.#options;
     const options = { headers: headersOf(draft), timeout: STORE_MS };
+    const { epoch, last } = known();
     // Not again if it fails: it would come behind what its sender has said since.
-    this.#options.client().publish(subject, draft.text, options).then(
-      ({ seq, duplicate }) => pending.settle({ sequence: seq, duplicate }),
+    client().publish(subject, draft.text, options).then(
+      async ({ seq, duplicate }) => {
+        // A stream that was another meanwhile has given a sequence of which nobody knows what it means.
+        if (epoch !== known().epoch) return pending.settle(null);
+        if (!duplicate && seq <= last) await suspect();
+        pending.settle({ sequence: seq, duplicate });
+      },
+    ).catch(
       (error: unknown) => {
         pending.settle(null);
         // It was to be stored behind a record that is the newest no more.

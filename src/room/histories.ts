@@ -45,8 +45,8 @@ export interface HistoriesRooms {
   keep(name: string, kept: KeptRoom | null): void;
   /** Members on this node, but for a session. */
   members(name: string, except: string | null): number;
-  /** Tells members on this node that they did not hear everything before what they hear next. */
-  tellLoss(name: string, reason: LossReason): void;
+  /** Tells members on this node that they did not hear everything before what they hear next, behind this offset. */
+  tellLoss(name: string, reason: LossReason, offset: number): void;
 }
 
 interface Kept {
@@ -221,7 +221,7 @@ export class Histories {
         stream: streams.of(found.match, common.bounds),
         isFull,
         members: (except) => this.#rooms.members(name, except),
-        lost: (reason) => this.#rooms.tellLoss(name, reason),
+        lost: (reason, offset) => this.#rooms.tellLoss(name, reason, offset),
         unixMs,
         wait,
         newId: newEpoch,

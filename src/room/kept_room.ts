@@ -53,6 +53,8 @@ export interface Missed {
   next(): readonly Frame[] | null | Promise<readonly Frame[] | null>;
   /** Nobody wants the rest. */
   stop(): void;
+  /** Whether a message that is live is not to be heard now, because it is among what is still to come. */
+  hides?(frame: Frame): boolean;
 }
 
 /** What somebody is given that joins: what it missed, and whether that is proven to be all of it. */

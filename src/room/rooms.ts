@@ -159,10 +159,10 @@ export class Rooms implements BusReceiver, HistoriesRooms {
   }
 
   /** For what keeps messages. Each is told where it stands now, as if it had joined again with a cursor that is lost. */
-  tellLoss(name: string, reason: LossReason): void {
+  tellLoss(name: string, reason: LossReason, offset: number): void {
     const room = this.#rooms.get(name), kept = room?.kept ?? null;
     if (room === undefined || kept === null) return;
-    const { epoch, last: offset } = kept;
+    const { epoch } = kept;
     for (const { member, subscriber } of room.members) {
       const data = {
         member,

@@ -23,8 +23,11 @@ const WAITING_BYTES_MAX = 4_194_304;
 /** Between two readings when the one that is asked lags behind, and how often. */
 const LAG_MS = 20;
 const LAG_TRIES = 100;
+const STALE_MS = 500;
 
 export interface StreamFollowerOptions {
+  /** What frames are said to be kept in. */
+  readonly origin: object;
   readonly name: string;
   readonly stream: HistoryStream;
   readonly bounds: () => HistoryBounds;
@@ -36,8 +39,8 @@ export interface StreamFollowerOptions {
   readonly isOccupied: () => boolean;
   /** Whoever is a member hears all that comes from here on. */
   readonly renewed: () => void;
-  /** Members did not hear everything that came before what they hear next. */
-  readonly lost: (reason: LossReason) => void;
+  /** Members did not hear everything that came before what they hear next, which comes behind this offset. */
+  readonly lost: (reason: LossReason, offset: number) => void;
   /** The window holds more than before, or less. */
   readonly changed: () => void;
 }
@@ -132,9 +135,14 @@ export class StreamFollower implements StreamListener {
     if (this.#isGone) return;
     const under = this.ready ?? this.#reading;
     if (under !== null) return await under;
-    const { stream, name, now } = this.#options;
+    const { stream, name, now, wait } = this.#options;
     const run = this.#run, chain = this.#chain, place = placeOf(stream.last), askedAt = now();
-    const head = await stream.newest(name);
+    let head = await stream.newest(name);
+    if (head !== null && head.sequence < chain) {
+      // One that was asked may not have been the leader any more.
+      await wait(STALE_MS);
+      head = await stream.newest(name);
+    }
     if (run !== this.#run || chain !== this.#chain) return;
     if (head !== null && head.sequence > chain || this.#waiting.length > 0) return await this.#catchUp();
     if (head !== null && (head.sequence < chain || head.id !== this.#chainId)) return stream.suspect();
@@ -160,12 +168,17 @@ export class StreamFollower implements StreamListener {
       const former = this.#former;
       // Members of an epoch that is over have heard it, and not what was stored since in the next one.
       const tells = former !== null && isOccupied();
-      await this.#load((frame, { sequence, id, except, storedMs }) => {
+      const unheard: { readonly frame: Frame; readonly record: StreamRecord }[] = [];
+      await this.#load((frame, record) => {
+        const { sequence, id, storedMs } = record;
         if (!tells || former.window.has(offsetOf(sequence, id), frame.payload)) return;
-        if (storedMs > former.storedMs) deliver(frame, except);
+        if (storedMs > former.storedMs) unheard.push({ frame, record });
       });
       this.#former = null;
-      if (tells) lost("epoch");
+      if (!tells) return;
+      const next = unheard[0]?.record.sequence;
+      lost("epoch", next === undefined ? this.window.last : placeOf(next));
+      for (const { frame, record } of unheard) deliver(frame, record.except);
     });
   }
 
@@ -214,7 +227,7 @@ export class StreamFollower implements StreamListener {
           isWhole = true;
         }
         if (record.kind !== "message") continue;
-        const frame = frameOf(record, offset);
+        const frame = this.#frameOf(record, offset);
         window.append(offset, frame, changedAt);
         window.trim(now());
         told(frame, record);
@@ -273,8 +286,9 @@ export class StreamFollower implements StreamListener {
         const isWhole = await this.#isWhole(from, read.records.length + read.pending);
         if (run !== this.#run) return;
         if (!isWhole) {
-          this.window = new StreamWindow(bounds(), placeOf(next.sequence));
-          lost("trimmed");
+          const place = placeOf(next.sequence);
+          this.window = new StreamWindow(bounds(), place);
+          lost("trimmed", place);
         }
       }
       for (const record of read.records) if (record.sequence > this.#chain) this.#take(record);
@@ -307,7 +321,7 @@ export class StreamFollower implements StreamListener {
     this.#storedMs = record.storedMs;
     const offset = offsetOf(sequence, id);
     if (kind === "message") {
-      const frame = frameOf(record, offset);
+      const frame = this.#frameOf(record, offset);
       this.window.append(offset, frame, this.#changedAt);
       this.window.trim(this.#verifiedAt);
       changed();
@@ -357,7 +371,13 @@ export class StreamFollower implements StreamListener {
     if (sequence === this.#chain) return id === this.#chainId;
     const offset = offsetOf(sequence, id);
     return kind !== "message" || offset < this.window.first ||
-      this.window.has(offset, frameOf(record, offset).payload);
+      this.window.has(offset, this.#frameOf(record, offset).payload);
+  }
+
+  #frameOf({ text }: StreamRecord, offset: number): Frame {
+    const frame = withOffset(new Frame(text, LANE.reliable, 0), offset);
+    frame.origin = this.#options.origin;
+    return frame;
   }
 
   async #mark(behind: number): Promise<void> {
@@ -376,8 +396,4 @@ export class StreamFollower implements StreamListener {
       behind,
     });
   }
-}
-
-function frameOf({ text }: StreamRecord, offset: number): Frame {
-  return withOffset(new Frame(text, LANE.reliable, 0), offset);
 }

@@ -17,7 +17,8 @@ const PAGE = 100;
 /** How long a room is listened to that nobody is in and nothing is said in. */
 const LINGER_MS = 30_000;
 
-export interface StreamRoomOptions extends Omit<StreamFollowerOptions, "bounds" | "changed" | "isOccupied"> {
+export interface StreamRoomOptions
+  extends Omit<StreamFollowerOptions, "origin" | "bounds" | "changed" | "isOccupied"> {
   readonly bounds: HistoryBounds;
   readonly budget: HistoryBudget;
   readonly counts: HistoryCounts;
@@ -48,6 +49,7 @@ export class StreamRoom implements KeptRoom, Budgeted {
     this.#usedAt = options.now();
     this.#follower = new StreamFollower({
       ...options,
+      origin: this,
       bounds: () => this.#bounds,
       isOccupied: () => options.members(null) > 0,
       changed: () => this.#recount(true),

@@ -93,12 +93,19 @@ class LateJoin implements Missed {
   readonly #joined: Membership;
   readonly #joining: Joining & { readonly ready: Promise<void> };
   #told = false;
+  /**
+   * The client's cursor can be ahead of what this node has heard, so that live messages come which it has had on another
+   * node. What is said before it is told is therefore told with what it missed.
+   */
+  #hides: boolean;
+  #hid = false;
   #missed: Missed | null = null;
 
   constructor(context: Context, joined: Membership, joining: Joining & { readonly ready: Promise<void> }) {
     this.#context = context;
     this.#joined = joined;
     this.#joining = joining;
+    this.#hides = joining.wish !== null && "since" in joining.wish;
   }
 
   get left(): number {
@@ -111,6 +118,9 @@ class LateJoin implements Missed {
     const { ready, seq } = this.#joining;
     return ready.then(() => {
       if (this.#joined.index < 0) return null;
+      const { kept } = this.#joined.room;
+      if (kept !== null && this.#hid) this.#joined.heardAfter = kept.last;
+      this.#hides = false;
       const { frame, missed } = joinedFrame(this.#context, this.#joined, this.#joining);
       this.#missed = missed;
       return [frame];
@@ -122,6 +132,12 @@ class LateJoin implements Missed {
 
   stop(): void {
     this.#missed?.stop();
+  }
+
+  hides({ origin }: Frame): boolean {
+    const isHidden = this.#hides && origin !== null && origin === this.#joined.room.kept;
+    this.#hid ||= isHidden;
+    return isHidden;
   }
 }
 

@@ -29,6 +29,8 @@ export interface HistoryNodeOptions {
   readonly maxHistoryBytes?: number;
   readonly now?: () => number;
   readonly unixMs?: () => number;
+  /** Puts something between the streams and the connection. */
+  readonly lossy?: (link: NatsLink) => NatsLink;
 }
 
 let members = 0;
@@ -74,7 +76,8 @@ export class HistoryNode {
   readonly #fanout: Fanout;
 
   constructor(
-    { url, prefix, classes = [CLASS], replicas = 1, maxHistoryBytes = 0, now, unixMs }: HistoryNodeOptions,
+    { url, prefix, classes = [CLASS], replicas = 1, maxHistoryBytes = 0, now, unixMs, lossy }:
+      HistoryNodeOptions,
   ) {
     const { wait, random, newId, every } = SYSTEM_CLOCK;
     const clock = { ...SYSTEM_CLOCK, now: now ?? SYSTEM_CLOCK.now, unixMs: unixMs ?? SYSTEM_CLOCK.unixMs };
@@ -93,7 +96,7 @@ export class HistoryNode {
       random,
     });
     this.streams = new NatsStreams({
-      link: this.link,
+      link: lossy?.(this.link) ?? this.link,
       prefix,
       replicas,
       maxBytes: 0,
