@@ -117,6 +117,7 @@ export class Chaos {
   #said = 0;
   #keys: string[] = [];
   #loses = 0;
+  #isRefused = false;
 
   constructor(options: ChaosOptions, tally: ChaosTally) {
     this.#options = options;
@@ -212,11 +213,17 @@ export class Chaos {
         .then((outcome) => this.#saidIn(room, n, outcome)).finally(() => void this.#saying.delete(saying));
       this.#saying.add(saying);
     }
+    // Who is refused waits a little before it says more.
+    if (this.#isRefused) await new Promise((resolve) => setTimeout(resolve, 20));
+    this.#isRefused = false;
     if (this.#saying.size > 100 || this.#random() < 0.2) await Promise.all(this.#saying);
   }
 
   #saidIn(room: string, n: string, outcome: Stored | number): void {
-    if (typeof outcome === "number") return void this.tally.unsaid++;
+    if (typeof outcome === "number") {
+      this.#isRefused = true;
+      return void this.tally.unsaid++;
+    }
     this.tally.stored++;
     const { offset, epoch } = outcome;
     const place = `${room} ${epoch}`;
