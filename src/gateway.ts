@@ -33,10 +33,12 @@ import { Inflow } from "./outbound/inflow.ts";
 import { FreshEnough } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
 import { opsRoutes } from "./ops/http.ts";
-import { describe, describeDescriptors, describeFixed, describeLimits } from "./ops/start_report.ts";
+import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
-import { LocalBus } from "./cluster/local.ts";
+import type { Cluster } from "./cluster/cluster.ts";
+import { clusterMetrics } from "./cluster/cluster_metrics.ts";
+import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
 import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
@@ -63,6 +65,8 @@ export class Gateway {
   #config: Config;
   readonly #context: GatewayContext;
   readonly #persistence: Persistence;
+  /** Null where it is alone. */
+  readonly #cluster: Cluster | null;
   /** `extensions`, as the extension hosts see it. */
   readonly #extensionSettings: Config["extensions"];
   readonly #tenants: Tenants;
@@ -75,7 +79,10 @@ export class Gateway {
   readonly #admission: Admission;
   readonly #loopLag = new Durations();
   #draining = false;
-  readonly #degraded = () => this.#tenants.isDegraded || this.#persistence.isDegraded;
+  readonly #degraded = () =>
+    this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isDegraded === true;
+  /** Whether it has to wait for the others before it lets anybody in. */
+  readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
   readonly #tcp: TcpListener | null;
   readonly #reloader: Reloader;
@@ -92,6 +99,11 @@ export class Gateway {
     const { config, transport, log, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
+    this.#cluster = buildCluster(options, {
+      tenants: () => this.#tenants,
+      sessions: () => this.#context.totals.sessions,
+      draining: () => this.#draining,
+    });
     const fanout = new Fanout(() => this.#context.flusher.wake());
     this.#context = {
       settings: gatewaySettings(gateway),
@@ -112,6 +124,7 @@ export class Gateway {
         () => this.#context.flusher.wake(),
       ),
       log,
+      node: this.#cluster?.name ?? null,
       now: clock.now,
       unixMs: clock.unixMs,
     };
@@ -123,9 +136,8 @@ export class Gateway {
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
-      streams: null,
       historyBudget: this.#historyBudget,
-      openBus: (receiver) => new LocalBus(receiver),
+      cluster: this.#cluster,
       clock,
       dev: options.dev,
       services: options.services,
@@ -160,6 +172,7 @@ export class Gateway {
       newId: clock.newId,
       config: handshakeConfig(gateway),
     });
+    this.#admission.hold(this.#cluster !== null);
     const { certificate: current } = options;
     const { tls: files } = gateway;
     this.#certificate = current === null || files === undefined
@@ -225,16 +238,13 @@ export class Gateway {
       this.adminAddress = await this.#admin?.start() ?? null;
       const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
       const address = await transport.start(publicHandler(door));
-      const limits = describeLimits(transport.limits);
-      if (limits !== null) log.warn(limits, { transport: transport.name });
-      for (const fixed of describeFixed(config, transport.limits.fixed)) {
-        log.warn(fixed, { transport: transport.name });
+      for (const weakness of describeWeaknesses(config, transport.limits, descriptorLimit())) {
+        log.warn(weakness, { transport: transport.name });
       }
-      const descriptors = describeDescriptors(config, descriptorLimit());
-      if (descriptors !== null) log.warn(descriptors);
       this.#certificate?.start();
       this.#tenants.start();
       await this.#tcp?.start();
+      void this.#cluster?.start().then(() => this.#admission.hold(false));
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
@@ -284,6 +294,7 @@ export class Gateway {
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
+    await this.#cluster?.stop();
     await this.#persistence.stop();
   }
 
@@ -363,6 +374,7 @@ export class Gateway {
         ...this.#persistence.metrics,
         ...historyMetrics({ tenants: this.#tenants, budget: this.#historyBudget }),
         ...this.#acceptance.metrics,
+        ...this.#cluster === null ? [] : clusterMetrics(this.#cluster),
         ...this.#options.metrics,
         ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
@@ -373,6 +385,7 @@ export class Gateway {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
       draining: () => this.#draining,
+      waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,

@@ -109,6 +109,7 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #refusals: RefusalLog;
   #draining = false;
+  #waiting = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -119,6 +120,11 @@ export class Admission {
   /** Another configuration holds for handshakes from now on. */
   apply(config: HandshakeConfig): void {
     this.#config = config;
+  }
+
+  /** Whether every handshake is answered with 503 for now: what the gateway needs is not there yet. */
+  hold(waiting: boolean): void {
+    this.#waiting = waiting;
   }
 
   /** From now on every handshake is answered with 503, and who has not brought a ticket yet is sent elsewhere. */
@@ -159,6 +165,7 @@ export class Admission {
       return this.#deny({ status: 404, code: "NOT_FOUND", msg, reason: "path" }, handshake);
     }
     if (this.#draining) return this.#denyDraining(handshake);
+    if (this.#waiting) return this.#denyWaiting(handshake);
     const limited = limiter.take(addressGroup, now());
     if (limited !== null) {
       const { reason, waitMs } = limited;
@@ -344,6 +351,12 @@ export class Admission {
       { status: 503, code: "DRAINING", msg: DRAINING_MSG, reason: "draining", retryAfterMs },
       handshake,
     );
+  }
+
+  #denyWaiting(handshake: Handshake): UpgradeAnswer {
+    const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.all);
+    const msg = "gateway waits for its cluster";
+    return this.#deny({ status: 503, code: "UNAVAILABLE", msg, reason: "waiting", retryAfterMs }, handshake);
   }
 
   #denyClosed({ code, msg }: Refusal, handshake: Handshake): UpgradeAnswer {

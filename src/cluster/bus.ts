@@ -1,7 +1,8 @@
 // The port behind `Rooms.publish`: how a message reaches the members of a room, wherever they are connected. `local.ts`
-// hands it to this node alone.
+// hands it to this node alone, `nats_bus.ts` to the others as well.
 
 import type { Frame } from "../protocol/frame.ts";
+import type { Peers } from "./peers.ts";
 
 /** Said instead of a number of deliveries: too much waits for the room already, and the message went to nobody. */
 export const BUSY = -1;
@@ -13,6 +14,8 @@ export interface BusReceiver {
    * @returns how many these are, or `BUSY`; 0 for a room that has none
    */
   receive(room: string, frame: Frame, except: string | null): number;
+  /** The same with what another node has published; never `BUSY` where `frame` may not be lost. */
+  receiveForeign(room: string, frame: Frame): void;
 }
 
 /** One tenant's bus. MUST NOT throw. */
@@ -23,6 +26,17 @@ export interface Bus {
    * @returns deliveries on this node, or `BUSY`
    */
   publish(room: string, frame: Frame, except: string | null): number;
+  /**
+   * Somebody is in a room, where nobody of this node was.
+   * @returns when the room's messages of all nodes arrive; null where they do already
+   */
+  occupied(room: string): Promise<void> | null;
+  /** Nobody of this node is in a room any more. */
+  vacated(room: string): void;
+  /** Whether this node has the word about a room where one of all nodes is to have it. */
+  owns(room: string): boolean;
+  /** What other nodes have of the tenant; null where there are none. */
+  readonly peers: Peers | null;
 }
 
 /** Makes a tenant's bus. */

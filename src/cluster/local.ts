@@ -4,6 +4,7 @@ import type { Frame } from "../protocol/frame.ts";
 import type { Bus, BusReceiver } from "./bus.ts";
 
 export class LocalBus implements Bus {
+  readonly peers = null;
   readonly #receiver: BusReceiver;
 
   constructor(receiver: BusReceiver) {
@@ -12,5 +13,15 @@ export class LocalBus implements Bus {
 
   publish(room: string, frame: Frame, except: string | null): number {
     return this.#receiver.receive(room, frame, except);
+  }
+
+  occupied(): null {
+    return null;
+  }
+
+  vacated(): void {}
+
+  owns(): boolean {
+    return true;
   }
 }

@@ -1,6 +1,6 @@
 // What logs need of a connection to NATS; `NatsLink` is one.
 
-import type { Msg, NatsConnection } from "@nats-io/nats-core";
+import type { Msg, NatsConnection } from "@nats-io/transport-node";
 
 export interface StreamLink {
   /** Null before the first connection. */

@@ -1,7 +1,7 @@
 // What a class's log is called in NATS, what it is made of, and how its records are written.
 
 import { createHash } from "node:crypto";
-import { headers, type MsgHdrs } from "@nats-io/nats-core";
+import { headers, type MsgHdrs } from "@nats-io/transport-node";
 import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import type { HistoryBounds } from "../room/history.ts";
 import type { StreamDraft, StreamRecord } from "../room/history_stream.ts";

@@ -38,6 +38,7 @@ const RESTART_KEYS = [
   "header_timeout_ms",
   "socket_unsent_bytes",
   "tcp",
+  "reuse_port",
   "state_dir",
   "state_max_bytes",
   "state_tenant_max_bytes",
@@ -78,7 +79,8 @@ export function diffGeneral(before: Config, after: Config, fixed: readonly strin
       const restart = restartKeys.some((name) => path === `gateway.${name}`) ||
         path.startsWith("gateway.tcp.") ||
         path.startsWith("gateway.tls.") && (from === null || to === null) ||
-        path === "admin.listen" || path === "extensions.confinement" || key === "admin" && !adminStays;
+        path === "admin.listen" || key === "cluster" || path === "extensions.confinement" ||
+        key === "admin" && !adminStays;
       changes.push({ tenant: null, key: path, before: from, after: to, restart });
     }
   }
@@ -110,10 +112,11 @@ export function withoutRestart(
   return Object.fromEntries([...changed, ...kept]) as GatewayConfig;
 }
 
-/** `admin` of a gateway that runs with `running` and is given `next`; none at all where there was none. */
-export function adminWithoutRestart(running: Config, next: Config): Pick<Config, "admin"> {
-  if (running.admin === undefined) return { admin: undefined };
-  return { admin: { ...next.admin ?? running.admin, listen: running.admin.listen } };
+/** `admin` and `cluster` of a gateway that runs with `running` and is given `next`; none at all where there was none. */
+export function adminWithoutRestart(running: Config, next: Config): Pick<Config, "admin" | "cluster"> {
+  const { cluster } = running;
+  if (running.admin === undefined) return { admin: undefined, cluster };
+  return { cluster, admin: { ...next.admin ?? running.admin, listen: running.admin.listen } };
 }
 
 /** One line about a change, without its tenant. */

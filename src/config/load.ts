@@ -10,6 +10,7 @@ import { formatListen, parseListen, parsePort } from "./addresses.ts";
 import { checkAuth } from "./auth.ts";
 import { CONFIG_SHAPE } from "./fingerprint.ts";
 import { checkBackend } from "./backend.ts";
+import { checkCluster, CLUSTER_FILES } from "./cluster.ts";
 import { prepareScript, prepareWasm } from "../program/source.ts";
 import { checkExtensions, type Prepared, type Preparer } from "./extensions.ts";
 import type { SchemaCodes } from "./data_schema.ts";
@@ -86,7 +87,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const policies = checkPolicies(tree, options);
   const backend = checkBackend(tree);
   const extensions = checkExtensions(tree, options);
-  for (const { failures: found } of [auth, tls, tcpTls, policies, backend, extensions]) {
+  const cluster = checkCluster(tree, options);
+  for (const { failures: found } of [auth, tls, tcpTls, policies, backend, extensions, cluster]) {
     failures.push(...found);
   }
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
@@ -171,10 +173,28 @@ export async function readConfig(
     files.delete(tls.cert_file);
     files.delete(tls.key_file);
   }
+  if (result.ok) {
+    placeClusterFiles(result.config, (name) => {
+      const file = resolve(folder, name);
+      files.delete(file);
+      return file;
+    });
+  }
   if (result.ok && result.config.gateway.state_dir !== undefined) {
     result.config.gateway.state_dir = resolve(folder, result.config.gateway.state_dir);
   }
   return { ...result, files: [...files] };
+}
+
+/** Has the files of `cluster` named in full. */
+function placeClusterFiles({ cluster }: Config, place: (name: string) => string): void {
+  if (cluster === undefined) return;
+  for (const keys of CLUSTER_FILES) {
+    let map: Record<string, unknown> | undefined = cluster.nats;
+    for (const key of keys.slice(0, -1)) map = map?.[key] as Record<string, unknown> | undefined;
+    const key = keys.at(-1)!, name = map?.[key];
+    if (map !== undefined && typeof name === "string") map[key] = place(name);
+  }
 }
 
 function valueFailures(issues: readonly z.core.$ZodIssue[], tree: Tree, shape: MapShape): ConfigIssue[] {

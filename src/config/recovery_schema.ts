@@ -30,10 +30,11 @@ const history = z.strictObject({
     300_000,
     "How long a message is kept, in milliseconds, and how long a room that nobody is in.",
   ),
-  store: z.enum(["memory", "disk"]).default("memory").meta({
+  store: z.enum(["memory", "disk", "nats"]).default("memory").meta({
     description:
       "`memory` begins anew with each start of the gateway; `disk` goes on where it was, in `gateway.state_dir`, also " +
-      "after a crash.",
+      "after a crash; `nats` is shared by all nodes of a `cluster`, and survives each of them. With `nats`, " +
+      "`max_messages` is at most 10000.",
   }),
 }).meta({ description: "Keeps the newest reliable messages of each such room, each with an offset." });
 

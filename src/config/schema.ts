@@ -8,6 +8,7 @@ import { JSON_DEPTH, JSON_DEPTH_MAX } from "../protocol/json_scan.ts";
 import { MESSAGE_BYTES_MAX } from "../protocol/limits.ts";
 import { isCidr, parseListen } from "./addresses.ts";
 import { adminSchema } from "./admin_schema.ts";
+import { clusterSchema } from "./cluster_schema.ts";
 import { parseExtEntry, parseHotEntry } from "./allowlist.ts";
 import { authSchema, originsSchema } from "./auth_schema.ts";
 import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_schema.ts";
@@ -121,6 +122,11 @@ const gateway = z.strictObject({
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,
   tcp: tcpSchema,
+  reuse_port: flag(
+    false,
+    "Whether several gateways on this machine may share the public listener and that of `tcp`, on Linux: the kernel spreads " +
+      "new connections over them. For several processes of one `cluster`.",
+  ),
   state_dir: stateDirSchema,
   state_max_bytes: whole(
     1_048_576,
@@ -312,6 +318,7 @@ export const configSchema = z.strictObject({
   version: z.literal(1).meta({ description: "Version of this format." }),
   gateway: gateway.prefault({}),
   admin: adminSchema,
+  cluster: clusterSchema,
   extensions: extensionsSchema,
   metrics: metrics.prefault({}),
   tenants: z.array(tenant).min(1).meta({
@@ -345,6 +352,8 @@ export type GatewayConfig = Config["gateway"];
 export type HandshakeLimitConfig = GatewayConfig["handshake_limit"];
 /** `admin`. */
 export type AdminConfig = NonNullable<Config["admin"]>;
+/** `cluster`. */
+export type ClusterConfig = NonNullable<Config["cluster"]>;
 /** `metrics`. */
 export type MetricsConfig = Config["metrics"];
 /** `tenants[]`. */

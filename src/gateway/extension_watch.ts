@@ -52,7 +52,7 @@ export class ExtensionWatch implements SessionWatcher, RoomWatcher {
   #moved(hook: "onJoin" | "onLeave", membership: Membership): void {
     const session = sessionOf(membership);
     const { room, member } = membership;
-    const count = room.members.length;
+    const count = room.count;
     this.set.tell(hook, session, (): RoomInput => ({ ...who(session), room: room.name, member, count }));
   }
 }

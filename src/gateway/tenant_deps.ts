@@ -2,10 +2,9 @@
 
 import type { ExtensionContext } from "../extension/runner.ts";
 import type { GatewayQuotas } from "../policy/quotas.ts";
-import type { OpenBus } from "../cluster/bus.ts";
+import type { Cluster } from "../cluster/cluster.ts";
 import type { Fanout } from "../room/fanout.ts";
 import type { HistoryBudget } from "../room/history_budget.ts";
-import type { HistoryStreams } from "../room/history_stream.ts";
 import type { ExtService } from "../service/service.ts";
 import type { GatewayContext } from "../session/gateway_context.ts";
 import type { Semaphore } from "../collections/semaphore.ts";
@@ -17,8 +16,8 @@ export interface TenantDeps {
   readonly gateway: GatewayContext;
   /** Of all tenants, so that a turn's deliveries are bounded whoever causes them. */
   readonly fanout: Fanout;
-  /** Makes the bus of a tenant's rooms. */
-  readonly openBus: OpenBus;
+  /** Null where the gateway is alone. */
+  readonly cluster: Cluster | null;
   readonly clock: Clock;
   /** Whether a tenant without `auth` accepts dev tickets. */
   readonly dev: boolean;
@@ -36,8 +35,6 @@ export interface TenantDeps {
   readonly persistence: Persistence;
   /** Of what rooms keep in memory, all tenants together. */
   readonly historyBudget: HistoryBudget;
-  /** Where rooms that all nodes share are kept; null for a gateway that is alone. */
-  readonly streams: { of(tenant: string): HistoryStreams } | null;
   /** Takes note of a bad ticket from this address. */
   readonly charge: (addressGroup: string) => void;
 }

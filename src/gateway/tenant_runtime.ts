@@ -9,6 +9,7 @@ import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
+import { LocalBus } from "../cluster/local.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics/metrics.ts";
@@ -29,6 +30,7 @@ import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
 import { StaggeredClose } from "./staggered_close.ts";
+import { TenantNode } from "./tenant_node.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
@@ -61,6 +63,8 @@ export class TenantRuntime implements TenantView {
   readonly #deps: TenantDeps;
   readonly #policyState = new PolicyState();
   readonly #record: TenantRecord;
+  /** Null where the gateway is alone. */
+  readonly #node: TenantNode | null;
   #parts: Parts;
   /** It is in the configuration no more. */
   #leaving = false;
@@ -72,27 +76,30 @@ export class TenantRuntime implements TenantView {
   constructor(loaded: TenantLoaded, gatewayConfig: GatewayConfig, deps: TenantDeps) {
     this.#deps = deps;
     const { config: { id } } = loaded;
-    const { gateway, fanout, openBus, persistence } = deps;
+    const { gateway, fanout, persistence, cluster, clock } = deps;
+    const node = this.#node = cluster === null ? null : new TenantNode(id, cluster, clock);
     this.#record = persistence.record(id);
     this.extensions = new TenantExtensions(id, deps.extensions);
     // Rooms and registry ask the tenant, which comes after them.
     const rooms = new Rooms({
       limits: () => this.tenant.settings.rooms,
       fanout,
-      openBus,
+      openBus: (receiver) => node?.openBus(receiver) ?? new LocalBus(receiver),
+      random: clock.random,
       histories: {
         classes: () => this.tenant.settings.roomClasses,
         budget: deps.historyBudget,
         disk: persistence.histories(id),
-        streams: deps.streams?.of(id) ?? null,
+        streams: cluster?.streams.of(id) ?? null,
         now: gateway.now,
         unixMs: gateway.unixMs,
         wait: deps.clock.wait,
         newEpoch: deps.clock.newId,
       },
     });
-    rooms.watch(new Presence(fanout));
+    rooms.watch(new Presence(fanout, (name) => rooms.find(name)));
     const metrics = new TenantMetrics(LANE_NAMES);
+    node?.follow(rooms);
     const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
     this.#parts = parts;
     this.tenant = new Tenant({
@@ -100,10 +107,15 @@ export class TenantRuntime implements TenantView {
       settings: parts.settings,
       rooms,
       fanout,
-      registry: new Registry<SessionHandle>(() => this.tenant.settings.sessions, gateway.totals),
+      registry: new Registry<SessionHandle>(
+        () => this.tenant.settings.sessions,
+        gateway.totals,
+        node?.sessions ?? null,
+      ),
       metrics,
       bans: this.#record.bans,
       gateway,
+      peers: node?.targets ?? null,
       newId: deps.clock.newId,
     });
     const { auth, origins } = parts;
@@ -160,7 +172,12 @@ export class TenantRuntime implements TenantView {
   start(): void {
     const { persistence, gateway } = this.#deps;
     persistence.hold(this.id, this.#record);
-    this.#unwatch = this.watch(persistence.webhooks.of(this.id));
+    const unwatch = this.watch(persistence.webhooks.of(this.id));
+    const disobey = this.#node?.attach(this.tenant);
+    this.#unwatch = () => {
+      unwatch();
+      disobey?.();
+    };
     this.#parts.settings.policy.apply(gateway.now());
     this.tenant.rooms.applyClasses();
   }
@@ -219,8 +236,8 @@ export class TenantRuntime implements TenantView {
 
   /** Tells of what happens from now on, until the returned function is called. */
   watch(sink: EventSink): () => void {
-    const watch = new TenantWatch(sink);
     const { watchers, rooms } = this.tenant;
+    const watch = new TenantWatch(sink, (room) => rooms.owns(room));
     watchers.push(watch);
     rooms.watch(watch);
     return () => {

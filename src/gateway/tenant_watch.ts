@@ -2,6 +2,7 @@
 // each as an event.
 
 import type { EventSubject, SessionEvent } from "../webhook/webhooks.ts";
+import type { ForeignMember, LeaveReason } from "../cluster/peers.ts";
 import type { EventType } from "../config/backend_schema.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { Json, writeObject } from "../protocol/json.ts";
@@ -22,11 +23,14 @@ export interface EventSink {
 
 export class TenantWatch implements SessionWatcher, RoomWatcher {
   readonly #sink: EventSink;
+  readonly #owns: (room: string) => boolean;
   /** Who left last: whoever leaves a room empty. */
   #last: Subscriber | null = null;
 
-  constructor(sink: EventSink) {
+  /** @param owns whether this node is the one of all to tell of a room itself */
+  constructor(sink: EventSink, owns: (room: string) => boolean) {
     this.#sink = sink;
+    this.#owns = owns;
   }
 
   opened(session: Context): Promise<boolean> | null {
@@ -68,8 +72,10 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
 
   joined({ room, subscriber, member }: Membership): void {
     if (!this.#sink.any) return;
-    const count = room.members.length;
-    if (count === 1) this.#sink.tell({ type: "room.occupied", subject: subscriber, room: room.name });
+    const { count } = room;
+    if (count === 1 && this.#owns(room.name)) {
+      this.#sink.tell({ type: "room.occupied", subject: subscriber, room: room.name });
+    }
     this.#sink.tell({
       type: "room.joined",
       subject: subscriber,
@@ -81,14 +87,28 @@ export class TenantWatch implements SessionWatcher, RoomWatcher {
   left({ room, subscriber, member }: Membership): void {
     if (!this.#sink.any) return;
     this.#last = subscriber;
-    const data = { member, count: room.members.length };
+    const data = { member, count: room.count };
     this.#sink.tell({ type: "room.left", subject: subscriber, room: room.name, data });
   }
 
-  emptied({ name }: Room): void {
-    if (this.#last !== null && this.#sink.any) {
+  emptied({ name, count }: Room): void {
+    if (this.#last !== null && this.#sink.any && count === 0 && this.#owns(name)) {
       this.#sink.tell({ type: "room.vacated", subject: this.#last, room: name });
     }
     this.#last = null;
+  }
+
+  foreignJoined({ session, room }: ForeignMember, count: number): void {
+    if (count !== 1 || !this.#sink.any || !this.#owns(room)) return;
+    this.#sink.tell({ type: "room.occupied", subject: session, room });
+  }
+
+  foreignLeft({ session, room, member }: ForeignMember, count: number, reason: LeaveReason | null): void {
+    if (!this.#sink.any || !this.#owns(room)) return;
+    // Its own node tells of whoever leaves there, as long as that node lives.
+    if (reason !== null) {
+      this.#sink.tell({ type: "room.left", subject: session, room, data: { member, count, reason } });
+    }
+    if (count === 0) this.#sink.tell({ type: "room.vacated", subject: session, room });
   }
 }

@@ -18,6 +18,7 @@ export function transportOptions(config: Config, certificate: Certificate | null
     headerTimeoutMs: config.gateway.header_timeout_ms,
     socketUnsentBytes: config.gateway.socket_unsent_bytes,
     yields: true,
+    reusePort: config.gateway.reuse_port,
     tls: certificate,
   };
 }
@@ -44,6 +45,7 @@ export function adminTransportOptions({ admin, gateway }: Config): TransportOpti
     headerTimeoutMs: gateway.header_timeout_ms,
     socketUnsentBytes: 0, // no lanes there
     yields: false, // so that somebody can ask what is wrong
+    reusePort: false, // each process answers for itself
     tls: null,
   };
 }

@@ -7,6 +7,8 @@ import { type PlaygroundFacts, playgroundRoutes } from "./playground.ts";
 export interface OpsOptions {
   /** Whether the gateway drains, and so is not ready. */
   readonly draining: () => boolean;
+  /** Whether what it needs to serve anybody is not there yet. */
+  readonly waiting: () => boolean;
   /** Whether every listener accepts connections. */
   readonly accepting: () => boolean;
   /** Whether something of it is down that a tenant relies on; it serves all the same. */
@@ -27,6 +29,7 @@ export function opsRoutes(options: OpsOptions): Hono {
   app.get("/healthz", (c) => c.text("ok"));
   app.get("/readyz", (c) => {
     if (options.draining()) return c.text("draining", 503);
+    if (options.waiting()) return c.text("waiting for the cluster", 503);
     if (!options.accepting()) return c.text("not accepting connections", 503);
     return c.text(options.degraded() ? "degraded" : "ready");
   });

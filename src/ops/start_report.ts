@@ -87,3 +87,17 @@ export function describeDescriptors({ gateway }: Config, limit: number | null): 
   return `gateway.max_connections is ${max}, but this process may open ${limit} files, which are about ${room} ` +
     `connections: raise "ulimit -n" (LimitNOFILE) to ${max + DESCRIPTORS_BESIDE} or more`;
 }
+
+/** All that a transport, or this machine, cannot do of what the configuration asks for. */
+export function describeWeaknesses(
+  config: Config,
+  limits: Abilities & { readonly fixed: FixedLimits },
+  descriptorLimit: Parameters<typeof describeDescriptors>[1],
+): string[] {
+  const found = [
+    describeLimits(limits),
+    ...describeFixed(config, limits.fixed),
+    describeDescriptors(config, descriptorLimit),
+  ];
+  return found.filter((one) => one !== null);
+}

@@ -17,6 +17,8 @@ export interface Authed {
   readonly max_frame_bytes: number;
   /** The gateway's clock, Unix time in milliseconds. */
   readonly time_ms: number;
+  /** The gateway's name, where it is one of several. */
+  readonly node?: string;
   /** When the ticket expires, from now; absent for never. */
   readonly expires_in_ms?: number;
   /** By what the client comes back after a lost connection, where it asked for that and the tenant has it. */
@@ -98,6 +100,14 @@ export function sysJoined(
   return control(withSeq({ v: 1, svc: "sys", type: "joined", room, data, trace_id: traceId }, seq));
 }
 
+/**
+ * Tells all members of a room that they have missed something, and where they stand now: as if they had joined again. Among
+ * the room's messages, for it holds for what comes behind it.
+ */
+export function sysMissed(room: string, data: Omit<JoinedData, "member">): Frame {
+  return extFrame({ v: 1, svc: "sys", type: "joined", room, data }, LANE.reliable);
+}
+
 /** `room` is null when there was none to leave. */
 export function sysLeft(traceId: string, room: string | null, seq: number | null): Frame {
   const head = { v: 1, svc: "sys", type: "left" } as const;
@@ -118,7 +128,14 @@ export function sysAck(traceId: string, seq: number, data?: AckData): Frame {
 export function sysPresence(
   traceId: string,
   room: string,
-  data: { event: "join" | "leave"; user: string; member: number; count: number; at?: number },
+  data: {
+    event: "join" | "leave";
+    user: string;
+    member: number;
+    count: number;
+    reason?: string;
+    at?: number;
+  },
 ): Frame {
   return extFrame({ v: 1, svc: "sys", type: "presence", room, data, trace_id: traceId }, LANE.reliable);
 }

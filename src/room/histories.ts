@@ -39,6 +39,8 @@ export interface HistoriesRooms {
    * first, it is never refused. @returns how many are on this node, or `BUSY`
    */
   deliver(name: string, frame: Frame, except: string | null): number;
+  /** Hands a frame to the members on this node alone: the room's store has the others hear it. */
+  receive(name: string, frame: Frame, except: string | null): number;
   /** Whether so much waits for a room's members here that it takes nothing more. */
   isFull(name: string): boolean;
   /** A room has something that it keeps from now on, or nothing any more. */
@@ -220,6 +222,7 @@ export class Histories {
         name,
         stream: streams.of(found.match, common.bounds),
         isFull,
+        deliver: (frame, except) => this.#rooms.receive(name, frame, except),
         members: (except) => this.#rooms.members(name, except),
         lost: (reason, offset) => this.#rooms.tellLoss(name, reason, offset),
         unixMs,

@@ -1,9 +1,11 @@
 // One room, as far as it is on this node: its members, their numbers, and who of them wants to hear of the others. What is
 // said in it comes from `Rooms`.
 
+import type { ForeignRoom } from "../cluster/peers.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Audience, Delivered, Line, Receiver } from "./fanout.ts";
-import type { KeptRoom } from "./kept_room.ts";
+import { drawNumber } from "./foreign_members.ts";
+import type { KeptRoom, Wish } from "./kept_room.ts";
 import type { RoomClass } from "./room_class.ts";
 
 /** Who receives a room's messages. */
@@ -68,18 +70,29 @@ export class Room implements Audience, Line {
   class: RoomClass | null = null;
   /** What it keeps of what is said in it; null where it keeps nothing. */
   kept: KeptRoom | null = null;
+  /** Its members on other nodes; null for none. */
+  foreign: ForeignRoom | null = null;
+  /** Until what is said on other nodes arrives; null from then on. */
+  live: Promise<void> | null = null;
   readonly #members: Membership[] = [];
   /** Sessions of each user here. */
   readonly #users = new Map<string, number>();
   #version = 0;
+  readonly #random: (() => number) | null;
+  /** Where numbers are drawn, those of the members. */
+  readonly #numbers = new Set<number>();
   #lastMember: number;
   #wrapped = false;
   #observers: Observers | null = null;
 
-  /** @param lastMember the member number given last */
-  constructor(name: string, delivered: Delivered, lastMember = 0) {
+  /**
+   * @param lastMember the member number given last
+   * @param random draws member numbers where other nodes give some too; null for one after the other
+   */
+  constructor(name: string, delivered: Delivered, lastMember = 0, random: (() => number) | null = null) {
     this.name = name;
     this.delivered = delivered;
+    this.#random = random;
     this.#lastMember = lastMember;
   }
 
@@ -97,10 +110,37 @@ export class Room implements Audience, Line {
     return this.#version;
   }
 
-  get userCount(): number {
-    return this.#users.size;
+  /** Members on all nodes. */
+  get count(): number {
+    return this.#members.length + (this.foreign?.members.size ?? 0);
   }
 
+  /** Users on all nodes. */
+  get userCount(): number {
+    let count = this.#users.size;
+    if (this.foreign !== null) {
+      for (const user of this.foreign.users()) {
+        if (!this.#users.has(user)) count++;
+      }
+    }
+    return count;
+  }
+
+  /** Resolves once somebody who joins can be told from where on it hears all; null where that is known already. */
+  get ready(): Promise<void> | null {
+    const kept = this.kept?.ready ?? null;
+    if (this.live === null) return kept;
+    return kept === null ? this.live : Promise.all([this.live, kept]).then(() => {});
+  }
+
+  /** The same for who has a wish, of which its history may have to ask. */
+  prepare(wish: Wish | null): Promise<void> | null {
+    const kept = this.kept?.prepare(wish) ?? null;
+    if (this.live === null) return kept;
+    return kept === null ? this.live : Promise.all([this.live, kept]).then(() => {});
+  }
+
+  /** Whether a user is in it on this node. */
   hasUser(user: string): boolean {
     return this.#users.has(user);
   }
@@ -148,6 +188,7 @@ export class Room implements Audience, Line {
       this.#members[last.index] = last;
     }
     membership.index = -1;
+    this.#numbers.delete(membership.member);
     const user = membership.subscriber.user;
     const sessions = this.#users.get(user)! - 1;
     if (sessions > 0) this.#users.set(user, sessions);
@@ -156,6 +197,14 @@ export class Room implements Audience, Line {
   }
 
   #freeNumber(): number {
+    if (this.#random !== null) {
+      const drawn = drawNumber(
+        this.#random,
+        (one) => this.#numbers.has(one) || this.foreign?.numbers.has(one) === true,
+      );
+      this.#numbers.add(drawn);
+      return drawn;
+    }
     // Numbers repeat only after 2^32 joins of a room that never emptied; from then on, held ones are skipped.
     do {
       if (this.#lastMember === MEMBER_MAX) {

@@ -3,11 +3,13 @@
 // `Rooms.publish` is the only way in for a message. A room without members is gone, unless it is held for what it keeps.
 
 import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.ts";
+import type { ForeignMember, ForeignRoom, LeaveReason } from "../cluster/peers.ts";
 import { OrderedIndex } from "../collections/ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
-import { sysJoined } from "../protocol/sys.ts";
+import { sysMissed } from "../protocol/sys.ts";
 import type { Delivered, Fanout } from "./fanout.ts";
+import { ForeignMembers, type ForeignMembersRooms } from "./foreign_members.ts";
 import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
 import type { LossReason } from "./history.ts";
 import { type KeptRoom, NO_MORE_ROOMS, type Published, type SenderKey } from "./kept_room.ts";
@@ -20,8 +22,11 @@ export { type Membership, Observers, Room, type Subscriber } from "./room.ts";
 export interface RoomWatcher {
   joined(membership: Membership): void;
   left(membership: Membership): void;
-  /** The last member has left. The room is gone, unless somebody holds it. */
+  /** The last member of this node has left. The room is gone here, unless somebody holds it. */
   emptied(room: Room): void;
+  /** The same of members on other nodes; `count` is how many are in the room now, on all nodes. */
+  foreignJoined?(member: ForeignMember, count: number): void;
+  foreignLeft?(member: ForeignMember, count: number, reason: LeaveReason | null): void;
 }
 
 /** Bounds of a tenant; 0 is none. Users count once however many sessions they have. */
@@ -51,9 +56,11 @@ export interface RoomsOptions {
   readonly fanout: Fanout;
   readonly openBus: OpenBus;
   readonly histories: HistoriesOptions;
+  /** Draws member numbers where there are other nodes. */
+  readonly random?: () => number;
 }
 
-export class Rooms implements BusReceiver, HistoriesRooms {
+export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
   /** What all sessions of the tenant were given; whoever delivers to a subscriber alone adds to it. */
   readonly delivered: Delivered = { bytes: 0 };
   readonly #limits: () => RoomLimits;
@@ -66,17 +73,21 @@ export class Rooms implements BusReceiver, HistoriesRooms {
   readonly #watchers: RoomWatcher[] = [];
   readonly #fanout: Fanout;
   readonly #bus: Bus;
+  readonly #random: (() => number) | null;
   readonly histories: Histories;
   /** Rooms that somebody is in: others are there for what they keep, which is bounded by its bytes. */
   #occupied = 0;
   #lastId = 0;
   #lastStamp = 0;
 
-  constructor({ limits, fanout, openBus, histories }: RoomsOptions) {
+  constructor({ limits, fanout, openBus, histories, random = Math.random }: RoomsOptions) {
     this.#limits = limits;
     this.#fanout = fanout;
     this.#bus = openBus(this);
+    const { peers } = this.#bus;
+    this.#random = peers === null ? null : random;
     this.histories = new Histories(this, histories);
+    if (peers !== null) new ForeignMembers(peers, this);
   }
 
   /** Rooms that exist, those that only keep something among them. */
@@ -158,23 +169,12 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     return members.length - (isLeftOut ? 1 : 0);
   }
 
-  /** For what keeps messages. Each is told where it stands now, as if it had joined again with a cursor that is lost. */
   tellLoss(name: string, reason: LossReason, offset: number): void {
     const room = this.#rooms.get(name), kept = room?.kept ?? null;
     if (room === undefined || kept === null) return;
     const { epoch } = kept;
-    for (const { member, subscriber } of room.members) {
-      const data = {
-        member,
-        count: room.members.length,
-        epoch,
-        offset,
-        recovered: false,
-        replayed: 0,
-        reason,
-      };
-      subscriber.deliver(sysJoined(subscriber.traceId, name, data, null));
-    }
+    const data = { count: room.count, epoch, offset, recovered: false, replayed: 0, reason };
+    this.receive(name, sysMissed(name, data), null);
   }
 
   /** For what keeps messages. Members have heard all of what begins with it. */
@@ -200,6 +200,37 @@ export class Rooms implements BusReceiver, HistoriesRooms {
       except,
       frame.isExt && room.kept !== null && room.kept.storesFirst,
     );
+  }
+
+  receiveForeign(name: string, frame: Frame): void {
+    const room = this.#rooms.get(name);
+    if (room === undefined) return;
+    // Its publisher has been told that it goes to all.
+    if (this.#fanout.publish(room, frame, null) === BUSY && frame.isExt) overtake(room, frame, null);
+  }
+
+  setForeign(name: string, foreign: ForeignRoom | null): void {
+    const room = this.#rooms.get(name);
+    if (room !== undefined) room.foreign = foreign;
+  }
+
+  foreignJoined(member: ForeignMember, count: number): void {
+    for (const watcher of this.#watchers) watcher.foreignJoined?.(member, count);
+  }
+
+  foreignLeft(member: ForeignMember, count: number, reason: LeaveReason | null): void {
+    for (const watcher of this.#watchers) watcher.foreignLeft?.(member, count, reason);
+  }
+
+  /** How many are in a room, on all nodes. */
+  count(name: string): number {
+    const here = this.#rooms.get(name)?.members.length ?? 0;
+    return here + (this.#bus.peers?.rooms.get(name)?.members.size ?? 0);
+  }
+
+  /** Whether this node has the word about a room where one of all nodes is to have it. */
+  owns(name: string): boolean {
+    return this.#bus.owns(name);
   }
 
   /** Has a room exist, with members or without, until `release`. */
@@ -231,14 +262,10 @@ export class Rooms implements BusReceiver, HistoriesRooms {
   /** Adds a subscriber that is not yet in the room. */
   join(name: string, subscriber: Subscriber): Membership | Refusal {
     const { user } = subscriber;
-    const known = this.#rooms.get(name);
-    const refused = this.#refuses(known, user);
+    const refused = this.#refuses(name, user);
     if (refused !== null) return refused;
-    const room = known ?? this.#add(name);
-    if (room.members.length === 0) {
-      this.#occupied++;
-      room.kept?.touch();
-    }
+    const room = this.#rooms.get(name) ?? this.#add(name);
+    if (room.members.length === 0) this.#occupy(room);
     if (room.kept === null) this.histories.begin(name, room.class);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
     if (room.class?.presence) room.setPresence(membership, true);
@@ -259,14 +286,25 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     for (const watcher of this.#watchers) watcher.left(membership);
     if (room.members.length > 0) return;
     this.#occupied--;
+    this.#bus.vacated(room.name);
     room.kept?.touch();
     this.#fanout.forget(room);
     this.#dropIfUnused(room);
     for (const watcher of this.#watchers) watcher.emptied(room);
   }
 
+  #occupy(room: Room): void {
+    this.#occupied++;
+    room.kept?.touch();
+    const live = room.live = this.#bus.occupied(room.name);
+    void live?.then(() => {
+      if (room.live === live) room.live = null;
+    });
+  }
+
   #add(name: string): Room {
-    const room = new Room(name, this.delivered);
+    const room = new Room(name, this.delivered, 0, this.#random);
+    room.foreign = this.#bus.peers?.rooms.get(name) ?? null;
     room.class = this.histories.classOf(name);
     this.#rooms.set(name, room);
     this.#inOrder.set(name, room);
@@ -287,16 +325,30 @@ export class Rooms implements BusReceiver, HistoriesRooms {
     this.#inOrder.delete(room.name);
   }
 
-  #refuses(room: Room | undefined, user: string): Refusal | null {
+  /** Whether another user would be one too many, on all nodes. */
+  #isFull(name: string, user: string, max: number): boolean {
+    const room = this.#rooms.get(name), foreign = this.#bus.peers?.rooms.get(name);
+    if (foreign?.hasUser(user)) return false;
+    return (room?.userCount ?? foreign?.userCount ?? 0) >= max;
+  }
+
+  #refuses(name: string, user: string): Refusal | null {
+    const room = this.#rooms.get(name);
     const limits = this.#limits();
     if (room === undefined || room.members.length === 0) {
       if (limits.max_rooms_total > 0 && this.#occupied >= limits.max_rooms_total) return TOO_MANY_ROOMS;
-    } else {
-      if (room.hasUser(user)) return null;
-      if (limits.max_users_per_room > 0 && room.userCount >= limits.max_users_per_room) return ROOM_FULL;
+    } else if (room.hasUser(user)) return null;
+    if (limits.max_users_per_room > 0 && this.#isFull(name, user, limits.max_users_per_room)) {
+      return ROOM_FULL;
     }
     const rooms = this.#roomsOfUser.get(user) ?? 0;
     if (limits.max_rooms_per_user > 0 && rooms >= limits.max_rooms_per_user) return USER_IN_TOO_MANY_ROOMS;
     return null;
   }
+}
+
+/** Hands a message to all members here though too much waits for the room already. @returns to how many */
+function overtake({ members }: Room, frame: Frame, except: string | null): number {
+  for (const { subscriber } of members) if (subscriber.session !== except) subscriber.deliver(frame);
+  return members.length;
 }

@@ -58,7 +58,7 @@ function join(context: Context, message: Envelope): Answer {
   if ("ok" in joined) return joined;
   if (asked.presence !== null) joined.room.setPresence(joined, asked.presence);
   const { wish } = asked, { seq } = message;
-  const ready = joined.room.kept?.prepare(wish) ?? null;
+  const ready = joined.room.prepare(wish);
   if (ready !== null) context.recover(new LateJoin(context, joined, { ready, wish, seq }));
   else {
     const { frame, missed } = joinedFrame(context, joined, { wish, seq });
@@ -81,7 +81,7 @@ function joinedFrame(
 ): { frame: Frame; missed: Missed | null } {
   const { room, member } = joined;
   const { kept } = room;
-  const data: JoinedData = { member, count: room.members.length };
+  const data: JoinedData = { member, count: room.count };
   const found = kept === null ? null : missedBy(joined, kept, wish);
   const told = found === null ? data : { ...data, ...found.told };
   return { frame: sysJoined(context.traceId, room.name, told, seq), missed: found?.missed ?? null };
@@ -202,7 +202,11 @@ function members(context: Context, message: Envelope): Answer | Refusal {
   if (message.room === null) return NO_ROOM;
   const membership = context.membership(message.room);
   if (membership === undefined) return NOT_A_MEMBER;
-  const list = membership.room.members.map(({ member, subscriber }) => ({ user: subscriber.user, member }));
+  const { room } = membership;
+  const list = room.members.map(({ member, subscriber }) => ({ user: subscriber.user, member }));
+  for (const { member, session } of room.foreign?.members.values() ?? []) {
+    list.push({ user: session.user, member });
+  }
   return { ok: true, reply: { members: list, count: list.length } };
 }
 

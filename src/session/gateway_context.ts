@@ -16,6 +16,8 @@ export interface GatewayContext {
   readonly flusher: Flusher;
   readonly replayPump: ReplayPump;
   readonly log: Log;
+  /** This gateway's name among several; null where it is alone. */
+  readonly node: string | null;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Unix time in milliseconds. */

@@ -41,6 +41,7 @@ export function greeting(
     ping_interval_ms: gateway.settings.pingIntervalMs,
     max_frame_bytes: policy.maxFrameBytes,
     time_ms: gateway.unixMs(),
+    ...(gateway.node === null ? {} : { node: gateway.node }),
   };
   const left = expiresAt - gateway.now();
   const authed = left === Number.POSITIVE_INFINITY

@@ -12,6 +12,8 @@ export type Registered = Pick<
   "session" | "user" | "sid" | "traceId" | "addressGroup" | "ticketId" | "detachedMs" | "end"
 >;
 
+const NONE: readonly SessionElsewhere[] = [];
+
 function isAway(session: Registered): boolean {
   return session.detachedMs !== null;
 }
@@ -67,6 +69,28 @@ export const ADDRESS_FULL = refusal(
 export const SUSPENDED = refusal("SUSPENDED", "tenant is suspended", CLOSE.suspended);
 export const REMOVED = refusal("SUSPENDED", "tenant is not served any more", CLOSE.suspended);
 
+/** A session of the tenant on another node. */
+export interface SessionElsewhere {
+  readonly session: string;
+  readonly sid: string;
+  /** Unix time in milliseconds, by that node's clock. */
+  readonly openedMs: number;
+}
+
+/** Why a session gives way to another. */
+export type GivesWay = "replaced" | "max_sessions_exceeded";
+
+/** The tenant's sessions on other nodes, and who tells these of the ones here. */
+export interface SessionPeers<S> {
+  opened(session: S): void;
+  closed(session: S): void;
+  ofUser(user: string): readonly SessionElsewhere[];
+  /** How many there are. */
+  readonly size: number;
+  /** Has one ended by its node. */
+  end(session: SessionElsewhere, why: GivesWay): void;
+}
+
 export class Registry<S extends Registered> {
   /** Why nobody is taken in now; null as long as sessions are. */
   closed: Refusal | null = null;
@@ -74,6 +98,7 @@ export class Registry<S extends Registered> {
   /** Whether `#byAddress` is kept: only where addresses are bounded. */
   #countsAddresses = false;
   readonly #totals: Totals;
+  readonly #peers: SessionPeers<S> | null;
   readonly #byId = new Map<string, S>();
   readonly #inOrder = new OrderedIndex<S>();
   /** A user's sessions, oldest first; most have one, which then stands for itself. */
@@ -81,10 +106,14 @@ export class Registry<S extends Registered> {
   readonly #byAddress = new Map<string, number>();
   readonly #byTicket = new Map<string, Set<S>>();
 
-  /** @param limits those that hold now; who is in already stays whatever they become */
-  constructor(limits: () => SessionLimits, totals: Totals) {
+  /**
+   * @param limits those that hold now; who is in already stays whatever they become
+   * @param peers null where there are no other nodes
+   */
+  constructor(limits: () => SessionLimits, totals: Totals, peers: SessionPeers<S> | null = null) {
     this.#limits = limits;
     this.#totals = totals;
+    this.#peers = peers;
   }
 
   get size(): number {
@@ -162,14 +191,27 @@ export class Registry<S extends Registered> {
     const others = before.filter((other) => other !== replaced);
     // Those whose clients are away give way first.
     const inOrder = [...others.filter(isAway), ...others.filter((other) => !isAway(other))];
-    const exceeding = inOrder.slice(0, Math.max(0, others.length + 1 - maxPerUser));
-    if (onExceed === "deny" && !exceeding.every(isAway)) return TOO_MANY_SESSIONS;
+    const elsewhere = this.#peers?.ofUser(session.user) ?? NONE;
+    const replacedElsewhere = elsewhere.filter((other) => other.sid === session.sid);
+    const farOthers = elsewhere.length - replacedElsewhere.length;
+    const tooMany = Math.max(0, others.length + farOthers + 1 - maxPerUser);
+    // Of those on other nodes it is not known whether their clients are away, so they give way last.
+    const exceeding = inOrder.slice(0, tooMany);
+    const exceedingFar = tooMany <= exceeding.length
+      ? NONE
+      : elsewhere.filter((other) => other.sid !== session.sid)
+        .toSorted((a, b) => a.openedMs - b.openedMs).slice(0, tooMany - exceeding.length);
+    if (onExceed === "deny" && (exceedingFar.length > 0 || !exceeding.every(isAway))) {
+      return TOO_MANY_SESSIONS;
+    }
     // Nobody goes for a session that is refused then: those who would go are counted as gone.
     const leaving = replaced === undefined ? exceeding : [replaced, ...exceeding];
     const full = this.#refusal(session.addressGroup, leaving);
     if (full !== null) return full;
     replaced?.end(CLOSE.replaced, sysKicked(replaced.traceId, "replaced"));
     for (const other of exceeding) other.end(CLOSE.kicked, sysKicked(other.traceId, "max_sessions_exceeded"));
+    for (const other of replacedElsewhere) this.#peers!.end(other, "replaced");
+    for (const other of exceedingFar) this.#peers!.end(other, "max_sessions_exceeded");
     this.#byId.set(session.session, session);
     this.#inOrder.set(session.session, session);
     const sessions = this.#byUser.get(session.user);
@@ -179,6 +221,7 @@ export class Registry<S extends Registered> {
     if (this.#countsAddresses) this.#countAddress(session);
     this.#tag(session);
     this.#totals.sessions++;
+    this.#peers?.opened(session);
     return null;
   }
 
@@ -189,7 +232,8 @@ export class Registry<S extends Registered> {
     const gone = leaving.length;
     if (this.closed !== null) return this.closed;
     if (maxTotal > 0 && sessions + pending - gone >= maxTotal) return GATEWAY_FULL;
-    if (maxSessions > 0 && this.#byId.size - gone >= maxSessions) return TENANT_FULL;
+    const everywhere = this.#byId.size + (this.#peers?.size ?? 0);
+    if (maxSessions > 0 && everywhere - gone >= maxSessions) return TENANT_FULL;
     const here = (this.#byAddress.get(addressGroup) ?? 0) -
       leaving.filter((one) => one.addressGroup === addressGroup).length;
     return maxPerAddress > 0 && here >= maxPerAddress ? ADDRESS_FULL : null;
@@ -199,6 +243,7 @@ export class Registry<S extends Registered> {
   remove(session: S): void {
     if (!this.#byId.delete(session.session)) return;
     this.#inOrder.delete(session.session);
+    this.#peers?.closed(session);
     this.#totals.sessions--;
     this.#untag(session, session.ticketId);
     const sessions = this.#byUser.get(session.user)!;

@@ -6,15 +6,30 @@ import type { Audience, Fanout, Line, Place } from "../room/fanout.ts";
 import type { Published } from "../room/kept_room.ts";
 import type { PublishOptions, Rooms } from "../room/rooms.ts";
 import type { Registry } from "./registry.ts";
+import type { Action, PublishAction, SendAction } from "../service/action.ts";
 import type { SessionHandle } from "./session_handle.ts";
+
+/** What one session is to do, or what becomes of it. */
+export type SessionAction = Exclude<Action, PublishAction | SendAction>;
+
+/** The tenant's sessions on other nodes. Each returns how many of them are known to get it. */
+export interface TargetPeers {
+  users(names: ReadonlySet<string>, frame: Frame, except: string | null): number;
+  sessions(names: ReadonlySet<string>, frame: Frame, except: string | null): number;
+  all(frame: Frame, except: string | null): number;
+  /** Has a session do something. @returns false when no other node has it */
+  act(session: string, action: SessionAction): boolean;
+}
 
 export interface TargetsOptions {
   readonly rooms: Rooms;
   readonly registry: Registry<SessionHandle>;
   readonly fanout: Fanout;
+  /** Null where there are no other nodes. */
+  readonly peers: TargetPeers | null;
 }
 
-/** Each returns to how many sessions of this node a frame goes, or `BUSY`; `except` is the name of one that is left out. */
+/** Each returns to how many sessions a frame goes, or `BUSY`; `except` is the name of one that is left out. */
 export class Targets {
   readonly #options: TargetsOptions;
   /** What does not go to rooms: none of it overtakes any other of it. */
@@ -32,17 +47,41 @@ export class Targets {
   }
 
   users(names: Iterable<string>, frame: Frame, except: string | null): number {
-    const { registry } = this.#options;
-    return this.#send([...new Set(names)].flatMap((user) => registry.ofUser(user)), frame, except);
+    const { peers } = this.#options, users = new Set(names);
+    return this.#and(this.usersHere(users, frame, except), () => peers!.users(users, frame, except));
   }
 
   sessions(names: Iterable<string>, frame: Frame, except: string | null): number {
-    const { registry } = this.#options;
-    return this.#send([...new Set(names)].flatMap((name) => registry.find(name) ?? []), frame, except);
+    const { peers } = this.#options, sessions = new Set(names);
+    return this.#and(
+      this.sessionsHere(sessions, frame, except),
+      () => peers!.sessions(sessions, frame, except),
+    );
   }
 
   all(frame: Frame, except: string | null): number {
+    const { peers } = this.#options;
+    return this.#and(this.allHere(frame, except), () => peers!.all(frame, except));
+  }
+
+  /** The same three, of this node's sessions alone. */
+  usersHere(names: Iterable<string>, frame: Frame, except: string | null): number {
+    const { registry } = this.#options;
+    return this.#send([...names].flatMap((user) => registry.ofUser(user)), frame, except);
+  }
+
+  sessionsHere(names: Iterable<string>, frame: Frame, except: string | null): number {
+    const { registry } = this.#options;
+    return this.#send([...names].flatMap((name) => registry.find(name) ?? []), frame, except);
+  }
+
+  allHere(frame: Frame, except: string | null): number {
     return this.#send([...this.#options.registry.all()], frame, except);
+  }
+
+  /** The tenant's sessions on other nodes; null where there are no other nodes. */
+  get peers(): TargetPeers | null {
+    return this.#options.peers;
   }
 
   /** To those who were looked for already, in a list that nobody changes any more. */
@@ -50,6 +89,10 @@ export class Targets {
     // Never the same twice, so its number says nothing.
     const audience: Audience = { line: this.#line, members, version: 0 };
     return this.#options.fanout.publish(audience, frame, except);
+  }
+
+  #and(here: number, elsewhere: () => number): number {
+    return here < 0 || this.#options.peers === null ? here : here + elsewhere();
   }
 
   #send(sessions: readonly SessionHandle[], frame: Frame, except: string | null): number {

@@ -7,7 +7,6 @@ import { CLOSE } from "../protocol/codes.ts";
 import { sysKicked } from "../protocol/sys.ts";
 import type { Fanout } from "../room/fanout.ts";
 import type { Rooms } from "../room/rooms.ts";
-import type { Actions } from "../service/action.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import { MessageHandler } from "./message_handler.ts";
 import type { Registry } from "./registry.ts";
@@ -15,7 +14,7 @@ import { ResumeTokens } from "./resume_tokens.ts";
 import type { ResumableSession } from "./resumable_session.ts";
 import type { SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
-import { Targets } from "./targets.ts";
+import { type TargetPeers, Targets } from "./targets.ts";
 import { TenantActions } from "./tenant_actions.ts";
 import type { SessionWatcher } from "./watcher.ts";
 
@@ -28,6 +27,8 @@ export interface TenantOptions {
   readonly metrics: TenantMetrics;
   readonly bans: Bans;
   readonly gateway: GatewayContext;
+  /** Its sessions on other nodes; absent where there are none. */
+  readonly peers?: TargetPeers | null;
   /** A new id of 64 bits, hard to guess. */
   readonly newId: () => string;
 }
@@ -46,7 +47,7 @@ export class Tenant {
   readonly gateway: GatewayContext;
   readonly handler: MessageHandler;
   /** What those may do who speak for the tenant. */
-  readonly actions: Actions;
+  readonly actions: TenantActions;
   /** Those who are told of its sessions; none for a tenant that nobody watches. */
   readonly watchers: SessionWatcher[] = [];
   /** By what its sessions are found when their clients come back. */
@@ -63,7 +64,7 @@ export class Tenant {
     this.metrics = options.metrics;
     this.bans = options.bans;
     this.gateway = options.gateway;
-    this.targets = new Targets({ rooms, registry, fanout });
+    this.targets = new Targets({ rooms, registry, fanout, peers: options.peers ?? null });
     this.actions = new TenantActions({
       targets: this.targets,
       registry,

@@ -11,7 +11,7 @@ import { TENANT_BUSY, unpublished } from "../service/service.ts";
 import { type MessageBounds, messageFrame } from "./message_frame.ts";
 import type { Registry } from "./registry.ts";
 import type { SessionHandle } from "./session_handle.ts";
-import type { Targets } from "./targets.ts";
+import type { SessionAction, Targets } from "./targets.ts";
 
 export interface TenantActionsOptions {
   readonly targets: Targets;
@@ -43,10 +43,20 @@ export class TenantActions implements Actions {
       case "kick": {
         const id = action.session ?? by.session;
         if (id === null) return NO_SESSION;
-        const session = this.#options.registry.find(id);
-        return session === undefined ? NO_SUCH_SESSION : actOn(session, action);
+        return this.act(id, action) ?? this.#actElsewhere(id, action);
       }
     }
+  }
+
+  /** @returns null where this node has no such session */
+  act(id: string, action: SessionAction): Performed | null {
+    const session = this.#options.registry.find(id);
+    return session === undefined ? null : actOn(session, action);
+  }
+
+  /** What becomes of it there is not waited for. */
+  #actElsewhere(id: string, action: SessionAction): Performed {
+    return this.#options.targets.peers?.act(id, action) ? { ok: true, deliveries: 1 } : NO_SUCH_SESSION;
   }
 
   #publish(
@@ -65,10 +75,12 @@ export class TenantActions implements Actions {
     const { targets, registry, bounds } = this.#options;
     const frame = messageFrame({ v: 1, svc, type, data }, bounds());
     if ("ok" in frame) return frame;
-    if ("session" in to && registry.find(to.session) === undefined) return NO_SUCH_SESSION;
     const deliveries = "session" in to
       ? targets.sessions([to.session], frame, null)
       : targets.users([to.user], frame, null);
+    if ("session" in to && deliveries === 0 && registry.find(to.session) === undefined) {
+      return NO_SUCH_SESSION;
+    }
     return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries };
   }
 }
@@ -78,12 +90,12 @@ function performed(outcome: number | Stored): Performed {
   return outcome < 0 ? unpublished(outcome) : { ok: true, deliveries: outcome };
 }
 
-function actOn(session: SessionHandle, action: Exclude<Action, PublishAction | SendAction>): Performed {
+function actOn(session: SessionHandle, action: SessionAction): Performed {
   switch (action.action) {
     case "join": {
       const joined = session.join(action.room);
       if ("ok" in joined) return joined;
-      const data = { member: joined.member, count: joined.room.members.length };
+      const data = { member: joined.member, count: joined.room.count };
       session.deliver(sysJoined(session.traceId, action.room, data, null));
       return { ok: true, deliveries: 1 };
     }

@@ -214,13 +214,13 @@ class BunTransport implements Transport {
   }
 
   #serve(port: number, tls: TlsPair | null): BunServer<BunLink> {
-    const { hostname, socketUnsentBytes } = this.#options;
+    const { hostname, socketUnsentBytes, reusePort } = this.#options;
     const { Bun } = globalThis as unknown as { Bun: BunRuntime };
     const server = Bun.serve({
       hostname,
       port,
       development: false,
-      reusePort: false, // said aloud, for outside of development Bun's default lets two servers share a port
+      reusePort, // said aloud, for outside of development Bun's default lets two servers share a port
       ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
       ...this.#handlers(),
     });

@@ -54,7 +54,7 @@ export interface BunRuntime {
       hostname: string;
       port: number;
       development: false;
-      reusePort: false;
+      reusePort: boolean;
       tls?: TlsPair;
     },
   ): BunServer<D>;

@@ -23,7 +23,11 @@ export function createTransport(kind: TransportKind, options: TransportOptions):
     throw new Error('Cannot use transport "node" on Bun: use "auto" or "native"');
   }
   if (kind !== "native") return createNodeTransport(options);
-  if (runtime === "deno") return createDenoTransport(options);
+  if (runtime === "deno") {
+    // `Deno.serve` takes the option only with --unstable-net (2.9.6).
+    if (options.reusePort) throw new Error('Cannot share a port with transport "native" on Deno: use "auto"');
+    return createDenoTransport(options);
+  }
   throw new Error(
     'Cannot use transport "native" on Node: use "auto" or "node"',
   );

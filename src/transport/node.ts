@@ -237,7 +237,7 @@ class NodeTransport implements Transport {
     const server = this.#server!;
     return new Promise((resolve, reject) => {
       server.once("error", reject);
-      server.listen(port, this.#options.hostname, () => {
+      server.listen({ port, host: this.#options.hostname, reusePort: this.#options.reusePort }, () => {
         server.off("error", reject);
         resolve();
       });

@@ -141,6 +141,8 @@ export interface TransportOptions {
   readonly socketUnsentBytes: number;
   /** When file descriptors run out it stops listening, so that others go on; else it goes on for as long as it can. */
   readonly yields: boolean;
+  /** Other processes may listen at the same address, and share its connections. */
+  readonly reusePort: boolean;
   /** Null serves plain HTTP. */
   readonly tls: TlsPair | null;
 }

@@ -35,6 +35,12 @@ export interface HistoryNodeOptions {
 
 let members = 0;
 
+interface Message {
+  readonly svc: string;
+  readonly data: Record<string, unknown>;
+  readonly offset: number;
+}
+
 /** A member that hears. */
 export class Hearer implements Subscriber {
   readonly session = `s${++members}`;
@@ -47,16 +53,15 @@ export class Hearer implements Subscriber {
   #wake: () => void = () => {};
 
   receive(frame: Frame): void {
-    const { data, offset } = JSON.parse(frame.payload as string) as { data: { n: unknown }; offset: number };
-    this.heard.push({ n: data.n, offset });
+    const message = JSON.parse(frame.payload as string) as Message;
+    const { svc, data, offset } = message;
+    if (svc === "sys") this.told.push(data);
+    else this.heard.push({ n: data["n"], offset });
     this.#wake();
   }
 
   deliver(frame: Frame): void {
-    const message = JSON.parse(frame.payload as string) as Record<string, unknown>;
-    if (message["svc"] === "sys") this.told.push(message["data"] as Record<string, unknown>);
-    else this.receive(frame);
-    this.#wake();
+    this.receive(frame);
   }
 
   get said(): unknown[] {

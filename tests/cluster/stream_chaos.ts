@@ -51,6 +51,12 @@ export function chance(seed: number): () => number {
   };
 }
 
+interface Message {
+  readonly svc: string;
+  readonly data: Record<string, unknown>;
+  readonly offset: number;
+}
+
 /** Somebody who is in a room, on one node after another. */
 class Client implements Subscriber {
   readonly session: string;
@@ -74,19 +80,17 @@ class Client implements Subscriber {
   }
 
   receive(frame: Frame): void {
-    const { data, offset } = JSON.parse(frame.payload as string) as { data: { n: string }; offset: number };
-    const { epoch } = this.membership!.room.kept!;
-    this.hear(epoch, offset, data.n);
+    const message = JSON.parse(frame.payload as string) as Message;
+    const { svc, data, offset } = message;
+    if (svc !== "sys") return this.hear(this.membership!.room.kept!.epoch, offset, data["n"] as string);
+    // It has been told that there is a gap.
+    this.#chaos.tally.losses++;
+    this.cursor = { epoch: data["epoch"] as string, offset: data["offset"] as number };
+    this.from = this.cursor.offset;
   }
 
   deliver(frame: Frame): void {
-    const message = JSON.parse(frame.payload as string) as { svc: string; data: Record<string, unknown> };
-    if (message.svc !== "sys") return this.receive(frame);
-    const { epoch, offset } = message.data as { epoch: string; offset: number };
-    // It has been told that there is a gap.
-    this.#chaos.tally.losses++;
-    this.cursor = { epoch, offset };
-    this.from = offset;
+    this.receive(frame);
   }
 
   hear(epoch: string, offset: number, n: string): void {

@@ -4,6 +4,7 @@ import { opsRoutes } from "../../src/ops/http.ts";
 
 function routes(more: Partial<Parameters<typeof opsRoutes>[0]> = {}) {
   const app = opsRoutes({
+    waiting: () => false,
     draining: () => false,
     accepting: () => true,
     degraded: () => false,

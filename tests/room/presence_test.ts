@@ -16,7 +16,7 @@ function place(turnDeliveries = 1000) {
     openBus: (receiver) => new LocalBus(receiver),
     histories: keeping(),
   });
-  rooms.watch(new Presence(fanout));
+  rooms.watch(new Presence(fanout, (name) => rooms.find(name)));
   const heard: { to: string; frame: Frame }[] = [];
   const join = (user: string, wanted = false): Membership => {
     const subscriber: Subscriber = {

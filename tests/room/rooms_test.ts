@@ -279,6 +279,10 @@ test("Everything goes over the bus, and what the bus brings goes to the members 
       asked.push([room, except]);
       return receiver.receive(room, frame, "somebody elsewhere");
     },
+    occupied: () => null,
+    vacated: () => {},
+    owns: () => true,
+    peers: null,
   });
   const rooms = new Rooms({
     limits: () => NO_LIMITS,

@@ -37,7 +37,7 @@ function place(users: number, turnDeliveries: number) {
     assert.equal(registry.admit(fake as unknown as SessionHandle), null);
   }
   const counts = () => [...heard.values()].map((got) => got.splice(0).length);
-  return { fanout, rooms, heard, counts, targets: new Targets({ rooms, registry, fanout }) };
+  return { fanout, rooms, heard, counts, targets: new Targets({ rooms, registry, fanout, peers: null }) };
 }
 
 const news = () => extFrame({ v: 1, svc: "news", type: "flash" }, LANE.reliable);

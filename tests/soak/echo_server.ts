@@ -42,6 +42,7 @@ const transport = createTransport(process.argv[2] as TransportKind, {
   headerTimeoutMs: 12_000,
   socketUnsentBytes: 0,
   yields: true,
+  reusePort: false,
   tls: null,
 });
 const { port } = await transport.start({

@@ -183,6 +183,7 @@ export function contract(
     maxHeaderBytes: MAX_HEADER_BYTES,
     headerTimeoutMs: 12_000,
     yields: true,
+    reusePort: false,
     socketUnsentBytes: UNSENT_BYTES,
     tls,
   };

@@ -13,6 +13,7 @@ const options = {
   headerTimeoutMs: 12_000,
   socketUnsentBytes: 0,
   yields: true,
+  reusePort: false,
   tls: null,
 };
 

@@ -78,6 +78,7 @@ function suite(label: string, tls: { cert: string; key: string } | null): void {
     headerTimeoutMs: 12_000,
     socketUnsentBytes: 65_536,
     yields: true,
+    reusePort: false,
     tls,
   };
   type House = { transport: ReturnType<typeof createTcpTransport>; port: number; recorders: Recorder[] };

@@ -119,7 +119,10 @@ export class Client<Services extends object = AnyServices> {
         const { svc, type, seq, room } = message;
         const joined = rooms.get(room!);
         if (joined) {
-          if (svc !== "sys" || type === "presence") return joined.receive(message);
+          // Who is told that it has joined without having asked has missed something.
+          if (svc !== "sys" || type === "presence" || type === "joined" && seq === undefined) {
+            return joined.receive(message);
+          }
           if (type === "left" && seq === undefined) {
             joined.out(new WsPrismError("NOT_ALLOWED", "taken out of the room"));
           }

@@ -137,6 +137,14 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     messenger.flush();
   }
 
+  /** The gateway itself has missed something: what comes from now on is behind this place. */
+  function missed({ epoch, offset = 0, reason }: Joined): void {
+    const gap: Gap = { reason: reason ?? "no_history", since: cursor };
+    cursor = epoch ? { epoch, offset } : undefined;
+    recovered = false;
+    soon(() => handlers.emit("gap", gap));
+  }
+
   function give(message: Incoming): void {
     const { svc, type, data } = message;
     if (svc === "sys") {
@@ -215,6 +223,7 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     isIn: false,
     enter,
     receive(message) {
+      if (message.svc === "sys" && message.type === "joined") return missed(message.data as Joined);
       const { offset } = message;
       if (offset !== undefined && cursor) {
         if (offset <= cursor.offset) return;

@@ -41,8 +41,8 @@ interface Runtime {
       hostname: string;
       port: number;
       allowHalfOpen: true;
-      reusePort: false;
-      exclusive: true;
+      reusePort: boolean;
+      exclusive: boolean;
       tls?: TlsPair;
       socket: Handlers;
     },
@@ -158,14 +158,14 @@ export class BunListener implements ByteListener {
   }
 
   #open(tls: TlsPair | null): RawListener {
-    const { hostname, connected, socketUnsentBytes } = this.#options;
+    const { hostname, connected, socketUnsentBytes, reusePort } = this.#options;
     const { Bun } = globalThis as unknown as { Bun: Runtime };
     const listener = Bun.listen({
       hostname,
       port: this.#port,
       allowHalfOpen: true,
-      reusePort: false,
-      exclusive: true,
+      reusePort,
+      exclusive: !reusePort,
       ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
       socket: {
         ...HANDLERS,

@@ -33,6 +33,8 @@ export interface ByteListenerOptions {
   readonly tls: TlsPair | null;
   /** As `TransportOptions.socketUnsentBytes`. */
   readonly socketUnsentBytes: number;
+  /** As `TransportOptions.reusePort`. */
+  readonly reusePort: boolean;
   /** Time for the TLS handshake. */
   readonly handshakeTimeoutMs: number;
   readonly connected: (socket: ByteSocket) => ByteEvents;

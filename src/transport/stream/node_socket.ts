@@ -83,10 +83,13 @@ export class NodeListener implements ByteListener {
     const server = this.#server;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(this.#port, this.#options.hostname, () => {
-        server.off("error", reject);
-        resolve();
-      });
+      server.listen(
+        { port: this.#port, host: this.#options.hostname, reusePort: this.#options.reusePort },
+        () => {
+          server.off("error", reject);
+          resolve();
+        },
+      );
     });
     const { address, port } = server.address() as AddressInfo;
     this.#port = port;

@@ -45,12 +45,14 @@ class TcpTransport implements Transport<StreamHandler> {
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#maxMessageBytes = options.maxMessageBytes;
-    const { hostname, port, tls, socketUnsentBytes, headerTimeoutMs: handshakeTimeoutMs } = options;
+    const { hostname, port, tls, socketUnsentBytes, reusePort, headerTimeoutMs: handshakeTimeoutMs } =
+      options;
     const listening = {
       hostname,
       port,
       tls,
       socketUnsentBytes,
+      reusePort,
       handshakeTimeoutMs,
       connected: (socket: ByteSocket) => this.#connected(socket),
     };

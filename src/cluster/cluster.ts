@@ -1,0 +1,248 @@
+// This gateway as one node of several: its connections to NATS, who else is there, and what these have. The composition root
+// of this folder.
+
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Log } from "../log.ts";
+import type { Bus, BusReceiver } from "./bus.ts";
+import { type Change, Journal } from "./journal.ts";
+import { NatsBus } from "./nats_bus.ts";
+import { NatsLink } from "./nats_link.ts";
+import { NatsStreams } from "./nats_streams.ts";
+import { natsServers } from "./nats_servers.ts";
+import { type NodeFacts, Nodes } from "./nodes.ts";
+import type { Peers } from "./peers.ts";
+import { Replicas } from "./replicas.ts";
+import { Subjects } from "./subjects.ts";
+import { decode, encode, KIND, type WireCounts } from "./wire.ts";
+
+export interface ClusterOptions {
+  readonly config: ClusterConfig;
+  readonly version: string;
+  readonly clock: {
+    readonly now: () => number;
+    readonly unixMs: () => number;
+    readonly every: (ms: number, task: () => void) => () => void;
+    readonly wait: (ms: number) => Promise<void>;
+    readonly newId: () => string;
+    readonly random: () => number;
+  };
+  readonly log: Log;
+  /** What this node says of itself to the others. */
+  readonly self: () => Pick<NodeFacts, "sessions" | "draining">;
+  /** All sessions of this node, and where they are, as changes that lead there. */
+  readonly state: () => Iterable<Change>;
+}
+
+/** Between two looks at who is silent. */
+const TICK_MS = 50;
+/** How long a start waits for what the others have, once NATS is there. */
+const SETTLE_MS = 2000;
+/** How long it listens whether there is anybody. */
+const GREET_MS = 400;
+const ANSWER = new Uint8Array([1]);
+
+export class Cluster {
+  readonly name: string;
+  readonly incarnation: string;
+  readonly nodes: Nodes;
+  readonly journal: Journal;
+  readonly subjects: Subjects;
+  /** What is said reliably, between nodes and in rooms; JetStream's client is made from it too. */
+  readonly reliable: NatsLink;
+  readonly hot: NatsLink;
+  readonly replicas: Replicas;
+  /** Histories of rooms that all nodes share. */
+  readonly streams: NatsStreams;
+  readonly counts: WireCounts = { broken: 0, unknown: 0 };
+  readonly #options: ClusterOptions;
+  readonly #buses: NatsBus[] = [];
+  readonly #obeying = new Map<string, (fields: readonly unknown[]) => boolean>();
+  readonly #startedMs: number;
+  #stopTicking: (() => void)[] = [];
+  #isJoined = false;
+
+  /** @throws when a file of the configuration cannot be read */
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    const { config, clock, log, version, self, state } = options;
+    this.incarnation = clock.newId();
+    this.name = config.node === "" ? this.incarnation : config.node;
+    this.subjects = new Subjects(config.prefix);
+    this.#startedMs = clock.unixMs();
+    const servers = natsServers(config);
+    const link = (name: string): NatsLink =>
+      new NatsLink({
+        ...servers,
+        name,
+        label: `wsprism ${this.name} ${name}`,
+        log,
+        wait: clock.wait,
+        random: clock.random,
+      });
+    this.reliable = link("reliable");
+    this.hot = link("hot");
+    const common = { incarnation: this.incarnation, link: this.reliable, subjects: this.subjects };
+    const later = (ms: number, task: () => void) => void clock.wait(ms).then(task);
+    this.journal = new Journal({ ...common, later, state });
+    this.nodes = new Nodes({
+      ...common,
+      facts: () => ({ name: this.name, version, startedMs: this.#startedMs, ...self() }),
+      journaled: () => this.journal.published,
+      now: clock.now,
+      log,
+    });
+    this.replicas = new Replicas({
+      nodes: this.nodes,
+      link: this.reliable,
+      subjects: this.subjects,
+      now: clock.now,
+      log,
+    });
+    this.streams = new NatsStreams({
+      link: this.reliable,
+      prefix: config.prefix,
+      replicas: config.history.replicas,
+      maxBytes: config.history.max_bytes,
+      log,
+      clock,
+    });
+    this.reliable.watch((isUp) => {
+      if (isUp) this.nodes.connected();
+    });
+  }
+
+  /** Whether this node has found the others, once; it goes on alone when NATS leaves it. */
+  get isJoined(): boolean {
+    return this.#isJoined;
+  }
+
+  /** Whether NATS is there now. */
+  get isUp(): boolean {
+    return this.reliable.isUp && this.hot.isUp;
+  }
+
+  /** Whether NATS is away, or does not keep what it should. */
+  get isDegraded(): boolean {
+    return !this.isUp || this.streams.isDegraded;
+  }
+
+  /** Messages of rooms that were published to other nodes, and that came from there. */
+  get published(): number {
+    return this.#buses.reduce((sum, bus) => sum + bus.published, 0);
+  }
+
+  get heard(): number {
+    return this.#buses.reduce((sum, bus) => sum + bus.heard, 0);
+  }
+
+  /** Subscriptions for rooms. */
+  get subscriptions(): number {
+    return this.#buses.reduce((sum, bus) => sum + bus.size, 0);
+  }
+
+  peers(tenant: string): Peers {
+    return this.replicas.of(tenant);
+  }
+
+  openBus(tenant: string, receiver: BusReceiver): Bus {
+    const { subjects, nodes, counts } = this;
+    const links = { m: this.reliable, h: this.hot };
+    const bus = new NatsBus({
+      tenant,
+      receiver,
+      nodes,
+      peers: this.peers(tenant),
+      subjects,
+      links,
+      counts,
+      now: this.#options.clock.now,
+    });
+    this.#buses.push(bus);
+    return bus;
+  }
+
+  /** Has a tenant's orders from other nodes carried out; `handler` returns false for what it cannot read. */
+  obey(tenant: string, handler: (fields: readonly unknown[]) => boolean): () => void {
+    this.#obeying.set(tenant, handler);
+    return () => {
+      if (this.#obeying.get(tenant) === handler) this.#obeying.delete(tenant);
+    };
+  }
+
+  /** Has something done for a tenant by another node, null for all others. @returns false when it went nowhere */
+  order(node: string | null, tenant: string, ...fields: readonly unknown[]): boolean {
+    const subject = node === null ? this.subjects.all : this.subjects.node(node);
+    return this.reliable.publish(subject, encode(KIND.order, tenant, ...fields));
+  }
+
+  /** Resolves when NATS is there and the others have been heard; waits for ever for the former. */
+  async start(): Promise<void> {
+    const { clock, log } = this.#options;
+    const { reliable, subjects } = this;
+    reliable.listen(subjects.all, (payload) => this.#hear(payload));
+    reliable.listen(
+      subjects.node(this.incarnation),
+      (payload, message) => this.#hear(payload, () => message.respond(ANSWER)),
+    );
+    this.streams.start();
+    await Promise.all([reliable.start(), this.hot.start()]);
+    if (!reliable.isUp && reliable.connection === null) return;
+    this.#stopTicking = [
+      clock.every(TICK_MS, () => this.nodes.tick()),
+      clock.every(1000, () => this.#buses.forEach((bus) => bus.sweep())),
+    ];
+    const since = clock.now();
+    await clock.wait(GREET_MS);
+    while (!this.replicas.isComplete && clock.now() - since < SETTLE_MS) await clock.wait(TICK_MS);
+    this.#isJoined = true;
+    const nodes = this.nodes.others.size + 1;
+    log.info("joined the cluster", { node: this.name, incarnation: this.incarnation, nodes });
+  }
+
+  /** Says goodbye, and listens no more. */
+  async stop(): Promise<void> {
+    for (const stop of this.#stopTicking) stop();
+    this.journal.flush();
+    this.nodes.goodbye();
+    for (const bus of this.#buses) bus.stop();
+    this.streams.stop();
+    await Promise.all([this.reliable.stop(), this.hot.stop()]);
+  }
+
+  #hear(payload: Uint8Array, respond: () => void = () => {}): void {
+    const message = decode(payload, this.counts);
+    if (message === null) return;
+    const { kind, fields } = message;
+    if (!this.#take(kind, fields, respond)) this.counts.broken++;
+  }
+
+  #take(kind: number, fields: readonly unknown[], respond: () => void): boolean {
+    switch (kind) {
+      case KIND.beat:
+        return this.nodes.heardBeat(fields);
+      case KIND.bye:
+        return this.nodes.heardGoodbye(fields);
+      case KIND.journal:
+        return this.replicas.heardJournal(fields);
+      case KIND.snapshot:
+        return this.replicas.heardSnapshot(fields);
+      case KIND.ask: {
+        const [asker, round] = fields;
+        if (typeof asker !== "string" || typeof round !== "number") return false;
+        this.journal.tell(asker, round);
+        return true;
+      }
+      case KIND.order: {
+        const [tenant, ...rest] = fields;
+        if (typeof tenant !== "string") return false;
+        return this.#obeying.get(tenant)?.(rest) ?? true;
+      }
+      case KIND.probe:
+        respond();
+        return true;
+      default:
+        this.counts.unknown++;
+        return true;
+    }
+  }
+}

@@ -1,0 +1,165 @@
+// What nodes tell each other: CBOR lists `[version, kind, …]`. A later release may put more behind what a kind has, and
+// add kinds; a receiver ignores both, so that releases can be mixed while one is rolled out. Whatever else cannot be read is
+// counted and ignored.
+
+import { Decoder } from "cbor-x/decode";
+import { Encoder } from "cbor-x/encode";
+import { Frame, LANE, type Lane } from "../protocol/frame.ts";
+
+/** Changes only when an older node would misread a newer one's messages. */
+export const WIRE_VERSION = 1;
+
+/** Kinds, of which none is ever given another meaning. */
+export const KIND = {
+  /** `[room, lane, text]`: a message of the ext lane to a room. */
+  ext: 1,
+  /** `[room, lane, bytes, node, sender, what]`: a message of the hot lane; the last two make its conflation key. */
+  hot: 2,
+  /** A node says that it is there, and how far its journal is. */
+  beat: 3,
+  /** A node goes, and says so. */
+  bye: 4,
+  /** Entries of a node's journal. */
+  journal: 5,
+  /** A node asks another for what its journal comes to. */
+  ask: 6,
+  /** Some of what it comes to. */
+  snapshot: 7,
+  /** Something for sessions of the receiving node. */
+  order: 8,
+  /** A question to a node, and its answer. */
+  question: 9,
+  answer: 10,
+  /** What was decided about users, tickets or a tenant. */
+  decision: 11,
+  /** Are you there? */
+  probe: 12,
+} as const;
+
+export type Kind = (typeof KIND)[keyof typeof KIND];
+
+/** What sessions of another node are to get, or are to do; the first field behind the tenant. */
+export const ORDER = {
+  /** `[session, why]`: it gives way to another one of its user. */
+  end: 1,
+  /** `[frame, except, sessions]`, `[frame, except, users]`, `[frame, except]`: something for some of them, or all. */
+  sessions: 2,
+  users: 3,
+  everybody: 4,
+  /** `[session, action]`: an action that a service asked for (service/action.ts). */
+  act: 5,
+} as const;
+
+const OPTIONS = { useRecords: false, bundleStrings: false, structuredClone: false } as const;
+const decoder = new Decoder(
+  { ...OPTIONS, mapsAsObjects: true, int64AsNumber: true, copyBuffers: true } as object,
+);
+const encoder = new Encoder({ ...OPTIONS, variableMapSize: true, tagUint8Array: false } as object);
+
+/** A frame on its way to sessions of other nodes. */
+export type WireFrame = readonly [payload: string | Uint8Array, lane: number, key: number];
+
+export function wireFrame({ payload, lane, key }: Frame): WireFrame {
+  return [payload, lane, key];
+}
+
+/** @returns null for what is no frame */
+export function frameOf(wired: unknown): Frame | null {
+  if (!Array.isArray(wired)) return null;
+  const [payload, lane, key] = wired as unknown[];
+  if (typeof payload !== "string" && !(payload instanceof Uint8Array) || payload.length === 0) return null;
+  return isLane(lane) && typeof key === "number" ? new Frame(payload, lane, key) : null;
+}
+
+/** What cannot be read, counted. */
+export interface WireCounts {
+  /** Not CBOR, or not what its kind has. */
+  broken: number;
+  /** Of a version or a kind that this release does not know. */
+  unknown: number;
+}
+
+/** A message to other nodes. */
+export function encode(kind: Kind, ...fields: readonly unknown[]): Uint8Array {
+  return encoder.encode([WIRE_VERSION, kind, ...fields]) as Uint8Array;
+}
+
+/** A message's kind and what it has, null for what cannot be read. */
+export function decode(
+  payload: Uint8Array,
+  counts: WireCounts,
+): { readonly kind: number; readonly fields: readonly unknown[] } | null {
+  let list: unknown;
+  try {
+    list = decoder.decode(payload);
+  } catch {
+    list = null;
+  }
+  if (!Array.isArray(list) || typeof list[0] !== "number" || typeof list[1] !== "number") {
+    counts.broken++;
+    return null;
+  }
+  if (list[0] !== WIRE_VERSION) {
+    counts.unknown++;
+    return null;
+  }
+  return { kind: list[1], fields: list.slice(2) };
+}
+
+/** A frame for a room's members on other nodes. @param sender names this node among all, for conflation keys */
+export function encodeFrame(room: string, frame: Frame, sender: string): Uint8Array {
+  const { lane, payload, key, isExt } = frame;
+  return isExt
+    ? encode(KIND.ext, room, lane, payload)
+    : encode(KIND.hot, room, lane, payload, sender, Math.floor(key / KINDS), key % KINDS);
+}
+
+/** What frames of one sender differ by in their keys (service/service.ts). */
+const KINDS = 65_536;
+/** Receivers of frames tell so many senders' nodes apart. */
+const NODES_MAX = 256;
+const SENDERS_MAX = 536_870_912;
+
+/** A room's message from another node. */
+export interface RoomMessage {
+  readonly room: string;
+  readonly frame: Frame;
+}
+
+/**
+ * Reads what `encodeFrame` has written, its kind known.
+ * @param numberOf a small number for a node, the same as long as it lives
+ */
+export function readFrame(
+  kind: number,
+  fields: readonly unknown[],
+  numberOf: (node: string) => number,
+): RoomMessage | null {
+  const [room, lane, payload] = fields;
+  if (typeof room !== "string" || !isLane(lane)) return null;
+  if (kind === KIND.ext) {
+    return typeof payload === "string" && payload !== ""
+      ? { room, frame: new Frame(payload, lane, 0) }
+      : null;
+  }
+  const [, , , node, sender, what] = fields;
+  if (!(payload instanceof Uint8Array) || payload.length === 0 || typeof node !== "string") return null;
+  if (!isCount(sender) || !isCount(what) || what >= KINDS) return null;
+  // Below 0, so that keys of this node and of others never meet.
+  const place = (sender % SENDERS_MAX) * NODES_MAX + numberOf(node) % NODES_MAX;
+  return { room, frame: new Frame(payload, lane, -(place * KINDS + what) - 1) };
+}
+
+function isLane(value: unknown): value is Lane {
+  return value === LANE.reliable || value === LANE.latest || value === LANE.lossy || value === LANE.control;
+}
+
+/** Whether a field is a number that counts something. */
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** Whether a field is a text. */
+export function isText(value: unknown): value is string {
+  return typeof value === "string";
+}

@@ -1,0 +1,88 @@
+// Tells the other nodes of one tenant's sessions and of their rooms, and this one's registry of theirs.
+
+import { CHANGE, type Change, type Journal } from "../cluster/journal.ts";
+import type { ForeignSession, Peers } from "../cluster/peers.ts";
+import type { Membership, RoomWatcher } from "../room/rooms.ts";
+import type { GivesWay, SessionElsewhere, SessionPeers } from "../session/registry.ts";
+import type { SessionHandle } from "../session/session_handle.ts";
+import type { Tenant } from "../session/tenant.ts";
+import type { TenantOrders } from "./tenant_orders.ts";
+
+/** Both clocks of a gateway. */
+export interface Clocks {
+  readonly now: () => number;
+  readonly unixMs: () => number;
+}
+
+export interface TenantJournalOptions extends Clocks {
+  readonly tenant: string;
+  readonly journal: Journal;
+  readonly peers: Peers;
+  readonly orders: TenantOrders;
+}
+
+export class TenantJournal implements SessionPeers<SessionHandle>, RoomWatcher {
+  readonly #options: TenantJournalOptions;
+
+  constructor(options: TenantJournalOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#options.peers.size;
+  }
+
+  ofUser(user: string): readonly SessionElsewhere[] {
+    return this.#options.peers.ofUser(user);
+  }
+
+  end(session: SessionElsewhere, why: GivesWay): void {
+    this.#options.orders.end(session as ForeignSession, why);
+  }
+
+  opened(session: SessionHandle): void {
+    const { journal, tenant } = this.#options;
+    journal.add(openedChange(tenant, session, this.#options));
+  }
+
+  closed({ session }: SessionHandle): void {
+    const { journal, tenant } = this.#options;
+    journal.add([CHANGE.closed, tenant, session]);
+  }
+
+  joined(membership: Membership): void {
+    const { journal, tenant } = this.#options;
+    journal.add(joinedChange(tenant, membership));
+  }
+
+  left({ subscriber, room }: Membership): void {
+    const { journal, tenant } = this.#options;
+    journal.add([CHANGE.left, tenant, subscriber.session, room.name]);
+  }
+
+  emptied(): void {}
+}
+
+/** All sessions of some tenants and where they are, as changes that lead there. */
+export function* stateOf(tenants: Iterable<Tenant>, clocks: Clocks): Generator<Change> {
+  for (const { id, registry } of tenants) {
+    for (const session of registry.all()) {
+      yield openedChange(id, session, clocks);
+      for (const membership of session.memberships.values()) yield joinedChange(id, membership);
+    }
+  }
+}
+
+function openedChange(tenant: string, session: SessionHandle, clocks: Clocks): Change {
+  const { session: id, user, sid, traceId } = session;
+  return [CHANGE.opened, tenant, id, user, sid, traceId, openedMs(session, clocks)];
+}
+
+function joinedChange(tenant: string, { subscriber, room, member }: Membership): Change {
+  return [CHANGE.joined, tenant, subscriber.session, room.name, member];
+}
+
+/** When a session was opened, Unix time in milliseconds. */
+export function openedMs({ openedAt }: SessionHandle, { now, unixMs }: Clocks): number {
+  return Math.round(unixMs() - now() + openedAt);
+}
