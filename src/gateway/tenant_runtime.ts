@@ -91,10 +91,8 @@ export class TenantRuntime implements TenantView {
         budget: deps.historyBudget,
         disk: persistence.histories(id),
         streams: cluster?.streams.of(id) ?? null,
-        now: gateway.now,
-        unixMs: gateway.unixMs,
-        wait: deps.clock.wait,
-        newEpoch: deps.clock.newId,
+        ...clock,
+        newEpoch: clock.newId,
       },
     });
     rooms.watch(new Presence(fanout, (name) => rooms.find(name)));

@@ -119,10 +119,7 @@ export class Client<Services extends object = AnyServices> {
         const { svc, type, seq, room } = message;
         const joined = rooms.get(room!);
         if (joined) {
-          // Who is told that it has joined without having asked has missed something.
-          if (svc !== "sys" || type === "presence" || type === "joined" && seq === undefined) {
-            return joined.receive(message);
-          }
+          if (svc !== "sys" || type === "presence" || type === "joined") return joined.receive(message);
           if (type === "left" && seq === undefined) {
             joined.out(new WsPrismError("NOT_ALLOWED", "taken out of the room"));
           }

@@ -137,21 +137,15 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     messenger.flush();
   }
 
-  /** The gateway itself has missed something: what comes from now on is behind this place. */
-  function missed({ epoch, offset = 0, reason }: Joined): void {
-    const gap: Gap = { reason: reason ?? "no_history", since: cursor };
-    cursor = epoch ? { epoch, offset } : undefined;
-    recovered = false;
-    soon(() => handlers.emit("gap", gap));
-  }
-
   function give(message: Incoming): void {
     const { svc, type, data } = message;
     if (svc === "sys") {
-      const { event, user, member } = data as Presence;
+      // Not asked for: the gateway itself has missed something. What comes from now on is behind this place.
+      if (type === "joined") return entered({ member, ...data as object } as Joined, cursor);
+      const { event, user, member: number } = data as Presence;
       const members = new Map(presence.get());
-      if (event === "leave") members.delete(member);
-      else members.set(member, { user, member });
+      if (event === "leave") members.delete(number);
+      else members.set(number, { user, member: number });
       presence.set(members);
       return handlers.emit(type, data);
     }
@@ -223,7 +217,6 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     isIn: false,
     enter,
     receive(message) {
-      if (message.svc === "sys" && message.type === "joined") return missed(message.data as Joined);
       const { offset } = message;
       if (offset !== undefined && cursor) {
         if (offset <= cursor.offset) return;
