@@ -104,8 +104,8 @@ export function sysJoined(
  * Tells all members of a room that they have missed something, and where they stand now: as if they had joined again. Among
  * the room's messages, for it holds for what comes behind it.
  */
-export function sysMissed(room: string, data: Omit<JoinedData, "member">): Frame {
-  return extFrame({ v: 1, svc: "sys", type: "joined", room, data }, LANE.reliable);
+export function sysMissed(traceId: string, room: string, data: Omit<JoinedData, "member">): Frame {
+  return extFrame({ v: 1, svc: "sys", type: "joined", room, data, trace_id: traceId }, LANE.reliable);
 }
 
 /** `room` is null when there was none to leave. */

@@ -32,6 +32,14 @@ export interface HistoriesOptions {
   readonly newEpoch: () => string;
 }
 
+/** Members did not hear everything that came before what they hear next. */
+export interface Loss {
+  readonly reason: LossReason;
+  /** What they hear next comes behind this. */
+  readonly offset: number;
+  readonly traceId: string;
+}
+
 /** What histories need of rooms. */
 export interface HistoriesRooms {
   /**
@@ -47,8 +55,8 @@ export interface HistoriesRooms {
   keep(name: string, kept: KeptRoom | null): void;
   /** Members on this node, but for a session. */
   members(name: string, except: string | null): number;
-  /** Tells members on this node that they did not hear everything before what they hear next, behind this offset. */
-  tellLoss(name: string, reason: LossReason, offset: number): void;
+  /** Tells members on this node of a loss, before anything that comes behind it. */
+  tellLoss(name: string, loss: Loss): void;
 }
 
 interface Kept {
@@ -224,7 +232,7 @@ export class Histories {
         isFull,
         deliver: (frame, except) => this.#rooms.receive(name, frame, except),
         members: (except) => this.#rooms.members(name, except),
-        lost: (reason, offset) => this.#rooms.tellLoss(name, reason, offset),
+        lost: (reason, offset) => this.#rooms.tellLoss(name, { reason, offset, traceId: newEpoch() }),
         unixMs,
         wait,
         newId: newEpoch,

@@ -10,8 +10,7 @@ import type { Frame } from "../protocol/frame.ts";
 import { sysMissed } from "../protocol/sys.ts";
 import type { Delivered, Fanout } from "./fanout.ts";
 import { ForeignMembers, type ForeignMembersRooms } from "./foreign_members.ts";
-import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
-import type { LossReason } from "./history.ts";
+import { Histories, type HistoriesOptions, type HistoriesRooms, type Loss } from "./histories.ts";
 import { type KeptRoom, NO_MORE_ROOMS, type Published, type SenderKey } from "./kept_room.ts";
 import { type Membership, Room, type Subscriber } from "./room.ts";
 
@@ -169,12 +168,12 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     return members.length - (isLeftOut ? 1 : 0);
   }
 
-  tellLoss(name: string, reason: LossReason, offset: number): void {
+  tellLoss(name: string, { reason, offset, traceId }: Loss): void {
     const room = this.#rooms.get(name), kept = room?.kept ?? null;
     if (room === undefined || kept === null) return;
     const { epoch } = kept;
     const data = { count: room.count, epoch, offset, recovered: false, replayed: 0, reason };
-    this.receive(name, sysMissed(name, data), null);
+    this.receive(name, sysMissed(traceId, name, data), null);
   }
 
   /** For what keeps messages. Members have heard all of what begins with it. */

@@ -13,17 +13,17 @@ import {
   type StreamRead,
   type StreamRecord,
 } from "./history_stream.ts";
+import { StreamQueue } from "./stream_queue.ts";
 import { floorOf, StreamWindow } from "./stream_window.ts";
 
 /** Records of one reading. */
 const READ = 256;
-/** Records that wait while the log is read; of more, those behind are read from the log too. */
-const WAITING_MAX = 1024;
-const WAITING_BYTES_MAX = 4_194_304;
 /** Between two readings when the one that is asked lags behind, and how often. */
 const LAG_MS = 20;
 const LAG_TRIES = 100;
 const STALE_MS = 500;
+/** How long somebody waits to hear what was stored, before it is looked for. */
+const REACHED_MS = 250;
 
 export interface StreamFollowerOptions {
   /** What frames are said to be kept in. */
@@ -68,10 +68,10 @@ export class StreamFollower implements StreamListener {
   #run = 0;
   #isGone = false;
   #reading: Promise<void> | null = null;
-  #waiting: StreamRecord[] = [];
-  #waitingBytes = 0;
-  #overflowed = false;
+  readonly #waiting = new StreamQueue();
   #former: Former | null = null;
+  /** Who waits until a record has been dealt with here. */
+  readonly #awaited: { readonly sequence: number; readonly resolve: () => void }[] = [];
   /** When the log was last seen to have nothing more; when its newest record was stored, here and by the log's clock. */
   #verifiedAt = 0;
   #changedAt: number;
@@ -114,18 +114,26 @@ export class StreamFollower implements StreamListener {
     await this.check();
   }
 
+  /** Resolves when a record has been dealt with here, or cannot be; null where that is so already. */
+  reached(sequence: number): Promise<void> | null {
+    if (sequence <= this.#chain || this.#ready !== null || this.#isGone) return null;
+    if (this.#awaited.length === 0) void this.#options.wait(REACHED_MS).then(() => this.#reach());
+    return new Promise((resolve) => this.#awaited.push({ sequence, resolve }));
+  }
+
   stop(): void {
     this.#isGone = true;
+    for (const { resolve } of this.#awaited.splice(0)) resolve();
     this.#run++;
     this.#options.stream.forget(this.#options.name, this);
   }
 
   receive(record: StreamRecord): void {
-    if (this.#reading !== null || this.#ready !== null) return this.#wait(record);
+    if (this.#reading !== null || this.#ready !== null) return this.#waiting.add(record);
     const { sequence, before } = record;
     if (sequence > this.#chain) {
       if (before === this.#chain) return this.#take(record);
-      this.#wait(record);
+      this.#waiting.add(record);
       // What cannot be read now is read when the room is looked at next.
       this.#catchUp().catch(() => {});
     } else if (!this.#isKnown(record)) this.#options.stream.suspect();
@@ -144,7 +152,7 @@ export class StreamFollower implements StreamListener {
       head = await stream.newest(name);
     }
     if (run !== this.#run || chain !== this.#chain) return;
-    if (head !== null && head.sequence > chain || this.#waiting.length > 0) return await this.#catchUp();
+    if (head !== null && head.sequence > chain || !this.#waiting.isEmpty) return await this.#catchUp();
     if (head !== null && (head.sequence < chain || head.id !== this.#chainId)) return stream.suspect();
     this.#verifiedAt = askedAt;
     this.window.advance(place);
@@ -155,8 +163,7 @@ export class StreamFollower implements StreamListener {
   renew(): void {
     this.#former ??= { window: this.window, storedMs: this.#storedMs };
     this.#reading = null;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    this.#waiting.clear();
     this.#ready = this.#open();
   }
 
@@ -326,6 +333,9 @@ export class StreamFollower implements StreamListener {
       this.window.trim(this.#verifiedAt);
       changed();
       deliver(frame, record.except);
+      while (this.#awaited.length > 0 && this.#awaited[0]!.sequence <= sequence) {
+        this.#awaited.shift()!.resolve();
+      }
     } else if (kind === "clear") {
       this.life = record.life;
       this.window = new StreamWindow(bounds(), offset);
@@ -334,35 +344,21 @@ export class StreamFollower implements StreamListener {
     }
   }
 
+  async #reach(): Promise<void> {
+    const waiting = this.#awaited.splice(0);
+    if (waiting.some(({ sequence }) => sequence > this.#chain)) await this.check().catch(() => {});
+    for (const { resolve } of waiting) resolve();
+  }
+
   /** When a record was stored, by this node's clock. */
   #at({ storedMs }: StreamRecord): number {
     const { now, unixMs } = this.#options;
     return now() - Math.max(0, unixMs() - storedMs);
   }
 
-  #wait(record: StreamRecord): void {
-    const bytes = this.#waitingBytes + record.text.length;
-    if (this.#waiting.length >= WAITING_MAX || bytes > WAITING_BYTES_MAX) this.#overflowed = true;
-    if (this.#overflowed) return;
-    this.#waiting.push(record);
-    this.#waitingBytes = bytes;
-  }
-
   /** Takes what waits. @returns whether nothing is missing before it or behind it */
   #drain(): boolean {
-    let at = 0;
-    for (; at < this.#waiting.length; at++) {
-      const record = this.#waiting[at]!;
-      if (record.sequence <= this.#chain) continue;
-      if (record.before !== this.#chain) break;
-      this.#take(record);
-    }
-    this.#waiting.splice(0, at);
-    this.#waitingBytes = this.#waiting.reduce((sum, { text }) => sum + text.length, 0);
-    const isWhole = this.#waiting.length === 0 && !this.#overflowed;
-    // What did not find room stands in the log.
-    if (this.#waiting.length === 0) this.#overflowed = false;
-    return isWhole;
+    return this.#waiting.drain(() => this.#chain, (record) => this.#take(record));
   }
 
   /** Whether a record that comes late has been dealt with, and is not another in the same place. */

@@ -117,6 +117,8 @@ export class StreamRoom implements KeptRoom, Budgeted {
       else counts.stored++;
       // Stored it is, whether this node can read the room or not.
       await follower.ready?.catch(() => {});
+      // Members here have heard it before its sender is told, as in any other room.
+      await follower.reached(place.sequence);
       const { epoch } = follower;
       const offset = offsetOf(place.sequence, id);
       if (key !== null && !duplicate) sent(key, epoch, offset);
