@@ -2,22 +2,24 @@
 // them and stops them, in that order; nothing here is on a message's way.
 
 import type { Hono } from "hono";
-import { Admission, WS_PATH } from "./admission/admission.ts";
+import { Admission } from "./admission/admission.ts";
 import { CertificateKeeper } from "./admission/certificate_keeper.ts";
 import { Delay, WAITING_MAX } from "./admission/delay.ts";
 import { HandshakeLimiter } from "./admission/limiter.ts";
 import { Retry } from "./admission/retry.ts";
-import { serviceMetrics } from "./backend/service_metrics.ts";
+import { WS_PATH } from "./admission/upgrade.ts";
 import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
-import { extensionMetrics } from "./extension/extension_metrics.ts";
 import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
-import { AdminListener } from "./gateway/admin_listener.ts";
+import type { AdminContextOptions } from "./gateway/admin_gateway.ts";
+import type { AdminListener } from "./gateway/admin_listener.ts";
+import { buildAdmin } from "./gateway/build_admin.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
+import { gatewayContext } from "./gateway/gateway_context.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
-import { historyMetrics } from "./gateway/history_metrics.ts";
 import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts";
+import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
 import { TcpListener } from "./gateway/tcp_listener.ts";
@@ -37,18 +39,12 @@ import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
 import { LANE_NAMES } from "./protocol/frame.ts";
 import type { Cluster } from "./cluster/cluster.ts";
-import { clusterMetrics } from "./cluster/cluster_metrics.ts";
 import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
-import { Fanout } from "./room/fanout.ts";
 import type { Actions } from "./service/action.ts";
-import { Flusher } from "./session/flusher.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
-import { Totals } from "./session/registry.ts";
-import { ReplayPump } from "./session/replay_pump.ts";
 import type { SessionWatcher } from "./session/watcher.ts";
 import type { State } from "./state/table.ts";
-import { TimerWheel } from "./session/timer_wheel.ts";
 import { Semaphore } from "./collections/semaphore.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
@@ -104,30 +100,8 @@ export class Gateway {
       sessions: () => this.#context.totals.sessions,
       draining: () => this.#draining,
     });
-    const fanout = new Fanout(() => this.#context.flusher.wake());
-    this.#context = {
-      settings: gatewaySettings(gateway),
-      totals: new Totals(() => this.#context.settings.maxSessions),
-      wheel: new TimerWheel(clock.now),
-      flusher: new Flusher({
-        afterTurn: (task) => transport.afterTurn(task),
-        now: clock.now,
-        // Live messages go first; a replay has what time is left.
-        prepare: () => {
-          const more = fanout.advance();
-          return this.#context.replayPump.advance() || more;
-        },
-        maxHeldBytes: () => this.#context.settings.maxHeldBytes,
-      }),
-      replayPump: new ReplayPump(
-        () => this.#context.settings.maxReplayBytes,
-        () => this.#context.flusher.wake(),
-      ),
-      log,
-      node: this.#cluster?.name ?? null,
-      now: clock.now,
-      unixMs: clock.unixMs,
-    };
+    const { context, fanout } = gatewayContext(options, this.#cluster?.name ?? null);
+    this.#context = context;
     this.#limiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
@@ -201,21 +175,28 @@ export class Gateway {
     });
     this.#exporter = this.#buildExporter();
     this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
-    const { adminTransport } = options;
-    this.#admin = adminTransport === null ? null : new AdminListener({
-      transport: adminTransport,
+    const cluster = this.#cluster;
+    const seen: AdminContextOptions = {
+      afterTurn: (task) => transport.afterTurn(task),
       tenants: this.#tenants,
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
       draining: () => this.#draining,
+      waiting: this.#waiting,
       degraded: this.#degraded,
-      acceptance: this.#acceptance,
+      accepting: () => this.#acceptance.works,
+      node: cluster?.name ?? null,
       metrics: () => this.#metrics.get(),
       exporter: this.#exporter,
       log,
       clock,
       build: options.build,
+    };
+    this.#admin = buildAdmin(seen, {
+      transport: options.adminTransport,
+      acceptance: this.#acceptance,
+      cluster,
     });
     this.#ops = this.#buildOps();
   }
@@ -236,8 +217,16 @@ export class Gateway {
     for (const tenant of config.tenants) log.info("tenant ready", describe(tenant));
     try {
       this.adminAddress = await this.#admin?.start() ?? null;
-      const door = { admission: this.#admission, ops: () => this.#ops, acceptance: this.#acceptance, log };
-      const address = await transport.start(publicHandler(door));
+      const { sse } = this.#options, acceptance = this.#acceptance, ops = () => this.#ops;
+      const handler = publicHandler({
+        admission: this.#admission,
+        entries: this.#tenants.entries,
+        sse,
+        ops,
+        acceptance,
+        log,
+      });
+      const address = await transport.start(handler);
       for (const weakness of describeWeaknesses(config, transport.limits, descriptorLimit())) {
         log.warn(weakness, { transport: transport.name });
       }
@@ -289,6 +278,7 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#reloader.end("the gateway stops");
     this.#certificate?.stop();
+    await this.#options.sse?.stop();
     await this.#options.transport.stop();
     await this.#tcp?.stop();
     await this.#admin?.stop();
@@ -354,6 +344,7 @@ export class Gateway {
       const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
       transport.boundMessages(maxBytes);
       this.#tcp?.boundMessages(maxBytes);
+      this.#options.sse?.boundMessages(maxBytes);
     }
   }
 
@@ -370,13 +361,14 @@ export class Gateway {
       certificate: this.#certificate?.metrics ?? null,
       reload: this.#reloader.metrics,
       more: [
-        ...serviceMetrics(() => [...this.#tenants].flatMap(({ httpServices }) => httpServices)),
+        ...partMetrics({
+          tenants: this.#tenants,
+          historyBudget: this.#historyBudget,
+          cluster: this.#cluster,
+        }),
         ...this.#persistence.metrics,
-        ...historyMetrics({ tenants: this.#tenants, budget: this.#historyBudget }),
         ...this.#acceptance.metrics,
-        ...this.#cluster === null ? [] : clusterMetrics(this.#cluster),
         ...this.#options.metrics,
-        ...extensionMetrics(() => this.#tenants.extensions(), () => this.#tenants.extensionHosts()),
       ],
     });
   }

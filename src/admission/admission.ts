@@ -1,27 +1,24 @@
-// Who may connect. The checks run from cheap to dear: draining, the limiter, tenant, origin, capacity, and only then
-// the ticket. A refusal is an HTTP answer with a JSON body, given before the upgrade; that to a bad ticket comes a
-// moment later.
+// Who may connect, over whatever transport. The checks run from cheap to dear: draining, the limiter, tenant, origin,
+// capacity, and only then the ticket. The answer to a bad ticket comes a moment later.
 
 import type { Log } from "../log.ts";
 import { Counts } from "../metrics/metrics.ts";
-import type { ErrorCode, Refusal } from "../protocol/codes.ts";
-import { NAME_PATTERN, NAME_RULE, SUBPROTOCOL_CBOR, SUBPROTOCOL_JSON } from "../protocol/limits.ts";
+import type { Refusal } from "../protocol/codes.ts";
+import { NAME_PATTERN, NAME_RULE } from "../protocol/limits.ts";
 import { Connection, type ConnectionUser } from "../session/connection.ts";
 import type { Grant, Identity } from "../session/grant.ts";
 import type { ResumeFailure } from "../session/resume_tokens.ts";
 import { Session } from "../session/session.ts";
 import type { Tenant } from "../session/tenant.ts";
-import type { UpgradeAnswer, UpgradeRequest } from "../transport/port.ts";
 import type { AddressFinder } from "./address.ts";
 import type { Delay } from "./delay.ts";
+import type { Handshake, HandshakeAnswer, HandshakeRefusal } from "./handshake.ts";
 import type { HandshakeLimiter } from "./limiter.ts";
 import type { OriginRule } from "./origin.ts";
 import { RefusalLog } from "./refusal_log.ts";
-import { readResume, Return } from "./resume_request.ts";
+import { Return } from "./resume_request.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
-import { findTicket } from "./ticket.ts";
-import { pick, readQuery, subprotocolsOf } from "./upgrade_parts.ts";
 import { TicketWait, type TicketWaits } from "./ticket_wait.ts";
 import {
   BAD_TICKET,
@@ -33,9 +30,6 @@ import {
   type Unverified,
   WRONG_SID,
 } from "./verifier.ts";
-
-/** Where clients connect. */
-export const WS_PATH = "/v1/ws";
 
 /** After a capacity refusal: come back no sooner, milliseconds. */
 const CAPACITY_RETRY_MS = 1000;
@@ -70,33 +64,21 @@ export interface HandshakeConfig {
   readonly drainRetryMs: number;
 }
 
-interface Denial {
-  readonly status: number;
-  readonly code: ErrorCode;
-  readonly msg: string;
-  /** As metrics name it. */
-  readonly reason: string;
-  readonly retryAfterMs?: number | undefined;
-  /** The rule behind it. */
-  readonly ruleId?: string | undefined;
-}
-
-/** A handshake as far as it is understood. */
-interface Handshake {
+/** Who asks, as far as that is understood. */
+interface Caller {
   readonly address: string;
   readonly addressGroup: string;
   /** Null before the tenant is known. */
   readonly entry: TenantEntry | null;
 }
 
-/** A handshake that passed all but the ticket. */
-interface AdmissibleHandshake extends Handshake {
+/** Who passed all but the ticket. */
+interface AdmissibleCaller extends Caller {
   readonly entry: TenantEntry;
   /** What the client asked for. */
   readonly sid: string | null;
   readonly traceId: string;
-  /** The subprotocol to select. */
-  readonly protocol: string | null;
+  readonly cbor: boolean;
   readonly resume: Identity["resume"];
 }
 
@@ -140,79 +122,61 @@ export class Admission {
    * costs the other.
    * @returns the milliseconds to wait, 0 for none
    */
-  mayAsk(remoteAddress: string, header: UpgradeRequest["header"]): number {
+  mayAsk(remoteAddress: string, header: Handshake["header"]): number {
     const { requestLimiter, now } = this.#options;
     const { addresses } = this.#config;
     const addressGroup = addresses.group(addresses.find(remoteAddress, header));
     return requestLimiter.take(addressGroup, now())?.waitMs ?? 0;
   }
 
-  /** Answers a handshake: with a session for its link, or with a refusal. */
-  answer(request: UpgradeRequest): UpgradeAnswer | Promise<UpgradeAnswer> {
-    const { limiter, now, entries, retry } = this.#options;
-    const { addresses } = this.#config;
-    const at = request.target.indexOf("?");
-    const path = at < 0 ? request.target : request.target.slice(0, at);
-    const query = readQuery(at < 0 ? "" : request.target.slice(at + 1));
-    const tenantId = query?.get("tenant") ?? "";
-    const entry = entries.get(tenantId) ?? null;
-    const address = addresses.find(request.remoteAddress, (name) => request.header(name));
-    const addressGroup = addresses.group(address);
-    const handshake: Handshake = { address, addressGroup, entry };
-
-    if (path !== WS_PATH) {
-      const msg = `WebSockets are served at ${WS_PATH}`;
-      return this.#deny({ status: 404, code: "NOT_FOUND", msg, reason: "path" }, handshake);
-    }
-    if (this.#draining) return this.#denyDraining(handshake);
-    if (this.#waiting) return this.#denyWaiting(handshake);
+  /** Answers a handshake: with the handler of its link, or with why there is none. */
+  answer(handshake: Handshake): HandshakeAnswer | Promise<HandshakeAnswer> {
+    const { limiter, now, retry } = this.#options;
+    const { tenant, sid, cbor } = handshake;
+    const caller = this.#callerOf(handshake);
+    const { entry, address, addressGroup } = caller;
+    if (this.#draining) return this.#denyDraining(caller);
+    if (this.#waiting) return this.#denyWaiting(caller);
     const limited = limiter.take(addressGroup, now());
     if (limited !== null) {
       const { reason, waitMs } = limited;
       const retryAfterMs = retry.after(waitMs, reason === "global_rate" ? SPREAD_MS.all : SPREAD_MS.one);
       const msg = "too many handshakes";
-      return this.#deny({ status: 429, code: "RATE_LIMITED", msg, reason, retryAfterMs }, handshake);
+      return this.#deny({ status: 429, code: "RATE_LIMITED", msg, reason, retryAfterMs }, caller);
     }
-    if (query === null) {
-      const msg = "query must be percent-encoded UTF-8 that names nothing twice";
-      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_query" }, handshake);
+    if (handshake.fault !== null) {
+      return this.#deny(
+        { status: 400, code: "BAD_REQUEST", msg: handshake.fault, reason: "bad_query" },
+        caller,
+      );
     }
     if (entry === null) {
-      const msg = tenantId === "" ? "query needs tenant=<id>" : "no such tenant";
-      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" }, handshake);
+      const msg = tenant === "" ? "query needs tenant=<id>" : "no such tenant";
+      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" }, caller);
     }
     const { closed } = entry.tenant.registry;
-    if (closed !== null) return this.#denyClosed(closed, handshake);
-    const sid = query.get("sid");
+    if (closed !== null) return this.#denyClosed(closed, caller);
     if (sid !== null && !NAME_PATTERN.test(sid)) {
       const msg = `sid must be ${NAME_RULE}`;
-      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_sid" }, handshake);
+      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_sid" }, caller);
     }
-    const origin = request.header("origin");
-    if (origin !== null && !entry.origins.allows(origin, request.header("host"))) {
+    const origin = handshake.header("origin");
+    if (origin !== null && !entry.origins.allows(origin, handshake.header("host"))) {
       this.#refusals.origin(entry.tenant.id, origin);
       const msg = "pages of this origin may not connect";
-      return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, handshake);
+      return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, caller);
     }
-    const offered = subprotocolsOf(request);
-    const protocol = offered.find((name) => name === SUBPROTOCOL_JSON || name === SUBPROTOCOL_CBOR) ?? null;
-    const asked = readResume(offered, query);
-    if (asked.kind === "bad") return this.#denyResume(handshake);
-    const resumed = asked.kind === "token" ? this.#resume(asked, { handshake, entry, protocol }) : asked.kind;
+    const { resume: asked } = handshake;
+    if (asked.kind === "bad") return this.#denyResume(caller);
+    const resumed = asked.kind === "token" ? this.#resume(asked, { caller, entry, cbor }) : asked.kind;
     if (typeof resumed !== "string") return resumed;
-    const full = this.#denyFull(handshake, entry);
+    const full = this.#denyFull(caller, entry);
     if (full !== null) return full;
-    const admissible: AdmissibleHandshake = {
-      ...handshake,
-      entry,
-      sid,
-      protocol,
-      traceId: this.#options.newId(),
-      resume: resumed,
-    };
+    const traceId = this.#options.newId();
+    const admissible: AdmissibleCaller = { ...caller, entry, sid, cbor, traceId, resume: resumed };
     const { auth } = entry;
-    const headers = pick(auth.headers, request);
-    const found = findTicket(request.header("authorization"), offered, query);
+    const headers = pick(auth.headers, handshake);
+    const { ticket: found } = handshake;
     if (found?.way === "query" && !auth.config.allow_query_ticket) {
       return this.#refuse(auth.refuse(QUERY_TICKET, "query", addressGroup), admissible);
     }
@@ -228,31 +192,43 @@ export class Admission {
       : this.#settle(outcome, admissible);
   }
 
-  #settle(outcome: Outcome, handshake: AdmissibleHandshake): UpgradeAnswer | Promise<UpgradeAnswer> {
-    if (!outcome.ok) return this.#refuse(outcome, handshake);
-    const { entry } = handshake;
+  /** Answers a handshake that knocked at no door. */
+  noSuchPath(handshake: Handshake, msg: string): HandshakeAnswer {
+    return this.#deny({ status: 404, code: "NOT_FOUND", msg, reason: "path" }, this.#callerOf(handshake));
+  }
+
+  #callerOf({ remoteAddress, header, tenant }: Handshake): Caller {
+    const { addresses } = this.#config;
+    const address = addresses.find(remoteAddress, header);
+    const entry = this.#options.entries.get(tenant) ?? null;
+    return { address, addressGroup: addresses.group(address), entry };
+  }
+
+  #settle(outcome: Outcome, caller: AdmissibleCaller): HandshakeAnswer | Promise<HandshakeAnswer> {
+    if (!outcome.ok) return this.#refuse(outcome, caller);
+    const { entry } = caller;
     // Verifying may have taken its time.
-    if (this.#draining) return this.#denyDraining(handshake);
+    if (this.#draining) return this.#denyDraining(caller);
     const { closed } = entry.tenant.registry;
-    if (closed !== null) return this.#denyClosed(closed, handshake);
-    const full = this.#denyFull(handshake, entry);
+    if (closed !== null) return this.#denyClosed(closed, caller);
+    const full = this.#denyFull(caller, entry);
     if (full !== null) return full;
-    const session = this.#session(outcome, handshake);
-    if ("ok" in session) return this.#refuse(session, handshake);
+    const session = this.#session(outcome, caller);
+    if ("ok" in session) return this.#refuse(session, caller);
     entry.tenant.metrics.upgrades.add({ status: "ok" });
-    return accept(session, handshake);
+    return accept(session, caller);
   }
 
   /** Takes in a client that will send its ticket as its first message. */
-  #letWait(waits: TicketWaits, handshake: AdmissibleHandshake, bearer: Bearer): UpgradeAnswer {
-    const { entry, addressGroup, traceId } = handshake;
+  #letWait(waits: TicketWaits, caller: AdmissibleCaller, bearer: Bearer): HandshakeAnswer {
+    const { entry, addressGroup, traceId } = caller;
     const { tenant } = entry;
     if (waits.isFull(addressGroup)) {
       const msg = "too many connections await their ticket";
       const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.one);
       return this.#deny(
         { status: 503, code: "RESOURCE_EXHAUSTED", msg, reason: "pending", retryAfterMs },
-        handshake,
+        caller,
       );
     }
     tenant.metrics.upgrades.add({ status: "ok" });
@@ -261,13 +237,13 @@ export class Admission {
       addressGroup,
       traceId,
       check: (ticket) => entry.auth.check({ ...bearer, ticket }, "message", addressGroup),
-      admit: (grant) => this.#session(grant, handshake),
+      admit: (grant) => this.#session(grant, caller),
     });
-    return accept(wait, handshake);
+    return accept(wait, caller);
   }
 
-  #session(grant: Grant, handshake: AdmissibleHandshake): Session | Unverified {
-    const { entry, sid, address, addressGroup, traceId, protocol, resume } = handshake;
+  #session(grant: Grant, caller: AdmissibleCaller): Session | Unverified {
+    const { entry, sid, address, addressGroup, traceId, cbor, resume } = caller;
     const { sid: granted } = grant.narrowing;
     if (sid !== null && granted !== null && sid !== granted) return WRONG_SID;
     const nowMs = entry.tenant.gateway.unixMs();
@@ -282,7 +258,7 @@ export class Admission {
       traceId,
       address,
       addressGroup,
-      cbor: protocol === SUBPROTOCOL_CBOR,
+      cbor,
       resume,
     });
   }
@@ -290,20 +266,20 @@ export class Admission {
   /** The connection on which a client comes back to its session, or why it cannot. */
   #resume(
     { token, heard }: { token: string; heard: number },
-    { handshake, entry, protocol }: { handshake: Handshake; entry: TenantEntry; protocol: string | null },
-  ): UpgradeAnswer | ResumeFailure {
+    { caller, entry, cbor }: { caller: Caller; entry: TenantEntry; cbor: boolean },
+  ): HandshakeAnswer | ResumeFailure {
     const { tenant } = entry;
-    const { address, addressGroup } = handshake;
+    const { address, addressGroup } = caller;
     const found = tenant.settings.resume === null ? "unknown" : tenant.resumeTokens.find(token);
     if (typeof found === "string") return this.#noReturn(found, tenant);
     const fault = found.mayResume(heard);
-    if (fault === "bad" || found.cbor !== (protocol === SUBPROTOCOL_CBOR)) return this.#denyResume(handshake);
+    if (fault === "bad" || found.cbor !== cbor) return this.#denyResume(caller);
     if (fault === "overflow") return this.#noReturn("overflow", tenant);
     const full = addressGroup === found.addressGroup ? null : tenant.registry.addressRefusal(addressGroup);
-    if (full !== null) return this.#denyCapacity(full, handshake);
+    if (full !== null) return this.#denyCapacity(full, caller);
     tenant.metrics.upgrades.add({ status: "ok" });
     const user = new Return({ session: found, token, heard, address, addressGroup });
-    return { accept: new Connection(tenant, user, found.cbor), protocol };
+    return { accept: new Connection(tenant, user, cbor) };
   }
 
   #noReturn(failure: ResumeFailure, tenant: Tenant): ResumeFailure {
@@ -314,86 +290,89 @@ export class Admission {
   /** A client without a ticket that comes back too late, or with a token that never was: guessing costs as with tickets. */
   #denyReturn(
     failure: ResumeFailure,
-    handshake: AdmissibleHandshake,
-  ): UpgradeAnswer | Promise<UpgradeAnswer> {
-    const { auth } = handshake.entry;
-    auth.refuse({ ...BAD_TICKET, msg: failure, reason: "resume" }, "none", handshake.addressGroup);
+    caller: AdmissibleCaller,
+  ): HandshakeAnswer | Promise<HandshakeAnswer> {
+    const { auth } = caller.entry;
+    auth.refuse({ ...BAD_TICKET, msg: failure, reason: "resume" }, "none", caller.addressGroup);
     const answer = this.#deny(
       { status: 401, code: "AUTH_FAILED", msg: failure, reason: "resume" },
-      handshake,
+      caller,
     );
     return this.#options.delay.after(auth.config.failure_delay_ms, answer);
   }
 
-  #denyResume(handshake: Handshake): UpgradeAnswer {
+  #denyResume(caller: Caller): HandshakeAnswer {
     const msg =
       "resume takes a token, and heard a number of messages heard on that session in the same encoding";
-    return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_resume" }, handshake);
+    return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_resume" }, caller);
   }
 
-  #refuse(refused: Unverified, handshake: AdmissibleHandshake): UpgradeAnswer | Promise<UpgradeAnswer> {
+  #refuse(refused: Unverified, caller: AdmissibleCaller): HandshakeAnswer | Promise<HandshakeAnswer> {
     const { code, msg, reason, retryAfterMs, ruleId } = refused;
     const { delay, retry } = this.#options;
     if (isBad(refused)) {
-      const answer = this.#deny({ status: 401, code, msg, reason }, handshake);
-      return delay.after(handshake.entry.auth.config.failure_delay_ms, answer);
+      const answer = this.#deny({ status: 401, code, msg, reason }, caller);
+      return delay.after(caller.entry.auth.config.failure_delay_ms, answer);
     }
     if (reason === "banned") {
-      return this.#deny({ status: 403, code, msg, reason, retryAfterMs, ruleId }, handshake);
+      return this.#deny({ status: 403, code, msg, reason, retryAfterMs, ruleId }, caller);
     }
     const wait = retry.after(retryAfterMs ?? CAPACITY_RETRY_MS, SPREAD_MS.all);
-    return this.#deny({ status: 503, code, msg, reason, retryAfterMs: wait }, handshake);
+    return this.#deny({ status: 503, code, msg, reason, retryAfterMs: wait }, caller);
   }
 
-  #denyDraining(handshake: Handshake): UpgradeAnswer {
+  #denyDraining(caller: Caller): HandshakeAnswer {
     const retryAfterMs = this.#options.retry.after(this.#config.drainRetryMs, SPREAD_MS.all);
     return this.#deny(
       { status: 503, code: "DRAINING", msg: DRAINING_MSG, reason: "draining", retryAfterMs },
-      handshake,
+      caller,
     );
   }
 
-  #denyWaiting(handshake: Handshake): UpgradeAnswer {
+  #denyWaiting(caller: Caller): HandshakeAnswer {
     const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.all);
     const msg = "gateway waits for its cluster";
-    return this.#deny({ status: 503, code: "UNAVAILABLE", msg, reason: "waiting", retryAfterMs }, handshake);
+    return this.#deny({ status: 503, code: "UNAVAILABLE", msg, reason: "waiting", retryAfterMs }, caller);
   }
 
-  #denyClosed({ code, msg }: Refusal, handshake: Handshake): UpgradeAnswer {
-    return this.#deny({ status: 403, code, msg, reason: "suspended" }, handshake);
+  #denyClosed({ code, msg }: Refusal, caller: Caller): HandshakeAnswer {
+    return this.#deny({ status: 403, code, msg, reason: "suspended" }, caller);
   }
 
-  #denyFull(handshake: Handshake, { tenant }: TenantEntry): UpgradeAnswer | null {
-    const full = tenant.registry.capacityRefusal(handshake.addressGroup);
-    return full === null ? null : this.#denyCapacity(full, handshake);
+  #denyFull(caller: Caller, { tenant }: TenantEntry): HandshakeAnswer | null {
+    const full = tenant.registry.capacityRefusal(caller.addressGroup);
+    return full === null ? null : this.#denyCapacity(full, caller);
   }
 
-  #denyCapacity(full: Refusal, handshake: Handshake): UpgradeAnswer {
+  #denyCapacity(full: Refusal, caller: Caller): HandshakeAnswer {
     const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.all);
     return this.#deny(
       { status: 503, code: full.code, msg: full.msg, reason: "capacity", retryAfterMs },
-      handshake,
+      caller,
     );
   }
 
-  #deny(denial: Denial, { entry, address }: Handshake): UpgradeAnswer {
-    const { status, code, msg, reason, retryAfterMs, ruleId } = denial;
+  #deny(refuse: HandshakeRefusal, { entry, address }: Caller): HandshakeAnswer {
+    const { status, code, reason } = refuse;
     const metrics = entry?.tenant.metrics;
     (metrics?.handshakeRejections ?? this.strayRejections).add({ reason });
     metrics?.upgrades.add({ status: String(status) });
     this.#refusals.refused({ tenant: entry?.tenant.id ?? null, status, code, reason, address });
-    const headers: Record<string, string> = { "content-type": "application/json" };
-    if (status === 401) headers["www-authenticate"] = "Bearer";
-    if (retryAfterMs !== undefined) {
-      headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
-    }
-    // What is undefined is left out.
-    const body = { code, msg, rule_id: ruleId, retry_after_ms: retryAfterMs };
-    return { refuse: { status, headers, body: JSON.stringify(body) } };
+    return { refuse };
   }
 }
 
 /** A connection that serves this user first. */
-function accept(user: ConnectionUser, { entry, protocol }: AdmissibleHandshake): UpgradeAnswer {
-  return { accept: new Connection(entry.tenant, user, protocol === SUBPROTOCOL_CBOR), protocol };
+function accept(user: ConnectionUser, { entry, cbor }: AdmissibleCaller): HandshakeAnswer {
+  return { accept: new Connection(entry.tenant, user, cbor) };
+}
+
+/** These headers of a handshake, as far as they are there. */
+function pick(names: readonly string[], { header }: Handshake): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const name of names) {
+    const value = header(name);
+    if (value !== null) headers[name] = value;
+  }
+  return headers;
 }

@@ -5,10 +5,11 @@
 import { CLOSE, type CloseCode, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson } from "../protocol/envelope.ts";
 import { readForeign } from "../protocol/json.ts";
-import { SUBPROTOCOL_CBOR, SUBPROTOCOL_JSON } from "../protocol/limits.ts";
 import { sysRefused } from "../protocol/sys.ts";
 import { Timer, type TimerWheel } from "../session/timer_wheel.ts";
-import type { Link, LinkHandler, UpgradeAnswer, UpgradeRequest } from "../transport/port.ts";
+import type { Link, LinkHandler } from "../transport/port.ts";
+import type { Handshake, HandshakeAnswer, HandshakeRefusal } from "./handshake.ts";
+import { readResume } from "./resume_request.ts";
 import { TICKET_CHARS_MAX } from "./verifier.ts";
 
 /** A hello: the longest ticket, and an envelope around it. */
@@ -34,14 +35,12 @@ const BAD_HELLO = refusal(
 
 export interface HellosOptions {
   /** What admission says to a handshake. */
-  readonly answer: (request: UpgradeRequest) => UpgradeAnswer | Promise<UpgradeAnswer>;
+  readonly answer: (handshake: Handshake) => HandshakeAnswer | Promise<HandshakeAnswer>;
   /** Strangers at the same time; above it, the one that has waited longest goes. */
   readonly max: number;
   readonly timeoutMs: () => number;
   readonly wheel: TimerWheel;
   readonly newId: () => string;
-  /** Where they say hello, as the target of a handshake. */
-  readonly path: string;
 }
 
 /** All connections that have yet to say hello. */
@@ -147,15 +146,15 @@ class Hello extends Timer implements LinkHandler {
   }
 
   #hear(message: string): void {
-    const { answer, path } = this.#hellos.options;
-    const request = message.length > HELLO_CHARS_MAX
+    const { answer } = this.#hellos.options;
+    const handshake = message.length > HELLO_CHARS_MAX
       ? HELLO_FIRST
-      : readHello(message, { path, remoteAddress: this.#link!.remoteAddress });
-    if ("ok" in request) return this.end(request);
+      : readHello(message, this.#link!.remoteAddress);
+    if ("ok" in handshake) return this.end(handshake);
     this.#state = "asking";
-    let answered: UpgradeAnswer | Promise<UpgradeAnswer>;
+    let answered: HandshakeAnswer | Promise<HandshakeAnswer>;
     try {
-      answered = answer(request);
+      answered = answer(handshake);
     } catch {
       return this.end(FAILED);
     }
@@ -164,7 +163,7 @@ class Hello extends Timer implements LinkHandler {
     answered.then((settled) => this.#answered(settled), () => this.end(FAILED));
   }
 
-  #answered(answer: UpgradeAnswer): void {
+  #answered(answer: HandshakeAnswer): void {
     if (this.#state !== "asking") return;
     this.#link!.resume();
     if ("refuse" in answer) return this.end(refusalOf(answer.refuse));
@@ -192,10 +191,7 @@ class Hello extends Timer implements LinkHandler {
 }
 
 /** A hello as the handshake that it stands for. */
-function readHello(
-  message: string,
-  { path, remoteAddress }: { readonly path: string; readonly remoteAddress: string },
-): UpgradeRequest | Refusal {
+function readHello(message: string, remoteAddress: string): Handshake | Refusal {
   const envelope = decodeJson(message);
   if (!envelope.ok) return { ...envelope.refusal, close: envelope.refusal.close ?? CLOSE.badMessage };
   if (envelope.svc !== "sys" || envelope.type !== "hello") return HELLO_FIRST;
@@ -211,39 +207,28 @@ function readHello(
   }
   if (cbor !== undefined && typeof cbor !== "boolean") return BAD_HELLO;
   if (heard !== undefined && !Number.isSafeInteger(heard)) return BAD_HELLO;
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries({ tenant, sid, resume, heard })) {
-    if (value !== undefined) query.set(name, String(value));
-  }
-  const headers: Readonly<Record<string, string>> = {
-    "sec-websocket-protocol": cbor === true ? SUBPROTOCOL_CBOR : SUBPROTOCOL_JSON,
-    ...(ticket === undefined ? {} : { authorization: `Bearer ${ticket}` }),
+  return {
+    remoteAddress,
+    header: () => null,
+    fault: null,
+    tenant: tenant ?? "",
+    sid: sid ?? null,
+    ticket: ticket === undefined ? null : { ticket, way: "header" },
+    cbor: cbor === true,
+    resume: readResume(resume ?? null, heard === undefined ? null : String(heard)),
   };
-  return { target: `${path}?${query}`, remoteAddress, header: (name) => headers[name] ?? null };
 }
 
 function isText(value: unknown): value is string | undefined {
   return value === undefined || typeof value === "string" && value.length <= TEXT_CHARS_MAX;
 }
 
-/** An answer that was made for HTTP. */
+/** A handshake's refusal as a message and a close. */
 function refusalOf(
-  { status, body }: Extract<UpgradeAnswer, { refuse: unknown }>["refuse"],
+  { status, code, msg, ruleId, retryAfterMs }: HandshakeRefusal,
 ): Refusal & { readonly retryAfterMs?: number | undefined } {
-  const { code, msg, rule_id: ruleId, retry_after_ms: retryAfterMs } = JSON.parse(body) as {
-    code: Refusal["code"];
-    msg: string;
-    rule_id?: string;
-    retry_after_ms?: number;
-  };
-  return {
-    ok: false,
-    code,
-    msg,
-    close: closeOf(status, code),
-    retryAfterMs,
-    ...(ruleId === undefined ? {} : { ruleId }),
-  };
+  const refused: Refusal = { ok: false, code, msg, close: closeOf(status, code) };
+  return { ...refused, retryAfterMs, ...(ruleId === undefined ? {} : { ruleId }) };
 }
 
 /** The close that fits a refusal's HTTP status. */

@@ -28,6 +28,11 @@ export class OriginRule {
     }
   }
 
+  /** Pages of everywhere may connect. */
+  get allowsAny(): boolean {
+    return this.#any;
+  }
+
   /** @param host the request's `Host` */
   allows(origin: string, host: string | null): boolean {
     if (this.#any) return true;

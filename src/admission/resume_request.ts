@@ -16,16 +16,19 @@ export type ResumeRequest =
 const NO: ResumeRequest = { kind: "no" };
 const BAD: ResumeRequest = { kind: "bad" };
 
-/** @param subprotocols as offered */
-export function readResume(subprotocols: readonly string[], query: URLSearchParams): ResumeRequest {
-  for (const offered of subprotocols) {
-    if (offered === SUBPROTOCOL_RESUME) return { kind: "asked" };
-    if (!offered.startsWith(`${SUBPROTOCOL_RESUME}.`)) continue;
-    const [token = "", heard = ""] = offered.slice(SUBPROTOCOL_RESUME.length + 1).split(".");
+/** What subprotocols as they were offered say, else the query. */
+export function resumeOf(offered: readonly string[], query: URLSearchParams): ResumeRequest {
+  for (const name of offered) {
+    if (name === SUBPROTOCOL_RESUME) return { kind: "asked" };
+    if (!name.startsWith(`${SUBPROTOCOL_RESUME}.`)) continue;
+    const [token = "", heard = ""] = name.slice(SUBPROTOCOL_RESUME.length + 1).split(".");
     return tokenOf(token, heard);
   }
-  const resume = query.get("resume");
-  const heard = query.get("heard");
+  return readResume(query.get("resume"), query.get("heard"));
+}
+
+/** @param resume "1", or a token with what was `heard` */
+export function readResume(resume: string | null, heard: string | null): ResumeRequest {
   if (resume === null) return heard === null ? NO : BAD;
   if (resume === "1") return heard === null ? { kind: "asked" } : BAD;
   return tokenOf(resume, heard ?? "");

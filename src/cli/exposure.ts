@@ -2,7 +2,7 @@
 // terminal.
 
 import ipaddr from "ipaddr.js";
-import { WS_PATH } from "../admission/admission.ts";
+import { WS_PATH } from "../admission/upgrade.ts";
 import { EVERY_TENANT } from "../config/admin_schema.ts";
 import { formatListen, type ListenAddress, parseListen } from "../config/addresses.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";

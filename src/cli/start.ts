@@ -20,6 +20,7 @@ import {
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import type { MetricSource } from "../metrics/metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
+import { SseTransport } from "../transport/sse/sse.ts";
 import { createTcpTransport } from "../transport/stream/tcp.ts";
 import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
 import { writeLater, writeNow } from "./descriptor.ts";
@@ -146,10 +147,15 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       : loadCertificate(tcp.tls, SYSTEM_CLOCK.unixMs(), "gateway.tcp.tls");
     const tcpOptions = tcpTransportOptions(config, tcpCertificate);
     const certificate = tls === undefined ? null : loadCertificate(tls, SYSTEM_CLOCK.unixMs());
-    const transport = createTransport(
-      options.transport ?? config.gateway.transport,
-      transportOptions(config, certificate),
-    );
+    const publicOptions = transportOptions(config, certificate);
+    const transport = createTransport(options.transport ?? config.gateway.transport, publicOptions);
+    const sse = new SseTransport({
+      maxMessageBytes: publicOptions.maxMessageBytes,
+      bodyTimeoutMs: publicOptions.headerTimeoutMs,
+      afterTurn: (task) => transport.afterTurn(task),
+      now: SYSTEM_CLOCK.now,
+      random: SYSTEM_CLOCK.random,
+    });
     const adminOptions = adminTransportOptions(config);
     const { version, commit } = build;
     gateway = new Gateway({
@@ -159,6 +165,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       tcp: tcpOptions === null
         ? null
         : { transport: createTcpTransport(tcpOptions), certificate: tcpCertificate },
+      sse,
       dev: options.dev,
       policyDryRun: options.policyDryRun,
       transport,

@@ -8,7 +8,7 @@ import type { LaunchHost } from "../extension/host_process.ts";
 import type { Log } from "../log.ts";
 import type { MetricSource } from "../metrics/metrics.ts";
 import type { ExtService } from "../service/service.ts";
-import type { StreamHandler, Transport } from "../transport/port.ts";
+import type { GuestTransport, StreamHandler, Transport } from "../transport/port.ts";
 import type { Clock } from "./clock.ts";
 
 export interface GatewayOptions {
@@ -26,6 +26,8 @@ export interface GatewayOptions {
   readonly tcp:
     | { readonly transport: Transport<StreamHandler>; readonly certificate: Certificate | null }
     | null;
+  /** Serves streams of events on the transport's HTTP; null for none. */
+  readonly sse: GuestTransport | null;
   /** Starts a process that runs extensions. */
   readonly launchHost: LaunchHost;
   /** Environment variables that extensions may be given. */

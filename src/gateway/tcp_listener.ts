@@ -1,6 +1,6 @@
 // The listener for plain TCP: who connects says hello first, and admission answers as it does everybody.
 
-import { type Admission, WS_PATH } from "../admission/admission.ts";
+import type { Admission } from "../admission/admission.ts";
 import { CertificateKeeper } from "../admission/certificate_keeper.ts";
 import { Hellos } from "../admission/hello.ts";
 import type { Certificate } from "../config/certificate.ts";
@@ -35,12 +35,11 @@ export class TcpListener {
     this.#options = options;
     const { admission, wheel, clock, config, certificate: current, transport, log } = options;
     this.#hellos = new Hellos({
-      answer: (request) => admission.answer(request),
+      answer: (handshake) => admission.answer(handshake),
       max: STRANGERS_MAX,
       timeoutMs: () => config().gateway.auth_timeout_ms,
       wheel,
       newId: clock.newId,
-      path: WS_PATH,
     });
     options.acceptance.add("tcp");
     const files = config().gateway.tcp?.tls;

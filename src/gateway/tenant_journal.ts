@@ -6,13 +6,8 @@ import type { Membership, RoomWatcher } from "../room/rooms.ts";
 import type { GivesWay, SessionElsewhere, SessionPeers } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { Tenant } from "../session/tenant.ts";
+import { type Clocks, openedMs } from "./clocks.ts";
 import type { TenantOrders } from "./tenant_orders.ts";
-
-/** Both clocks of a gateway. */
-export interface Clocks {
-  readonly now: () => number;
-  readonly unixMs: () => number;
-}
 
 export interface TenantJournalOptions extends Clocks {
   readonly tenant: string;
@@ -80,9 +75,4 @@ function openedChange(tenant: string, session: SessionHandle, clocks: Clocks): C
 
 function joinedChange(tenant: string, { subscriber, room, member }: Membership): Change {
   return [CHANGE.joined, tenant, subscriber.session, room.name, member];
-}
-
-/** When a session was opened, Unix time in milliseconds. */
-export function openedMs({ openedAt }: SessionHandle, { now, unixMs }: Clocks): number {
-  return Math.round(unixMs() - now() + openedAt);
 }

@@ -12,7 +12,7 @@ import type { GivesWay } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { SessionAction, TargetPeers } from "../session/targets.ts";
 import type { Tenant } from "../session/tenant.ts";
-import { type Clocks, openedMs } from "./tenant_journal.ts";
+import { type Clocks, openedMs } from "./clocks.ts";
 
 export interface TenantOrdersOptions extends Clocks {
   readonly tenant: string;

@@ -5,7 +5,7 @@ import type { ForeignRoom } from "../cluster/peers.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Audience, Delivered, Line, Receiver } from "./fanout.ts";
 import { drawNumber } from "./foreign_members.ts";
-import type { KeptRoom, Wish } from "./kept_room.ts";
+import type { KeptRoom } from "./kept_room.ts";
 import type { RoomClass } from "./room_class.ts";
 
 /** Who receives a room's messages. */
@@ -72,8 +72,6 @@ export class Room implements Audience, Line {
   kept: KeptRoom | null = null;
   /** Its members on other nodes; null for none. */
   foreign: ForeignRoom | null = null;
-  /** Until what is said on other nodes arrives; null from then on. */
-  live: Promise<void> | null = null;
   readonly #members: Membership[] = [];
   /** Sessions of each user here. */
   readonly #users = new Map<string, number>();
@@ -124,20 +122,6 @@ export class Room implements Audience, Line {
       }
     }
     return count;
-  }
-
-  /** Resolves once somebody who joins can be told from where on it hears all; null where that is known already. */
-  get ready(): Promise<void> | null {
-    const kept = this.kept?.ready ?? null;
-    if (this.live === null) return kept;
-    return kept === null ? this.live : Promise.all([this.live, kept]).then(() => {});
-  }
-
-  /** The same for who has a wish, of which its history may have to ask. */
-  prepare(wish: Wish | null): Promise<void> | null {
-    const kept = this.kept?.prepare(wish) ?? null;
-    if (this.live === null) return kept;
-    return kept === null ? this.live : Promise.all([this.live, kept]).then(() => {});
   }
 
   /** Whether a user is in it on this node. */

@@ -58,7 +58,7 @@ function join(context: Context, message: Envelope): Answer {
   if ("ok" in joined) return joined;
   if (asked.presence !== null) joined.room.setPresence(joined, asked.presence);
   const { wish } = asked, { seq } = message;
-  const ready = joined.room.prepare(wish);
+  const ready = joined.room.kept?.prepare(wish) ?? null;
   if (ready !== null) context.recover(new LateJoin(context, joined, { ready, wish, seq }));
   else {
     const { frame, missed } = joinedFrame(context, joined, { wish, seq });

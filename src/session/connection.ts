@@ -213,6 +213,11 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     this.#link?.ping();
   }
 
+  /** The session outlives this connection: its client comes back with this token. See `Link.resumable`. */
+  resumable(token: string, count: number): void {
+    this.#link?.resumable?.(token, count);
+  }
+
   /** Reads nothing more until this time, as far as the transport can. */
   pauseUntil(until: number): void {
     const isPaused = this.#pausedUntil > 0;

@@ -118,6 +118,7 @@ export class Resumption {
     gateway.log.debug("session resumed", { ...who, detached_ms: detachedMs });
     for (const watcher of watchers) watcher.resumed(owner, detachedMs);
     connection.attached();
+    connection.resumable(this.#current.token, owner.replay!.sentCount);
     const told = { ...greeting(), heard: this.taken, replay: backlog.count };
     connection.send(sysResumed(traceId, told));
     // Once the peer's end has answered, its former token is of no use any more.

@@ -292,6 +292,7 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     const resumed = this.#resume === "no" || this.#resume === "asked"
       ? {}
       : { resumed: { ok: false, reason: this.#resume } as const };
+    if (this.#resumption !== null) this.#connection!.resumable(this.#resumption.offer.token, 0);
     this.deliver(sysAuthed(this.traceId, { ...this.#greeting(), ...resumed }, null));
     const early = this.#early;
     this.#early = null;

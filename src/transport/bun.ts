@@ -146,6 +146,10 @@ export class BunLink implements Link, Metered {
   }
 }
 
+function isEventStream({ headers }: Response): boolean {
+  return headers.get("content-type")?.startsWith("text/event-stream") === true;
+}
+
 const NO_FRAMES: readonly WireFrame[] = [];
 
 function sendCorked(socket: BunSocket<BunLink>): void {
@@ -342,7 +346,10 @@ class BunTransport implements Transport {
     if (!upgrades) {
       await this.#turns.enter();
       const whole = url === target ? new Request(`http://localhost${target}`, request) : request;
-      return door.request(whole, remoteAddress);
+      const answer = await door.request(whole, remoteAddress);
+      // An answer of which nothing is sent for 10 s would be broken off.
+      if (isEventStream(answer)) server.timeout(request, 0);
+      return answer;
     }
     const malformed = checkHandshake(method, header);
     if (malformed !== null) return refusalResponse(malformed);

@@ -20,6 +20,8 @@ export interface BunServer<D> {
   readonly hostname: string;
   readonly port: number;
   requestIP(request: Request): { readonly address: string; readonly port: number } | null;
+  /** Of this request's connection, while it is answered; 0 for never. */
+  timeout(request: Request, seconds: number): void;
   upgrade(request: Request, options: { data: D; headers: Record<string, string> }): boolean;
   stop(closeActiveConnections: boolean): Promise<void>;
   reload(handlers: BunHandlers<D>): void;

@@ -3,10 +3,9 @@
 // is written. Knows no runtime.
 
 import ipaddr from "ipaddr.js";
-import type { UpgradeAnswer } from "./port.ts";
+import type { HttpRefusal } from "./port.ts";
 
-/** An HTTP answer that ends a handshake: a status, headers and a body (JSON unless the headers say otherwise). */
-export type HttpRefusal = Extract<UpgradeAnswer, { refuse: unknown }>["refuse"];
+export type { HttpRefusal } from "./port.ts";
 
 /** Reads a header by its lower-case name; null when absent. */
 export type HeaderReader = (name: string) => string | null;

@@ -181,8 +181,10 @@ class NodeTransport implements Transport {
       ? createServer(bounds)
       : createTlsServer({ ...bounds, ...tls, handshakeTimeout: headerTimeoutMs });
     const listener = getRequestListener(
-      (request, { incoming }) =>
-        door.request(request, plainAddress((incoming as IncomingMessage).socket.remoteAddress)),
+      (request, { incoming }) => {
+        const { socket } = incoming as IncomingMessage;
+        return door.request(request, plainAddress(socket.remoteAddress), () => socket.destroy());
+      },
       { overrideGlobalObjects: false, hostname: "localhost" },
     );
     server.on("connection", (socket: Socket) => this.#follow(socket));

@@ -13,18 +13,27 @@ export interface WireFrame {
   wire: Uint8Array | null;
   /** The same of an adapter that frames as tcp_frames.ts does. */
   tcpWire: Uint8Array | null;
+  /** The same as an event of a stream. */
+  sseWire: Uint8Array | null;
 }
 
 /** The transports by the names that `sys.authed`, metrics and rules of a policy have for them. */
-export type TransportName = "websocket" | "tcp";
+export type TransportName = "websocket" | "tcp" | "sse";
 
 /** A live connection, seen from the gateway. Every method MAY be called after the close and then does nothing. */
 export interface Link {
   /** The peer's address without a port, IPv4-mapped IPv6 written as IPv4; empty for a unix socket. */
   readonly remoteAddress: string;
   readonly transport: TransportName;
-  /** False: `ping` does nothing, and the runtime watches for silence. */
+  /** False: no ping is ever answered, and silence of the peer says nothing. */
   readonly canPing: boolean;
+  /**
+   * The session outlives this link, for a wire that numbers what it sends: its next message is the greeting, which is not
+   * counted, and the one after it the first that is.
+   * @param token by which the client comes back
+   * @param count messages that it has heard of the session
+   */
+  resumable?(token: string, count: number): void;
   /**
    * Sends `frames[0..count)` in order, in as few system calls as the runtime allows. Takes all of them:
    * what the kernel refuses waits in this process. Keep one call's sum of bytes at 64 KiB or less.
@@ -35,7 +44,7 @@ export interface Link {
   write(frames: readonly WireFrame[], count: number): number;
   /** Bytes that wait in this process, exact outside `write`. */
   bufferedBytes(): number;
-  /** Sends a ping; does nothing where `TransportLimits.pings` is false. */
+  /** Sends a ping, or whatever keeps a connection from being taken for dead; nothing where `TransportLimits.pings` is false. */
   ping(): void;
   /** Stops reading (a flooding peer then meets TCP's own flow control) until `resume`. */
   pause(): void;
@@ -86,18 +95,27 @@ export interface UpgradeRequest {
 /** Either a session's handler and the subprotocol to select, or an HTTP refusal. */
 export type UpgradeAnswer =
   | { readonly accept: LinkHandler; readonly protocol: string | null }
-  | {
-    readonly refuse: {
-      readonly status: number;
-      readonly headers: Readonly<Record<string, string>>;
-      readonly body: string;
-    };
-  };
+  | { readonly refuse: HttpRefusal };
+
+/** An HTTP answer: a status, headers and a body (JSON unless the headers say otherwise). */
+export interface HttpRefusal {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
 
 /** What the gateway brings to a transport. Should it fail all the same, the answer is a bare 500. */
 export interface ServerHandler {
-  /** Every HTTP request that is not a WebSocket upgrade. MUST NOT throw or reject. */
-  request(request: Request, remoteAddress: string): Response | Promise<Response>;
+  /**
+   * Every HTTP request that is not a WebSocket upgrade. MUST NOT throw or reject. An answer of the type text/event-stream
+   * may be silent for as long as it likes.
+   * @param drop drops its connection; absent where a body that errs does so, and the runtime complains to nobody
+   */
+  request(
+    request: Request,
+    remoteAddress: string,
+    drop?: () => void,
+  ): Response | Promise<Response>;
   /**
    * Every WebSocket upgrade, on any path. MUST NOT throw or reject. After an acceptance `open` MAY
    * never come (the peer left first); then nothing else comes either.
@@ -115,8 +133,46 @@ export interface ServerHandler {
 export interface StreamHandler {
   /** The handler of a connection that was accepted just now; its `open` MUST follow in the same turn. MUST NOT throw. */
   connect(): LinkHandler;
-  /** See `Door.accepting`. */
+  /** See `ServerHandler.accepting`. */
   accepting(works: boolean, why: string): void;
+}
+
+/** Who may read an answer, of the pages of a browser. */
+export interface PageRule {
+  /** Headers for the page that this request is from; none where it is from no page, null for one that may not ask. */
+  headers(request: UpgradeRequest): Readonly<Record<string, string>> | null;
+}
+
+/** Either a stream's handler, or an HTTP refusal. */
+export type EventsAnswer =
+  | {
+    readonly accept: LinkHandler;
+    /** Hot frames are wanted. */
+    readonly hot: boolean;
+    readonly pages: PageRule;
+    /** Whether a session can be come back to by its token. */
+    readonly mayResume: (token: string) => boolean;
+  }
+  | { readonly refuse: HttpRefusal };
+
+/** What names a message, as far as its client names it. */
+export interface ReadMessage {
+  readonly key: string | null;
+  readonly seq: number | null;
+}
+
+/** What the gateway brings to a transport whose links are answers to plain requests, and hear by further ones (sse.ts). */
+export interface EventsHandler {
+  /** Who asks for a stream. MUST NOT throw or reject. */
+  open(request: UpgradeRequest): EventsAnswer | Promise<EventsAnswer>;
+  /** The rule for pages that ask for a stream, by its target. */
+  pages(request: UpgradeRequest): PageRule;
+  /** Reads a message before it is taken: its key and number, or why it is none, as the body of an answer. */
+  read(message: string): ReadMessage | { readonly refuse: string };
+  /** The number of the message that this one of ours refuses; null where it refuses none. */
+  refusedBy(message: string): number | null;
+  /** Charges a request of somebody who has no right to it. @returns milliseconds to wait, 0 for none */
+  stranger(request: UpgradeRequest): number;
 }
 
 /** A certificate with its intermediates, and its private key without a passphrase; both PEM, and a pair. */
@@ -177,14 +233,14 @@ export interface TransportLimits {
  *   or an ext message in CBOR (a CBOR map begins with 0xa0..0xbf, which no hot frame does).
  * - What a link can do it says itself (`transport`, `canPing`), as links of several transports meet in one room.
  * - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own.
- * - Where the wire has a handshake of its own, it is answered by `Door.upgrade`; where the handshake is a first message,
+ * - Where the wire has a handshake of its own, it is answered by `ServerHandler.upgrade`; where the handshake is a first message,
  *   `StreamHandler.connect` gives a handler at once, and that handler reads the message.
  * - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox
  *   knows a slow reader. What a peer announces costs nothing before it has come.
  * @typeParam D what it asks about its connections
  */
 export interface Transport<D = ServerHandler> {
-  readonly name: "bun" | "deno" | "node" | "tcp";
+  readonly name: "bun" | "deno" | "node" | "tcp" | "sse";
   /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;
   /** @throws when the address cannot be bound: one line that names the address and the cause. */
@@ -207,5 +263,28 @@ export interface Transport<D = ServerHandler> {
    */
   afterTurn(task: () => void): void;
   /** Stops listening, terminates every link still open, and resolves when all is released. */
+  stop(): Promise<void>;
+}
+
+/**
+ * A transport without a listener of its own: its links live on plain HTTP requests, which the `ServerHandler` of another transport
+ * hands on to it.
+ */
+export interface GuestTransport {
+  readonly name: "sse";
+  readonly limits: TransportLimits;
+  /** To be called before anything else. */
+  start(door: EventsHandler): void;
+  /** Whether requests of this path are its own. */
+  serves(path: string): boolean;
+  /** Answers one of them; see `ServerHandler.request`. Never rejects. */
+  request(
+    request: Request,
+    remoteAddress: string,
+    drop?: () => void,
+  ): Response | Promise<Response>;
+  /** See `Transport.boundMessages`. */
+  boundMessages(maxBytes: number): void;
+  /** Terminates every link still open. */
   stop(): Promise<void>;
 }

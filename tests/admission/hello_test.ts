@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Hellos } from "../../src/admission/hello.ts";
 import { TimerWheel } from "../../src/session/timer_wheel.ts";
-import type { LinkHandler, UpgradeAnswer, UpgradeRequest } from "../../src/transport/port.ts";
+import type { Handshake, HandshakeAnswer } from "../../src/admission/handshake.ts";
+import type { LinkHandler } from "../../src/transport/port.ts";
 import { FakeLink } from "../session/house.ts";
 
 const HELLO =
@@ -38,20 +39,19 @@ class Admitted implements LinkHandler {
 
 class House {
   ms = 0;
-  readonly asked: UpgradeRequest[] = [];
+  readonly asked: Handshake[] = [];
   readonly admitted = new Admitted();
-  says: () => UpgradeAnswer | Promise<UpgradeAnswer> = () => ({ accept: this.admitted, protocol: null });
+  says: () => HandshakeAnswer | Promise<HandshakeAnswer> = () => ({ accept: this.admitted });
   readonly wheel = new TimerWheel(() => this.ms);
   readonly hellos = new Hellos({
-    answer: (request) => {
-      this.asked.push(request);
+    answer: (handshake) => {
+      this.asked.push(handshake);
       return this.says();
     },
     max: 2,
     timeoutMs: () => 1000,
     wheel: this.wheel,
     newId: () => "trace",
-    path: "/v1/ws",
   });
 
   connect(): { handler: LinkHandler; link: FakeLink } {
@@ -73,11 +73,17 @@ test("a hello is the handshake that it stands for, and what follows goes on to w
   assert.equal(house.hellos.size, 1);
   handler.text(HELLO);
   assert.equal(house.hellos.size, 0);
-  const [request] = house.asked;
-  assert.equal(request!.target, "/v1/ws?tenant=acme&sid=s");
-  assert.equal(request!.header("authorization"), "Bearer t");
-  assert.equal(request!.header("sec-websocket-protocol"), "wsprism.v1.cbor");
-  assert.equal(request!.header("origin"), null);
+  const [{ header, ...asked }] = house.asked as [Handshake];
+  assert.deepEqual(asked, {
+    remoteAddress: "192.0.2.1",
+    fault: null,
+    tenant: "acme",
+    sid: "s",
+    ticket: { ticket: "t", way: "header" },
+    cbor: true,
+    resume: { kind: "no" },
+  });
+  assert.equal(header("origin"), null);
   handler.text("a");
   handler.binary(Uint8Array.of(1));
   handler.control(3);
@@ -111,13 +117,13 @@ test("what is no hello is refused, and asks nobody", () => {
 test("messages that come while admission is asked are kept, in order, and not too many", async () => {
   for (const count of [16, 17]) {
     const house = new House();
-    let answer!: (answer: UpgradeAnswer) => void;
+    let answer!: (answer: HandshakeAnswer) => void;
     house.says = () => new Promise((resolve) => answer = resolve);
     const { handler, link } = house.connect();
     handler.text(HELLO);
     assert.equal(link.paused, true);
     for (let i = 0; i < count; i++) handler.text(`${i}`);
-    answer({ accept: house.admitted, protocol: null });
+    answer({ accept: house.admitted });
     await new Promise((resolve) => setTimeout(resolve, 0));
     if (count === 16) {
       assert.equal(link.paused, false);
@@ -139,8 +145,7 @@ test("a refusal of admission becomes a sys.error and the close that fits", () =>
     ] as const
   ) {
     const house = new House();
-    const body = JSON.stringify({ code, msg: "no", retry_after_ms: 5 });
-    house.says = () => ({ refuse: { status, headers: {}, body } });
+    house.says = () => ({ refuse: { status, code, msg: "no", reason: "test", retryAfterMs: 5 } });
     const { handler, link } = house.connect();
     handler.text(HELLO);
     assert.deepEqual(refusedWith(link), [code, close]);

@@ -37,6 +37,7 @@ test("A file with nothing but a tenant's id has every default of the contract", 
       max_history_bytes: 268_435_456,
       max_replay_bytes: 67_108_864,
       transport: "auto",
+      reuse_port: false,
       quotas: {},
     },
     extensions: { confinement: "required", host_memory_mb: 512 },
@@ -104,6 +105,7 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.auth_timeout_ms", 100, 600_000],
   ["gateway.max_header_bytes", 2048, 65_536],
   ["gateway.header_timeout_ms", 1000, 120_000],
+  ["cluster.history.replicas", 1, 5],
   ["admin.max_body_bytes", 1024, 67_108_864],
   ["admin.keys[].rps", 1, 1_000_000_000],
   ["admin.keys[].burst", 1, 1_000_000_000],
@@ -212,6 +214,8 @@ function others(part: string, inner: string): string {
   switch (part) {
     case "tenants[]":
       return "id: acme, ";
+    case "cluster":
+      return "nats: { servers: [nats://127.0.0.1:4222] }, ";
     case "admin":
       return `listen: "127.0.0.1:1", ${inner.startsWith("keys:") ? "" : `keys: [${ADMIN_KEY} }], `}`;
     case "keys[]":

@@ -1,10 +1,9 @@
 // A client that comes back to its session, as docs/recovery.md asks of it, and no more: it counts what it hears, keeps what
 // it sends until that was taken, and sends the rest again.
 
-import { Buffer } from "node:buffer";
-import { WebSocket } from "ws";
 import { within } from "../raw_client.ts";
 import type { Door, Message } from "./client.ts";
+import { byWebSocket, type Dial, type Wire } from "./wires.ts";
 
 export interface Identity {
   readonly user: string;
@@ -26,15 +25,18 @@ export class RecoveringClient {
   token: string | null = null;
   readonly #door: Door;
   readonly #who: Identity;
-  #socket: WebSocket | null = null;
+  readonly #dial: Dial;
+  #wire: Wire | null = null;
   #greeted = false;
   /** Messages of which it does not know that they were taken. */
   #kept: string[] = [];
   #wake: () => void = () => {};
 
-  constructor(door: Door, who: Identity) {
+  /** @param dial how it connects: over a WebSocket unless it says otherwise */
+  constructor(door: Door, who: Identity, dial: Dial = byWebSocket) {
     this.#door = door;
     this.#who = who;
+    this.#dial = dial;
   }
 
   get isConnected(): boolean {
@@ -53,31 +55,26 @@ export class RecoveringClient {
         ? { resume: this.token, heard: String(this.heard) }
         : { resume: "1" }),
     });
-    const socket = new WebSocket(`${this.#door.origin.replace("http", "ws")}/v1/ws?${query}`);
-    this.#socket = socket;
     this.#greeted = false;
+    let wire!: Wire;
     const arrival = new Promise<Arrival>((resolve) => {
-      socket.on("unexpected-response", (_request, response) => {
-        const chunks: Uint8Array[] = [];
-        response.on("data", (chunk: Uint8Array) => chunks.push(chunk));
-        response.on("end", () => {
-          const { msg } = JSON.parse(Buffer.concat(chunks).toString()) as { msg: string };
-          resolve({ type: "refused", status: response.statusCode ?? 0, reason: msg });
-        });
-        response.on("error", () => resolve({ type: "lost" }));
-      });
-      socket.on("error", () => {});
-      socket.on("close", () => {
-        this.#gone(socket);
-        resolve({ type: "lost" });
-      });
-      socket.on("message", (data, isBinary) => {
-        if (isBinary || this.#socket !== socket) return;
-        const message = JSON.parse(String(data)) as Message;
-        if (this.#greeted) return this.#hear(message);
-        const type = message.type as "authed" | "resumed";
-        this.#greet(type, message.data);
-        resolve({ type, data: message.data });
+      wire = this.#wire = this.#dial(this.#door, query, {
+        refused: (status, body) => {
+          const { msg } = JSON.parse(body) as { msg: string };
+          resolve({ type: "refused", status, reason: msg });
+        },
+        message: (text) => {
+          if (this.#wire !== wire) return;
+          const message = JSON.parse(text) as Message;
+          if (this.#greeted) return this.#hear(message);
+          const type = message.type as "authed" | "resumed";
+          this.#greet(type, message.data);
+          resolve({ type, data: message.data });
+        },
+        closed: () => {
+          this.#gone(wire);
+          resolve({ type: "lost" });
+        },
       });
     });
     return await within(arrival, "a greeting");
@@ -88,7 +85,7 @@ export class RecoveringClient {
     const text = JSON.stringify({ v: 1, ...envelope });
     this.sent++;
     this.#kept.push(text);
-    if (this.#greeted) this.#socket!.send(text);
+    if (this.#greeted) this.#wire!.send(text);
   }
 
   /** Says how far it is. */
@@ -98,11 +95,11 @@ export class RecoveringClient {
 
   /** Drops the connection without a word. */
   cut(): void {
-    this.#socket?.terminate();
+    this.#wire?.terminate();
   }
 
   close(code: number): void {
-    this.#socket?.close(code);
+    this.#wire?.close(code);
   }
 
   /** Resolves when the condition holds; looks after each message and each loss. */
@@ -131,7 +128,7 @@ export class RecoveringClient {
       this.heard = 0;
       this.sent = this.#kept.length;
     }
-    for (const text of this.#kept) this.#socket!.send(text);
+    for (const text of this.#kept) this.#wire!.send(text);
   }
 
   #hear(message: Message): void {
@@ -146,8 +143,8 @@ export class RecoveringClient {
     if (count > before) this.#kept.splice(0, count - before);
   }
 
-  #gone(socket: WebSocket): void {
-    if (this.#socket !== socket) return;
+  #gone(wire: Wire): void {
+    if (this.#wire !== wire) return;
     this.#greeted = false;
     this.#wake();
   }

@@ -1,4 +1,4 @@
-// The scenarios of tests/vectors/recovery.json, by a client that does what docs/recovery.md says and no more.
+// The scenarios of tests/vectors/recovery.json, by a client that does what docs/recovery.md says and no more, through each door.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { lastly, ROOT, sharedGateway } from "./gateway_process.ts";
 import { RecoveringClient } from "./recovering_client.ts";
+import { bySse, byTcp, byWebSocket, type Dial } from "./wires.ts";
 
 interface Step {
   readonly who?: string;
@@ -31,7 +32,7 @@ const scenarios = JSON.parse(readFileSync(join(ROOT, "tests/vectors/recovery.jso
 }[];
 
 const gateway = await sharedGateway({
-  gateway: { drain_grace_ms: 0 },
+  gateway: { drain_grace_ms: 0, tcp: { listen: "127.0.0.1:0" } },
   tenants: [{
     id: "acme",
     resume: { window_ms: 1000, max_messages: 10 },
@@ -39,7 +40,18 @@ const gateway = await sharedGateway({
   }],
 });
 
-scenarios.forEach(({ name, steps }, number) => {
+const tcpPort = (await gateway.logged("listening for TCP"))["port"] as number;
+const DIALS: Readonly<Record<string, Dial>> = {
+  "a WebSocket": byWebSocket,
+  TCP: byTcp(() => tcpPort),
+  "a stream of events": bySse,
+};
+
+const through = Object.entries(DIALS).flatMap(([door, dial]) =>
+  scenarios.map((scenario) => ({ ...scenario, name: `through ${door}: ${scenario.name}`, dial }))
+);
+
+through.forEach(({ name, steps, dial }, number) => {
   test(name, async () => {
     const people = new Map<string, RecoveringClient>();
     const heard = new Map<string, number>();
@@ -48,7 +60,7 @@ scenarios.forEach(({ name, steps }, number) => {
       const { who = "" } = step;
       if (step.wait_ms !== undefined) await new Promise((resolve) => setTimeout(resolve, step.wait_ms));
       if (who === "") continue;
-      const person = people.get(who) ?? new RecoveringClient(gateway, { user: `${who}-${number}` });
+      const person = people.get(who) ?? new RecoveringClient(gateway, { user: `${who}-${number}` }, dial);
       people.set(who, person);
       const chat = (msg: string) => person.send({ svc: "chat", type: "send", room, data: { msg } });
       const said = JSON.stringify(step);

@@ -12,6 +12,7 @@ import type {
   Link,
   LinkHandler,
   ServerHandler,
+  StreamHandler,
   Transport,
   UpgradeAnswer,
   WireFrame,
@@ -204,6 +205,8 @@ export interface HouseOptions {
   /** Contents of the files that the configuration names. */
   readonly files?: Readonly<Record<string, string>>;
   readonly launchHost?: LaunchHost;
+  /** A transport whose clients say hello first, beside the other one. */
+  readonly tcp?: Transport<StreamHandler>;
 }
 
 export const OPEN_POLICY =
@@ -245,7 +248,8 @@ export class House {
       policyDryRun: options.policyDryRun ?? false,
       certificate: null,
       transport: this.transport,
-      tcp: null,
+      tcp: options.tcp === undefined ? null : { transport: options.tcp, certificate: null },
+      sse: null,
       adminTransport: this.adminTransport,
       launchHost: options.launchHost ?? (() => assert.fail("no extension, no host")),
       env: {},

@@ -24,7 +24,7 @@ class Echo implements LinkHandler {
   }
 
   #send(payload: string | Uint8Array, bytes: number): void {
-    this.#link!.write([{ payload, bytes, wire: null, tcpWire: null }], 1);
+    this.#link!.write([{ payload, bytes, wire: null, tcpWire: null, sseWire: null }], 1);
   }
 
   pong(): void {}

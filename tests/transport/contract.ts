@@ -150,6 +150,7 @@ export function wireFrame(payload: string | Uint8Array): WireFrame {
     bytes: typeof payload === "string" ? Buffer.byteLength(payload) : payload.length,
     wire: null,
     tcpWire: null,
+    sseWire: null,
   };
 }
 

@@ -114,6 +114,8 @@ export interface AdminContext {
   /** Reads the configuration anew; never rejects. */
   readonly reload: () => Promise<Reloaded>;
   readonly log: Log;
+  /** The gateway's name among several; null where it is alone. */
+  readonly node: string | null;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Unix time in milliseconds. */
@@ -125,6 +127,8 @@ export interface AdminContext {
   readonly tenants: () => Iterable<AdminTenant>;
   readonly tenant: (id: string) => AdminTenant | undefined;
   readonly draining: () => boolean;
+  /** Whether what it needs to serve anybody is not there yet. */
+  readonly waiting: () => boolean;
   /** Whether something of it is down that a tenant relies on; it serves all the same. */
   readonly degraded: () => boolean;
   /** Whether every listener accepts connections. */

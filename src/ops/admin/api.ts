@@ -9,6 +9,8 @@ import type { AdminApp, AdminContext, AdminEnv } from "./admin_context.ts";
 import { eventRoutes } from "./event_routes.ts";
 import { gatewayRoutes } from "./gateway_routes.ts";
 import { Methods } from "./methods.ts";
+import { nodeRoutes } from "./node_routes.ts";
+import { overNodes } from "./over_nodes.ts";
 import type { AdminParts } from "./parts.ts";
 import { publishRoutes } from "./publish_routes.ts";
 import { historyRoutes } from "./history_routes.ts";
@@ -57,6 +59,7 @@ export function adminApi(parts: AdminParts): AdminApp {
   });
 
   app.use("*", auth.admit);
+  if (parts.nodes !== null) app.use("*", overNodes(parts.nodes));
   tenantRoutes(app, parts);
   publishRoutes(app, parts);
   sessionRoutes(app, parts);
@@ -65,13 +68,14 @@ export function adminApi(parts: AdminParts): AdminApp {
   userRoutes(app, parts);
   webhookRoutes(app, parts);
   gatewayRoutes(app, parts);
+  nodeRoutes(app, parts);
   eventRoutes(app, parts);
   const methods = new Methods(app);
   return app;
 }
 
 /** What anybody may ask who can reach the listener. */
-function openRoutes(app: AdminApp, { draining, degraded, accepting }: AdminContext): void {
+function openRoutes(app: AdminApp, { draining, waiting, degraded, accepting }: AdminContext): void {
   const text = (description: string) => ({
     description,
     content: { "text/plain": { schema: z.string() } },
@@ -96,11 +100,12 @@ function openRoutes(app: AdminApp, { draining, degraded, accepting }: AdminConte
       security: [],
       responses: {
         200: text("It does: `ready`, or `degraded` where something is down that a tenant relies on."),
-        503: text("It drains, or connections cannot be accepted."),
+        503: text("It drains, waits for its cluster, or connections cannot be accepted."),
       },
     }),
     (c) => {
       if (draining()) return c.text("draining", 503);
+      if (waiting()) return c.text("waiting for the cluster", 503);
       if (!accepting()) return c.text("not accepting connections", 503);
       return c.text(degraded() ? "degraded" : "ready", 200);
     },

@@ -3,6 +3,7 @@
 import type { AdminAuth } from "./admin_auth.ts";
 import type { EventFeed } from "./event_feed.ts";
 import type { AdminContext } from "./admin_context.ts";
+import type { AdminNodes } from "./over_nodes.ts";
 import type { Published } from "./published.ts";
 import type { SliceQueue } from "./slices.ts";
 
@@ -14,6 +15,8 @@ export interface AdminParts {
   readonly slices: SliceQueue;
   readonly published: Published;
   readonly feed: EventFeed;
+  /** The cluster that the gateway is one of; null where it is alone, or asked by another node for itself. */
+  readonly nodes: AdminNodes | null;
   /** Where the metrics of all tenants are served; null for nowhere. */
   readonly metricsPath: string | null;
 }
