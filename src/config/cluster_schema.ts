@@ -49,8 +49,9 @@ const nats = z.strictObject({
 const clusterHistory = z.strictObject({
   replicas: whole(1, 5, 1, "Servers of NATS that keep each message of a history: 3 survive the loss of one."),
   max_bytes: limit(
-    "Bytes that NATS keeps for one class of rooms of one tenant, all its rooms together; above it, the oldest messages go.",
-    1_073_741_824,
+    "Bytes that NATS keeps for one class of rooms of one tenant, all its rooms together, and sets aside for it; above it, the " +
+      "oldest messages go.",
+    268_435_456,
   ),
 }).meta({ description: "What rooms with `store: nats` keep." });
 

@@ -54,8 +54,8 @@ export const roomClassesSchema = z.array(z.strictObject({
 /** Keys of `gateway`. */
 export const recoveryKeys = {
   max_history_bytes: limit(
-    "Payload bytes that rooms with `store: memory` keep, all tenants together; above it, the room idle longest loses its " +
-      "history.",
+    "Payload bytes that rooms keep in memory, all tenants together; above it, the room idle longest lets go: with " +
+      "`store: memory` its history is lost, with `nats` it is read again when somebody needs it.",
     268_435_456,
   ),
   max_replay_bytes: whole(
