@@ -109,7 +109,7 @@ export class StreamWriter {
         // A stream that was another meanwhile has given a sequence of which nobody knows what it means.
         if (epoch !== known().epoch) return pending.settle(null);
         if (!duplicate && seq <= last) await suspect();
-        pending.settle({ sequence: seq, duplicate });
+        pending.settle({ epoch: known().epoch, sequence: seq, duplicate });
       },
     ).catch(
       (error: unknown) => {

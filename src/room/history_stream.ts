@@ -63,6 +63,8 @@ export interface StreamDraft {
 
 /** Where a record was stored; `duplicate` when one with its id had been before, which is the one meant. */
 export interface StreamPlace {
+  /** The log's epoch when it was stored: it can be another before anybody is told. */
+  readonly epoch: string;
   readonly sequence: number;
   readonly duplicate: boolean;
 }

@@ -92,7 +92,11 @@ export class StreamFollower implements StreamListener {
   }
 
   get epoch(): string {
-    const base = this.#base === "" ? this.#options.stream.epoch : this.#base;
+    return this.epochIn(this.#base === "" ? this.#options.stream.epoch : this.#base);
+  }
+
+  /** The room's epoch in one of the log's. */
+  epochIn(base: string): string {
     return this.life === "" ? base : `${base}.${this.life}`;
   }
 

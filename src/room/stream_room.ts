@@ -119,7 +119,7 @@ export class StreamRoom implements KeptRoom, Budgeted {
       await follower.ready?.catch(() => {});
       // Members here have heard it before its sender is told, as in any other room.
       await follower.reached(place.sequence);
-      const { epoch } = follower;
+      const epoch = follower.epochIn(place.epoch);
       const offset = offsetOf(place.sequence, id);
       if (key !== null && !duplicate) sent(key, epoch, offset);
       return { deliveries: duplicate ? 0 : members(except), offset, epoch, duplicate };

@@ -12,7 +12,7 @@ for (const server of [false, true]) {
   }, async () => {
     const tally = newTally();
     for (let seed = 1; seed <= 3; seed++) {
-      await new Chaos({ seed, steps: 1000, server, maxMessages: 50 }, tally).run();
+      await new Chaos({ seed, steps: 1000, server, maxMessages: 50, clients: 12, burst: 20 }, tally).run();
     }
     assert.ok(
       tally.deliveries > 5000 && tally.recovered > 100 && tally.lostRecords > 20,

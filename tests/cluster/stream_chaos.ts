@@ -34,11 +34,13 @@ export interface ChaosOptions {
   /** What goes wrong with the server: it is killed, it loses its end, its stream is deleted. */
   readonly server: boolean;
   readonly maxMessages: number;
+  readonly clients: number;
+  /** Messages that are said at once, now and then. */
+  readonly burst: number;
 }
 
 const NODES = 3;
 const ROOMS = ["chat:a", "chat:b", "chat:c"];
-const CLIENTS = 12;
 
 /** Chance that can be had again (mulberry32). */
 export function chance(seed: number): () => number {
@@ -169,7 +171,9 @@ export class Chaos {
       const node = new HistoryNode({ url, prefix: "c", classes, lossy: (link) => this.#lossy(link) });
       this.#nodes.push(await node.start());
     }
-    for (let i = 0; i < CLIENTS; i++) this.#clients.push(new Client(this, `c${i}`, ROOMS[i % ROOMS.length]!));
+    for (let i = 0; i < this.#options.clients; i++) {
+      this.#clients.push(new Client(this, `c${i}`, ROOMS[i % ROOMS.length]!));
+    }
   }
 
   /** Some of what the server tells of is lost on the way, comes twice or late. */
@@ -204,7 +208,7 @@ export class Chaos {
 
   async #say(): Promise<void> {
     const node = this.#pick(this.#nodes), room = this.#pick(ROOMS);
-    for (let burst = this.#random() < 0.1 ? 20 : 1; burst > 0; burst--) {
+    for (let burst = this.#random() < 0.1 ? this.#options.burst : 1; burst > 0; burst--) {
       // Now and then something is said again under its key, as who does not know what became of it does.
       const again = this.#keys.length > 0 && this.#random() < 0.1;
       const n = again ? this.#pick(this.#keys) : `m${++this.#said}`;
