@@ -7,6 +7,7 @@ import { until } from "../flow/gateway_process.ts";
 import { TcpProxy } from "../flow/tcp_proxy.ts";
 import { WITHOUT_NATS } from "../nats/find.ts";
 import { NatsServer } from "../nats/server.ts";
+import { NatsCluster } from "../nats/three.ts";
 import { CLASS, HistoryNode } from "./history_node.ts";
 
 const SKIP = { skip: WITHOUT_NATS };
@@ -241,5 +242,40 @@ test(
       assert.equal((await a.page(name, { after: 0 })).frames.length, 5);
     }
     for (const hearer of hearers) assert.deepEqual(hearer.said, [0, 1, 2, 3, 4]);
+  },
+);
+
+test(
+  "With three servers nothing that was acked is lost when the stream's leader dies, and the room goes on without it",
+  SKIP,
+  async () => {
+    await using three = await NatsCluster.start();
+    await using a = await node(three.url, { replicas: 3 });
+    await using b = await node(three.url, { replicas: 3 });
+    await until("a leader", () => a.streams.isDegraded || b.streams.isDegraded ? null : true, 60_000);
+    const { hearer } = await b.join("chat:1");
+    const acked: unknown[] = [];
+    for (let n = 0; n < 50; n++) if (typeof await a.say("chat:1", n) === "object") acked.push(n);
+    const { epoch } = await a.room("chat:1");
+    const manager = await jetstreamManager(a.link.connection!);
+    const { config: { name }, cluster } = (await manager.streams.list().next())[0]!;
+    assert.ok(name.startsWith("t_"));
+    await three.servers[Number(cluster!.leader!.slice(1))]!.kill();
+    for (let n = 50; acked.length < 100; n++) {
+      if (typeof await a.say("chat:1", n) === "object") acked.push(n);
+      else await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const last = acked.at(-1);
+    await hearer.until(() => hearer.said.includes(last), "the last of them");
+    // What was refused may have been stored all the same; what was acked was, and in this order.
+    assert.deepEqual(hearer.said.filter((n) => acked.includes(n)), acked);
+    assert.equal(new Set(hearer.said).size, hearer.said.length);
+    assert.deepEqual(hearer.told, []);
+    assert.equal((await b.room("chat:1")).epoch, epoch);
+    const { hearer: back, found } = await b.join("chat:1", {
+      since: { epoch, offset: hearer.heard[9]!.offset },
+    });
+    assert.equal(found!.recovered, true);
+    assert.deepEqual(back.said, hearer.said.slice(10));
   },
 );
