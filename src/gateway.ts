@@ -27,13 +27,14 @@ import { sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
-import { startTicking } from "./gateway/ticking.ts";
+import { startTicking, vitals } from "./gateway/ticking.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
-import { FreshEnough } from "./ops/fresh_enough.ts";
+import type { FreshEnough } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
+import { scrapes } from "./gateway/scrapes.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -59,6 +60,8 @@ export class Gateway {
   readonly #options: GatewayOptions;
   /** In use; a reload puts another in its place. */
   #config: Config;
+  /** What it was made from. */
+  #text: string;
   readonly #context: GatewayContext;
   readonly #persistence: Persistence;
   /** Null where it is alone. */
@@ -68,8 +71,8 @@ export class Gateway {
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
   readonly #requestLimiter: HandshakeLimiter;
-  /** What a scrape is answered. */
-  readonly #metrics: FreshEnough;
+  /** What a scrape is answered, by tenant; null: of all. */
+  readonly #metrics: FreshEnough<string | null>;
   readonly #quotas: GatewayQuotas;
   readonly #historyBudget = new HistoryBudget(() => this.#config.gateway.max_history_bytes);
   readonly #admission: Admission;
@@ -95,6 +98,7 @@ export class Gateway {
     const { config, transport, log, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
+    this.#text = options.text;
     this.#cluster = buildCluster(options, {
       tenants: () => this.#tenants,
       sessions: () => this.#context.totals.sessions,
@@ -156,7 +160,7 @@ export class Gateway {
       source,
       tenants: this.#tenants,
       running: () => this.#config,
-      apply: (next, plan) => this.#apply(next, plan),
+      apply: ({ config, text }, plan) => this.#apply(config, text, plan),
       fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
@@ -174,7 +178,7 @@ export class Gateway {
       clock,
     });
     this.#exporter = this.#buildExporter();
-    this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
+    this.#metrics = scrapes(this.#exporter, clock);
     const cluster = this.#cluster;
     const seen: AdminContextOptions = {
       afterTurn: (task) => transport.afterTurn(task),
@@ -182,13 +186,17 @@ export class Gateway {
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
+      preview: () => this.#reloader.preview(),
+      check: (text) => source.check(text),
+      lines: (paths, text = this.#text) => source.lines(text, paths),
+      vitals: () => vitals(this.#loopLag, this.#context.flusher.heldBytes),
       draining: () => this.#draining,
       waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
       node: cluster?.name ?? null,
-      metrics: () => this.#metrics.get(),
-      exporter: this.#exporter,
+      metrics: (tenant) => this.#metrics.get(tenant),
+      metricsContentType: this.#exporter.contentType,
       log,
       clock,
       build: options.build,
@@ -322,13 +330,14 @@ export class Gateway {
   }
 
   /** Puts a planned configuration in place, all within this turn. */
-  #apply(next: Config, plan: Plan): void {
+  #apply(next: Config, text: string, plan: Plan): void {
     const { transport } = this.#options;
     const fixed = transport.limits.pings ? [] : IDLE_FIXED;
     const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
+    this.#text = text;
     this.#context.settings = gatewaySettings(gateway);
     this.#limiter.apply(gateway.handshake_limit);
     this.#requestLimiter.apply(gateway.handshake_limit);
@@ -382,7 +391,7 @@ export class Gateway {
       accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
-      metrics: () => this.#metrics.get(),
+      metrics: () => this.#metrics.get(null),
       wsPath: WS_PATH,
       playground: this.#options.dev ? () => playgroundFacts(this.#config.tenants) : null,
     });

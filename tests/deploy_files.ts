@@ -43,12 +43,17 @@ const places = (gateways: readonly number[]) => gateways.map((port) => `127.0.0.
 export function nginxConfig({ port, gateways, folder, tls }: ProxyPlaces): string {
   const ssl = tls === undefined ? "" : " ssl";
   const server = replaced(deployFile("nginx.conf"), [
-    [/^\t*server 127\.0\.0\.1:8080;$/m, places(gateways).map((place) => `server ${place};`).join("\n")],
+    [/^\t*server 127\.0\.0\.1:8080;$/gm, places(gateways).map((place) => `server ${place};`).join("\n")],
     [/listen 443 ssl;/, `listen 127.0.0.1:${port}${ssl};`],
     [/listen \[::\]:443 ssl;/, `listen [::1]:${port}${ssl};`],
     [/ssl_certificate .*;/, tls === undefined ? "" : `ssl_certificate ${tls.certFile};`],
     [/ssl_certificate_key .*;/, tls === undefined ? "" : `ssl_certificate_key ${tls.keyFile};`],
   ]);
+  return nginxAround(server, folder);
+}
+
+/** What nginx needs around a server of its own, without a word of its own on proxies. */
+export function nginxAround(server: string, folder: string): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${folder}/${kind};`).join(" ");
   return `daemon off; master_process off; pid ${folder}/nginx.pid; error_log stderr;
@@ -66,7 +71,7 @@ export function caddyConfig({ port, gateways, tls }: ProxyPlaces): string {
   const certificate = tls === undefined ? "" : `tls ${tls.certFile} ${tls.keyFile}`;
   const site = replaced(deployFile("Caddyfile"), [
     [/^ws\.example\.com \{$/m, `${scheme}://:${port} {\n\t${bind}\n\t${certificate}`],
-    [/127\.0\.0\.1:8080/, places(gateways).join(" ")],
+    [/127\.0\.0\.1:8080/g, places(gateways).join(" ")],
   ]);
   return `{\n\tadmin off\n\tauto_https disable_redirects\n}\n${site}`;
 }

@@ -54,8 +54,9 @@ export const roomClassesSchema = z.array(z.strictObject({
 /** Keys of `gateway`. */
 export const recoveryKeys = {
   max_history_bytes: limit(
-    "Payload bytes that rooms keep in memory, all tenants together; above it, the room idle longest lets go: with " +
-      "`store: memory` its history is lost, with `nats` it is read again when somebody needs it.",
+    "Bytes of memory for rooms with history, all tenants together: what rooms with `store: memory` or `nats` have there, and " +
+      "512 for each such room. Above it, the room idle longest lets go: with `memory` its history is lost, with `nats` it is " +
+      "read again when somebody needs it; a room that nobody is in goes as a whole.",
     268_435_456,
   ),
   max_replay_bytes: whole(

@@ -10,6 +10,8 @@ import { AdminKeys } from "../ops/admin/keys.ts";
 import type { AdminNodes } from "../ops/admin/over_nodes.ts";
 import { Published } from "../ops/admin/published.ts";
 import { SliceQueue } from "../ops/admin/slices.ts";
+import { Observer } from "../ops/console/observer.ts";
+import { Audit } from "../ops/console/audit.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Acceptance } from "./acceptance.ts";
 import { adminContext, type AdminContextOptions } from "./admin_gateway.ts";
@@ -37,19 +39,24 @@ export class AdminListener {
   readonly #slices: SliceQueue;
   readonly #published: Published;
   readonly #feed: EventFeed;
+  readonly #observer: Observer;
+  readonly #audit = new Audit();
   #api: AdminApp;
   #metricsPath: string | null;
+  #hasConsole: boolean;
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
     const { clock } = options;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#context = adminContext(options, () => this.#config);
-    this.#auth = new AdminAuth(this.#keys, this.#context);
+    this.#auth = new AdminAuth(this.#keys, this.#context, this.#audit);
     this.#slices = new SliceQueue(this.#context);
     this.#published = new Published(clock.now);
     this.#feed = new EventFeed(this.#context);
+    this.#observer = new Observer(this.#context);
     this.#metricsPath = this.#wantedMetricsPath();
+    this.#hasConsole = this.#config.console;
     this.#api = this.#build();
   }
 
@@ -61,6 +68,7 @@ export class AdminListener {
       upgrade: () => NO_WEBSOCKET,
       accepting: (works, why) => acceptance.tell("admin", works, why),
     });
+    this.#observer.apply();
     log.info("admin listening", { ...address });
     return address;
   }
@@ -69,14 +77,17 @@ export class AdminListener {
   apply(): void {
     this.#keys.apply(this.#config.keys, this.#options.clock.now());
     this.#feed.keep((key) => this.#keys.has(key));
-    const wanted = this.#wantedMetricsPath();
-    if (wanted === this.#metricsPath) return;
+    this.#observer.apply();
+    const wanted = this.#wantedMetricsPath(), hasConsole = this.#config.console;
+    if (wanted === this.#metricsPath && hasConsole === this.#hasConsole) return;
     this.#metricsPath = wanted;
+    this.#hasConsole = hasConsole;
     this.#api = this.#build();
   }
 
   async stop(): Promise<void> {
     this.#feed.stop();
+    this.#observer.stop();
     await this.#options.transport.stop();
   }
 
@@ -98,6 +109,9 @@ export class AdminListener {
       slices: this.#slices,
       published: this.#published,
       feed: this.#feed,
+      observer: this.#observer,
+      audit: this.#audit,
+      hasConsole: this.#hasConsole,
       nodes: this.#options.nodes,
       metricsPath: this.#metricsPath,
     });

@@ -11,6 +11,8 @@ import { EventFeed } from "../ops/admin/event_feed.ts";
 import { AdminKeys } from "../ops/admin/keys.ts";
 import type { AdminNode, AdminNodes, NodeAnswer, NodeRequest } from "../ops/admin/over_nodes.ts";
 import { Published } from "../ops/admin/published.ts";
+import { Audit } from "../ops/console/audit.ts";
+import { Observer } from "../ops/console/observer.ts";
 import { SliceQueue } from "../ops/admin/slices.ts";
 import { adminContext, type AdminContextOptions } from "./admin_gateway.ts";
 
@@ -65,14 +67,18 @@ export function nodeApi(options: AdminContextOptions): (request: string) => Prom
     rps: rate,
     burst: rate,
   };
-  const admin: AdminConfig = { listen: "", keys: [key], max_body_bytes: 1_048_576 };
+  const admin: AdminConfig = { listen: "", keys: [key], console: false, max_body_bytes: 1_048_576 };
   const context = adminContext(options, () => admin);
+  const audit = new Audit();
   const api: AdminApp = adminApi({
     context,
-    auth: new AdminAuth(new AdminKeys(admin.keys), context),
+    auth: new AdminAuth(new AdminKeys(admin.keys), context, audit),
     slices: new SliceQueue(context),
     published: new Published(options.clock.now),
     feed: new EventFeed(context),
+    observer: new Observer(context),
+    audit,
+    hasConsole: false,
     nodes: null,
     metricsPath: null,
   });

@@ -91,7 +91,7 @@ export class TenantRecord {
   /** All that holds now. */
   *all(nowMs: number): Generator<Decision> {
     for (const ban of this.bans.behind(null, nowMs)) yield { about: "ban", ...ban };
-    for (const [revoked, untilMs] of this.revocations.all()) {
+    for (const [revoked, untilMs] of this.revocations.entries()) {
       yield { about: "jti" in revoked ? "ticket" : "tickets", ...revoked, untilMs } as Decision;
     }
     if (this.#suspended) yield { about: "suspend" };

@@ -10,7 +10,7 @@ import type { LossReason } from "./history.ts";
 import type { HistoryStreams } from "./history_stream.ts";
 import { MemoryRoom } from "./memory_room.ts";
 import type { RoomClass, RoomClasses } from "./room_class.ts";
-import { SentKeys } from "./sent_keys.ts";
+import { nameOf, SentKeys } from "./sent_keys.ts";
 import { StreamRoom } from "./stream_room.ts";
 
 /** Keys that are known of one tenant at the same time. */
@@ -48,7 +48,7 @@ export interface HistoriesRooms {
    */
   deliver(name: string, frame: Frame, except: string | null): number;
   /** Hands a frame to the members on this node alone: the room's store has the others hear it. */
-  receive(name: string, frame: Frame, except: string | null): number;
+  deliverHere(name: string, frame: Frame, except: string | null): number;
   /** Whether so much waits for a room's members here that it takes nothing more. */
   isFull(name: string): boolean;
   /** A room has something that it keeps from now on, or nothing any more. */
@@ -76,6 +76,8 @@ export class Histories {
   readonly #rooms: HistoriesRooms;
   readonly #kept = new Map<string, Kept>();
   readonly #keys = new SentKeys(KEYS_MAX);
+  /** Keys of messages that are on their way to the disk. */
+  readonly #saying = new Map<string, Promise<void>>();
   #sweeping: Iterator<[string, Kept]> | null = null;
 
   constructor(rooms: HistoriesRooms, options: HistoriesOptions) {
@@ -119,7 +121,10 @@ export class Histories {
     return this.#make(name, found, { isListed: false });
   }
 
-  /** Publishes a reliable message in a room that keeps it, or one that has a key. */
+  /**
+   * Publishes a reliable message in a room that keeps it, or one that has a key. While one with the same key is on its way to
+   * the disk, the next waits for what becomes of it.
+   */
   publish(
     name: string,
     frame: Frame,
@@ -133,8 +138,19 @@ export class Histories {
         counts.duplicates++;
         return { deliveries: 0, offset: sent.offset || null, epoch: sent.epoch || null, duplicate: true };
       }
+      const before = this.#saying.get(nameOf(key));
+      if (before !== undefined) {
+        return before.then(() => {
+          const now = this.#kept.get(name)?.room ?? null;
+          return this.publish(name, frame, { kept: now, except, key });
+        });
+      }
     }
-    if (kept !== null) return kept.publish(frame, except, key);
+    if (kept !== null) {
+      const outcome = kept.publish(frame, except, key);
+      if (key !== null && outcome instanceof Promise) this.#await(key, outcome);
+      return outcome;
+    }
     const deliveries = this.#rooms.deliver(name, frame, except);
     if (deliveries < 0 || key === null) return deliveries;
     this.#sent(name, key, { epoch: "", offset: 0 });
@@ -230,7 +246,7 @@ export class Histories {
         name,
         stream: streams.of(found.match, common.bounds),
         isFull,
-        deliver: (frame, except) => this.#rooms.receive(name, frame, except),
+        deliver: (frame, except) => this.#rooms.deliverHere(name, frame, except),
         members: (except) => this.#rooms.members(name, except),
         lost: (reason, offset) => this.#rooms.tellLoss(name, { reason, offset, traceId: newEpoch() }),
         unixMs,
@@ -239,6 +255,14 @@ export class Histories {
       })
       : new MemoryRoom({ ...common, newEpoch });
     return room;
+  }
+
+  #await(key: SenderKey, outcome: Promise<unknown>): void {
+    const name = nameOf(key);
+    const settled = outcome.then(() => {
+      if (this.#saying.get(name) === settled) this.#saying.delete(name);
+    });
+    this.#saying.set(name, settled);
   }
 
   #end(name: string, { room }: Kept): void {

@@ -155,6 +155,11 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     return this.#bus.publish(name, frame, except);
   }
 
+  /** For what has all nodes hear of a message by itself. */
+  deliverHere(name: string, frame: Frame, except: string | null): number {
+    return this.#bus.deliverHere(name, frame, except);
+  }
+
   /** For what keeps messages. */
   isFull(name: string): boolean {
     const room = this.#rooms.get(name);
@@ -173,7 +178,7 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     if (room === undefined || kept === null) return;
     const { epoch } = kept;
     const data = { count: room.count, epoch, offset, recovered: false, replayed: 0, reason };
-    this.receive(name, sysMissed(traceId, name, data), null);
+    this.deliverHere(name, sysMissed(traceId, name, data), null);
   }
 
   /** For what keeps messages. Members have heard all of what begins with it. */

@@ -31,13 +31,13 @@ test("A file with nothing but a tenant's id has every default of the contract", 
       state_max_bytes: 4_294_967_296,
       state_tenant_max_bytes: 1_073_741_824,
       socket_watermark_bytes: 65_536,
+      reuse_port: false,
       socket_unsent_bytes: 65_536,
       trusted_proxies: [],
       client_ip_header: "x-forwarded-for",
       max_history_bytes: 268_435_456,
       max_replay_bytes: 67_108_864,
       transport: "auto",
-      reuse_port: false,
       quotas: {},
     },
     extensions: { confinement: "required", host_memory_mb: 512 },
@@ -213,10 +213,10 @@ const ADMIN_KEY =
 /** What a map needs besides; in `auth`, that depends on the mode. */
 function others(part: string, inner: string): string {
   switch (part) {
+    case "cluster":
+      return 'nats: { servers: ["nats://127.0.0.1:4222"] }, ';
     case "tenants[]":
       return "id: acme, ";
-    case "cluster":
-      return "nats: { servers: [nats://127.0.0.1:4222] }, ";
     case "admin":
       return `listen: "127.0.0.1:1", ${inner.startsWith("keys:") ? "" : `keys: [${ADMIN_KEY} }], `}`;
     case "keys[]":

@@ -5,8 +5,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { connect } from "node:net";
 import process from "node:process";
 import { after, test } from "node:test";
-import { caddyConfig, freePort, isInstalled, nginxConfig, type ProxyPlaces } from "../deploy_files.ts";
+import {
+  caddyConfig,
+  freePort,
+  isInstalled,
+  nginxAround,
+  nginxConfig,
+  type ProxyPlaces,
+} from "../deploy_files.ts";
 import { RawClient, within } from "../raw_client.ts";
+import { SseClient } from "../sse_client.ts";
 import { Admin, adminConfig } from "./admin_client.ts";
 import { Client, type Door, hot, target } from "./client.ts";
 import { Folder, GatewayProcess, until } from "./gateway_process.ts";
@@ -15,6 +23,8 @@ interface ProxyKind {
   readonly name: string;
   readonly isHere: boolean;
   readonly config: (places: ProxyPlaces) => string;
+  /** Nothing but where to pass on: all else as it ships. */
+  readonly bare: (places: ProxyPlaces) => string;
   readonly command: (file: string) => readonly string[];
 }
 
@@ -23,15 +33,26 @@ const KINDS: readonly ProxyKind[] = [
     name: "nginx",
     isHere: isInstalled("nginx", "-v"),
     config: nginxConfig,
+    bare: (places) => nginxAround(bareNginx(places), places.folder),
     command: (file) => ["nginx", "-c", file],
   },
   {
     name: "caddy",
     isHere: isInstalled("caddy", "version"),
     config: caddyConfig,
+    bare: ({ port, gateways }) =>
+      `{\n\tadmin off\n}\nhttp://:${port} {\n\tbind 127.0.0.1 [::1]\n\treverse_proxy 127.0.0.1:${
+        gateways[0]
+      }\n}\n`,
     command: (file) => ["caddy", "run", "--adapter", "caddyfile", "--config", file],
   },
 ];
+
+function bareNginx({ port, gateways }: ProxyPlaces): string {
+  return `server { listen 127.0.0.1:${port}; listen [::1]:${port}; location / { proxy_pass http://127.0.0.1:${
+    gateways[0]
+  }; } }`;
+}
 
 const config = {
   gateway: { drain_grace_ms: 1000, trusted_proxies: ["127.0.0.1/32"] },
@@ -50,12 +71,13 @@ after(end);
 async function proxied(
   kind: ProxyKind,
   gateways: readonly GatewayProcess[],
+  text: ProxyKind["config"] = kind.config,
 ): Promise<{ v4: Door; v6: Door }> {
   const folder = new Folder();
   after(() => folder[Symbol.dispose]());
   const port = await freePort();
   const places = { port, gateways: gateways.map((gateway) => gateway.port), folder: folder.path };
-  const [program, ...args] = kind.command(folder.write("proxy.conf", kind.config(places)));
+  const [program, ...args] = kind.command(folder.write("proxy.conf", text(places)));
   const child = spawn(program!, args, {
     stdio: ["ignore", "ignore", "pipe"],
     env: { ...process.env, HOME: folder.path, XDG_DATA_HOME: folder.path, XDG_CONFIG_HOME: folder.path },
@@ -130,6 +152,54 @@ for (const kind of KINDS) {
     assert.equal(await within(gateway.exited, "the gateway's end"), 0);
     gateway.assertNoComplaint();
   });
+
+  const ways = [["", kind.config], [" as it ships", kind.bare]] as const;
+  for (const [how, text] of ways) {
+    test(`through ${kind.name}${how}: streams of events come as they are written, and what is said to them arrives`, async () => {
+      await using gateway = await GatewayProcess.start({
+        ...config,
+        gateway: { ...config.gateway, ping_interval_ms: 5000 },
+        tenants: [{ ...config.tenants[0]!, resume: { window_ms: 30_000 } }],
+      });
+      const admin = await Admin.of(gateway, "root");
+      const { v4 } = await proxied(kind, [gateway], text);
+      const peer = { port: Number(new URL(v4.origin).port) };
+      const query = { tenant: "acme", ticket: "dev:ann", resume: "1", hot: "1" };
+      // Small events, one at a time: none of them waits for the next.
+      const ann = await SseClient.open(peer, { query });
+      assert.equal((await ann.message("sys.authed")).data.transport, "sse");
+      const [session] = (await admin.good("GET", "/v1/tenants/acme/sessions?user=ann")).sessions;
+      assert.equal(session.address, "127.0.0.1");
+      assert.equal((await ann.say({ svc: "room", type: "join", room: "lobby" })).status, 202);
+      await ann.message("sys.joined");
+      for (let i = 0; i < 20; i++) {
+        assert.equal(
+          (await ann.say({ svc: "chat", type: "send", room: "lobby", data: { msg: `${i}` } })).status,
+          202,
+        );
+        assert.equal((await ann.message("chat.msg")).data.msg, `${i}`);
+      }
+      const binary = { "content-type": "application/octet-stream" };
+      assert.equal((await ann.say(hot(1, 1, { payload: [7] }), binary)).status, 202);
+      assert.equal((await ann.next("hot")).data, "Bw==");
+      await until("a heartbeat", () => ann.comments > 0 || null, 30_000);
+      // The proxy passes on that its client has left.
+      ann.socket.destroy();
+      await until(
+        "the loss to be seen",
+        async () => (await ann.say({ svc: "sys", type: "ack" })).status === 410 || null,
+      );
+      const back = await SseClient.open(peer, { query, headers: { "last-event-id": ann.lastEventId } });
+      assert.ok((await back.message("sys.resumed")).data.resume);
+      gateway.signal("SIGTERM");
+      await back.message("sys.draining");
+      assert.equal(JSON.parse((await back.next("close")).data).code, 1001);
+      await within(back.ended, "the stream's end");
+      assert.equal(await within(gateway.exited, "the gateway's end"), 0);
+      gateway.assertNoComplaint();
+      for (const client of [ann, back]) client.drop();
+    });
+  }
 
   test(`through ${kind.name}: while one of two gateways drains, whoever comes gets the other`, async () => {
     await using leaving = await GatewayProcess.start({

@@ -276,26 +276,6 @@ test("messages are taken in the order in which they came, several at a time too,
   ann.drop();
 });
 
-test("a POST that comes slowly holds up those after it, for a bounded time, and not the order", async () => {
-  const ann = await open("ann");
-  await joined(ann, "slow");
-  const slow = new Requests(gateway.peer);
-  const first = JSON.stringify({ v: 1, ...chat("slow", "first") });
-  const head =
-    `POST ${ann.post} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${ann.key}\r\ncontent-length: ${first.length}\r\n\r\n`;
-  slow.socket.write(head + first.slice(0, 10));
-  // Its head has been read once another request, on another connection, was answered.
-  await until("the head", async () => (await ann.requests.send("OPTIONS", ann.post)).status === 204 || null);
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  const second = ann.say(chat("slow", "second"));
-  slow.socket.write(first.slice(10));
-  assert.equal((await second).status, 202);
-  assert.equal((await ann.message("chat.msg")).data.msg, "first");
-  assert.equal((await ann.message("chat.msg")).data.msg, "second");
-  slow.end();
-  ann.drop();
-});
-
 test("what comes back with Last-Event-ID goes on where it was", async () => {
   const ann = await open("ann", { query: { resume: "1" } });
   await joined(ann, "back");

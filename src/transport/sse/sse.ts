@@ -157,6 +157,7 @@ export class SseTransport implements GuestTransport {
       greeting: `retry: ${retryMs}\nevent: open\ndata: ${data}\n\n`,
       join: hot ? this.#joinAll : this.#joinExt,
       drop: drop ?? null,
+      opened: () => void this.#streams.set(id, { keyDigest, link, posts, pages, mayResume: resumes }),
       ended: () => {
         this.#streams.delete(id);
         this.#remember(id, { keyDigest, pages, mayResume: resumes });
@@ -164,7 +165,6 @@ export class SseTransport implements GuestTransport {
     });
     const resumes = () => link.token !== null && mayResume(link.token);
     const posts = new Posts({ link, handler, door: this.#door });
-    this.#streams.set(id, { keyDigest, link, posts, pages, mayResume: resumes });
     return new Response(link.body.stream, { headers: { ...EVENT_STREAM, ...pages.headers(asked) } });
   }
 

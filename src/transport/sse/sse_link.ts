@@ -18,6 +18,8 @@ export interface SseLinkOptions {
   readonly join: Join;
   /** Drops the connection under it, where the runtime has a way that errs to nobody. */
   readonly drop: (() => void) | null;
+  /** Somebody reads: it is open, before its handler hears so. */
+  readonly opened: () => void;
   /** It is gone. */
   readonly ended: () => void;
 }
@@ -55,6 +57,7 @@ export class SseLink implements Link {
   /** Is told of every ext message that is written; null where nobody asks. */
   wrote: ((text: string) => void) | null = null;
   readonly #options: SseLinkOptions;
+  #isOpen = false;
   #isOver = false;
   // Why this side ended the link; 0 as long as it did not.
   #code = 0;
@@ -101,6 +104,8 @@ export class SseLink implements Link {
   }
 
   #started(): void {
+    this.#isOpen = true;
+    this.#options.opened();
     this.body.write(Buffer.from(this.#options.greeting));
     this.#options.handler.open(this);
   }
@@ -181,6 +186,8 @@ export class SseLink implements Link {
   #over(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    // Its client has left before the answer.
+    if (!this.#isOpen) return;
     this.resume();
     const code = this.#code === 0 ? 1006 : this.#code;
     this.#options.ended();
