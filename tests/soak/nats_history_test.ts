@@ -20,7 +20,10 @@ test(
       const server = seed % 2 === 0;
       await new Chaos({ seed, steps: 2000, server, maxMessages: 500, clients: 60, burst: 60 }, tally).run();
     }
-    assert.ok(tally.recovered > DELIVERIES / 1000 && tally.lostRecords > DELIVERIES / 1000, JSON.stringify(tally));
+    assert.ok(
+      tally.recovered > DELIVERIES / 1000 && tally.lostRecords > DELIVERIES / 1000,
+      JSON.stringify(tally),
+    );
     // What was done is part of what is shown.
     process.stdout.write(`${JSON.stringify(tally)}\n`);
   },
