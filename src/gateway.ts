@@ -22,7 +22,7 @@ import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts"
 import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
-import { TcpListener } from "./gateway/tcp_listener.ts";
+import { type FurtherListener, furtherListeners } from "./gateway/further_listeners.ts";
 import { sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
@@ -42,16 +42,20 @@ import { LANE_NAMES } from "./protocol/frame.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
-import type { Actions } from "./service/action.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
-import type { SessionWatcher } from "./session/watcher.ts";
+import type { Tenant } from "./session/tenant.ts";
 import type { State } from "./state/table.ts";
 import { Semaphore } from "./collections/semaphore.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
-export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
+export {
+  adminTransportOptions,
+  tcpTransportOptions,
+  transportOptions,
+  webtransportOptions,
+} from "./gateway/transport_options.ts";
 
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
@@ -83,7 +87,7 @@ export class Gateway {
   /** Whether it has to wait for the others before it lets anybody in. */
   readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
-  readonly #tcp: TcpListener | null;
+  readonly #further: readonly FurtherListener[];
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
   readonly #acceptance: Acceptance;
@@ -168,8 +172,7 @@ export class Gateway {
     this.#acceptance = new Acceptance(log);
     this.#acceptance.add("public");
     if (options.adminTransport !== null) this.#acceptance.add("admin");
-    this.#tcp = options.tcp === null ? null : new TcpListener({
-      ...options.tcp,
+    this.#further = furtherListeners(options, {
       config: () => this.#config,
       admission: this.#admission,
       acceptance: this.#acceptance,
@@ -240,14 +243,14 @@ export class Gateway {
       }
       this.#certificate?.start();
       this.#tenants.start();
-      await this.#tcp?.start();
+      for (const listener of this.#further) await listener.start();
       void this.#cluster?.start().then(() => this.#admission.hold(false));
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
       this.#stopTicking();
       await this.#persistence.stop();
-      await this.#tcp?.stop();
+      for (const listener of this.#further) await listener.stop();
       await transport.stop();
       await this.#admin?.stop();
       throw cause;
@@ -288,7 +291,7 @@ export class Gateway {
     this.#certificate?.stop();
     await this.#options.sse?.stop();
     await this.#options.transport.stop();
-    await this.#tcp?.stop();
+    for (const listener of this.#further) await listener.stop();
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
@@ -300,7 +303,7 @@ export class Gateway {
   census(
     tenantId: string,
   ): { sessions: number; users: number; rooms: number; roomUsers: number; timers: number } {
-    const { registry, rooms } = this.#tenants.get(tenantId)!.tenant;
+    const { registry, rooms } = this.tenant(tenantId);
     return {
       sessions: registry.size,
       users: registry.userCount,
@@ -319,14 +322,9 @@ export class Gateway {
     return this.#persistence.webhooks;
   }
 
-  /** Has somebody told what happens to a tenant's sessions from now on. */
-  watch(tenantId: string, watcher: SessionWatcher): void {
-    this.#tenants.get(tenantId)!.tenant.watchers.push(watcher);
-  }
-
-  /** What those may do who speak for a tenant. */
-  actions(tenantId: string): Actions {
-    return this.#tenants.get(tenantId)!.tenant.actions;
+  /** A tenant that is served, for whoever embeds the gateway. */
+  tenant(id: string): Tenant {
+    return this.#tenants.get(id)!.tenant;
   }
 
   /** Puts a planned configuration in place, all within this turn. */
@@ -352,7 +350,7 @@ export class Gateway {
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
       const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
       transport.boundMessages(maxBytes);
-      this.#tcp?.boundMessages(maxBytes);
+      for (const listener of this.#further) listener.boundMessages(maxBytes);
       this.#options.sse?.boundMessages(maxBytes);
     }
   }

@@ -125,6 +125,7 @@ const RUNTIME_FILES = [
   "transport/bun.ts",
   "transport/deno.ts",
   "transport/unsent_bytes.ts",
+  "transport/quic/deno_quic.ts",
   "transport/stream/bun_socket.ts",
   "transport/mod.ts", // Finds out which runtime this is, by names in quotes.
   "extension/launch.ts",

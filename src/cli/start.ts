@@ -16,10 +16,12 @@ import {
   SYSTEM_CLOCK,
   tcpTransportOptions,
   transportOptions,
+  webtransportOptions,
 } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import type { MetricSource } from "../metrics/metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
+import { createWebTransport } from "../transport/quic/webtransport.ts";
 import { SseTransport } from "../transport/sse/sse.ts";
 import { createTcpTransport } from "../transport/stream/tcp.ts";
 import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
@@ -141,11 +143,15 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   });
   let gateway: Gateway;
   try {
-    const { tls, tcp } = config.gateway;
+    const { tls, tcp, webtransport } = config.gateway;
     const tcpCertificate = tcp?.tls === undefined
       ? null
       : loadCertificate(tcp.tls, SYSTEM_CLOCK.unixMs(), "gateway.tcp.tls");
     const tcpOptions = tcpTransportOptions(config, tcpCertificate);
+    const quicCertificate = webtransport === undefined
+      ? null
+      : loadCertificate(webtransport.tls, SYSTEM_CLOCK.unixMs(), "gateway.webtransport.tls");
+    const quicOptions = webtransportOptions(config, quicCertificate);
     const certificate = tls === undefined ? null : loadCertificate(tls, SYSTEM_CLOCK.unixMs());
     const publicOptions = transportOptions(config, certificate);
     const transport = createTransport(options.transport ?? config.gateway.transport, publicOptions);
@@ -166,6 +172,9 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       tcp: tcpOptions === null
         ? null
         : { transport: createTcpTransport(tcpOptions), certificate: tcpCertificate },
+      webtransport: quicOptions === null || quicCertificate === null
+        ? null
+        : { transport: createWebTransport(quicOptions), certificate: quicCertificate },
       sse,
       dev: options.dev,
       policyDryRun: options.policyDryRun,

@@ -15,7 +15,7 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
-import { tcpSchema, tlsSchema } from "./listener_schema.ts";
+import { tcpSchema, tlsSchema, webtransportSchema } from "./listener_schema.ts";
 import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
@@ -122,6 +122,7 @@ const gateway = z.strictObject({
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,
   tcp: tcpSchema,
+  webtransport: webtransportSchema,
   reuse_port: flag(
     false,
     "Whether several gateways on this machine may share the public listener and that of `tcp`, on Linux: the kernel spreads " +

@@ -28,6 +28,8 @@ export interface GatewayOptions {
   readonly tcp:
     | { readonly transport: Transport<StreamHandler>; readonly certificate: Certificate | null }
     | null;
+  /** Serves WebTransport, with the certificate that it was created with; null where the configuration has none. */
+  readonly webtransport: { readonly transport: Transport; readonly certificate: Certificate } | null;
   /** Serves streams of events on the transport's HTTP; null for none. */
   readonly sse: GuestTransport | null;
   /** Starts a process that runs extensions. */
