@@ -84,7 +84,7 @@ export class Gateway {
   readonly #loopLag = new Durations();
   #draining = false;
   readonly #degraded = () =>
-    this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isUp === false;
+    this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isDegraded === true;
   readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
   readonly #further: readonly FurtherListener[];

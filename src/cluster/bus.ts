@@ -26,6 +26,8 @@ export interface Bus {
    * @returns deliveries on this node, or `BUSY`
    */
   publish(room: string, frame: Frame, except: string | null): number;
+  /** Brings a frame to the members of this node alone, in one order with what is published. */
+  deliverHere(room: string, frame: Frame, except: string | null): number;
   /** Somebody is in a room, where nobody of this node was: what other nodes say there arrives from soon on. */
   occupied(room: string): void;
   /** Nobody of this node is in a room any more. */

@@ -7,6 +7,7 @@ import type { Bus, BusReceiver } from "./bus.ts";
 import { type Change, Journal } from "./journal.ts";
 import { NatsBus } from "./nats_bus.ts";
 import { NatsLink } from "./nats_link.ts";
+import { NatsStreams } from "./nats_streams.ts";
 import { natsServers } from "./nats_servers.ts";
 import { type NodeFacts, Nodes } from "./nodes.ts";
 import type { Peers } from "./peers.ts";
@@ -59,6 +60,8 @@ export class Cluster {
   readonly reliable: NatsLink;
   readonly hot: NatsLink;
   readonly replicas: Replicas;
+  /** Histories of rooms that all nodes share. */
+  readonly streams: NatsStreams;
   readonly counts: WireCounts = { broken: 0, unknown: 0 };
   /** Answers what other nodes ask. Never rejects. */
   answers: (question: string) => Promise<string> = () => Promise.resolve("");
@@ -107,6 +110,14 @@ export class Cluster {
       now: clock.now,
       log,
     });
+    this.streams = new NatsStreams({
+      link: this.reliable,
+      prefix: config.prefix,
+      replicas: config.history.replicas,
+      maxBytes: config.history.max_bytes,
+      log,
+      clock,
+    });
     this.reliable.watch((isUp) => {
       if (!isUp) return;
       this.nodes.connected();
@@ -130,6 +141,11 @@ export class Cluster {
   /** Whether NATS is there now. */
   get isUp(): boolean {
     return this.reliable.isUp && this.hot.isUp;
+  }
+
+  /** Whether NATS is away, or does not keep what it should. */
+  get isDegraded(): boolean {
+    return !this.isUp || this.streams.isDegraded;
   }
 
   /** Messages of rooms that were published to other nodes, and that came from there. */
@@ -215,6 +231,7 @@ export class Cluster {
       subjects.node(this.incarnation),
       (payload, message) => this.#hear(payload, (answer) => void message.respond(answer)),
     );
+    this.streams.start();
     await Promise.all([reliable.start(), this.hot.start()]);
     if (!reliable.isUp && reliable.connection === null) return;
     this.#stopTicking = [
@@ -235,6 +252,7 @@ export class Cluster {
     this.journal.flush();
     this.nodes.goodbye();
     for (const bus of this.#buses) bus.stop();
+    this.streams.stop();
     await Promise.all([this.reliable.stop(), this.hot.stop()]);
   }
 

@@ -15,6 +15,10 @@ export class LocalBus implements Bus {
     return this.#receiver.receive(room, frame, except);
   }
 
+  deliverHere(room: string, frame: Frame, except: string | null): number {
+    return this.#receiver.receive(room, frame, except);
+  }
+
   occupied(): void {}
 
   vacated(): void {}

@@ -57,6 +57,10 @@ export class NatsBus implements Bus {
     return deliveries;
   }
 
+  deliverHere(room: string, frame: Frame, except: string | null): number {
+    return this.#options.receiver.receive(room, frame, except);
+  }
+
   occupied(room: string): void {
     const { subjects, tenant } = this.#options;
     this.#subjects.set(room, { m: subjects.room("m", tenant, room), h: subjects.room("h", tenant, room) });

@@ -251,6 +251,8 @@ function connectionOptions(options: NatsLinkOptions): ConnectionOptions {
     servers: [...servers],
     name: label,
     noEcho: true,
+    // A stack trace for each request, kept in case it fails, would cost more than the request.
+    noAsyncTraces: true,
     timeout: CONNECT_MS,
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_MS,

@@ -23,7 +23,7 @@ export function tenantRooms({ id, deps, node, settings }: TenantRoomsOptions): {
   readonly rooms: Rooms;
   readonly tap: RoomTap;
 } {
-  const { fanout, gateway, clock, persistence, historyBudget } = deps;
+  const { fanout, gateway, clock, persistence, historyBudget, cluster } = deps;
   let tap!: RoomTap;
   const rooms = new Rooms({
     limits: () => settings().rooms,
@@ -37,7 +37,10 @@ export function tenantRooms({ id, deps, node, settings }: TenantRoomsOptions): {
       classes: () => settings().roomClasses,
       budget: historyBudget,
       disk: persistence.histories(id),
+      streams: cluster?.streams.of(id) ?? null,
       now: gateway.now,
+      unixMs: gateway.unixMs,
+      wait: clock.wait,
       newEpoch: clock.newId,
     },
   });

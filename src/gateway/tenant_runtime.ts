@@ -165,6 +165,7 @@ export class TenantRuntime implements TenantView {
       disobey?.();
     };
     this.#parts.settings.policy.apply(gateway.now());
+    this.tenant.rooms.applyClasses();
   }
 
   /** Starts its extensions, those that do not run yet; others that run end. */

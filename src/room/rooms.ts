@@ -7,9 +7,10 @@ import type { ForeignMember, ForeignRoom, LeaveReason, Peers } from "../cluster/
 import { OrderedIndex } from "../collections/ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import { sysMissed } from "../protocol/sys.ts";
 import type { Delivered, Fanout } from "./fanout.ts";
 import { ForeignMembers, type ForeignMembersRooms } from "./foreign_members.ts";
-import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
+import { Histories, type HistoriesOptions, type HistoriesRooms, type Loss } from "./histories.ts";
 import { type KeptRoom, NO_MORE_ROOMS, type Published, type SenderKey } from "./kept_room.ts";
 import { type Membership, Room, type Subscriber } from "./room.ts";
 
@@ -142,6 +143,7 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
 
   /** Other classes of rooms hold from now on. */
   applyClasses(): void {
+    this.histories.applyStreams();
     for (const room of [...this.#rooms.values()]) {
       room.class = this.histories.classOf(room.name);
       this.histories.apply(room.name, room.class);
@@ -153,14 +155,30 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     return this.#bus.publish(name, frame, except);
   }
 
+  /** For what has all nodes hear of a message by itself. */
+  deliverHere(name: string, frame: Frame, except: string | null): number {
+    return this.#bus.deliverHere(name, frame, except);
+  }
+
   /** For what keeps messages. */
   isFull(name: string): boolean {
     const room = this.#rooms.get(name);
     return room !== undefined && this.#fanout.isFull(room);
   }
 
-  hasMembers(name: string): boolean {
-    return (this.#rooms.get(name)?.members.length ?? 0) > 0;
+  members(name: string, except: string | null): number {
+    const members = this.#rooms.get(name)?.members;
+    if (members === undefined) return 0;
+    const isLeftOut = except !== null && members.some(({ subscriber }) => subscriber.session === except);
+    return members.length - (isLeftOut ? 1 : 0);
+  }
+
+  tellLoss(name: string, { reason, offset, traceId }: Loss): void {
+    const room = this.#rooms.get(name), kept = room?.kept ?? null;
+    if (room === undefined || kept === null) return;
+    const { epoch } = kept;
+    const data = { count: room.count, epoch, offset, recovered: false, replayed: 0, reason };
+    this.deliverHere(name, sysMissed(traceId, name, data), null);
   }
 
   /** For what keeps messages. Members have heard all of what begins with it. */

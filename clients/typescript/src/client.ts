@@ -126,7 +126,7 @@ export class Client<Services extends object = AnyServices> {
         const { svc, type, seq, room } = message;
         const joined = rooms.get(room!);
         if (joined) {
-          if (svc !== "sys" || type === "presence") return joined.receive(message);
+          if (svc !== "sys" || type === "presence" || type === "joined") return joined.receive(message);
           if (type === "left" && seq === undefined) {
             joined.out(new WsPrismError("NOT_ALLOWED", "taken out of the room"));
           }

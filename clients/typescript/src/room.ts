@@ -140,10 +140,12 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
   function give(message: Incoming): void {
     const { svc, type, data } = message;
     if (svc === "sys") {
-      const { event, user, member } = data as Presence;
+      // Not asked for: the gateway itself has missed something. What comes from now on is behind this place.
+      if (type === "joined") return entered({ member, ...data as object } as Joined, cursor);
+      const { event, user, member: number } = data as Presence;
       const members = new Map(presence.get());
-      if (event === "leave") members.delete(member);
-      else members.set(member, { user, member });
+      if (event === "leave") members.delete(number);
+      else members.set(number, { user, member: number });
       presence.set(members);
       return handlers.emit(type, data);
     }
