@@ -25,6 +25,7 @@ import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
+import { shareQuotas } from "./quota_share.ts";
 import { endRefused, StaggeredClose } from "./staggered_close.ts";
 import { TenantNode } from "./tenant_node.ts";
 import { tenantRooms } from "./tenant_rooms.ts";
@@ -231,6 +232,11 @@ export class TenantRuntime implements TenantView {
     };
   }
 
+  /** Has its quotas follow where its sessions are, where it has other nodes. */
+  shareQuotas(): void {
+    if (this.#node !== null) shareQuotas(this.tenant, this.#policyState);
+  }
+
   get suspended(): boolean {
     return this.#record.suspended || this.config.suspended;
   }
@@ -327,6 +333,7 @@ export class TenantRuntime implements TenantView {
             this.tenant.actions.perform(action, by)) as Actions["perform"],
         },
         log,
+        tracer: this.#deps.gateway.tracer,
         now: clock.now,
         unixMs: clock.unixMs,
         random: clock.random,
