@@ -260,7 +260,7 @@ export interface TransportLimits {
  * @typeParam D what it asks about its connections
  */
 export interface Transport<D = ServerHandler> {
-  readonly name: "bun" | "deno" | "node" | "tcp" | "webtransport" | "sse";
+  readonly name: "bun" | "raw" | "deno" | "node" | "tcp" | "webtransport" | "sse";
   /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;
   /** @throws when the address cannot be bound: one line that names the address and the cause. */
