@@ -25,6 +25,8 @@ export class HttpBody {
   #line = "";
   #expects: "size" | "data" | "end" | "trailer" = "data";
   isOver = false;
+  /** It has come to its end. */
+  isWhole = false;
 
   constructor(options: HttpBodyOptions) {
     this.#options = options;
@@ -44,8 +46,8 @@ export class HttpBody {
     if (this.#left === 0 && !this.#isChunked) this.#finish();
   }
 
-  /** Reads on. The chunk is not kept. */
-  read(chunk: Uint8Array): void {
+  /** Reads on. The chunk is not kept. @returns where in it the body, or the chunk, ends */
+  read(chunk: Uint8Array): number {
     let at = 0;
     while (at < chunk.length && !this.isOver) {
       at = this.#expects === "data" ? this.#data(chunk, at) : this.#readLine(chunk, at);
@@ -53,6 +55,7 @@ export class HttpBody {
     if (!this.isOver && this.#controller !== null && (this.#controller.desiredSize ?? 0) <= 0) {
       this.#options.pause();
     }
+    return at;
   }
 
   /** Nothing more comes. */
@@ -108,7 +111,7 @@ export class HttpBody {
   }
 
   #finish(): void {
-    this.isOver = true;
+    this.isOver = this.isWhole = true;
     this.#controller?.close();
     this.#controller = null;
   }

@@ -83,6 +83,7 @@ class RawTransport implements Transport {
       maxHeaderBytes,
       isTls: tls !== null,
       turn: () => this.#requests.enter(),
+      waits: (connection) => this.#awaits(connection),
       asked: (connection) => void this.#waiting.delete(connection),
       link: (socket, accepted) => this.#link(socket, accepted),
       gone: (connection) => void this.#connections.delete(connection),
@@ -122,9 +123,13 @@ class RawTransport implements Transport {
   #connected(socket: ByteSocket): RawConnection {
     const connection = new RawConnection(socket, this.#door!);
     this.#connections.add(connection);
+    this.#awaits(connection);
+    return connection;
+  }
+
+  #awaits(connection: RawConnection): void {
     this.#waiting.set(connection, performance.now() + this.#options.headerTimeoutMs);
     if (this.#waiting.size > WAITING_MAX) this.#waiting.keys().next().value!.drop();
-    return connection;
   }
 
   #link(socket: ByteSocket, { accept: handler }: Extract<UpgradeAnswer, { accept: unknown }>): WebSocketLink {

@@ -33,6 +33,8 @@ export interface RawListener {
   readonly turn: () => Promise<void> | null;
   /** The head has come, or nothing more will. */
   readonly asked: (connection: RawConnection) => void;
+  /** Another request is awaited. */
+  readonly waits: (connection: RawConnection) => void;
   readonly link: (socket: ByteSocket, accepted: Extract<UpgradeAnswer, { accept: unknown }>) => WebSocketLink;
   readonly gone: (connection: RawConnection) => void;
 }
@@ -45,6 +47,7 @@ export class RawConnection implements ByteEvents {
   #bytes: Buffer = NOTHING;
   #body: HttpBody | null = null;
   #answer: HttpAnswer | null = null;
+  #hasEnded = false;
   #link: WebSocketLink | null = null;
   #lingering: ReturnType<typeof setTimeout> | null = null;
 
@@ -63,7 +66,7 @@ export class RawConnection implements ByteEvents {
         this.#bytes = Buffer.concat([this.#bytes, chunk]);
         return this.#socket.pause();
       case "answering":
-        return this.#body?.read(chunk);
+        return this.#readBody(chunk);
     }
   }
 
@@ -74,6 +77,7 @@ export class RawConnection implements ByteEvents {
 
   ended(): void {
     if (this.#state === "open") return this.#link!.ended();
+    this.#hasEnded = true;
     this.#body?.end();
     // Whoever has asked and says no more may still wait for the answer, but not for one that never ends.
     this.#answer?.gone();
@@ -161,7 +165,7 @@ export class RawConnection implements ByteEvents {
 
   async #request(head: HttpHead): Promise<void> {
     const { handler, isTls, turn } = this.#listener;
-    const { method, target, headers } = head;
+    const { method, target, headers, version } = head;
     const wait = turn();
     if (wait !== null) await wait;
     if (this.#state !== "asking") return;
@@ -181,11 +185,37 @@ export class RawConnection implements ByteEvents {
       response = refusalResponse(BROKEN);
     }
     try {
-      await answer.write(response, method);
+      const stays = () =>
+        version === "1.1" && !this.#hasEnded && this.#body!.isWhole && !this.#asksClose(headers);
+      if (await answer.write(response, { method, version, stays })) return this.#next();
     } catch {
       return this.drop(); // the answer's body has failed midway
     }
     this.#linger();
+  }
+
+  #readBody(chunk: Uint8Array): void {
+    const at = this.#body?.read(chunk) ?? chunk.length;
+    if (at === chunk.length) return;
+    // The next request, which has to wait for this one's answer.
+    this.#bytes = Buffer.concat([this.#bytes, chunk.subarray(at)]);
+    this.#socket.pause();
+  }
+
+  #asksClose(headers: ReadonlyMap<string, string>): boolean {
+    return (headers.get("connection") ?? "").toLowerCase().split(",").some((word) => word.trim() === "close");
+  }
+
+  /** Waits for another request on the same connection. */
+  #next(): void {
+    if (this.#state === "over") return;
+    this.#state = "head";
+    this.#answer = this.#body = null;
+    this.#listener.waits(this);
+    const early = this.#bytes;
+    this.#bytes = NOTHING;
+    this.#socket.resume();
+    if (early.length > 0) this.#readHead(early);
   }
 
   #bodyOf({ method, headers, bodyBytes }: HttpHead): RequestInit {
@@ -201,8 +231,8 @@ export class RawConnection implements ByteEvents {
     if (bodyBytes > 0 && headers.get("expect")?.toLowerCase() === "100-continue") {
       socket.write(Buffer.from("HTTP/1.1 100 Continue\r\n\r\n"));
     }
-    if (early.length > 0) body.read(early);
-    socket.resume();
+    if (early.length > 0) this.#readBody(early);
+    if (this.#bytes.length === 0) socket.resume();
     if (bodyBytes === 0 || method === "GET" || method === "HEAD") return {};
     return { body: body.stream, duplex: "half" } as RequestInit;
   }
