@@ -5,7 +5,7 @@ import { STATUS_CODES } from "node:http";
 import type { ByteSocket } from "../stream/byte_socket.ts";
 
 /** Headers that say how a body is framed, or that a connection lives on: that is decided here. */
-const OURS = new Set(["connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"]);
+const OURS = new Set(["connection", "keep-alive", "transfer-encoding", "content-length"]);
 
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 

@@ -136,8 +136,7 @@ export class WebSocketReader {
       this.#control = bytes === 0 ? NOTHING : new Uint8Array(bytes);
       this.#controlBytes = 0;
     } else {
-      if (bytes < 0) return void this.#violate(1002, "a length beyond 2^53");
-      if (this.#messageBytes + bytes > this.#options.maxMessageBytes()) {
+      if (bytes < 0 || this.#messageBytes + bytes > this.#options.maxMessageBytes()) {
         return void this.#violate(1009, "a message that is too long");
       }
       if (this.#opcode !== OP.continuation) {
@@ -246,7 +245,7 @@ function headerLength(second: number): number {
   return length < 126 ? 6 : length === 126 ? 8 : HEADER_MAX;
 }
 
-/** -1 for what is above 2^53 − 1. */
+/** -1 for what is above 2^53 − 1: far too long, however it is written. */
 function payloadLength(header: Uint8Array): number {
   const length = header[1]! & 0x7f;
   if (length < 126) return length;
