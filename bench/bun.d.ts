@@ -51,7 +51,19 @@ interface BunConnectOptions<Data> {
   };
 }
 
+/** Options of `Bun.listen`. */
+interface BunListenOptions<Data> {
+  hostname: string;
+  port: number;
+  socket: {
+    open?(socket: BunTcpSocket<Data>): void;
+    data(socket: BunTcpSocket<Data>, bytes: Uint8Array): void;
+    close?(socket: BunTcpSocket<Data>): void;
+  };
+}
+
 declare const Bun: {
+  listen<Data>(options: BunListenOptions<Data>): { readonly port: number };
   serve<Data>(options: BunServeOptions<Data>): BunServer<Data>;
   which(program: string, options: { cwd: string }): string | null;
   connect<Data>(options: BunConnectOptions<Data>): Promise<BunTcpSocket<Data>>;

@@ -117,6 +117,8 @@ class Bench {
         extension: name,
         log: SILENT,
         linesPerSecond: 1,
+        lines: metrics.lines,
+        unixMs: Date.now,
         dropped: () => {},
         now,
       }),

@@ -25,13 +25,14 @@ import { sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
-import { startTicking } from "./gateway/ticking.ts";
+import { startTicking, vitals } from "./gateway/ticking.ts";
 import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
-import { FreshEnough } from "./ops/fresh_enough.ts";
+import { FreshEnough, type Made } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
+import { Slices } from "./gateway/slices.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -55,6 +56,8 @@ export {
   webtransportOptions,
 } from "./gateway/transport_options.ts";
 
+/** Milliseconds of writing metrics after which others have their turn. */
+const SCRAPE_SLICE_MS = 0.5;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
@@ -62,6 +65,8 @@ export class Gateway {
   readonly #options: GatewayOptions;
   /** In use; a reload puts another in its place. */
   #config: Config;
+  /** What it was made from. */
+  #text: string;
   readonly #context: GatewayContext;
   readonly #persistence: Persistence;
   /** Null where it is alone. */
@@ -71,8 +76,8 @@ export class Gateway {
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
   readonly #requestLimiter: HandshakeLimiter;
-  /** What a scrape is answered. */
-  readonly #metrics: FreshEnough;
+  /** What a scrape is answered, by tenant; null: of all. */
+  readonly #metrics: FreshEnough<string | null>;
   readonly #quotas: GatewayQuotas;
   readonly #historyBudget = new HistoryBudget(() => this.#config.gateway.max_history_bytes);
   readonly #admission: Admission;
@@ -98,6 +103,7 @@ export class Gateway {
     const { config, transport, log, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
+    this.#text = options.text;
     this.#cluster = buildCluster(options, {
       tenants: () => this.#tenants,
       sessions: () => this.#context.totals.sessions,
@@ -150,8 +156,7 @@ export class Gateway {
       config: handshakeConfig(gateway),
     });
     this.#admission.hold(this.#cluster !== null);
-    const { certificate: current } = options;
-    const { tls: files } = gateway;
+    const { certificate: current } = options, { tls: files } = gateway;
     this.#certificate = current === null || files === undefined
       ? null
       : new CertificateKeeper({ files, current, transport, log, clock });
@@ -159,24 +164,19 @@ export class Gateway {
       source,
       tenants: this.#tenants,
       running: () => this.#config,
-      apply: (next, plan) => this.#apply(next, plan),
+      apply: ({ config, text }, plan) => this.#apply(config, text, plan),
       fixed: transport.limits.pings ? [] : IDLE_FIXED,
       log,
       clock,
     });
-    this.#acceptance = new Acceptance(log);
-    this.#acceptance.add("public");
-    if (options.adminTransport !== null) this.#acceptance.add("admin");
-    this.#further = furtherListeners(options, {
-      config: () => this.#config,
-      admission: this.#admission,
-      acceptance: this.#acceptance,
-      wheel: this.#context.wheel,
-      log,
-      clock,
-    });
+    const acceptance = this.#acceptance = new Acceptance(log);
+    acceptance.add("public");
+    if (options.adminTransport !== null) acceptance.add("admin");
+    const admission = this.#admission, { wheel } = this.#context;
+    const shared = { config: () => this.#config, admission, acceptance, wheel, log, clock };
+    this.#further = furtherListeners(options, shared);
     this.#exporter = this.#buildExporter();
-    this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
+    this.#metrics = new FreshEnough((tenant) => this.#scrape(tenant), clock);
     const { adminTransport } = options;
     this.#admin = adminTransport === null ? null : new AdminListener({
       transport: adminTransport,
@@ -184,11 +184,15 @@ export class Gateway {
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
       reload: () => this.reload("admin"),
+      preview: () => this.#reloader.preview(),
+      check: (text) => source.check(text),
+      lines: (paths, text = this.#text) => source.lines(text, paths),
+      vitals: () => vitals(this.#loopLag, this.#context.flusher.heldBytes),
       draining: () => this.#draining,
       degraded: this.#degraded,
       acceptance: this.#acceptance,
-      metrics: () => this.#metrics.get(),
-      exporter: this.#exporter,
+      metrics: (tenant) => this.#metrics.get(tenant),
+      metricsContentType: this.#exporter.contentType,
       log,
       clock,
       build: options.build,
@@ -317,13 +321,14 @@ export class Gateway {
   }
 
   /** Puts a planned configuration in place, all within this turn. */
-  #apply(next: Config, plan: Plan): void {
+  #apply(next: Config, text: string, plan: Plan): void {
     const { transport } = this.#options;
     const fixed = transport.limits.pings ? [] : IDLE_FIXED;
     const gateway = withoutRestart(this.#config.gateway, next.gateway, fixed);
     this.#extensionSettings.host_memory_mb = next.extensions.host_memory_mb;
     const extensions = { ...this.#extensionSettings };
     this.#config = { ...next, gateway, extensions, ...adminWithoutRestart(this.#config, next) };
+    this.#text = text;
     this.#context.settings = gatewaySettings(gateway);
     this.#limiter.apply(gateway.handshake_limit);
     this.#requestLimiter.apply(gateway.handshake_limit);
@@ -368,6 +373,14 @@ export class Gateway {
     });
   }
 
+  async #scrape(tenant: string | null): Promise<Made> {
+    const slices = new Slices(this.#context.now, SCRAPE_SLICE_MS);
+    const rest = () => slices.rest();
+    const text =
+      await (tenant === null ? this.#exporter.render(rest) : this.#exporter.renderTenant(tenant, rest));
+    return { text, ms: slices.workedMs };
+  }
+
   #buildOps(): Hono {
     const { enabled, path } = this.#config.metrics;
     return opsRoutes({
@@ -377,7 +390,7 @@ export class Gateway {
       accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
-      metrics: () => this.#metrics.get(),
+      metrics: () => this.#metrics.get(null),
       wsPath: WS_PATH,
       playground: this.#options.dev ? () => playgroundFacts(this.#config.tenants) : null,
     });

@@ -9,6 +9,7 @@ import { neighbours } from "./neighbours.ts";
 import { policy } from "./policy.ts";
 import { reload } from "./reload.ts";
 import { slow } from "./slow.ts";
+import { streams } from "./streams.ts";
 
 export interface Group {
   readonly name: string;
@@ -17,6 +18,7 @@ export interface Group {
 
 export const groups: readonly Group[] = [
   { name: "hot", rows: hot },
+  { name: "streams", rows: streams },
   { name: "slow", rows: slow },
   { name: "policy", rows: policy },
   { name: "handshakes", rows: handshakes },

@@ -16,6 +16,16 @@ interface UserEntry {
   readonly untilMs: number;
 }
 
+/** A revocation, for whoever lists them. */
+export interface Listed {
+  /** Unique: "t" and a ticket's id, or "u" and a user. */
+  readonly name: string;
+  readonly ticketId: string | null;
+  readonly user: string | null;
+  readonly issuedBeforeMs: number | null;
+  readonly untilMs: number;
+}
+
 /** Ids, and users, that are remembered, unless it is said. */
 export const REVOKED_MAX = 100_000;
 
@@ -61,6 +71,18 @@ export class Revocations {
     this.#users.set(user, { issuedBeforeMs, untilMs: until });
     this.#note({ user, issuedBeforeMs }, until);
     return true;
+  }
+
+  /** All that are not over, in no order. While iterating, others MAY come and go. */
+  *all(nowMs: number): Generator<Listed> {
+    for (const [ticketId, untilMs] of this.#tickets) {
+      if (untilMs > nowMs) {
+        yield { name: `t${ticketId}`, ticketId, user: null, issuedBeforeMs: null, untilMs };
+      }
+    }
+    for (const [user, { issuedBeforeMs, untilMs }] of this.#users) {
+      if (untilMs > nowMs) yield { name: `u${user}`, ticketId: null, user, issuedBeforeMs, untilMs };
+    }
   }
 
   /** Takes up what was revoked before a restart. Nobody is told. */

@@ -6,7 +6,8 @@ import { Command, Option } from "commander";
 import { STDIN } from "../config/load.ts";
 import { formatPath, type Path, placesIn } from "../config/places.ts";
 import type { TenantConfig } from "../config/schema.ts";
-import { explain, type Explanation, type Question, type Step } from "../policy/explain.ts";
+import { explain, type Explanation, hotBytes, type Question, type Step } from "../policy/explain.ts";
+import { plainly } from "../policy/explained.ts";
 import type { PolicySubject } from "../policy/input.ts";
 import { readNarrowing } from "../policy/narrowing.ts";
 import { alone, TenantPolicy } from "../policy/policy.ts";
@@ -115,37 +116,15 @@ function readMessage({ message, lane }: ExplainOptions): Uint8Array | string {
     return `Cannot read the message: ${errorText(error)}`;
   }
   const text = new TextDecoder().decode(bytes).trim();
-  // A hot message begins with a 1, which is no hexadecimal digit's character.
-  if (lane === "hot" && /^([0-9a-f]{2}\s*)+$/i.test(text)) {
-    return Uint8Array.from(text.match(/[0-9a-f]{2}/gi)!, hex);
-  }
+  if (lane === "hot") return hotBytes(text) ?? bytes;
   // An editor ends a file with a line end, which no client sends.
-  return lane === "ext" && text.startsWith("{") ? new TextEncoder().encode(text) : bytes;
-}
-
-function hex(digits: string): number {
-  return Number.parseInt(digits, 16);
+  return text.startsWith("{") ? new TextEncoder().encode(text) : bytes;
 }
 
 type LineOf = (path: Path) => number | null;
 
-function asJson({ allowed, steps }: Explanation, lineOf: LineOf): string {
-  const plain = steps.map(({ check, verdict, at, denial, why }) => ({
-    check,
-    verdict,
-    path: at.length === 0 ? null : formatPath(at),
-    line: at.length === 0 ? null : lineOf(at),
-    ...(why === "" ? {} : { why }),
-    ...(denial === null ? {} : {
-      code: denial.refusal.code,
-      action: denial.action,
-      retry_after_ms: denial.waitMs > 0 ? Math.ceil(denial.waitMs) : undefined,
-      close: denial.refusal.close?.code,
-    }),
-  }));
-  return `${
-    JSON.stringify({ allowed, rule_id: allowed ? null : steps.at(-1)!.check, steps: plain }, null, 2)
-  }\n`;
+function asJson(explanation: Explanation, lineOf: LineOf): string {
+  return `${JSON.stringify(plainly(explanation, lineOf), null, 2)}\n`;
 }
 
 const WORDS = { pass: "pass", skip: "-", note: "NOTED", deny: "DENIED" } as const;

@@ -116,7 +116,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   const loaded = await Promise.race([loadFile(options.config, options.dev), signals.ended]);
   if (loaded === null) return EXIT.config;
   if (typeof loaded === "string") return await leave(sink);
-  const { file, config, warnings, schemas, files } = loaded;
+  const { file, text, config, warnings, schemas, files } = loaded;
   // Reading the file took its time; a signal that came meanwhile is handed over between two turns only.
   await new Promise((resolve) => setTimeout(resolve, 0));
   if (signals.isOver) return await leave(sink);
@@ -171,6 +171,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
     const { version, commit } = build;
     gateway = new Gateway({
       config,
+      text,
       schemas,
       certificate,
       tcp: tcpOptions === null

@@ -1,12 +1,12 @@
 // The variables that a configuration is completed with: the environment's, those of a file, and for a check where secrets
 // are not to be had, others in their place.
 
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { parseEnv } from "node:util";
 import type { Command } from "commander";
 import type { ConfigIssue } from "../config/issue.ts";
+import { STAND_INS } from "../config/stand_ins.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -31,16 +31,6 @@ export function variableOptions(command: Command): Command {
 
 /** What of the environment replaces keys by itself. */
 const OVERRIDES = ["WSPRISM_LISTEN", "PORT"];
-
-/** What may stand in for a variable: the first that the file can be loaded with. */
-const PLACEHOLDERS: readonly ((name: string) => string)[] = [
-  // Long enough for a secret, and right in hexadecimal, base64 and plain text; another for each variable.
-  (name) => createHash("sha256").update(name).digest("hex"),
-  () => "1",
-  () => "true",
-  (name) => `https://${name.toLowerCase().replaceAll("_", "-")}.invalid`,
-  () => "127.0.0.1:1",
-];
 
 /** Why an extension cannot be given a variable (see config/extensions.ts). */
 const UNSET = /names a variable that is not set: (\w+)$/;
@@ -68,7 +58,7 @@ export class Variables {
       else if (allowUnset && needed.has(name) && guarded(name) === undefined) {
         unset.push(name);
         this.#tries.set(name, 0);
-        this.#values[name] = PLACEHOLDERS[0]!(name);
+        this.#values[name] = STAND_INS[0]!(name);
       } else if (has(name)) {
         // Asked for when it is needed: Deno guards each variable, and the file's own message says which.
         Object.defineProperty(this.#values, name, { get: () => process.env[name], enumerable: true });
@@ -83,12 +73,12 @@ export class Variables {
     for (const { message } of this.#allowUnset ? failures : []) {
       const name = UNSET.exec(message)?.[1];
       if (name === undefined || Object.hasOwn(this.#values, name)) continue;
-      this.#values[name] = PLACEHOLDERS[0]!(name);
+      this.#values[name] = STAND_INS[0]!(name);
       this.unset.push(name);
       changed = true;
     }
     for (const [name, at] of this.#tries) {
-      const at1 = at + 1, next = PLACEHOLDERS[at1];
+      const at1 = at + 1, next = STAND_INS[at1];
       if (next === undefined || !failures.some(({ message }) => message.includes(`\${${name}}`))) continue;
       this.#tries.set(name, at1);
       this.#values[name] = next(name);

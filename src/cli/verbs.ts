@@ -5,6 +5,7 @@ import { Command, CommanderError, Help, type Option } from "commander";
 import { checkCommand } from "./check.ts";
 import { checkTokenCommand } from "./check_token.ts";
 import { completionCommand } from "./completion.ts";
+import { connectCommand } from "./connect.ts";
 import { writeNow } from "./descriptor.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT } from "./exit.ts";
@@ -61,6 +62,7 @@ export async function runVerb(argv: readonly string[], { build, signals }: VerbC
   program.addCommand(tokenCommand(done));
   program.addCommand(checkTokenCommand(done));
   program.addCommand(explainCommand(done));
+  program.addCommand(connectCommand(done));
   program.addCommand(topCommand(done));
   program.addCommand(webhooksCommand(done));
   program.addCommand(webtransportCertCommand(done));

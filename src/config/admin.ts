@@ -31,6 +31,10 @@ export function checkAdmin(tree: Tree): ConfigIssue[] {
       tree.issue(["metrics", "path"], "must not be below /v1, where the admin listener has its API"),
     );
   }
+  const hasConsole = tree.at(["admin", "console"]) === true;
+  if (hasConsole && typeof path === "string" && /^\/console(\/|$)/.test(path)) {
+    failures.push(tree.issue(["metrics", "path"], "must not be below /console, where the console is"));
+  }
   return failures;
 }
 

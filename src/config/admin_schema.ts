@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { NAME_PATTERN, NAME_RULE } from "../protocol/limits.ts";
 import { parseListen } from "./addresses.ts";
-import { name, rate, text, whole } from "./fields.ts";
+import { flag, name, rate, text, whole } from "./fields.ts";
 
 /** What a key may be good for. */
 export const ADMIN_PERMISSIONS = ["read", "publish", "disconnect", "reload"] as const;
@@ -54,6 +54,11 @@ export const adminSchema = z.strictObject({
     wish: "a list of at least one key",
     secret: true,
   }),
+  console: flag(
+    false,
+    "Serve `/console` on the admin listener, a page for operators; it keeps numbers of the last hour, and the last " +
+      "decisions of policy with their messages, in memory.",
+  ),
   max_body_bytes: whole(
     1024,
     67_108_864,

@@ -7,13 +7,20 @@ import type { Log } from "../log.ts";
 import type { MetricSource } from "../metrics/metrics.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { LoadResult } from "./load.ts";
-import type { LoadAnswer, LoadOrder, Portion } from "./load_worker.ts";
+import type { LinesOrder, LoadAnswer, LoadOrder, Pasted, Portion } from "./load_worker.ts";
+import type { Path } from "./places.ts";
 import type { Config, TenantConfig } from "./schema.ts";
 
 /** Where a gateway's configuration comes from when it is reloaded. */
 export interface ConfigSource {
-  /** Reads and checks it anew without holding up the loop. Never rejects. MUST NOT be called before the last call ended. */
+  /** Reads and checks it anew without holding up the loop. Never rejects. */
   load(): Promise<LoadResult>;
+  /** The same for somebody who only wants to know: what is loaded next is compared with what was loaded last. */
+  look(): Promise<LoadResult>;
+  /** Checks a text that somebody has pasted, as if it were the file. It can be used for its policy, and not be served. */
+  check(text: string): Promise<LoadResult>;
+  /** The lines at which a text that was loaded says these; null for what it does not say. */
+  lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[]>;
 }
 
 export interface FileSourceOptions {
@@ -35,6 +42,8 @@ export interface FileSourceOptions {
  * priority: on a machine that is busy with clients, 1,000 tenants take their time.
  */
 const LOAD_MS = 300_000;
+/** Who may wait for the thread at a time; reloads, of which one runs and one waits at most, come on top. */
+const ASKING_MAX = 16;
 
 interface Known {
   readonly print: string;
@@ -47,6 +56,9 @@ export class FileSource implements ConfigSource {
   #known: ReadonlyMap<string, Known>;
   #files: readonly string[];
   #thread: LoadThread | null = null;
+  /** Those who ask come one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+  #asking = 0;
   #lost = 0;
 
   constructor(options: FileSourceOptions) {
@@ -83,17 +95,53 @@ export class FileSource implements ConfigSource {
     this.#thread = null;
   }
 
-  async load(): Promise<LoadResult> {
+  load(): Promise<LoadResult> {
+    return this.#loaded((thread) => this.#load(thread, { pasted: null, remember: true }), "reload");
+  }
+
+  look(): Promise<LoadResult> {
+    return this.#loaded((thread) => this.#load(thread, { pasted: null, remember: false }));
+  }
+
+  check(text: string): Promise<LoadResult> {
+    const pasted = { text, files: this.#files };
+    return this.#loaded((thread) => this.#load(thread, { pasted, remember: false }));
+  }
+
+  async lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[]> {
+    const order = { text, paths } satisfies LinesOrder;
     try {
-      const result = await this.#load(this.#open());
-      if (this.#options.thread === "each") this.stop();
-      return result;
+      return await this.#ask(async (thread) => await thread.ask(order) as (number | null)[]);
+    } catch {
+      return paths.map(() => null);
+    }
+  }
+
+  async #loaded(ask: (thread: LoadThread) => Promise<LoadResult>, by?: "reload"): Promise<LoadResult> {
+    try {
+      return await this.#ask(ask, by);
     } catch (cause) {
-      // It may be busy for ever.
-      this.stop();
       const reason = errorText(cause);
       return { ok: false, failures: [{ path: "", message: `the file cannot be loaded: ${reason}` }] };
     }
+  }
+
+  /** Has the thread do something when those are done who have asked before. */
+  #ask<T>(ask: (thread: LoadThread) => Promise<T>, by?: "reload"): Promise<T> {
+    if (this.#asking >= ASKING_MAX && by !== "reload") {
+      return Promise.reject(new Error("too many ask for it already"));
+    }
+    this.#asking++;
+    const answer = this.#last.then(() => ask(this.#open())).then((found) => {
+      if (this.#options.thread === "each") this.stop();
+      return found;
+    }, (cause) => {
+      // It may be busy for ever.
+      this.stop();
+      throw cause;
+    }).finally(() => this.#asking--);
+    this.#last = answer.catch(() => {});
+    return answer;
   }
 
   #open(): LoadThread {
@@ -110,11 +158,14 @@ export class FileSource implements ConfigSource {
     });
   }
 
-  async #load(thread: LoadThread): Promise<LoadResult> {
+  async #load(
+    thread: LoadThread,
+    { pasted, remember }: { readonly pasted: Pasted | null; readonly remember: boolean },
+  ): Promise<LoadResult> {
     const { file, dev } = this.#options;
     const prints = new Map([...this.#known].map(([id, { print }]) => [id, print]));
-    const answer = await thread.ask({ file, dev, known: prints } satisfies LoadOrder) as LoadAnswer;
-    this.#files = answer.files;
+    const answer = await thread.ask({ file, dev, known: prints, pasted } satisfies LoadOrder) as LoadAnswer;
+    if (remember) this.#files = answer.files;
     if (!answer.ok) return answer;
     const fresh = new Map<string, TenantConfig>(), schemas = new Map<string, string>();
     for (;;) {
@@ -126,10 +177,10 @@ export class FileSource implements ConfigSource {
     const known = new Map(answer.tenants.map(({ id, print }) => {
       return [id, { print, config: fresh.get(id) ?? this.#known.get(id)!.config }];
     }));
-    this.#known = known;
-    const { general, warnings } = answer;
+    if (remember) this.#known = known;
+    const { general, warnings, text } = answer;
     const config = { ...general, tenants: [...known.values()].map(tenantOf) };
-    return { ok: true, config, warnings, schemas };
+    return { ok: true, config, warnings, schemas, text };
   }
 }
 

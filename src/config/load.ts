@@ -59,6 +59,8 @@ export type LoadResult =
     readonly warnings: readonly ConfigIssue[];
     /** Of the rules' schemas; of a reload only those of tenants that changed. */
     readonly schemas: SchemaCodes;
+    /** What it was made from, to find the place of a key in (see places.ts). */
+    readonly text: string;
   }
   | { readonly ok: false; readonly failures: readonly ConfigIssue[] };
 
@@ -121,7 +123,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
     ...backend.warnings,
     ...extensions.warnings,
   ];
-  return { ok: true, config, warnings: warnings.sort(inFileOrder), schemas: policies.codes };
+  const { text } = options;
+  return { ok: true, config, warnings: warnings.sort(inFileOrder), schemas: policies.codes, text };
 }
 
 /** What came of a file, and which further files it names, in full; certificates are not among them. */
@@ -132,11 +135,14 @@ export const STDIN = "-";
 
 /**
  * Reads a file and loads it. A file that cannot be read is a failure like any other.
- * @param options `bytes` where it has been read already
+ * @param options `bytes` where it has been read already, and `mayRead` where not every file may be read that it names
  */
 export async function readConfig(
   path: string,
-  options: Pick<LoadOptions, "env" | "dev"> & { readonly bytes?: Uint8Array },
+  options: Pick<LoadOptions, "env" | "dev"> & {
+    readonly bytes?: Uint8Array;
+    readonly mayRead?: (file: string) => boolean;
+  },
 ): Promise<FileResult> {
   let { bytes } = options;
   if (bytes === undefined && path === STDIN) {
@@ -158,6 +164,7 @@ export async function readConfig(
   const files = new Set<string>();
   const note = (name: string) => {
     const file = resolve(folder, name);
+    if (options.mayRead?.(file) === false) throw new Error("the configuration in use does not name it");
     files.add(file);
     return file;
   };

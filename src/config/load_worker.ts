@@ -7,15 +7,35 @@ import process from "node:process";
 import type { SchemaCodes } from "./data_schema.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { ConfigIssue } from "./issue.ts";
-import { readConfig } from "./load.ts";
+import { type FileResult, readConfig } from "./load.ts";
+import { type Path, placesIn } from "./places.ts";
 import type { Config, TenantConfig } from "./schema.ts";
+import { StandIns } from "./stand_ins.ts";
 
-/** What the thread is asked to do; where the answer is a good one, each further message but an order asks for a portion. */
+/** What the thread is asked to do; where a load's answer is a good one, `null` asks for a portion. */
+export type Order = LoadOrder | LinesOrder;
+
+/** Asks for the lines at which a text that was loaded says these; null for what it does not say. */
+export interface LinesOrder {
+  readonly text: string;
+  readonly paths: readonly Path[];
+}
+
+/** Asks for a configuration. */
 export interface LoadOrder {
   readonly file: string;
   readonly dev: boolean;
   /** Fingerprints of the tenants that the asker has already, by id. */
   readonly known: ReadonlyMap<string, string>;
+  /** A text in the place of the file's own, which somebody has pasted; null for the file. */
+  readonly pasted: Pasted | null;
+}
+
+/** A text that is no file yet: it learns nothing of files and variables that the file in use has not told already. */
+export interface Pasted {
+  readonly text: string;
+  /** Files that it may name, in full. */
+  readonly files: readonly string[];
 }
 
 /** Some of the tenants that are not known, and the code of their rules' schemas that has not come before; none at the end. */
@@ -33,6 +53,7 @@ export type LoadAnswer =
     readonly tenants: readonly { readonly id: string; readonly print: string }[];
     readonly warnings: readonly ConfigIssue[];
     readonly files: readonly string[];
+    readonly text: string;
   }
   | { readonly ok: false; readonly failures: readonly ConfigIssue[]; readonly files: readonly string[] };
 
@@ -63,18 +84,32 @@ if (process.platform === "linux") { // where it is of this thread alone
 const left = { tenants: [] as TenantConfig[], schemas: new Map<string, string>() };
 
 scope.onmessage = ({ data }) => {
-  if (data === null) scope.postMessage(portion());
-  else void load(data as LoadOrder);
+  if (data === null) return scope.postMessage(portion());
+  const order = data as Order;
+  if ("paths" in order) scope.postMessage(order.paths.map(placesIn(order.text, process.env)));
+  else void load(order);
 };
 
-async function load({ file, dev, known }: LoadOrder): Promise<void> {
-  const result = await readConfig(file, { env: process.env, dev });
+async function load({ file, dev, known, pasted }: LoadOrder): Promise<void> {
+  const result = pasted === null
+    ? await readConfig(file, { env: process.env, dev })
+    : await loadPasted(file, dev, pasted);
   if (!result.ok) return scope.postMessage(result satisfies LoadAnswer);
-  const { config: { tenants: configs, ...general }, warnings, files, schemas } = result;
+  const { config: { tenants: configs, ...general }, warnings, files, schemas, text } = result;
   const tenants = configs.map((config) => ({ id: config.id, print: fingerprint(config) }));
   left.tenants = configs.filter((_, i) => known.get(tenants[i]!.id) !== tenants[i]!.print);
   left.schemas = new Map(schemas);
-  scope.postMessage({ ok: true, general, tenants, warnings, files } satisfies LoadAnswer);
+  scope.postMessage({ ok: true, general, tenants, warnings, files, text } satisfies LoadAnswer);
+}
+
+async function loadPasted(file: string, dev: boolean, { text, files }: Pasted): Promise<FileResult> {
+  const bytes = new TextEncoder().encode(text), values = new StandIns(text, process.env);
+  const mayRead = (name: string) => files.includes(name);
+  let result: FileResult;
+  do result = await readConfig(file, { env: values.env, dev, bytes, mayRead }); while (
+    !result.ok && values.adapt(result.failures)
+  );
+  return result;
 }
 
 /** Takes the next portion out of what is left. */

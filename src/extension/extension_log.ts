@@ -2,6 +2,7 @@
 // always. Every line names tenant and extension.
 
 import type { Log, LogFields } from "../log.ts";
+import type { LogLines } from "./extension_metrics.ts";
 import type { Call } from "./calls.ts";
 import type { LogLevel } from "../program/messages.ts";
 import { Allowance } from "./request_broker.ts";
@@ -12,6 +13,9 @@ export interface ExtensionLogOptions {
   readonly log: Log;
   /** Lines in a second that it may cause itself. */
   readonly linesPerSecond: number;
+  /** Where the last lines are kept. */
+  readonly lines: LogLines;
+  readonly unixMs: () => number;
   /** A line was dropped. */
   readonly dropped: () => void;
   /** Milliseconds of a monotonic clock. */
@@ -47,8 +51,11 @@ export class ExtensionLog {
 
   /** Something about its worker. */
   tell(level: LogLevel, message: string, fields: LogFields = {}): void {
-    const { log, tenant, extension } = this.#options;
+    const { log, tenant, extension, lines, unixMs } = this.#options;
     log[level](message, { tenant, extension, ...fields });
+    const { text, error, ...rest } = fields;
+    const more = Object.entries(rest).map(([name, value]) => ` ${name}=${String(value)}`).join("");
+    lines.push(Math.round(unixMs()), level, `${String(text ?? error ?? message)}${more}`);
   }
 
   #limited(level: LogLevel, message: string, fields: LogFields): void {

@@ -5,10 +5,39 @@ import type { Outcome } from "./calls.ts";
 import type { Hook } from "../program/messages.ts";
 import { Counts, Durations, histogram, type MetricSource, type Sample } from "../metrics/metrics.ts";
 
+/** A line of the log. */
+export interface LogLine {
+  /** Unix time in milliseconds. */
+  readonly timeMs: number;
+  readonly level: string;
+  readonly text: string;
+}
+
+/** Lines that are kept of one extension, and how much of each, in characters. */
+const LINES_MAX = 100;
+const LINE_CHARS_MAX = 1000;
+
+/** The last lines that were logged of an extension. */
+export class LogLines {
+  readonly #lines: LogLine[] = [];
+
+  push(timeMs: number, level: string, text: string): void {
+    if (this.#lines.length === LINES_MAX) this.#lines.shift();
+    this.#lines.push({ timeMs, level, text: text.slice(0, LINE_CHARS_MAX) });
+  }
+
+  /** Oldest first. */
+  all(): readonly LogLine[] {
+    return this.#lines;
+  }
+}
+
 /** The counters of one extension. */
 export class ExtensionMetrics {
   /** Calls by `hook` and `outcome`. */
   readonly calls = new Counts();
+  /** What was logged of it last. */
+  readonly lines = new LogLines();
   /** Of calls that were answered. */
   readonly durations = new Durations();
   /** By `cause`: its worker was ended, or ended by itself. */

@@ -173,6 +173,8 @@ export class ExtensionSet {
         extension: name,
         log,
         linesPerSecond: limits.max_log_lines_per_second,
+        lines: metrics.lines,
+        unixMs,
         dropped: () => metrics.droppedLogLines++,
         now,
       }),

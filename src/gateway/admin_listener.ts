@@ -1,9 +1,10 @@
 // The listener of the admin API: a transport of its own, on which no WebSocket is served, and the gateway as the API
 // sees it.
 
+import type { LoadResult } from "../config/load.ts";
+import type { Path } from "../config/places.ts";
 import type { AdminConfig, Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import type { Exporter } from "../metrics/exporter.ts";
 import { adminApi } from "../ops/admin/api.ts";
 import { AdminAuth } from "../ops/admin/admin_auth.ts";
 import { EventFeed } from "../ops/admin/event_feed.ts";
@@ -11,10 +12,13 @@ import type { AdminApp, AdminContext, AdminWebhooks } from "../ops/admin/admin_c
 import { AdminKeys } from "../ops/admin/keys.ts";
 import { Published } from "../ops/admin/published.ts";
 import { SliceQueue } from "../ops/admin/slices.ts";
+import { Observer } from "../ops/console/observer.ts";
+import type { Vitals } from "../ops/console/history.ts";
+import { Audit } from "../ops/console/audit.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { Clock } from "./clock.ts";
-import type { ReloadResult } from "./reloader.ts";
+import type { Preview, ReloadResult } from "./reloader.ts";
 import type { TenantRuntime } from "./tenant_runtime.ts";
 import type { Tenants } from "./tenants.ts";
 
@@ -25,12 +29,19 @@ export interface AdminListenerOptions {
   /** The configuration in use; it has `admin`. */
   readonly config: () => Config;
   readonly reload: () => Promise<ReloadResult>;
+  /** What a reload would do. */
+  readonly preview: () => Promise<Preview>;
+  /** Checks a text as if it were the file. */
+  readonly check: (text: string) => Promise<LoadResult>;
+  /** Where a text says these; that of the configuration in use where none is given. */
+  readonly lines: (paths: readonly Path[], text?: string) => Promise<readonly (number | null)[]>;
+  readonly vitals: () => Vitals;
   readonly draining: () => boolean;
   readonly degraded: () => boolean;
   readonly acceptance: Acceptance;
-  /** All metrics, as a scrape gets them. */
-  readonly metrics: () => Promise<string>;
-  readonly exporter: Exporter;
+  /** Metrics as a scrape gets them: those of one tenant, or all. */
+  readonly metrics: (tenant: string | null) => Promise<string>;
+  readonly metricsContentType: string;
   readonly log: Log;
   readonly clock: Clock;
   readonly build: Readonly<Record<string, string>>;
@@ -52,17 +63,23 @@ export class AdminListener {
   readonly #slices: SliceQueue;
   readonly #published: Published;
   readonly #feed: EventFeed;
+  readonly #observer: Observer;
+  readonly #audit = new Audit();
   #api: AdminApp;
   #metricsPath: string | null;
+  #hasConsole: boolean;
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenants, webhooks, draining, degraded, exporter, log, clock, build } = options;
+    const { transport, tenants, webhooks, draining, degraded, log, clock, build } = options;
     this.#keys = new AdminKeys(this.#config.keys);
     this.#context = {
       config: options.config,
       admin: () => this.#config,
       reload: options.reload,
+      preview: options.preview,
+      check: options.check,
+      lines: options.lines,
       log,
       now: clock.now,
       unixMs: clock.unixMs,
@@ -74,17 +91,20 @@ export class AdminListener {
       degraded,
       accepting: () => options.acceptance.works,
       webhooks,
+      vitals: options.vitals,
       metrics: {
-        contentType: exporter.contentType,
-        render: (tenant) => tenant === null ? options.metrics() : exporter.renderTenant(tenant),
+        contentType: options.metricsContentType,
+        render: options.metrics,
       },
       version: build["version"] ?? "",
     };
-    this.#auth = new AdminAuth(this.#keys, this.#context);
+    this.#auth = new AdminAuth(this.#keys, this.#context, this.#audit);
     this.#slices = new SliceQueue(this.#context);
     this.#published = new Published(clock.now);
     this.#feed = new EventFeed(this.#context);
+    this.#observer = new Observer(this.#context);
     this.#metricsPath = this.#wantedMetricsPath();
+    this.#hasConsole = this.#config.console;
     this.#api = this.#build();
   }
 
@@ -96,6 +116,7 @@ export class AdminListener {
       upgrade: () => NO_WEBSOCKET,
       accepting: (works, why) => acceptance.tell("admin", works, why),
     });
+    this.#observer.apply();
     log.info("admin listening", { ...address });
     return address;
   }
@@ -104,14 +125,17 @@ export class AdminListener {
   apply(): void {
     this.#keys.apply(this.#config.keys, this.#options.clock.now());
     this.#feed.keep((key) => this.#keys.has(key));
-    const wanted = this.#wantedMetricsPath();
-    if (wanted === this.#metricsPath) return;
+    this.#observer.apply();
+    const wanted = this.#wantedMetricsPath(), hasConsole = this.#config.console;
+    if (wanted === this.#metricsPath && hasConsole === this.#hasConsole) return;
     this.#metricsPath = wanted;
+    this.#hasConsole = hasConsole;
     this.#api = this.#build();
   }
 
   async stop(): Promise<void> {
     this.#feed.stop();
+    this.#observer.stop();
     await this.#options.transport.stop();
   }
 
@@ -133,6 +157,9 @@ export class AdminListener {
       slices: this.#slices,
       published: this.#published,
       feed: this.#feed,
+      observer: this.#observer,
+      audit: this.#audit,
+      hasConsole: this.#hasConsole,
       metricsPath: this.#metricsPath,
     });
   }

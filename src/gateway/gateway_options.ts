@@ -13,6 +13,8 @@ import type { Clock } from "./clock.ts";
 
 export interface GatewayOptions {
   readonly config: Config;
+  /** What the configuration was made from. */
+  readonly text: string;
   /** Of its rules' schemas. */
   readonly schemas: SchemaCodes;
   /** What the transport was created with; null without TLS. */

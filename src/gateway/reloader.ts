@@ -2,7 +2,7 @@
 // it, and then nothing has changed. One at a time; who asks while one runs gets one more, which sees what changed since.
 
 import { errorTrace } from "../error_text.ts";
-import { type ConfigDiff, diffGeneral, formatChange } from "../config/diff.ts";
+import { type ConfigDiff, diffConfigs, diffGeneral, formatChange } from "../config/diff.ts";
 import type { ConfigSource } from "../config/file_source.ts";
 import { type ConfigIssue, describeIssue } from "../config/issue.ts";
 import type { Config } from "../config/schema.ts";
@@ -25,13 +25,18 @@ export type ReloadResult =
   }
   | { readonly outcome: "refused"; readonly reason: string; readonly failures: readonly ConfigIssue[] };
 
+/** What a reload would do. */
+export type Preview =
+  | { readonly ok: true; readonly diff: ConfigDiff; readonly warnings: readonly ConfigIssue[] }
+  | { readonly ok: false; readonly failures: readonly ConfigIssue[] };
+
 export interface ReloaderOptions {
   readonly source: ConfigSource;
   readonly tenants: Tenants;
   /** The configuration in use. */
   readonly running: () => Config;
   /** Puts a planned configuration in place; MUST do so within the call. */
-  readonly apply: (config: Config, plan: Plan) => void;
+  readonly apply: (loaded: { readonly config: Config; readonly text: string }, plan: Plan) => void;
   /** Keys of `gateway` that the transport cannot change while it runs. */
   readonly fixed: readonly string[];
   readonly log: Log;
@@ -68,6 +73,15 @@ export class Reloader {
     });
   }
 
+  /** What a reload would change, or why it would be refused; nothing changes. Never rejects. */
+  async preview(): Promise<Preview> {
+    const { source, running, fixed } = this.#options;
+    const loaded = await source.look();
+    if (!loaded.ok) return { ok: false, failures: loaded.failures };
+    const { config, warnings } = loaded;
+    return { ok: true, diff: diffConfigs(running(), config, fixed), warnings };
+  }
+
   /** From now on all are refused; one under way changes nothing any more. */
   end(reason: string): void {
     this.#ended = reason;
@@ -86,13 +100,13 @@ export class Reloader {
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);
       const loaded = await source.load();
       if (!loaded.ok) return this.#refuse(cause, "the configuration has failures", loaded.failures);
-      const { config, warnings, schemas } = loaded;
+      const { config, warnings, schemas, text } = loaded;
       const general = diffGeneral(running(), config, fixed);
       const plan = await tenants.plan({ config, schemas });
       const slices = new Slices(clock.now);
       await slices.next();
       if (this.#ended !== null) return this.#refuse(cause, this.#ended);
-      apply(config, plan);
+      apply({ config, text }, plan);
       await slices.next();
       const diff = { ...plan.diff, changes: [...general, ...plan.diff.changes] };
       const outcome = diff.changes.length + diff.added.length + diff.removed.length > 0

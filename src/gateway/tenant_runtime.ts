@@ -3,13 +3,12 @@
 
 import type { TenantEntry } from "../admission/admission.ts";
 import { OriginRule } from "../admission/origin.ts";
-import type { Revoked } from "../admission/revocations.ts";
+import type { Listed, Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
 import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
 import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
-import { LocalBus } from "../cluster/local.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
 import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics/metrics.ts";
@@ -20,9 +19,9 @@ import { PolicyState } from "../policy/state.ts";
 import { CLOSE, type Refusal } from "../protocol/codes.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
 import { sysRefused } from "../protocol/sys.ts";
-import { Presence } from "../room/presence.ts";
 import { RoomClasses } from "../room/room_class.ts";
-import { Rooms } from "../room/rooms.ts";
+import type { RoomTap } from "../room/room_tap.ts";
+import type { Rooms } from "../room/rooms.ts";
 import type { Action, Actions, Actor } from "../service/action.ts";
 import { outboxLimits } from "../session/outbox_limits.ts";
 import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
@@ -31,6 +30,7 @@ import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
 import { StaggeredClose } from "./staggered_close.ts";
 import { TenantNode } from "./tenant_node.ts";
+import { tenantRooms } from "./tenant_rooms.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
@@ -60,6 +60,8 @@ export class TenantRuntime implements TenantView {
   readonly tenant: Tenant;
   readonly entry: TenantEntry;
   readonly extensions: TenantExtensions;
+  /** What goes through its rooms, for whoever looks. */
+  readonly tap: RoomTap;
   readonly #deps: TenantDeps;
   readonly #policyState = new PolicyState();
   readonly #record: TenantRecord;
@@ -80,23 +82,9 @@ export class TenantRuntime implements TenantView {
     const node = this.#node = cluster === null ? null : new TenantNode(id, cluster, clock);
     this.#record = persistence.record(id);
     this.extensions = new TenantExtensions(id, deps.extensions);
-    // Rooms and registry ask the tenant, which comes after them.
-    const rooms = new Rooms({
-      limits: () => this.tenant.settings.rooms,
-      fanout,
-      openBus: (receiver) => node?.openBus(receiver) ?? new LocalBus(receiver),
-      random: clock.random,
-      histories: {
-        classes: () => this.tenant.settings.roomClasses,
-        budget: deps.historyBudget,
-        disk: persistence.histories(id),
-        now: gateway.now,
-        newEpoch: deps.clock.newId,
-      },
-    });
-    rooms.watch(new Presence(fanout, (name) => rooms.find(name)));
+    const { rooms, tap } = tenantRooms({ id, deps, node, settings: () => this.tenant.settings });
+    this.tap = tap;
     const metrics = new TenantMetrics(LANE_NAMES);
-    node?.follow(rooms);
     const parts = this.#make(loaded, gatewayConfig, { rooms, metrics, former: null });
     this.#parts = parts;
     this.tenant = new Tenant({
@@ -272,6 +260,10 @@ export class TenantRuntime implements TenantView {
     const ending = holders.filter((session) => this.#record.revocations.has(session, nowMs));
     for (const session of ending) endRefused(session, REVOKED);
     return ending.length;
+  }
+
+  revoked(): Iterable<Listed> {
+    return this.#record.revocations.all(this.#deps.clock.unixMs());
   }
 
   /** Nobody is served any more. Resolves when all that it ran has ended. */

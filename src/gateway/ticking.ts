@@ -1,6 +1,8 @@
 // What is done over and over, whatever happens: deadlines are met, full sockets looked at, rooms' old messages let go of.
 
+import process from "node:process";
 import type { Durations } from "../metrics/metrics.ts";
+import type { Vitals } from "../ops/console/history.ts";
 import type { GatewayContext } from "../session/gateway_context.ts";
 import { TimerWheel } from "../session/timer_wheel.ts";
 import type { Clock } from "./clock.ts";
@@ -27,4 +29,10 @@ export function startTicking({ clock, context, loopLag, eachSecond }: TickingOpt
     context.flusher.look();
     if (++ticks % TICKS_PER_SECOND === 0) eachSecond();
   });
+}
+
+/** How the process itself is. */
+export function vitals({ sumMs, counts }: Durations, heldBytes: number): Vitals {
+  const looks = counts.reduce((sum, count) => sum + count, 0);
+  return { lagMs: sumMs, looks, memoryBytes: process.memoryUsage.rss(), heldBytes };
 }

@@ -25,6 +25,11 @@ export class Buckets {
     return rate.waitMs(this.#fullAt.get(key) ?? 0, now, count);
   }
 
+  /** The state of one, for whoever looks at it. */
+  fullAt(key: string): number {
+    return this.#fullAt.get(key) ?? 0;
+  }
+
   /** Takes tokens; ask `waitMs` first. */
   take(rate: Rate, key: string, now: number, count: number): void {
     const fullAt = this.#fullAt.get(key);

@@ -53,6 +53,13 @@ export interface Explanation {
   readonly steps: readonly Step[];
 }
 
+/** A hot message written as hexadecimal digits, in pairs; null for any other text. */
+export function hotBytes(text: string): Uint8Array | null {
+  // A hot message begins with a 1, which is no hexadecimal digit's character.
+  if (!/^([0-9a-f]{2}\s*)+$/i.test(text)) return null;
+  return Uint8Array.from(text.match(/[0-9a-f]{2}/gi)!, (digits) => Number.parseInt(digits, 16));
+}
+
 /** Some moment: buckets that nobody has used are full at any. */
 const NOW = 0;
 
@@ -63,6 +70,41 @@ export function explain(
   at: { readonly config: TenantConfig; readonly index: number },
 ): Explanation {
   return new Explainer(policy, question, at).run();
+}
+
+/** Where the configuration has a check, or the rule of this id; nothing where it has it nowhere. */
+export function placeOf(
+  check: string,
+  { config, index }: { readonly config: TenantConfig; readonly index: number },
+): Path {
+  const { quotas, rate_limit_scope: scope, rules } = config.policy;
+  const root: Path = ["tenants", index], policy = [...root, "policy"];
+  const quota = (level: "session" | "user" | "tenant", v1: boolean) =>
+    v1 && quotas[level].messages_per_second === undefined
+      ? [...policy, "rate_limit_rps"]
+      : [...policy, "quotas", level];
+  switch (check) {
+    case CHECK.size:
+      return [...root, "limits", "max_frame_bytes"];
+    case CHECK.session:
+      return quota("session", scope !== "tenant");
+    case CHECK.user:
+      return quota("user", false);
+    case CHECK.tenant:
+      return quota("tenant", scope !== "connection");
+    case CHECK.outbound:
+      return [...policy, "quotas", "tenant", "outbound_bytes_per_second"];
+    case CHECK.gateway:
+      return ["gateway", "quotas"];
+    case CHECK.activeRoom:
+      return [...policy, "hot_requires_active_room"];
+    case CHECK.allowlist:
+      return policy;
+    default: {
+      const at = rules.findIndex(({ id }) => id === check);
+      return at < 0 ? [] : [...policy, "rules", at];
+    }
+  }
 }
 
 class Explainer {
@@ -180,32 +222,8 @@ class Explainer {
   }
 
   #placeOf(check: string): Path {
-    const { quotas, rate_limit_scope: scope } = this.#config.policy;
-    const policy = [...this.#root, "policy"];
-    const quota = (level: "session" | "user" | "tenant", v1: boolean) =>
-      v1 && quotas[level].messages_per_second === undefined
-        ? [...policy, "rate_limit_rps"]
-        : [...policy, "quotas", level];
-    switch (check) {
-      case CHECK.size:
-        return [...this.#root, "limits", "max_frame_bytes"];
-      case CHECK.session:
-        return quota("session", scope !== "tenant");
-      case CHECK.user:
-        return quota("user", false);
-      case CHECK.tenant:
-        return quota("tenant", scope !== "connection");
-      case CHECK.outbound:
-        return [...policy, "quotas", "tenant", "outbound_bytes_per_second"];
-      case CHECK.gateway:
-        return ["gateway", "quotas"];
-      case CHECK.activeRoom:
-        return [...policy, "hot_requires_active_room"];
-      case CHECK.allowlist:
-        return [...policy, ...this.#entry()];
-      default:
-        return [];
-    }
+    if (check === CHECK.allowlist) return [...this.#root, "policy", ...this.#entry()];
+    return placeOf(check, { config: this.#config, index: this.#root[1] as number });
   }
 
   /** The allowlist, and of it the entry that lets the message through. */

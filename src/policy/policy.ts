@@ -69,6 +69,15 @@ export function alone(config: TenantConfig): PolicyOptions {
   };
 }
 
+/** A bucket, as somebody sees it who looks at a session. */
+export interface QuotaFill {
+  readonly quota: "session" | "user";
+  readonly unit: "messages" | "bytes";
+  /** Of a full one. */
+  readonly burst: number;
+  readonly left: number;
+}
+
 /** What is the same for all policies of a tenant. */
 interface Common {
   readonly rules: readonly Rule[];
@@ -247,6 +256,19 @@ export class TenantPolicy {
     if (this.#excess.waitMs(sessionState.excessFullAt, now) > 0) return true;
     sessionState.excessFullAt = this.#excess.take(sessionState.excessFullAt, now);
     return false;
+  }
+
+  /** How full the buckets are that a session's messages are taken from. @param state null before its first message */
+  fill(state: SessionPolicyState | null, user: string, now: number): QuotaFill[] {
+    const { users } = this.#options.state, limits = quotaLimits(this.#options.config.policy).user;
+    const of = (quota: QuotaFill["quota"], unit: QuotaFill["unit"], rate: Rate | null, fullAt: number) =>
+      rate === null ? [] : [{ quota, unit, ...rate.levels(fullAt, now) }];
+    return [
+      ...of("session", "messages", this.#messages, state?.messagesFullAt ?? 0),
+      ...of("session", "bytes", this.#bytes, state?.bytesFullAt ?? 0),
+      ...of("user", "messages", rateOf(limits.messages), users.messages.fullAt(user)),
+      ...of("user", "bytes", rateOf(limits.bytes), users.bytes.fullAt(user)),
+    ];
   }
 
   allowsExt(svc: string, type: string): boolean {

@@ -31,6 +31,12 @@ export class Rate {
     return wait > Math.max(this.#intervalMs * 1e-6, now * CLOCK_PRECISION) ? wait : 0;
   }
 
+  /** Tokens of a full bucket, and those that are in this one now. */
+  levels(fullAt: number, now: number): { readonly burst: number; readonly left: number } {
+    const burst = this.#burstMs / this.#intervalMs;
+    return { burst, left: Math.max(0, (this.#burstMs - Math.max(0, fullAt - now)) / this.#intervalMs) };
+  }
+
   /** The bucket's state after `count` tokens are taken, there or not; it owes `count` at most. */
   takeMany(fullAt: number, now: number, count: number): number {
     const taken = Math.max(fullAt, now) + this.#intervalMs * count;

@@ -13,6 +13,7 @@ import type { Gap } from "./gaps.ts";
 import { Outbox } from "./outbox.ts";
 import type { OutboxOwner, SlowCause } from "./outbox_owner.ts";
 import type { Replay } from "./replay.ts";
+import type { LaneLook, Pressure } from "./session_look.ts";
 import type { TenantSettings } from "./settings.ts";
 import { Timer } from "./timer_wheel.ts";
 
@@ -128,6 +129,19 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   /** Bytes that it was given and that have not left this process. */
   get waitingBytes(): number {
     return (this.#outbox?.waitingBytes ?? 0) + (this.#datagrams?.waitingBytes ?? 0);
+  }
+
+  /** How it gets on with what it is sent; null where nothing waits and nothing was dropped. */
+  pressure(now: number): Pressure | null {
+    const outbox = this.#outbox;
+    if (outbox === null || outbox.isIdle) return null;
+    const { waitingBytes, dropped } = outbox;
+    return { waitingBytes, blockedMs: outbox.blockedMs(now), dropped };
+  }
+
+  /** What waits, lane by lane. */
+  lanes(): LaneLook[] {
+    return this.#outbox?.waiting() ?? [];
   }
 
   /**

@@ -27,6 +27,8 @@ export interface DeniedMessage {
   readonly now: number;
   /** What it is, for the log: "svc:type" or "svc_id:opcode"; null where that was not read. */
   readonly service: () => string | null;
+  /** As it came; null where it is no message. */
+  readonly body: string | Uint8Array | null;
   /** Its number; read only when the client is told. */
   readonly seq: () => number | null;
 }
@@ -46,7 +48,7 @@ const CALM_MS = 10_000;
 /** More messages sent before it was throttled than any socket's buffer holds: this transport cannot stop reading. */
 const IGNORED_MAX = 65_536;
 /** The same of frames that are no message: nobody has a use for so many, and each costs as much as a message. */
-export const FRAMES_IGNORED_MAX = 1_000;
+export const FRAMES_IGNORED_MAX = 250;
 /** Lines that one tenant's denials may put into the log. */
 const LOG_RATE = new Rate(50, 100);
 

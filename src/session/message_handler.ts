@@ -25,6 +25,7 @@ import { type Answer, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/
 import { Denials, type DeniedMessage, FRAMES_IGNORED_MAX } from "./denials.ts";
 import type { InboundState } from "./inbound_state.ts";
 import { PendingCalls } from "./pending.ts";
+import type { DecisionRecorder } from "./recorder.ts";
 import type { SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
 import type { SessionWatcher } from "./watcher.ts";
@@ -34,6 +35,7 @@ export interface MessageHandlerOptions {
   readonly tenant: {
     readonly settings: TenantSettings;
     readonly watchers: readonly SessionWatcher[];
+    readonly recorder: DecisionRecorder | null;
     /** Ends all sessions of a user, who is not let in again for so many milliseconds. */
     ban(user: string, ms: number, by: string): void;
   };
@@ -97,7 +99,16 @@ export class MessageHandler {
     if (now < from.throttledUntil) return this.#denials.ignored(from, "ext", FRAMES_IGNORED_MAX);
     const denial = from.session.policy.arriveFrame(from, bytes, now);
     if (denial === null) return;
-    const found = { lane: "ext", state: from, bytes, now, service: () => null, seq: () => null } as const;
+    const nothing = () => null;
+    const found = {
+      lane: "ext",
+      state: from,
+      bytes,
+      now,
+      service: nothing,
+      seq: nothing,
+      body: null,
+    } as const;
     this.#denies(from, denial, found);
   }
 
@@ -112,19 +123,20 @@ export class MessageHandler {
       // Only a message whose sender is told of it needs to be read, for its seq; a large one is not.
       const seq = () => early.ruleId === CHECK.size ? null : decode(message, depth).seq;
       const service = () => null;
-      if (this.#denies(from, early, { lane: "ext", state, bytes, now, service, seq })) return;
+      const found = { lane: "ext", state, bytes, now, service, seq, body: message } as const;
+      if (this.#denies(from, early, found)) return;
     }
     const decoded = decode(message, depth);
-    if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq);
+    if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq, message);
     const { svc, type, seq } = decoded;
     const input = this.#about(from, state, bytes);
     fillExt(input, decoded, from.session.active === null ? null : from.session.active.room.name);
     const denial = from.session.policy.judge(input, wayOf(decoded), now);
     if (denial !== null || input.findings.length > 0) {
       const service = () => `${svc}:${type}`;
-      const found = { lane: "ext", state, bytes, now, service, seq: () => seq } as const;
+      const found = { lane: "ext", state, bytes, now, service, seq: () => seq, body: message } as const;
       if (this.#denies(from, denial, found)) return;
-    }
+    } else this.#options.tenant.recorder?.passed(from.session, "ext", message);
     metrics.passed.ext++;
     if (svc === "sys") this.#sys(from, decoded);
     else {
@@ -264,12 +276,13 @@ export class MessageHandler {
     if (early !== null) {
       const seq = () => early.ruleId === CHECK.size || checkHot(frame) !== null ? null : hotSeq(frame);
       const service = () => null;
-      if (this.#denies(from, early, { lane: "hot", state, bytes, now, service, seq })) return;
+      const found = { lane: "hot", state, bytes, now, service, seq, body: frame } as const;
+      if (this.#denies(from, early, found)) return;
     }
     const unreadable = checkHot(frame);
     if (unreadable !== null) {
       const isNeither = from.session.cbor && bytes > 0 && frame[0] !== 1;
-      return this.#unreadable(from, isNeither ? CBOR_OR_HOT : unreadable, null);
+      return this.#unreadable(from, isNeither ? CBOR_OR_HOT : unreadable, null, frame);
     }
     const input = this.#about(from, state, bytes);
     fillHot(input, frame, from.session.active === null ? null : from.session.active.room.name);
@@ -277,8 +290,9 @@ export class MessageHandler {
     if (denial !== null || input.findings.length > 0) {
       const service = () => `${frame[HOT_AT.svcId]}:${frame[HOT_AT.opcode]}`;
       const seq = () => hotSeq(frame);
-      if (this.#denies(from, denial, { lane: "hot", state, bytes, now, service, seq })) return;
-    }
+      const found = { lane: "hot", state, bytes, now, service, seq, body: frame } as const;
+      if (this.#denies(from, denial, found)) return;
+    } else tenant.recorder?.passed(from.session, "hot", frame);
     metrics.passed.hot++;
     let refused: Refusal | null;
     try {
@@ -301,9 +315,15 @@ export class MessageHandler {
     if (from.session.policy.answersHotErrors) tell(from.session, refused, seq);
   }
 
-  #unreadable(from: InboundState, refused: Refusal, seq: number | null): void {
+  #unreadable(from: InboundState, refused: Refusal, seq: number | null, body: string | Uint8Array): void {
     this.#options.metrics.decodeErrors++;
     const why = { ...refused, ruleId: CHECK.decode };
+    const { recorder } = this.#options.tenant;
+    if (recorder !== null) {
+      const finding = { ruleId: CHECK.decode, action: "reject", refusal: refused, passes: false } as const;
+      const lane = typeof body === "string" ? "ext" : "hot";
+      recorder.found(from.session, finding, { lane, body, bytes: body.length, service: null });
+    }
     if (refused.close === undefined) return tell(from.session, why, seq);
     from.session.end(refused.close, sysRefused(from.session.traceId, why, { seq }));
   }
@@ -323,10 +343,13 @@ export class MessageHandler {
     const findings = this.#input?.findings;
     if (findings !== undefined && findings.length > 0) {
       this.#denials.observe(from, findings, message);
+      if (denial === null) this.#record(from, findings[0]!, message, true);
       findings.length = 0;
     }
     if (denial === null) return false;
-    if (from.session.policy.dryRun) {
+    const { dryRun } = from.session.policy;
+    this.#record(from, denial, message, dryRun);
+    if (dryRun) {
       this.#denials.observe(from, [{ ...denial, dryRun: true }], message);
       return false;
     }
@@ -334,6 +357,14 @@ export class MessageHandler {
     // What it is told about that is on its own account.
     from.session.policy.settle(message.state, message.now);
     return true;
+  }
+
+  #record(from: InboundState, denial: Denial, message: DeniedMessage, passes: boolean): void {
+    const { recorder } = this.#options.tenant;
+    if (recorder === null) return;
+    const { ruleId, action, refusal } = denial, { lane, body, bytes } = message;
+    const about = { lane, body, bytes, service: message.service() };
+    recorder.found(from.session, { ruleId, action, refusal, passes }, about);
   }
 }
 

@@ -34,6 +34,7 @@ export class Outbox extends Lanes {
    */
   #bufferedBytes = 0;
   #progressAt = 0;
+  #blockedAt = 0;
   /** What the flusher has counted of this outbox towards all that waits. */
   #countedBytes = 0;
 
@@ -47,9 +48,15 @@ export class Outbox extends Lanes {
     return this.bytes + (this.#blocked ? this.#bufferedBytes : 0);
   }
 
+  /** How long the socket has been full; null while it is not. */
+  blockedMs(now: number): number | null {
+    return this.#blocked ? now - this.#blockedAt : null;
+  }
+
   /** Nothing waits, here or in the socket's buffer, and nothing is to be told: another outbox would do the same. */
   get isIdle(): boolean {
-    return !this.#dirty && !this.#blocked && !this.holdsReliable && this.gaps === null && this.bytes === 0;
+    return this.dropped === 0 && !this.#dirty && !this.#blocked && !this.holdsReliable &&
+      this.gaps === null && this.bytes === 0;
   }
 
   /** Bytes that wait for a full socket, its own buffer included: what shedding goes by. */
@@ -311,7 +318,7 @@ export class Outbox extends Lanes {
     if (this.#closed) return;
     this.#blocked = true;
     this.#bufferedBytes = buffered;
-    this.#progressAt = this.flusher.now();
+    this.#blockedAt = this.#progressAt = this.flusher.now();
     this.flusher.watch(this);
     this.#recount();
   }

@@ -3,12 +3,13 @@
 // A class to be extended rather than an object of its own, because there is an outbox for every busy session.
 
 import type { DropReason, TenantMetrics } from "../metrics/metrics.ts";
-import { type Frame, LANE, type Lane } from "../protocol/frame.ts";
+import { type Frame, LANE, type Lane, LANE_NAMES } from "../protocol/frame.ts";
 import type { Flusher } from "./flusher.ts";
 import { Gaps } from "./gaps.ts";
 import type { LaneQueue, LatestQueue } from "./lane_queue.ts";
 import type { OutboxLimits } from "./outbox_limits.ts";
 import type { OutboxOwner } from "./outbox_owner.ts";
+import type { LaneLook } from "./session_look.ts";
 import type { Replay } from "./replay.ts";
 
 /** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
@@ -52,6 +53,19 @@ export abstract class Lanes {
     this.replay = replay;
   }
 
+  /** Messages dropped, and not because the session has ended. */
+  dropped = 0;
+
+  /** What waits, lane by lane; for administrators. */
+  waiting(): LaneLook[] {
+    const queues = [this.control, this.reliable, this.latest, this.lossy];
+    return queues.map((queue, lane) => ({
+      lane: LANE_NAMES[lane]!,
+      messages: queue?.size ?? 0,
+      bytes: queue?.bytes ?? 0,
+    }));
+  }
+
   /** Bytes that wait in the lanes. */
   get bytes(): number {
     return (this.control?.bytes ?? 0) + (this.reliable?.bytes ?? 0) + (this.latest?.bytes ?? 0) +
@@ -71,6 +85,7 @@ export abstract class Lanes {
   protected drop(lane: Lane, reason: DropReason, dropped: number, bytes: number): void {
     if (dropped === 0) return;
     this.tenant.metrics.drops.add(lane, reason, dropped, bytes);
+    if (reason !== "closed") this.dropped += dropped;
     if (reason === "closed" || lane === LANE.control || lane === LANE.reliable) return;
     (this.gaps ??= new Gaps(this.flusher.now)).note(lane, dropped, bytes);
   }

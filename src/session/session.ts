@@ -23,6 +23,7 @@ import type { Replay } from "./replay.ts";
 import { type LostConnection, Resumption, type ResumptionOwner, TAKEN_OVER } from "./resumption.ts";
 import { SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
 import type { ReturnRequest } from "./resumable_session.ts";
+import { lookAt, type Pressure, type SessionLook } from "./session_look.ts";
 import type { Tenant } from "./tenant.ts";
 import type { TransportName } from "../transport/port.ts";
 import { TicketHolder } from "./ticket_holder.ts";
@@ -254,6 +255,16 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     this.#joined = withoutMembership(this.#joined, membership);
     if (this.#active === membership) this.#active = null;
     this.home.rooms.leave(membership);
+  }
+
+  pressure(now: number): Pressure | null {
+    return this.#connection?.pressure(now) ?? null;
+  }
+
+  look(now: number): SessionLook {
+    const { user, policy } = this;
+    const parts = { user, policy, connection: this.#connection, backlog: this.#backlog };
+    return lookAt({ ...parts, inbound: this.#inbound }, now);
   }
 
   throttle(until: number): void {

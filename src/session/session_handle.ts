@@ -1,12 +1,14 @@
 // A session, as the registry, the message handler and administrators see it: what services see of it, who it is, and its
 // end. Rooms see a `Subscriber` and services a `Context`; there is no further view.
 
+import type { Narrowing } from "../policy/narrowing.ts";
 import type { TenantPolicy } from "../policy/policy.ts";
 import { type CloseCode, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Json } from "../protocol/json.ts";
 import type { Membership } from "../room/rooms.ts";
 import type { Context } from "../service/service.ts";
+import type { Pressure, SessionLook } from "./session_look.ts";
 
 /** A session of a tenant's registry. */
 export interface SessionHandle extends Context {
@@ -29,6 +31,12 @@ export interface SessionHandle extends Context {
   readonly detachedMs: number | null;
   /** Ext messages taken from its client; null where it cannot be resumed. */
   readonly taken: number | null;
+  /** What its ticket takes away. */
+  readonly narrowing: Narrowing;
+  /** How its connection gets on; null where nothing waits and nothing was dropped. `now` as of `openedAt`. */
+  pressure(now: number): Pressure | null;
+  /** What there is to see of it. */
+  look(now: number): SessionLook;
   /** Its client has heard so many ext messages. @returns false when there were never so many */
   hasHeard(count: number): boolean;
   /**

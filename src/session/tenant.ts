@@ -9,6 +9,7 @@ import type { Fanout } from "../room/fanout.ts";
 import type { Rooms } from "../room/rooms.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import { MessageHandler } from "./message_handler.ts";
+import type { DecisionRecorder } from "./recorder.ts";
 import type { Registry } from "./registry.ts";
 import { ResumeTokens } from "./resume_tokens.ts";
 import type { ResumableSession } from "./resumable_session.ts";
@@ -50,6 +51,8 @@ export class Tenant {
   readonly actions: TenantActions;
   /** Those who are told of its sessions; none for a tenant that nobody watches. */
   readonly watchers: SessionWatcher[] = [];
+  /** Who looks at decisions; nobody by default. */
+  recorder: DecisionRecorder | null = null;
   /** By what its sessions are found when their clients come back. */
   readonly resumeTokens: ResumeTokens<ResumableSession>;
   /** Sessions whose clients are away, those that are longest first. */

@@ -57,6 +57,10 @@ export abstract class TicketHolder implements DeadlineOwner {
     return this.home.id;
   }
 
+  get narrowing(): Narrowing {
+    return this.#narrowing;
+  }
+
   mayExt(svc: string, type: string): boolean {
     return this.policy.allowsExt(svc, type);
   }

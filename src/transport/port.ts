@@ -1,8 +1,8 @@
 // The contract between the gateway and whatever brings messages. Bytes come in, bytes go out: whoever
 // implements `Transport` knows sockets and no tenants, whoever uses it knows sessions and no sockets.
-// `bun.ts`, `deno.ts` and `node.ts` serve WebSockets, stream/tcp.ts plain TCP, quic/webtransport.ts WebTransport; several
-// run side by side in one gateway. tests/transport/ has a suite for each kind: contract_test.ts for WebSockets, tcp_test.ts,
-// webtransport_test.ts.
+// `bun.ts`, `deno.ts` and `node.ts` serve WebSockets, stream/tcp.ts plain TCP, sse/sse.ts streams of events,
+// quic/webtransport.ts WebTransport, raw/raw.ts WebSockets with own framing; several run side by side in one gateway.
+// tests/transport/link_contract.ts holds all of them to it.
 
 /** What a link sends: one message, a text for a string and binary for bytes. */
 export interface WireFrame {
@@ -247,16 +247,23 @@ export interface TransportLimits {
 /**
  * A listener. Construction has no effects; `start` binds, `stop` ends everything.
  *
- * How to write a further one, whatever its wire looks like:
+ * How to write a further one, whatever its wire looks like (the smallest is tests/transport/memory.ts):
  * - A link takes frames and hands messages to its `LinkHandler`: a text for an ext message in JSON, bytes for a hot frame
- *   or an ext message in CBOR (a CBOR map begins with 0xa0..0xbf, which no hot frame does).
- * - What a link can do it says itself (`transport`, `canPing`), as links of several transports meet in one room.
- * - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own.
- * - Where the wire has a handshake of its own, it is answered by `ServerHandler.upgrade`; where the handshake is a first message,
- *   `StreamHandler.connect` gives a handler at once, and that handler reads the message.
+ *   or an ext message in CBOR (a CBOR map begins with 0xa0..0xbf, which no hot frame does). `open` comes first, in the turn
+ *   in which the link can be written to; `onClose` last, whoever ended it.
+ * - What a link can do it says itself (`transport`, `canPing`, `resumable`), as links of several transports meet in one room.
+ * - A frame that goes to many is brought into the wire's form once, and that form kept on the frame, in a field of its own
+ *   (`WireFrame`). What is written to one link MUST NOT be changed for the next.
+ * - Handshakes are not judged here. A wire with a request of its own asks `ServerHandler.upgrade`; where the handshake is a
+ *   first message, `StreamHandler.connect` gives a handler at once, and that handler reads the message; a guest on another
+ *   transport's HTTP (`GuestTransport`) asks `EventsHandler.open`.
  * - Where the wire can send datagrams, the link has `datagrams`, and is given there what may be lost.
  * - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox
- *   knows a slow reader. What a peer announces costs nothing before it has come.
+ *   knows a slow reader, and nothing else does. Bound the kernel's own buffer where the runtime lets you.
+ * - What a peer announces costs nothing before it has come: lengths are checked first, memory follows what arrived, and a
+ *   peer that says nothing has a deadline.
+ * - `pause` must be felt by the peer, as TCP's flow control is; `terminate` must work on one that reads nothing.
+ * - tests/transport/link_contract.ts holds it to all of this, through a client of its wire.
  * @typeParam D what it asks about its connections
  */
 export interface Transport<D = ServerHandler> {

@@ -37,6 +37,7 @@ test("Without admin there is none, and with it every key has its defaults", () =
   assert.deepEqual(config.admin, {
     listen: "127.0.0.1:9090",
     keys: [{ ...KEY, rps: 1000, burst: 2000 }],
+    console: false,
     max_body_bytes: 1_048_576,
   });
 });

@@ -5,6 +5,7 @@ import { strict as assert } from "node:assert";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { after, test } from "node:test";
 import { loadSchema } from "../../src/config/data_schema.ts";
 import { SILENT } from "../../src/log.ts";
@@ -107,4 +108,46 @@ test("The files that a configuration names are known, whether they can be read o
   writeFileSync(join(folder, "k.pem"), "no key");
   assert.equal((await source.load()).ok, false);
   assert.deepEqual(source.files, [file, join(folder, "k.pem")]);
+});
+
+test("A look changes nothing of what a load compares with; lines are found in the text that was loaded", async () => {
+  const source = await started(tenants(3, () => "suspended: false"), "kept");
+  const first = await source.load();
+  writeFileSync(file, tenants(3, (n) => `suspended: ${n === 1}`));
+  const [looked, lines] = await Promise.all([
+    source.look(),
+    source.lines(tenants(3, () => "suspended: false"), [["tenants", 2, "suspended"], [
+      "tenants",
+      2,
+      "limits",
+    ]]),
+  ]);
+  assert.ok(first.ok && looked.ok);
+  assert.deepEqual(lines, [8, null]);
+  assert.equal(looked.config.tenants[1]!.suspended, true);
+  assert.equal(looked.text, tenants(3, (n) => `suspended: ${n === 1}`));
+  writeFileSync(file, tenants(3, () => "suspended: false"));
+  const after = await source.load();
+  assert.ok(after.ok);
+  after.config.tenants.forEach((tenant, n) => assert.equal(tenant, first.config.tenants[n]));
+  source.stop();
+});
+
+test("A pasted text reads no file that the one in use does not name, and no variable but plain numbers", async () => {
+  const secret = join(folder, "secret.txt");
+  writeFileSync(secret, "not for everybody");
+  process.env["WSPRISM_TEST_RATE"] = "77";
+  process.env["WSPRISM_TEST_WORD"] = "hush";
+  const source = await started(tenants(1, () => "suspended: false"), "kept");
+  const text = tenants(1, () => "policy:\n      rate_limit_rps: ${WSPRISM_TEST_RATE}")
+    .replace("tenant-0", "${WSPRISM_TEST_WORD}");
+  const good = await source.check(text);
+  assert.ok(good.ok);
+  assert.equal(good.config.tenants[0]!.policy.rate_limit_rps, 77);
+  assert.doesNotMatch(JSON.stringify(good), /hush/);
+  const rule = `{ id: a, match: { service: "a:b" }, schema: ${JSON.stringify(secret)} }`;
+  const bad = await source.check(tenants(1, () => `policy: { rules: [${rule}] }`));
+  assert.ok(!bad.ok);
+  assert.match(bad.failures[0]!.message, /the configuration in use does not name it/);
+  source.stop();
 });

@@ -31,6 +31,7 @@ test("A file with nothing but a tenant's id has every default of the contract", 
       state_max_bytes: 4_294_967_296,
       state_tenant_max_bytes: 1_073_741_824,
       socket_watermark_bytes: 65_536,
+      reuse_port: false,
       socket_unsent_bytes: 65_536,
       trusted_proxies: [],
       client_ip_header: "x-forwarded-for",
@@ -94,6 +95,7 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.socket_watermark_bytes", 1024, 16_777_216],
   ["gateway.socket_unsent_bytes", 0, 16_777_216],
   ["gateway.max_history_bytes", 0, Number.MAX_SAFE_INTEGER],
+  ["cluster.history.replicas", 1, 5],
   ["gateway.max_replay_bytes", 65_536, 1_073_741_824],
   ["gateway.handshake_limit.global_rps", 1, 1_000_000_000],
   ["gateway.handshake_limit.global_burst", 1, 1_000_000_000],
@@ -210,6 +212,8 @@ const ADMIN_KEY =
 /** What a map needs besides; in `auth`, that depends on the mode. */
 function others(part: string, inner: string): string {
   switch (part) {
+    case "cluster":
+      return 'nats: { servers: ["nats://127.0.0.1:4222"] }, ';
     case "tenants[]":
       return "id: acme, ";
     case "admin":

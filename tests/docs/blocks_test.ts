@@ -49,6 +49,8 @@ test("No example hides in an indented block, where nothing runs it", () => {
   const drawings = [
     "docs/architecture.md transport",
     "docs/protocol.md GET",
+    "docs/protocol.md GET",
+    "docs/protocol.md POST",
     "docs/protocol.md [1][svc_id][opcode][flags]",
   ];
   const found = DOCUMENTS.flatMap((file) => {

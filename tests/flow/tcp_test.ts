@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
-import { randomInt } from "node:crypto";
 import { test } from "node:test";
 import { makePair } from "../certificates.ts";
 import { within } from "../raw_client.ts";
 import { tcpBytes, TcpClient } from "../transport/tcp_client.ts";
+import { fuzzTcp } from "./tcp_fuzz.ts";
 import { Client } from "./client.ts";
 import { GatewayProcess } from "./gateway_process.ts";
 
@@ -152,31 +152,7 @@ test("who never shakes hands is dropped when the hello is due", async () => {
 test("100,000 mutated frames end connections and nothing else", async () => {
   const gateway = await GatewayProcess.start(house());
   try {
-    const { port } = await gateway.logged("listening for TCP");
-    const hello = tcpBytes(
-      1,
-      JSON.stringify({ v: 1, svc: "sys", type: "hello", data: { tenant: "acme", ticket: "dev" } }),
-    );
-    const good = [
-      hello,
-      tcpBytes(1, '{"v":1,"svc":"room","type":"join","room":"r"}'),
-      tcpBytes(2, Uint8Array.of(1, 1, 9, 0)),
-      tcpBytes(4, "x"),
-      tcpBytes(5, ""),
-    ];
-    for (let round = 0; round < 250; round++) {
-      const client = await TcpClient.open(port as number);
-      if (round % 2 === 0) client.socket.write(hello);
-      const frames = Array.from({ length: 400 }, () => {
-        const frame = Buffer.from(good[randomInt(good.length)]!);
-        if (randomInt(3) === 0) frame[randomInt(frame.length)] = randomInt(256);
-        return frame;
-      });
-      client.socket.write(Buffer.concat(frames));
-      client.socket.end();
-      await within(client.closed, "the end");
-      client.socket.destroy();
-    }
+    await fuzzTcp(gateway, 100_000);
     const after = await open(gateway);
     assert.equal((await after.message())["type"], "authed");
     after.socket.destroy();

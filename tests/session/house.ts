@@ -19,6 +19,7 @@ import type {
   UpgradeAnswer,
   WireFrame,
 } from "../../src/transport/port.ts";
+import { placesIn } from "../../src/config/places.ts";
 import { loadConfig, type LoadResult } from "../../src/config/load.ts";
 import { accepted, loadOptions } from "../config/loading.ts";
 import { readCbor } from "../protocol/naive.ts";
@@ -251,8 +252,8 @@ export class House {
   next: () => Promise<LoadResult>;
 
   constructor(options: HouseOptions = {}) {
-    const { config, warnings, schemas } = accepted(houseText(options), { files: options.files ?? {} });
-    this.next = () => Promise.resolve({ ok: true, config, warnings, schemas });
+    const { config, warnings, schemas, text } = accepted(houseText(options), { files: options.files ?? {} });
+    this.next = () => Promise.resolve({ ok: true, config, warnings, schemas, text });
     const note = (level: string) => (message: string, fields: LogFields = {}) =>
       void this.logged.push({ level, message, fields });
     const log: Log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") };
@@ -262,8 +263,14 @@ export class House {
     for (const [name, handle] of Object.entries(options.services ?? {})) services.set(name, { handle });
     this.gateway = new Gateway({
       config,
+      text,
       schemas,
-      source: { load: () => this.next() },
+      source: {
+        load: () => this.next(),
+        look: () => this.next(),
+        check: (pasted) => Promise.resolve(loadConfig(loadOptions(pasted))),
+        lines: (of, paths) => Promise.resolve(paths.map(placesIn(of, {}))),
+      },
       dev: options.dev ?? true,
       policyDryRun: options.policyDryRun ?? false,
       certificate: null,

@@ -6,6 +6,7 @@ import type { AdminPermission } from "../../config/admin_schema.ts";
 import type { Log, LogFields } from "../../log.ts";
 import { Rate } from "../../policy/rate.ts";
 import { refusal } from "../../protocol/codes.ts";
+import type { Audit } from "../console/audit.ts";
 import { refuse, refuseForNow } from "./answers.ts";
 import { bounded } from "./body.ts";
 import type { AdminContext, AdminEnv } from "./admin_context.ts";
@@ -19,6 +20,9 @@ const ADDRESSES_MAX = 10_000;
 /** Longest path in a line of the log, in characters. */
 const LOGGED_PATH_CHARS = 300;
 
+/** Requests that change nothing, and have a body all the same. */
+const ASKS = /^\/v1\/(tenants\/[^/]+\/explain|dry-run)$/;
+
 const NO_KEY = refusal("AUTH_FAILED", "a key is required, as Authorization: Bearer <secret>");
 const NO_SUCH_TENANT = refusal("NOT_FOUND", "no such tenant");
 const OTHER_TENANT = refusal("NOT_ALLOWED", "key is not for this tenant");
@@ -27,6 +31,7 @@ const NOT_GLOBAL = refusal("NOT_ALLOWED", 'key is not for the whole gateway: its
 export class AdminAuth {
   readonly #keys: AdminKeys;
   readonly #context: AdminContext;
+  readonly #audit: Audit;
   readonly #failures = new Rate(FAILURES_PER_SECOND, FAILURES_BURST);
   /** Buckets by address, the one that failed longest ago first. */
   readonly #failed = new Map<string, number>();
@@ -34,8 +39,9 @@ export class AdminAuth {
   /** For routes that take a body. */
   readonly bounded: MiddlewareHandler<AdminEnv>;
 
-  constructor(keys: AdminKeys, context: AdminContext) {
+  constructor(keys: AdminKeys, context: AdminContext, audit: Audit) {
     this.#keys = keys;
+    this.#audit = audit;
     this.#context = context;
     this.bounded = bounded(() => context.admin().max_body_bytes);
   }
@@ -50,7 +56,19 @@ export class AdminAuth {
     key.fullAt = key.rate.take(key.fullAt, now);
     c.set("key", key);
     await next();
-    if (c.req.method !== "GET") this.#note("admin request", c, { key: key.id, status: c.res.status });
+    const { method, path } = c.req;
+    if (method === "GET" || ASKS.test(path)) return;
+    const { status } = c.res;
+    this.#note("admin request", c, { key: key.id, status });
+    this.#audit.note({
+      timeMs: Math.round(this.#context.unixMs()),
+      key: key.id,
+      method,
+      path: path.slice(0, LOGGED_PATH_CHARS),
+      tenant: tenantOf(path),
+      address: c.env.address,
+      status,
+    });
   };
 
   /** For routes below a tenant: the key must have this permission there. */
@@ -105,6 +123,16 @@ export class AdminAuth {
       address,
       ...fields,
     });
+  }
+}
+
+/** The tenant that a path is below; null for none. */
+function tenantOf(path: string): string | null {
+  const found = /^\/v1\/tenants\/([^/]+)/.exec(path);
+  try {
+    return found === null ? null : decodeURIComponent(found[1]!);
+  } catch {
+    return null;
   }
 }
 

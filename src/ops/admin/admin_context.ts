@@ -1,11 +1,14 @@
 // What the admin API needs of the gateway, and what its handlers find in their context.
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { SchemaCodes } from "../../config/data_schema.ts";
 import type { ConfigDiff } from "../../config/diff.ts";
-import type { ConfigIssue } from "../../config/issue.ts";
+import type { ConfigIssue, Path } from "../../config/issue.ts";
 import type { AdminConfig, Config, TenantConfig } from "../../config/schema.ts";
 import type { Log } from "../../log.ts";
 import type { Tenant } from "../../session/tenant.ts";
+import type { RoomTap } from "../../room/room_tap.ts";
+import type { Vitals } from "../console/history.ts";
 import type { AdminKey } from "./keys.ts";
 
 /** Something that happened to a session. */
@@ -35,6 +38,11 @@ export interface AdminTenant {
   readonly suspended: boolean;
   /** Links that have not sent their ticket yet. */
   pending(): number;
+  /** What goes through its rooms. */
+  readonly tap: RoomTap;
+  readonly extensions: { readonly all: Iterable<AdminExtension> };
+  /** Revoked tickets that have not expired by themselves, in no order; others MAY come and go meanwhile. */
+  revoked(): Iterable<AdminRevocation>;
   /** Tells of what happens there, until the returned function is called; not from within an `EventSink`. */
   watch(sink: EventSink): () => void;
   /** Ends its sessions over this many milliseconds, and lets nobody in until it is resumed. */
@@ -52,6 +60,53 @@ export interface AdminTenant {
   ): number | null;
   /** Whether bans, revocations and suspension, as they are now, outlive the gateway, once that is known; true where none do. */
   kept(): Promise<boolean>;
+}
+
+/** Tickets that are not taken any more. */
+export interface AdminRevocation {
+  /** Unique in the tenant: "t" and a ticket's id, or "u" and a user. */
+  readonly name: string;
+  /** Null where all tickets of a user are meant, up to a moment. */
+  readonly ticketId: string | null;
+  readonly user: string | null;
+  /** Unix time in milliseconds; null of a single ticket. */
+  readonly issuedBeforeMs: number | null;
+  /** When it can be forgotten; infinite for never. */
+  readonly untilMs: number;
+}
+
+/** An extension that is configured. */
+export interface AdminExtension {
+  readonly spec: { readonly extension: string; readonly role: "service" | "plugin" };
+  readonly condition: string;
+  /** Calls under way. */
+  readonly pending: number;
+  readonly metrics: {
+    /** By `hook` and `outcome`. */
+    readonly calls: Iterable<Labelled>;
+    readonly durations: { readonly counts: readonly number[]; readonly sumMs: number };
+    /** By `cause`. */
+    readonly kills: Iterable<Labelled>;
+    readonly restarts: number;
+    readonly failedStarts: number;
+    readonly droppedLogLines: number;
+    readonly droppedEvents: number;
+    readonly lines: { all(): readonly AdminLogLine[] };
+  };
+}
+
+/** A number under label values. */
+export interface Labelled {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** A line that was logged of an extension. */
+export interface AdminLogLine {
+  /** Unix time in milliseconds. */
+  readonly timeMs: number;
+  readonly level: string;
+  readonly text: string;
 }
 
 /** A webhook, and what is known of it; null for nothing yet. */
@@ -105,6 +160,16 @@ export type Reloaded =
   }
   | { readonly outcome: "refused"; readonly reason: string; readonly failures: readonly ConfigIssue[] };
 
+/** What a reload would do. */
+export type Preview =
+  | { readonly ok: true; readonly diff: ConfigDiff; readonly warnings: readonly ConfigIssue[] }
+  | { readonly ok: false; readonly failures: readonly ConfigIssue[] };
+
+/** A text that is a configuration, or what is wrong with it. */
+export type Checked =
+  | { readonly ok: true; readonly config: Config; readonly schemas: SchemaCodes; readonly text: string }
+  | { readonly ok: false; readonly failures: readonly ConfigIssue[] };
+
 /** The gateway, as its administrators see it. */
 export interface AdminContext {
   /** In use now. */
@@ -113,6 +178,12 @@ export interface AdminContext {
   readonly admin: () => AdminConfig;
   /** Reads the configuration anew; never rejects. */
   readonly reload: () => Promise<Reloaded>;
+  /** What `reload` would do; never rejects. */
+  readonly preview: () => Promise<Preview>;
+  /** Checks a text that somebody has pasted as if it were the file; never rejects. */
+  readonly check: (text: string) => Promise<Checked>;
+  /** The lines at which a text, that of the configuration in use where none is given, says these; null for what it does not say. */
+  readonly lines: (paths: readonly Path[], text?: string) => Promise<readonly (number | null)[]>;
   readonly log: Log;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
@@ -130,6 +201,8 @@ export interface AdminContext {
   /** Whether every listener accepts connections. */
   readonly accepting: () => boolean;
   readonly webhooks: AdminWebhooks;
+  /** The process itself, as it is now. */
+  readonly vitals: () => Vitals;
   readonly metrics: {
     readonly contentType: string;
     /** Those of one tenant, or all. */

@@ -6,6 +6,12 @@ import { HTTPException } from "hono/http-exception";
 import { refusal } from "../../protocol/codes.ts";
 import { describeFault, refuse } from "./answers.ts";
 import type { AdminApp, AdminContext, AdminEnv } from "./admin_context.ts";
+import { decisionRoutes } from "./decision_routes.ts";
+import { extensionRoutes } from "./extension_routes.ts";
+import { meRoutes } from "./me_routes.ts";
+import { overviewRoutes } from "./overview_routes.ts";
+import { watchRoutes } from "./watch_routes.ts";
+import { explainRoutes } from "./explain_routes.ts";
 import { eventRoutes } from "./event_routes.ts";
 import { gatewayRoutes } from "./gateway_routes.ts";
 import { Methods } from "./methods.ts";
@@ -49,7 +55,13 @@ export function adminApi(parts: AdminParts): AdminApp {
   });
   openRoutes(app, context);
   const description = { title: "wsPrism admin API", version };
-  app.doc31("/v1/openapi.json", { openapi: "3.1.0", info: description, security: [{ [BEARER]: [] }] });
+  // Written once: that takes as long as serving hundreds of requests, and nobody needs a key to ask for it.
+  let document: string | null = null;
+  const head = { openapi: "3.1.0", info: description, security: [{ [BEARER]: [] }] };
+  app.get("/v1/openapi.json", (c) => {
+    document ??= JSON.stringify(app.getOpenAPI31Document(head));
+    return c.body(document, 200, { "content-type": "application/json" });
+  });
   app.openAPIRegistry.registerComponent("securitySchemes", BEARER, {
     type: "http",
     scheme: "bearer",
@@ -63,6 +75,12 @@ export function adminApi(parts: AdminParts): AdminApp {
   roomRoutes(app, parts);
   historyRoutes(app, parts);
   userRoutes(app, parts);
+  explainRoutes(app, parts);
+  decisionRoutes(app, parts);
+  watchRoutes(app, parts);
+  overviewRoutes(app, parts);
+  extensionRoutes(app, parts);
+  meRoutes(app, parts);
   webhookRoutes(app, parts);
   gatewayRoutes(app, parts);
   eventRoutes(app, parts);

@@ -54,6 +54,8 @@ interface Followed {
 export class EventFeed {
   readonly #context: AdminContext;
   #readers: Reader[] = [];
+  /** Streams that something else feeds. */
+  #adopted: { readonly key: AdminKey; readonly stream: EventStream }[] = [];
   readonly #followed = new Map<AdminTenant, Followed>();
   #stopTicking: (() => void) | null = null;
   #ticks = 0;
@@ -66,10 +68,7 @@ export class EventFeed {
   /** What is to be read by somebody; null when too many read already, in all or with this key. */
   open(watching: Watching): ReadableStream<Uint8Array> | null {
     this.#forgetEnded();
-    const own = this.#readers.filter(({ key }) => key.id === watching.key.id).length;
-    if (own >= KEY_READERS_MAX) return null;
-    // Keys together cannot shut out one that comes later.
-    if (this.#readers.length >= (own === 0 ? READERS_MAX : READERS_MAX - READERS_SPARE)) return null;
+    if (!this.#hasRoom(watching.key)) return null;
     const stream = new EventStream();
     this.#readers.push({ ...watching, stream });
     this.#stopTicking ??= this.#context.every(TICK_MS, () => this.#tick());
@@ -77,13 +76,22 @@ export class EventFeed {
     return stream.body;
   }
 
+  /** Counts a stream of somebody else's making among the readers. @returns false when too many read already */
+  adopt(key: AdminKey, stream: EventStream): boolean {
+    this.#adopted = this.#adopted.filter((reader) => !reader.stream.ended);
+    this.#forgetEnded();
+    if (!this.#hasRoom(key)) return false;
+    this.#adopted.push({ key, stream });
+    return true;
+  }
+
   /** Ends those who may not read any more. */
   keep(mayStay: (key: AdminKey) => boolean): void {
-    for (const { key, stream } of this.#readers) if (!mayStay(key)) stream.end("key is not valid any more");
+    for (const { key, stream } of this.#all) if (!mayStay(key)) stream.end("key is not valid any more");
   }
 
   stop(): void {
-    for (const { stream } of this.#readers) stream.end("gateway stops");
+    for (const { stream } of this.#all) stream.end("gateway stops");
     this.#tick();
   }
 
@@ -100,6 +108,18 @@ export class EventFeed {
     this.#follow();
     for (const followed of this.#followed.values()) this.#tellDrops(followed);
     if (++this.#ticks % BEAT_TICKS === 0) { for (const { stream } of this.#readers) stream.beat(); }
+  }
+
+  get #all(): readonly { readonly key: AdminKey; readonly stream: EventStream }[] {
+    return [...this.#readers, ...this.#adopted];
+  }
+
+  #hasRoom(key: AdminKey): boolean {
+    const all = this.#all.filter(({ stream }) => !stream.ended);
+    const own = all.filter((reader) => reader.key.id === key.id).length;
+    if (own >= KEY_READERS_MAX) return false;
+    // Keys together cannot shut out one that comes later.
+    return all.length < (own === 0 ? READERS_MAX : READERS_MAX - READERS_SPARE);
   }
 
   #forgetEnded(): void {

@@ -24,6 +24,15 @@ const Reload = z.strictObject({
   warnings: Lines,
 }).openapi("Reload");
 
+const Changes = z.strictObject({
+  ok: z.boolean().openapi({ description: "Whether the file could be used." }),
+  failures: Lines.openapi({ description: "Why not." }),
+  changes: z.array(ConfigChange),
+  added: Lines,
+  removed: Lines,
+  warnings: Lines,
+}).openapi("Changes");
+
 export function gatewayRoutes(app: AdminApp, { auth, context, metricsPath }: AdminParts): void {
   app.openapi(
     createRoute({
@@ -43,6 +52,33 @@ export function gatewayRoutes(app: AdminApp, { auth, context, metricsPath }: Adm
       const { outcome, diff: { changes, added, removed }, warnings } = reloaded;
       return c.json({
         outcome,
+        changes: [...changes],
+        added: [...added],
+        removed: [...removed],
+        warnings: warnings.map(describeIssue),
+      }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/config/changes",
+      tags: ["gateway"],
+      summary: "What a reload would change; nothing changes",
+      middleware: auth.permitGlobally("read"),
+      responses: answers("What differs between the file and the configuration in use.", Changes),
+    }),
+    async (c) => {
+      const preview = await context.preview();
+      if (!preview.ok) {
+        const failures = preview.failures.map(describeIssue);
+        return c.json({ ok: false, failures, changes: [], added: [], removed: [], warnings: [] }, 200);
+      }
+      const { diff: { changes, added, removed }, warnings } = preview;
+      return c.json({
+        ok: true,
+        failures: [],
         changes: [...changes],
         added: [...added],
         removed: [...removed],

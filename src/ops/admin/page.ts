@@ -25,9 +25,9 @@ export function pageOf<T, K>(items: Iterable<T>, { keyOf, limit }: PageOptions<T
   return { items: found, next: null };
 }
 
-/** A page of items in any order. Looks once at each of them, in slices, and holds twice the page at most. */
+/** A page of items in any order. Looks once at each of them, in slices, and holds twice the page at most: those that come or go meanwhile MAY be among them. */
 export async function pageAmong<T, K extends string | number>(
-  items: readonly T[],
+  items: Iterable<T>,
   { keyOf, after, limit }: PageOptions<T, K> & { /** Null from the start. */ readonly after: K | null },
   slices: Slices,
 ): Promise<Page<T, K>> {

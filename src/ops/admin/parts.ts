@@ -1,5 +1,7 @@
 // What the routes of the admin API are made of.
 
+import type { Audit } from "../console/audit.ts";
+import type { Observer } from "../console/observer.ts";
 import type { AdminAuth } from "./admin_auth.ts";
 import type { EventFeed } from "./event_feed.ts";
 import type { AdminContext } from "./admin_context.ts";
@@ -14,6 +16,11 @@ export interface AdminParts {
   readonly slices: SliceQueue;
   readonly published: Published;
   readonly feed: EventFeed;
+  /** What the console sees over time. */
+  readonly observer: Observer;
+  readonly audit: Audit;
+  /** Whether the console's page is served. */
+  readonly hasConsole: boolean;
   /** Where the metrics of all tenants are served; null for nowhere. */
   readonly metricsPath: string | null;
 }

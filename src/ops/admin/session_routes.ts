@@ -8,6 +8,7 @@ import type { AdminParts } from "./parts.ts";
 import { answers, refuse } from "./answers.ts";
 import type { AdminApp } from "./admin_context.ts";
 import { type Page, pageAmong, pageOf } from "./page.ts";
+import { lookOf, lookShape } from "./session_look.ts";
 import {
   Milliseconds,
   Next,
@@ -49,6 +50,7 @@ const SessionDetail = z.strictObject({
     member: z.int().openapi({ description: "Its number in the room." }),
     active: z.boolean().openapi({ description: "Whether its hot messages go there." }),
   })).openapi({ description: `At most ${ROOMS_SHOWN_MAX} of them.` }),
+  ...lookShape,
 }).openapi("SessionDetail");
 /** How many sessions were ended. */
 export const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
@@ -78,24 +80,30 @@ export function sessionRoutes(app: AdminApp, { auth, context, slices }: AdminPar
         query: PageQuery.extend({
           user: UserName.optional().openapi({ description: "Only this user's." }),
           room: RoomName.optional().openapi({ description: "Only members of this room." }),
+          address: z.string().min(1).max(64).optional().openapi({
+            description: "Only sessions from this address; every session is looked at for it.",
+          }),
         }),
       },
       responses: answers("A page.", z.strictObject({ sessions: z.array(SessionSummary), next: Next })),
     }),
     async (c) => {
       const { registry, rooms } = c.var.seat.tenant;
-      const { user, room, limit, cursor: after = null } = c.req.valid("query");
+      const { user, room, address, limit, cursor: after = null } = c.req.valid("query");
       const keyOf = ({ session }: { readonly session: string }) => session;
       let found: Page<SessionHandle, string>;
+      const isFrom = (session: SessionHandle) => address === undefined || session.address === address;
       if (user !== undefined) {
         const own = registry.ofUser(user).filter(({ memberships }) =>
           room === undefined || memberships.has(room)
-        );
+        ).filter(isFrom);
         found = await pageAmong(own, { keyOf, after, limit }, slices.of(c.var.key));
       } else if (room !== undefined) {
         const members = (rooms.find(room)?.members ?? []).map(({ subscriber }) => subscriber);
         const { items, next } = await pageAmong(members, { keyOf, after, limit }, slices.of(c.var.key));
-        found = { items: items.flatMap(({ session }) => registry.find(session) ?? []), next };
+        found = { items: items.flatMap(({ session }) => registry.find(session) ?? []).filter(isFrom), next };
+      } else if (address !== undefined) {
+        found = await pageAmong(from(registry.all(), address), { keyOf, after, limit }, slices.of(c.var.key));
       } else found = pageOf(registry.behind(after), { keyOf, limit });
       const { items, next } = found;
       return c.json({ sessions: items.map(summaryOf), next }, 200);
@@ -121,7 +129,7 @@ export function sessionRoutes(app: AdminApp, { auth, context, slices }: AdminPar
         const { room, member } = membership;
         rooms.push({ room: room.name, member, active: session.active === membership });
       }
-      return c.json({ ...summaryOf(session), rooms }, 200);
+      return c.json({ ...summaryOf(session), rooms, ...lookOf(session, context.now()) }, 200);
     },
   );
 
@@ -143,4 +151,11 @@ export function sessionRoutes(app: AdminApp, { auth, context, slices }: AdminPar
       return c.json({ disconnected: 1 }, 200);
     },
   );
+}
+
+/** Comparing addresses takes some 20 ns a session: 2 ms of a hundred thousand. */
+function from(sessions: Iterable<SessionHandle>, address: string): SessionHandle[] {
+  const found: SessionHandle[] = [];
+  for (const session of sessions) if (session.address === address) found.push(session);
+  return found;
 }

@@ -7,7 +7,7 @@ import type { SessionHandle } from "../../session/session_handle.ts";
 import { answers, jsonBody, NOT_KEPT, optionalBody, refuse } from "./answers.ts";
 import type { AdminParts } from "./parts.ts";
 import type { AdminApp } from "./admin_context.ts";
-import { pageOf } from "./page.ts";
+import { pageAmong, pageOf } from "./page.ts";
 import { Disconnected, NO_REASON } from "./session_routes.ts";
 import { inSlices } from "./slices.ts";
 import { Milliseconds, Next, PageQuery, Reason, TenantParams, UserName, UserParams } from "./words.ts";
@@ -27,6 +27,12 @@ const Ban = z.strictObject({
   until_ms: Milliseconds,
   by: z.string().openapi({ description: `The rule that has banned the user, or \`${BY}\`.` }),
 }).openapi("Ban");
+const Revoked = z.strictObject({
+  jti: z.string().nullable().openapi({ description: "One ticket; null where a user's tickets are meant." }),
+  user: z.string().nullable(),
+  issued_before_ms: z.number().nullable().openapi({ description: "Of a user's tickets, those up to then." }),
+  expires_at_ms: z.number().nullable().openapi({ description: "When it is forgotten; null for never." }),
+}).openapi("Revoked");
 const Banned = z.strictObject({ ...Ban.shape, disconnected: z.int().min(0) });
 
 const until = {
@@ -134,6 +140,33 @@ export function userRoutes(app: AdminApp, { auth, context, slices }: AdminParts)
       const { items, next } = pageOf(bans, { keyOf: ({ user }) => user, limit });
       const shown = items.map(({ user, untilMs, by }) => ({ user, until_ms: Math.round(untilMs), by }));
       return c.json({ bans: shown, next }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/tenants/{tenant}/revocations",
+      tags: ["users"],
+      summary: "List revoked tickets that have not expired by themselves",
+      middleware: auth.permit("read"),
+      request: {
+        params: TenantParams,
+        query: PageQuery.extend({ cursor: z.string().min(1).max(300).optional() }),
+      },
+      responses: answers("A page.", z.strictObject({ revocations: z.array(Revoked), next: Next })),
+    }),
+    async (c) => {
+      const { limit, cursor: after = null } = c.req.valid("query");
+      const keyOf = ({ name }: { readonly name: string }) => name;
+      const page = await pageAmong(c.var.seat.revoked(), { keyOf, after, limit }, slices.of(c.var.key));
+      const revocations = page.items.map(({ ticketId, user, issuedBeforeMs, untilMs }) => ({
+        jti: ticketId,
+        user,
+        issued_before_ms: issuedBeforeMs === null ? null : Math.round(issuedBeforeMs),
+        expires_at_ms: Number.isFinite(untilMs) ? Math.round(untilMs) : null,
+      }));
+      return c.json({ revocations, next: page.next }, 200);
     },
   );
 

@@ -175,7 +175,9 @@ export class WebSocketReader {
   /** Room for what has arrived, and as much again where more is announced, so that bytes are moved a few times only. */
   #makeRoom(bytes: number): void {
     const announced = this.#messageBytes + this.#left;
-    const room = new Uint8Array(Math.min(announced, Math.max(bytes, 2 * this.#message.length)));
+    const twice = Math.max(bytes, 2 * this.#message.length);
+    // Of fragments nobody knows how many follow: what grew by each of 65,000 would be moved as often.
+    const room = new Uint8Array(this.#isLast ? Math.min(announced, twice) : twice);
     if (this.#messageBytes > 0) room.set(this.#message.subarray(0, this.#messageBytes));
     this.#message = room;
   }

@@ -26,7 +26,7 @@ export const KEYS = {
 export type KeyId = keyof typeof KEYS;
 
 /** `admin` of every house, as YAML in one line. */
-export const ADMIN = `listen: "127.0.0.1:0", max_body_bytes: 131072, keys: [${
+export const ADMIN = `listen: "127.0.0.1:0", console: true, max_body_bytes: 131072, keys: [${
   Object.entries<Key>(KEYS).map(([id, { tenants, permissions, more = "" }]) =>
     `{ id: ${id}, secret: "${secretOf(id)}", tenants: ${
       JSON.stringify(tenants)

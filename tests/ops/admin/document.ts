@@ -49,6 +49,8 @@ export function operationsOf(document: Record<string, unknown>): readonly Operat
 /** Of the routes that need a body, one that is good. */
 export const GOOD_BODIES: Readonly<Record<string, unknown>> = {
   "POST /v1/tenants/{tenant}/publish": { to: { all: true }, svc: "a", type: "t" },
+  "POST /v1/dry-run": { config: "version: 1\ntenants: [{ id: acme }]\n" },
+  "POST /v1/tenants/{tenant}/explain": { lane: "ext", message: { v: 1, svc: "a", type: "t" } },
   "POST /v1/tenants/{tenant}/tickets/revoke": { jti: "t-1" },
   "POST /v1/tenants/{tenant}/webhooks/{webhook}/dead-letters/retry": { seqs: [1] },
   "POST /v1/tenants/{tenant}/webhooks/{webhook}/dead-letters/drop": { all: true },

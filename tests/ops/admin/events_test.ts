@@ -196,7 +196,7 @@ test("A reader is ended when a reload takes its key away, and when the gateway s
   const [reader, root] = [await watching(house, "", "reader"), await watching(house)];
   const keys = ADMIN.replace('id: reader, secret: "reader', 'id: reader, secret: "another');
   const { config } = accepted(houseText({ tenant: [OPEN_POLICY], admin: keys }));
-  house.next = () => Promise.resolve({ ok: true, config, warnings: [], schemas: new Map() });
+  house.next = () => Promise.resolve({ ok: true, config, warnings: [], schemas: new Map(), text: "" });
   await house.ask("POST", "/v1/reload");
   assert.equal((await reader.expect("end")).reason, "key is not valid any more");
   house.enterAs("ann");

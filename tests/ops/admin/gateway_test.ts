@@ -97,7 +97,7 @@ test("A reload changes keys, the largest body and the metrics' path, but not whe
       })
     }`,
   );
-  house.next = () => Promise.resolve({ ok: true, config, warnings: [], schemas: new Map() });
+  house.next = () => Promise.resolve({ ok: true, config, warnings: [], schemas: new Map(), text: "" });
   const { body } = await house.ask("POST", "/v1/reload");
   const restart = body.changes.filter((change: { restart: boolean }) => change.restart);
   assert.deepEqual(restart.map((change: { key: string }) => change.key), ["admin.listen"]);
@@ -114,7 +114,7 @@ test("A reload changes keys, the largest body and the metrics' path, but not whe
 test("The API stays where a reload would take it away, until a restart", async () => {
   const house = await open();
   const { config } = accepted(houseText({ tenant: [OPEN_POLICY] }));
-  house.next = () => Promise.resolve({ ok: true, config, warnings: [], schemas: new Map() });
+  house.next = () => Promise.resolve({ ok: true, config, warnings: [], schemas: new Map(), text: "" });
   const { body } = await house.ask("POST", "/v1/reload");
   assert.ok(body.changes.length > 0 && body.changes.every((change: { restart: boolean }) => change.restart));
   assert.equal((await house.get("/v1/tenants")).status, 200);
@@ -152,7 +152,7 @@ test("A tenant that leaves with a reload is gone from the API at once", async ()
   const house = await open({ gateway: "drain_grace_ms: 1000" });
   house.enterAs("ann");
   const { config } = accepted(`version: 1\nadmin: { ${ADMIN} }\ntenants:\n  - id: other\n`);
-  house.next = () => Promise.resolve({ ok: true, config, warnings: [], schemas: new Map() });
+  house.next = () => Promise.resolve({ ok: true, config, warnings: [], schemas: new Map(), text: "" });
   assert.deepEqual((await house.ask("POST", "/v1/reload")).body.removed, ["acme"]);
   assert.equal((await house.get("/v1/tenants/acme/stats")).status, 404);
   assert.deepEqual((await house.get("/v1/tenants")).body.tenants.map(({ id }: { id: string }) => id), [
