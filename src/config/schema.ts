@@ -117,7 +117,7 @@ const gateway = z.strictObject({
   transport: z.enum(["auto", "native", "node", "raw"]).default("auto").meta({
     description:
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, `raw` is own framing " +
-      "on Bun's sockets; `auto` takes the better one for the runtime.",
+      "on Bun's sockets (experimental); `auto` takes `native` on Bun and `node` on Deno.",
   }),
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,

@@ -6,6 +6,7 @@ import { createDenoTransport } from "./deno.ts";
 import { createNodeTransport } from "./node.ts";
 import type { Transport, TransportOptions } from "./port.ts";
 import { createRawTransport } from "./raw/raw.ts";
+import { runtimeName } from "./runtime_name.ts";
 
 /**
  * `auto`: the best one of the runtime; `native`: the runtime's own server; `node`: `node:http` and `ws`; `raw`: own framing on
@@ -13,10 +14,7 @@ import { createRawTransport } from "./raw/raw.ts";
  */
 export type TransportKind = "auto" | "native" | "node" | "raw";
 
-/** The runtime of this process. */
-export function runtimeName(): "bun" | "deno" | "node" {
-  return "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
-}
+export { runtimeName } from "./runtime_name.ts";
 
 /** @throws when `kind` does not work on this runtime. */
 export function createTransport(kind: TransportKind, options: TransportOptions): Transport {
