@@ -12,7 +12,9 @@ import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
-import { AdminListener } from "./gateway/admin_listener.ts";
+import type { AdminContextOptions } from "./gateway/admin_gateway.ts";
+import type { AdminListener } from "./gateway/admin_listener.ts";
+import { buildAdmin } from "./gateway/build_admin.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewayContext } from "./gateway/gateway_context.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
@@ -30,9 +32,9 @@ import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
-import { FreshEnough, type Made } from "./ops/fresh_enough.ts";
+import type { FreshEnough } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
-import { Slices } from "./gateway/slices.ts";
+import { scrapes } from "./gateway/scrapes.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -40,9 +42,8 @@ import { LANE_NAMES } from "./protocol/frame.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
-import type { Actions } from "./service/action.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
-import type { SessionWatcher } from "./session/watcher.ts";
+import type { Tenant } from "./session/tenant.ts";
 import type { State } from "./state/table.ts";
 import { Semaphore } from "./collections/semaphore.ts";
 
@@ -56,8 +57,6 @@ export {
   webtransportOptions,
 } from "./gateway/transport_options.ts";
 
-/** Milliseconds of writing metrics after which others have their turn. */
-const SCRAPE_SLICE_MS = 0.5;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
@@ -176,10 +175,10 @@ export class Gateway {
     const shared = { config: () => this.#config, admission, acceptance, wheel, log, clock };
     this.#further = furtherListeners(options, shared);
     this.#exporter = this.#buildExporter();
-    this.#metrics = new FreshEnough((tenant) => this.#scrape(tenant), clock);
-    const { adminTransport } = options;
-    this.#admin = adminTransport === null ? null : new AdminListener({
-      transport: adminTransport,
+    this.#metrics = scrapes(this.#exporter, clock);
+    const cluster = this.#cluster;
+    const seen: AdminContextOptions = {
+      afterTurn: (task) => transport.afterTurn(task),
       tenants: this.#tenants,
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
@@ -189,13 +188,20 @@ export class Gateway {
       lines: (paths, text = this.#text) => source.lines(text, paths),
       vitals: () => vitals(this.#loopLag, this.#context.flusher.heldBytes),
       draining: () => this.#draining,
+      waiting: this.#waiting,
       degraded: this.#degraded,
-      acceptance: this.#acceptance,
+      accepting: () => this.#acceptance.works,
+      node: cluster?.name ?? null,
       metrics: (tenant) => this.#metrics.get(tenant),
       metricsContentType: this.#exporter.contentType,
       log,
       clock,
       build: options.build,
+    };
+    this.#admin = buildAdmin(seen, {
+      transport: options.adminTransport,
+      acceptance: this.#acceptance,
+      cluster,
     });
     this.#ops = this.#buildOps();
   }
@@ -291,7 +297,7 @@ export class Gateway {
   census(
     tenantId: string,
   ): { sessions: number; users: number; rooms: number; roomUsers: number; timers: number } {
-    const { registry, rooms } = this.#tenants.get(tenantId)!.tenant;
+    const { registry, rooms } = this.tenant(tenantId);
     return {
       sessions: registry.size,
       users: registry.userCount,
@@ -310,14 +316,9 @@ export class Gateway {
     return this.#persistence.webhooks;
   }
 
-  /** Has somebody told what happens to a tenant's sessions from now on. */
-  watch(tenantId: string, watcher: SessionWatcher): void {
-    this.#tenants.get(tenantId)!.tenant.watchers.push(watcher);
-  }
-
-  /** What those may do who speak for a tenant. */
-  actions(tenantId: string): Actions {
-    return this.#tenants.get(tenantId)!.tenant.actions;
+  /** A tenant that is served, for whoever embeds the gateway. */
+  tenant(id: string): Tenant {
+    return this.#tenants.get(id)!.tenant;
   }
 
   /** Puts a planned configuration in place, all within this turn. */
@@ -371,14 +372,6 @@ export class Gateway {
         ...this.#options.metrics,
       ],
     });
-  }
-
-  async #scrape(tenant: string | null): Promise<Made> {
-    const slices = new Slices(this.#context.now, SCRAPE_SLICE_MS);
-    const rest = () => slices.rest();
-    const text =
-      await (tenant === null ? this.#exporter.render(rest) : this.#exporter.renderTenant(tenant, rest));
-    return { text, ms: slices.workedMs };
   }
 
   #buildOps(): Hono {

@@ -475,7 +475,7 @@ export function lastly(gateway: GatewayProcess): void {
 }
 
 /** A configuration as text, JSON being YAML. */
-function configText(config: object): string {
+export function configText(config: object): string {
   const { gateway = {}, ...others } = config as { gateway?: object };
   return JSON.stringify({ version: 1, gateway: { listen: "127.0.0.1:0", ...gateway }, ...others }, null, 1);
 }

@@ -1,7 +1,7 @@
 // The head of an HTTP/1 request, read from bytes as strictly as RFC 9112 has it: what two readers could take for two things
 // is refused. What its path and Host must be says request_head.ts.
 
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 
 /** More headers than this are refused, as on Bun. */
 const HEADERS_MAX = 198;
