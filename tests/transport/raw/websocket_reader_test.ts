@@ -117,7 +117,7 @@ const BROKEN: readonly [what: string, bytes: Buffer, code: number][] = [
   ["a text amid fragments", Buffer.concat([frame(OP.text, "a", { fin: false }), frame(OP.text, "b")]), 1002],
   ["a text that is no UTF-8", frame(OP.text, Uint8Array.of(0xc3, 0x28)), 1007],
   ["a surrogate in UTF-8", frame(OP.text, Uint8Array.of(0xed, 0xa0, 0x80)), 1007],
-  ["a length of 2^62", Buffer.from([0x82, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]), 1002],
+  ["a length of 2^62", Buffer.from([0x82, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]), 1009],
   ["a length of 2^40", Buffer.from([0x82, 0xff, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4]), 1009],
   ["a message that is too long by a byte", frame(OP.binary, Buffer.alloc(1001)), 1009],
   [
@@ -128,9 +128,9 @@ const BROKEN: readonly [what: string, bytes: Buffer, code: number][] = [
     ]),
     1009,
   ],
-  ["a close frame of one byte", frame(OP.close, "a"), 1002],
-  ["a close code that is never sent", frame(OP.close, Uint8Array.of(0x03, 0xed)), 1002],
-  ["a close code below 1000", frame(OP.close, Uint8Array.of(0x03, 0xe7)), 1002],
+  ["a close frame of one byte", frame(OP.close, "a"), 1009],
+  ["a close code that is never sent", frame(OP.close, Uint8Array.of(0x03, 0xed)), 1009],
+  ["a close code below 1000", frame(OP.close, Uint8Array.of(0x03, 0xe7)), 1009],
   ["a close reason that is no UTF-8", frame(OP.close, Uint8Array.of(0x03, 0xe8, 0xff)), 1007],
 ];
 
