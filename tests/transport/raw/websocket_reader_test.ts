@@ -128,9 +128,9 @@ const BROKEN: readonly [what: string, bytes: Buffer, code: number][] = [
     ]),
     1009,
   ],
-  ["a close frame of one byte", frame(OP.close, "a"), 1009],
-  ["a close code that is never sent", frame(OP.close, Uint8Array.of(0x03, 0xed)), 1009],
-  ["a close code below 1000", frame(OP.close, Uint8Array.of(0x03, 0xe7)), 1009],
+  ["a close frame of one byte", frame(OP.close, "a"), 1002],
+  ["a close code that is never sent", frame(OP.close, Uint8Array.of(0x03, 0xed)), 1002],
+  ["a close code below 1000", frame(OP.close, Uint8Array.of(0x03, 0xe7)), 1002],
   ["a close reason that is no UTF-8", frame(OP.close, Uint8Array.of(0x03, 0xe8, 0xff)), 1007],
 ];
 
