@@ -14,6 +14,7 @@ import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
 import type { AdminContextOptions } from "./gateway/admin_gateway.ts";
 import type { AdminListener } from "./gateway/admin_listener.ts";
+import { type Census, censusOf } from "./gateway/census.ts";
 import { buildAdmin } from "./gateway/build_admin.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewayContext } from "./gateway/gateway_context.ts";
@@ -23,7 +24,7 @@ import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
 import { type FurtherListener, furtherListeners } from "./gateway/further_listeners.ts";
-import { sendElsewhere } from "./gateway/drain.ts";
+import { handshakeBudget, sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
@@ -84,7 +85,6 @@ export class Gateway {
   #draining = false;
   readonly #degraded = () =>
     this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isUp === false;
-  /** Whether it has to wait for the others before it lets anybody in. */
   readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
   readonly #further: readonly FurtherListener[];
@@ -177,9 +177,8 @@ export class Gateway {
     this.#further = furtherListeners(options, shared);
     this.#exporter = this.#buildExporter();
     this.#metrics = scrapes(this.#exporter, clock);
-    const cluster = this.#cluster;
     const seen: AdminContextOptions = {
-      afterTurn: (task) => transport.afterTurn(task),
+      afterTurn: (task) => (options.adminTransport ?? transport).afterTurn(task),
       tenants: this.#tenants,
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
@@ -192,7 +191,7 @@ export class Gateway {
       waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
-      node: cluster?.name ?? null,
+      node: this.#context.node,
       metrics: (tenant) => this.#metrics.get(tenant),
       metricsContentType: this.#exporter.contentType,
       log,
@@ -202,7 +201,7 @@ export class Gateway {
     this.#admin = buildAdmin(seen, {
       transport: options.adminTransport,
       acceptance: this.#acceptance,
-      cluster,
+      cluster: this.#cluster,
     });
     this.#ops = this.#buildOps();
   }
@@ -274,7 +273,8 @@ export class Gateway {
     const sessions = [...this.#tenants].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
     const { totals } = this.#context;
-    await sendElsewhere({ sessions, graceMs, isEmpty: () => totals.sessions === 0, clock });
+    const budgetPerSecond = handshakeBudget(this.#config.gateway, this.#cluster);
+    await sendElsewhere({ sessions, graceMs, budgetPerSecond, isEmpty: () => totals.sessions === 0, clock });
     const closedAt = clock.now();
     await poll(clock, () => totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });
@@ -294,18 +294,9 @@ export class Gateway {
     await this.#persistence.stop();
   }
 
-  /** Numbers for tests and for the operator's HTTP: what is held right now. */
-  census(
-    tenantId: string,
-  ): { sessions: number; users: number; rooms: number; roomUsers: number; timers: number } {
-    const { registry, rooms } = this.tenant(tenantId);
-    return {
-      sessions: registry.size,
-      users: registry.userCount,
-      rooms: rooms.size,
-      roomUsers: rooms.userCount,
-      timers: this.#context.wheel.size,
-    };
+  /** Numbers for tests: what is held right now. */
+  census(tenantId: string): Census {
+    return censusOf(this.tenant(tenantId), this.#context);
   }
 
   /** What survives a restart, as far as the configuration says where. */

@@ -32,7 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "cluster": ["cluster/bus", "cluster/peers", "protocol", "config", "metrics", "log"],
   "room": ["cluster/bus", "cluster/peers", "protocol", "collections"],
   "state": ["room", "config", "outbound", "log"],
-  "service": ["protocol", "room"],
+  "service": ["cluster/peers", "protocol", "room"],
   "extension": [
     "program",
     "protocol",

@@ -25,6 +25,7 @@ import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
+import { shareQuotas } from "./quota_share.ts";
 import { endRefused, StaggeredClose } from "./staggered_close.ts";
 import { TenantNode } from "./tenant_node.ts";
 import { tenantRooms } from "./tenant_rooms.ts";
@@ -229,6 +230,11 @@ export class TenantRuntime implements TenantView {
       watchers.splice(watchers.indexOf(watch), 1);
       rooms.unwatch(watch);
     };
+  }
+
+  /** Has its quotas follow where its sessions are, where it has other nodes. */
+  shareQuotas(): void {
+    if (this.#node !== null) shareQuotas(this.tenant, this.#policyState);
   }
 
   get suspended(): boolean {

@@ -2,6 +2,7 @@
 // sends each member what the others changed. Ten updates between two ticks cost their room one. Who joins
 // gets all there is; who leaves is forgotten. Held at most: members × allowed opcodes × max_frame_bytes.
 
+import type { ForeignMember } from "../cluster/peers.ts";
 import type { Refusal } from "../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../protocol/frame.ts";
 import { HOT_AT, wasOvertaken, withSender } from "../protocol/hot.ts";
@@ -84,6 +85,15 @@ export class StateService implements HotService, RoomWatcher {
     }
   }
 
+  /** The latest frame of each sender and opcode here; each node tells of those that it has. */
+  foreignJoined(member: ForeignMember): void {
+    const state = this.#named(member.room);
+    if (state === undefined) return;
+    for (const cells of state.senders.values()) {
+      for (const cell of cells.values()) if (!cell.changed) this.#rooms.deliverForeign(member, cell.frame);
+    }
+  }
+
   resumed(membership: Membership): void {
     this.joined(membership);
   }
@@ -119,6 +129,11 @@ export class StateService implements HotService, RoomWatcher {
       this.#states.set(room, state = { room, senders: new Map(), changed: [], queued: false });
     }
     return state;
+  }
+
+  #named(name: string): RoomState | undefined {
+    const room = this.#rooms.find(name);
+    return room === undefined ? undefined : this.#states.get(room);
   }
 
   #mark(state: RoomState, cell: Cell): void {
