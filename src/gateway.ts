@@ -156,8 +156,7 @@ export class Gateway {
       config: handshakeConfig(gateway),
     });
     this.#admission.hold(this.#cluster !== null);
-    const { certificate: current } = options;
-    const { tls: files } = gateway;
+    const { certificate: current } = options, { tls: files } = gateway;
     this.#certificate = current === null || files === undefined
       ? null
       : new CertificateKeeper({ files, current, transport, log, clock });
@@ -170,17 +169,12 @@ export class Gateway {
       log,
       clock,
     });
-    this.#acceptance = new Acceptance(log);
-    this.#acceptance.add("public");
-    if (options.adminTransport !== null) this.#acceptance.add("admin");
-    this.#further = furtherListeners(options, {
-      config: () => this.#config,
-      admission: this.#admission,
-      acceptance: this.#acceptance,
-      wheel: this.#context.wheel,
-      log,
-      clock,
-    });
+    const acceptance = this.#acceptance = new Acceptance(log);
+    acceptance.add("public");
+    if (options.adminTransport !== null) acceptance.add("admin");
+    const admission = this.#admission, { wheel } = this.#context;
+    const shared = { config: () => this.#config, admission, acceptance, wheel, log, clock };
+    this.#further = furtherListeners(options, shared);
     this.#exporter = this.#buildExporter();
     this.#metrics = scrapes(this.#exporter, clock);
     const seen: AdminContextOptions = {

@@ -91,7 +91,12 @@ export function startCommand(context: StartContext, done: Done): Command {
       ),
     )
     .addOption(
-      new Option("--transport <kind>", "overrides gateway.transport").choices(["auto", "native", "node"]),
+      new Option("--transport <kind>", "overrides gateway.transport").choices([
+        "auto",
+        "native",
+        "node",
+        "raw",
+      ]),
     )
     .addHelpText("after", EXAMPLES)
     .action(async (file: string | undefined, options: StartOptions, command: Command) => {

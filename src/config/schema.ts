@@ -115,10 +115,10 @@ const gateway = z.strictObject({
       "any more either. 0: what the system says.",
   ),
   ...recoveryKeys,
-  transport: z.enum(["auto", "native", "node"]).default("auto").meta({
+  transport: z.enum(["auto", "native", "node", "raw"]).default("auto").meta({
     description:
-      "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
-      "`auto` takes the better one for the runtime.",
+      "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, `raw` is own framing " +
+      "on Bun's sockets (experimental); `auto` takes `native` on Bun and `node` on Deno.",
   }),
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,

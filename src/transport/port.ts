@@ -1,8 +1,8 @@
 // The contract between the gateway and whatever brings messages. Bytes come in, bytes go out: whoever
 // implements `Transport` knows sockets and no tenants, whoever uses it knows sessions and no sockets.
 // `bun.ts`, `deno.ts` and `node.ts` serve WebSockets, stream/tcp.ts plain TCP, sse/sse.ts streams of events,
-// quic/webtransport.ts WebTransport; several run side by side in one gateway. tests/transport/link_contract.ts holds all of
-// them to it.
+// quic/webtransport.ts WebTransport, raw/raw.ts WebSockets with own framing; several run side by side in one gateway.
+// tests/transport/link_contract.ts holds all of them to it.
 
 /** What a link sends: one message, a text for a string and binary for bytes. */
 export interface WireFrame {
@@ -267,7 +267,7 @@ export interface TransportLimits {
  * @typeParam D what it asks about its connections
  */
 export interface Transport<D = ServerHandler> {
-  readonly name: "bun" | "deno" | "node" | "tcp" | "webtransport" | "sse";
+  readonly name: "bun" | "raw" | "deno" | "node" | "tcp" | "webtransport" | "sse";
   /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;
   /** @throws when the address cannot be bound: one line that names the address and the cause. */

@@ -25,6 +25,9 @@ export const TARGET: Target = targetOf(process.env["WSPRISM_TARGET"] ?? "bun");
 /** What the target's transport cannot do, as src/transport/port.ts and docs name it. */
 export const NATIVE_DENO: boolean = TARGET === "deno-native";
 
+/** Every gateway of this run frames by itself: `WSPRISM_TRANSPORT=raw`, on Bun. */
+export const RAW: boolean = process.env["WSPRISM_TRANSPORT"] === "raw";
+
 /** How long a process may take to start, how long to end, and to read its configuration anew, on a machine that is busy. */
 const PROCESS_MS = 30_000;
 
@@ -249,7 +252,8 @@ export class GatewayProcess {
     for (const [name, text] of Object.entries(files)) this.#folder.write(name, text);
     this.#mayComplain = mayComplain;
     const file = this.#folder.write("wsprism.yaml", config);
-    const transport = NATIVE_DENO && !args.includes("--transport") ? ["--transport", "native"] : [];
+    const kind = NATIVE_DENO ? "native" : RAW ? "raw" : null;
+    const transport = kind === null || args.includes("--transport") ? [] : ["--transport", kind];
     this.#child = launch(
       ["start", "--config", file, ...(dev ? ["--dev"] : []), "--log-format", "json", ...transport, ...args],
       { folder: this.#folder.path, keeps, env, descriptors, target },

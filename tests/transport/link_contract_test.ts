@@ -6,6 +6,7 @@ import { createDenoTransport } from "../../src/transport/deno.ts";
 import { runtimeName } from "../../src/transport/mod.ts";
 import { createNodeTransport } from "../../src/transport/node.ts";
 import type { LinkHandler, Transport, TransportOptions } from "../../src/transport/port.ts";
+import { createRawTransport } from "../../src/transport/raw/raw.ts";
 import { SseTransport } from "../../src/transport/sse/sse.ts";
 import { createWebTransport } from "../../src/transport/quic/webtransport.ts";
 import { createTcpTransport } from "../../src/transport/stream/tcp.ts";
@@ -125,7 +126,7 @@ function webTransportEnd(client: WebTransportClient): FarEnd {
 }
 
 const HTTP = runtimeName() === "bun"
-  ? { bun: createBunTransport }
+  ? { bun: createBunTransport, raw: createRawTransport }
   : { node: createNodeTransport, ...(runtimeName() === "deno" ? { deno: createDenoTransport } : {}) };
 
 for (const [name, create] of Object.entries(HTTP)) {

@@ -3,7 +3,7 @@
 
 import { DescriptorWatch } from "../descriptors.ts";
 import { cannotListen } from "../handshake.ts";
-import { runtimeName } from "../mod.ts";
+import { runtimeName } from "../runtime_name.ts";
 import type { StreamHandler, TlsPair, Transport, TransportLimits, TransportOptions } from "../port.ts";
 import { BunListener } from "./bun_socket.ts";
 import type { ByteListener, ByteSocket } from "./byte_socket.ts";

@@ -1,6 +1,6 @@
 // A RunJoiner that lets go of what it has joined when the event loop's turn is over, and what a turn's end is on each runtime.
 
-import { runtimeName } from "../mod.ts";
+import { runtimeName } from "../runtime_name.ts";
 import type { WireFrame } from "../port.ts";
 import { RunJoiner, type WireOf } from "./run_joiner.ts";
 
