@@ -23,3 +23,9 @@ for (const mode of MODES) {
     }
   });
 }
+
+test("A join that was not answered in time and is asked again loses nothing, though its answer overtakes what came before", async () => {
+  const house = await houseFor("history");
+  const history: History = [["break", 0], ["wait", 3], ["down", 1], ["away", 7], ["speak", 1], ["away", 8]];
+  await live(house, "again", history, new Tally());
+});

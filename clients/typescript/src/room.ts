@@ -115,9 +115,11 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     self.isIn = wasIn = true;
     recovered = !isBack || !!(epoch && since && joined.recovered);
     if (!epoch) cursor = undefined;
-    else if (!replayed) cursor = { epoch, offset };
-    // What is replayed moves the cursor as it comes: should the link be lost before, the rest comes the next time.
-    else cursor = { epoch, offset: since?.epoch === epoch && since.offset <= offset ? since.offset : 0 };
+    // What is replayed moves the cursor as it comes: should the link be lost before, the rest comes the next time. Nothing
+    // may be left to replay because it is on its way, as the answer to an earlier question that this one has overtaken.
+    else if (since?.epoch === epoch && since.offset <= offset && (replayed || joined.recovered)) {
+      cursor = since;
+    } else cursor = { epoch, offset: replayed ? 0 : offset };
     if (!recovered) {
       const gap: Gap = { reason: joined.reason ?? "no_history", since };
       soon(() => handlers.emit("gap", gap));
