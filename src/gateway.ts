@@ -99,7 +99,7 @@ export class Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { config, transport, log, clock, source } = options;
+    const { config, transport, log, tracer, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
     this.#text = options.text;
@@ -114,7 +114,7 @@ export class Gateway {
     this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
-    this.#persistence = new Persistence({ config, log, clock });
+    this.#persistence = new Persistence({ config, log, tracer, clock });
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
@@ -150,6 +150,7 @@ export class Gateway {
       }),
       retry: new Retry(clock.random),
       log,
+      tracer,
       now: clock.now,
       newId: clock.newId,
       config: handshakeConfig(gateway),

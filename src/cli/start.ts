@@ -32,6 +32,7 @@ import { welcome } from "./exposure.ts";
 import { watchLaunchers } from "./launcher.ts";
 import { LineSink } from "./line_sink.ts";
 import type { ProcessSignals } from "./signals.ts";
+import { openTracing } from "./tracing.ts";
 import { type Build, runtimeLabel } from "./version.ts";
 
 /** How long a stopped gateway's process may take to end by itself. */
@@ -141,6 +142,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
     every: SYSTEM_CLOCK.every,
     changed: () => void gateway.reload("watch"),
   });
+  const tracing = openTracing(config, { log, clock: SYSTEM_CLOCK, version: build.version });
   let gateway: Gateway;
   try {
     const { tls, tcp, webtransport } = config.gateway;
@@ -183,11 +185,12 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       env: process.env,
       adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
+      tracer: tracing.tracer,
       source,
       build: { version, commit, runtime },
       clock: SYSTEM_CLOCK,
       services: new Map(),
-      metrics: [logMetric(sink), source.metric],
+      metrics: [logMetric(sink), source.metric, ...tracing.metrics],
     });
     // What changes from now on is seen; what was told before is done after the start.
     if (options.watch) await watch.start();
@@ -202,6 +205,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   } catch (error) {
     watch.stop();
     source.stop();
+    await tracing.stop();
     await sink.close(LAST_LINES_MS);
     writeNow(2, `Cannot start: ${errorText(error)}\n`);
     return EXIT.failed;
@@ -215,6 +219,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   watch.stop();
   await gateway.drain();
   await gateway.stop();
+  await tracing.stop();
   source.stop();
   return await leave(sink);
 }

@@ -80,7 +80,8 @@ export function diffGeneral(before: Config, after: Config, fixed: readonly strin
       const restart = restartKeys.some((name) => path === `gateway.${name}`) ||
         path.startsWith("gateway.tcp.") || path.startsWith("gateway.webtransport.") ||
         path.startsWith("gateway.tls.") && (from === null || to === null) ||
-        path === "admin.listen" || key === "cluster" || path === "extensions.confinement" ||
+        path === "admin.listen" || key === "cluster" || key === "tracing" ||
+        path === "extensions.confinement" ||
         key === "admin" && !adminStays;
       changes.push({ tenant: null, key: path, before: from, after: to, restart });
     }

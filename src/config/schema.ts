@@ -17,6 +17,7 @@ import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
 import { tcpSchema, tlsSchema, webtransportSchema } from "./listener_schema.ts";
 import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
+import { tracingSchema } from "./tracing_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -325,6 +326,7 @@ export const configSchema = z.strictObject({
   cluster: clusterSchema,
   extensions: extensionsSchema,
   metrics: metrics.prefault({}),
+  tracing: tracingSchema,
   tenants: z.array(tenant).min(1).meta({
     description: "At least one tenant.",
     wish: "a list of at least one tenant",

@@ -328,6 +328,7 @@ export class TenantRuntime implements TenantView {
             this.tenant.actions.perform(action, by)) as Actions["perform"],
         },
         log,
+        tracer: this.#deps.gateway.tracer,
         now: clock.now,
         unixMs: clock.unixMs,
         random: clock.random,

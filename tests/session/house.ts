@@ -1,6 +1,7 @@
 // A whole gateway without sockets, timers or chance: links that note what they are given, a clock that stands still
 // until told, and event-loop turns that end when a test says so.
 
+import type { Tracer } from "../../src/tracing/tracer.ts";
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { Gateway, type ReloadResult } from "../../src/gateway.ts";
@@ -226,6 +227,7 @@ export interface HouseOptions {
   /** Contents of the files that the configuration names. */
   readonly files?: Readonly<Record<string, string>>;
   readonly launchHost?: LaunchHost;
+  readonly tracer?: Tracer;
   /** A transport whose clients say hello first, beside the other one. */
   readonly tcp?: Transport<StreamHandler>;
 }
@@ -278,6 +280,7 @@ export class House {
       tcp: options.tcp === undefined ? null : { transport: options.tcp, certificate: null },
       webtransport: null,
       sse: null,
+      tracer: options.tracer ?? null,
       adminTransport: this.adminTransport,
       launchHost: options.launchHost ?? (() => assert.fail("no extension, no host")),
       env: {},
