@@ -12,7 +12,9 @@ import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
-import { AdminListener } from "./gateway/admin_listener.ts";
+import type { AdminContextOptions } from "./gateway/admin_gateway.ts";
+import type { AdminListener } from "./gateway/admin_listener.ts";
+import { buildAdmin } from "./gateway/build_admin.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewayContext } from "./gateway/gateway_context.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
@@ -30,8 +32,9 @@ import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
-import { FreshEnough } from "./ops/fresh_enough.ts";
+import type { FreshEnough } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
+import { scrapes } from "./gateway/scrapes.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -68,8 +71,8 @@ export class Gateway {
   readonly #tenants: Tenants;
   readonly #limiter: HandshakeLimiter;
   readonly #requestLimiter: HandshakeLimiter;
-  /** What a scrape is answered. */
-  readonly #metrics: FreshEnough;
+  /** What a scrape is answered, by tenant; null: of all. */
+  readonly #metrics: FreshEnough<string | null>;
   readonly #quotas: GatewayQuotas;
   readonly #historyBudget = new HistoryBudget(() => this.#config.gateway.max_history_bytes);
   readonly #admission: Admission;
@@ -175,10 +178,10 @@ export class Gateway {
       clock,
     });
     this.#exporter = this.#buildExporter();
-    this.#metrics = new FreshEnough(() => this.#exporter.render(), clock.now);
-    const { adminTransport } = options;
-    this.#admin = adminTransport === null ? null : new AdminListener({
-      transport: adminTransport,
+    this.#metrics = scrapes(this.#exporter, clock);
+    const cluster = this.#cluster;
+    const seen: AdminContextOptions = {
+      afterTurn: (task) => transport.afterTurn(task),
       tenants: this.#tenants,
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
@@ -188,13 +191,20 @@ export class Gateway {
       lines: (paths, text = this.#text) => source.lines(text, paths),
       vitals: () => vitals(this.#loopLag, this.#context.flusher.heldBytes),
       draining: () => this.#draining,
+      waiting: this.#waiting,
       degraded: this.#degraded,
-      acceptance: this.#acceptance,
-      metrics: () => this.#metrics.get(),
-      exporter: this.#exporter,
+      accepting: () => this.#acceptance.works,
+      node: cluster?.name ?? null,
+      metrics: (tenant) => this.#metrics.get(tenant),
+      metricsContentType: this.#exporter.contentType,
       log,
       clock,
       build: options.build,
+    };
+    this.#admin = buildAdmin(seen, {
+      transport: options.adminTransport,
+      acceptance: this.#acceptance,
+      cluster,
     });
     this.#ops = this.#buildOps();
   }
@@ -381,7 +391,7 @@ export class Gateway {
       accepting: () => this.#acceptance.works,
       metricsPath: enabled && this.#admin === null ? path : null,
       metricsContentType: this.#exporter.contentType,
-      metrics: () => this.#metrics.get(),
+      metrics: () => this.#metrics.get(null),
       wsPath: WS_PATH,
       playground: this.#options.dev ? () => playgroundFacts(this.#config.tenants) : null,
     });

@@ -26,11 +26,8 @@ export interface Bus {
    * @returns deliveries on this node, or `BUSY`
    */
   publish(room: string, frame: Frame, except: string | null): number;
-  /**
-   * Somebody is in a room, where nobody of this node was.
-   * @returns when the room's messages of all nodes arrive; null where they do already
-   */
-  occupied(room: string): Promise<void> | null;
+  /** Somebody is in a room, where nobody of this node was: what other nodes say there arrives from soon on. */
+  occupied(room: string): void;
   /** Nobody of this node is in a room any more. */
   vacated(room: string): void;
   /** Whether this node has the word about a room where one of all nodes is to have it. */

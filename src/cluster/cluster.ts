@@ -14,6 +14,14 @@ import { Replicas } from "./replicas.ts";
 import { Subjects } from "./subjects.ts";
 import { decode, encode, KIND, type WireCounts } from "./wire.ts";
 
+/** What is decided about a tenant. */
+export interface TenantDecisions {
+  /** Another node's decisions. @returns false where one cannot be read */
+  heard(decisions: readonly unknown[]): boolean;
+  /** Tells a node, null for all others, of all there are. */
+  tell(node: string | null): void;
+}
+
 export interface ClusterOptions {
   readonly config: ClusterConfig;
   readonly version: string;
@@ -38,6 +46,7 @@ const TICK_MS = 50;
 const SETTLE_MS = 2000;
 /** How long it listens whether there is anybody. */
 const GREET_MS = 400;
+type Respond = (payload: Uint8Array) => void;
 const ANSWER = new Uint8Array([1]);
 
 export class Cluster {
@@ -51,8 +60,11 @@ export class Cluster {
   readonly hot: NatsLink;
   readonly replicas: Replicas;
   readonly counts: WireCounts = { broken: 0, unknown: 0 };
+  /** Answers what other nodes ask. Never rejects. */
+  answers: (question: string) => Promise<string> = () => Promise.resolve("");
   readonly #options: ClusterOptions;
   readonly #buses: NatsBus[] = [];
+  readonly #decisions = new Map<string, TenantDecisions>();
   readonly #obeying = new Map<string, (fields: readonly unknown[]) => boolean>();
   readonly #startedMs: number;
   #stopTicking: (() => void)[] = [];
@@ -96,7 +108,17 @@ export class Cluster {
       log,
     });
     this.reliable.watch((isUp) => {
-      if (isUp) this.nodes.connected();
+      if (!isUp) return;
+      this.nodes.connected();
+      // While NATS was away, the others heard of nothing.
+      for (const decisions of this.#decisions.values()) decisions.tell(null);
+    });
+    this.nodes.watch({
+      came: ({ incarnation }) => {
+        for (const decisions of this.#decisions.values()) decisions.tell(incarnation);
+      },
+      went: () => {},
+      beat: () => {},
     });
   }
 
@@ -145,6 +167,15 @@ export class Cluster {
     return bus;
   }
 
+  /** Asks a node. @returns null where it does not answer in time; never rejects */
+  async ask(node: string, question: string, timeoutMs: number): Promise<string | null> {
+    const payload = encode(KIND.question, question);
+    const answer = await this.reliable.ask(this.subjects.node(node), payload, timeoutMs);
+    const read = answer instanceof Uint8Array ? decode(answer, this.counts) : null;
+    const text = read?.kind === KIND.answer ? read.fields[0] : null;
+    return typeof text === "string" ? text : null;
+  }
+
   /** Has a tenant's orders from other nodes carried out; `handler` returns false for what it cannot read. */
   obey(tenant: string, handler: (fields: readonly unknown[]) => boolean): () => void {
     this.#obeying.set(tenant, handler);
@@ -159,6 +190,22 @@ export class Cluster {
     return this.reliable.publish(subject, encode(KIND.order, tenant, ...fields));
   }
 
+  /** Has a tenant's decisions told to the nodes that come, and heard from these. */
+  decisions(tenant: string, decisions: TenantDecisions): () => void {
+    this.#decisions.set(tenant, decisions);
+    // Served from now on: the others have been told of what they decided before it was.
+    this.reliable.publish(this.subjects.all, encode(KIND.decision, tenant, null, this.incarnation));
+    return () => {
+      if (this.#decisions.get(tenant) === decisions) this.#decisions.delete(tenant);
+    };
+  }
+
+  /** Tells a node, null for all others, of decisions. */
+  decide(node: string | null, tenant: string, decisions: readonly unknown[]): void {
+    const subject = node === null ? this.subjects.all : this.subjects.node(node);
+    this.reliable.publish(subject, encode(KIND.decision, tenant, decisions));
+  }
+
   /** Resolves when NATS is there and the others have been heard; waits for ever for the former. */
   async start(): Promise<void> {
     const { clock, log } = this.#options;
@@ -166,7 +213,7 @@ export class Cluster {
     reliable.listen(subjects.all, (payload) => this.#hear(payload));
     reliable.listen(
       subjects.node(this.incarnation),
-      (payload, message) => this.#hear(payload, () => message.respond(ANSWER)),
+      (payload, message) => this.#hear(payload, (answer) => void message.respond(answer)),
     );
     await Promise.all([reliable.start(), this.hot.start()]);
     if (!reliable.isUp && reliable.connection === null) return;
@@ -191,14 +238,14 @@ export class Cluster {
     await Promise.all([this.reliable.stop(), this.hot.stop()]);
   }
 
-  #hear(payload: Uint8Array, respond: () => void = () => {}): void {
+  #hear(payload: Uint8Array, respond: Respond = () => {}): void {
     const message = decode(payload, this.counts);
     if (message === null) return;
     const { kind, fields } = message;
     if (!this.#take(kind, fields, respond)) this.counts.broken++;
   }
 
-  #take(kind: number, fields: readonly unknown[], respond: () => void): boolean {
+  #take(kind: number, fields: readonly unknown[], respond: Respond): boolean {
     switch (kind) {
       case KIND.beat:
         return this.nodes.heardBeat(fields);
@@ -219,8 +266,23 @@ export class Cluster {
         if (typeof tenant !== "string") return false;
         return this.#obeying.get(tenant)?.(rest) ?? true;
       }
+      case KIND.question: {
+        const [text] = fields;
+        if (typeof text !== "string") return false;
+        void this.answers(text).then((answer) => respond(encode(KIND.answer, answer)));
+        return true;
+      }
+      case KIND.decision: {
+        const [tenant, list, asker] = fields;
+        if (typeof tenant !== "string") return false;
+        const decisions = this.#decisions.get(tenant);
+        if (list === null && typeof asker === "string") decisions?.tell(asker);
+        else if (!Array.isArray(list)) return false;
+        else return decisions?.heard(list) ?? true;
+        return true;
+      }
       case KIND.probe:
-        respond();
+        respond(ANSWER);
         return true;
       default:
         this.counts.unknown++;

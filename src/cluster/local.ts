@@ -15,9 +15,7 @@ export class LocalBus implements Bus {
     return this.#receiver.receive(room, frame, except);
   }
 
-  occupied(): null {
-    return null;
-  }
+  occupied(): void {}
 
   vacated(): void {}
 

@@ -57,10 +57,10 @@ export class NatsBus implements Bus {
     return deliveries;
   }
 
-  occupied(room: string): Promise<void> | null {
+  occupied(room: string): void {
     const { subjects, tenant } = this.#options;
     this.#subjects.set(room, { m: subjects.room("m", tenant, room), h: subjects.room("h", tenant, room) });
-    return this.#subscriptions.add(room);
+    this.#subscriptions.add(room);
   }
 
   vacated(room: string): void {

@@ -65,6 +65,11 @@ export class Replicas implements NodesWatcher {
     return peers;
   }
 
+  /** What other nodes have, by tenant. */
+  sizes(): Iterable<[tenant: string, peers: Peers]> {
+    return this.#tenants;
+  }
+
   /** Whether all nodes that are there have been told of. */
   get isComplete(): boolean {
     for (const node of this.#options.nodes.others.values()) {

@@ -52,19 +52,18 @@ export class RoomSubscriptions {
     return size;
   }
 
-  /** @returns when it is heard; null where it is already */
-  add(room: string): Promise<void> | null {
+  add(room: string): void {
     const number = shardOf(room), name = token(room);
     let shard = this.#shards.get(number);
     if (shard === undefined) this.#shards.set(number, shard = new Shard());
     const known = shard.rooms.get(name);
     if (known !== undefined) {
       known.emptySince = Number.POSITIVE_INFINITY;
-      return null;
+      return;
     }
     if (shard.whole !== null) {
       shard.covered.add(name);
-      return null;
+      return;
     }
     const { tenant, subjects } = this.#options;
     if (this.#churns(shard)) {
@@ -77,8 +76,6 @@ export class RoomSubscriptions {
         emptySince: Number.POSITIVE_INFINITY,
       });
     }
-    const { m, h } = this.#options.links;
-    return Promise.all([m.settled(), h.settled()]).then(() => {});
   }
 
   remove(room: string): void {

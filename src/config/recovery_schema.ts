@@ -53,8 +53,8 @@ export const roomClassesSchema = z.array(z.strictObject({
 /** Keys of `gateway`. */
 export const recoveryKeys = {
   max_history_bytes: limit(
-    "Payload bytes that rooms with `store: memory` keep, all tenants together; above it, the room idle longest loses its " +
-      "history.",
+    "Bytes of memory for rooms with history, all tenants together: what rooms with `store: memory` keep, and 512 for each " +
+      "such room. Above it, the room idle longest loses its history; a room that nobody is in goes as a whole.",
     268_435_456,
   ),
   max_replay_bytes: whole(

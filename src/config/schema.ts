@@ -167,7 +167,10 @@ const limits = z.strictObject({
       "JSON or CBOR. A deeper one is refused with `BAD_REQUEST`, and in CBOR ends its session (4505).",
   ),
   max_sessions_total: limit("Sessions of the tenant; above it, connections are refused with 503."),
-  max_rooms_total: limit("Rooms with at least one member."),
+  max_rooms_total: limit(
+    "Rooms with at least one member. While there are so many rooms, with those that only keep a history, no message " +
+      "begins one in which nobody is.",
+  ),
   max_users_per_room: limit("Users in one room."),
   max_rooms_per_user: limit("Rooms that one user is in."),
   max_sessions_per_ip: limit("Sessions from one address; IPv6 addresses count by their first 64 bits."),

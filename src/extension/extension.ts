@@ -259,8 +259,10 @@ export class Extension implements PooledOwner, ExtensionView {
         const place = this.#place;
         return this.#options.broker.take(event.request, caller, (granted) => {
           // Another worker would not know what it asked.
-          if (this.#place !== place) return;
-          this.#send(commandOf(id, granted));
+          if (this.#place !== place) return 0;
+          const command = commandOf(id, granted);
+          this.#send(command);
+          return command.length;
         });
       }
       case "log":

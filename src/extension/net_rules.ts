@@ -100,6 +100,11 @@ function embedded(address: Address): readonly Address[] {
   const found = [at(6)];
   if (parts[0] === 0x2002) found.push(at(1)); // 6to4
   if (parts[0] === 0x2001 && parts[1] === 0) found.push(at(2), at(6, 0xffff)); // Teredo: server and client
+  // NAT64 by shorter prefixes, the local one (64:ff9b:1::/48) among them: behind the prefix, and around octet 8 (RFC 6052).
+  const octets = address.toByteArray();
+  for (const from of [4, 5, 6, 7, 9]) {
+    found.push(new ipaddr.IPv4(octets.slice(from).filter((_, i) => from + i !== 8).slice(0, 4)));
+  }
   return found;
 }
 

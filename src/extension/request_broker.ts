@@ -85,15 +85,19 @@ export class RequestBroker {
     return grown > EXCESS_MAX;
   }
 
-  /** @param caller the session that the request is for; null where none calls. @param answer called now or later, once */
-  take(request: RawRequest, caller: Caller | null, answer: (granted: Granted) => void): void {
+  /**
+   * @param caller the session that the request is for; null where none calls
+   * @param answer called now or later, once. @returns how many characters it hands on
+   */
+  take(request: RawRequest, caller: Caller | null, answer: (granted: Granted) => number): void {
     const outcome = this.#run(request, caller);
-    if (!(outcome instanceof Promise)) return this.#done(request, outcome, answer);
+    if (!(outcome instanceof Promise)) return void this.#done(request, outcome, answer);
     this.#waiting++;
+    const { share } = this.#options;
     void outcome.then((granted) => {
       this.#waiting--;
-      // Writing the answer is the larger part of the work that a page of kept values is.
-      this.#options.share.work(() => this.#done(request, granted, answer));
+      // Writing the answer is a large part of the work that a page of kept values is.
+      share.carried(share.work(() => this.#done(request, granted, answer)));
     });
   }
 
@@ -154,12 +158,12 @@ export class RequestBroker {
     }
   }
 
-  #done({ op }: RawRequest, granted: Granted, answer: (granted: Granted) => void): void {
+  #done({ op }: RawRequest, granted: Granted, answer: (granted: Granted) => number): number {
     // A label must not be an extension's own word.
     if (granted !== NO_SUCH_OP) {
       this.#options.metrics.actions.add({ op, outcome: granted.ok ? "ok" : granted.code });
     }
-    answer(granted);
+    return answer(granted);
   }
 }
 

@@ -218,7 +218,9 @@ class Trial implements WorkerOwner {
     this.#broker.take(request, caller, (granted) => {
       note.outcome = granted.ok ? "ok" : granted.code;
       if (!granted.ok) note.msg = granted.msg;
-      this.#host.send(this.#slot, commandOf(id, granted));
+      const command = commandOf(id, granted);
+      this.#host.send(this.#slot, command);
+      return command.length;
     });
   }
 

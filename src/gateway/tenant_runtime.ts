@@ -16,9 +16,7 @@ import type { TenantView } from "../metrics/exporter.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
 import { PolicyState } from "../policy/state.ts";
-import { CLOSE, type Refusal } from "../protocol/codes.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
-import { sysRefused } from "../protocol/sys.ts";
 import { RoomClasses } from "../room/room_class.ts";
 import type { RoomTap } from "../room/room_tap.ts";
 import type { Rooms } from "../room/rooms.ts";
@@ -28,7 +26,7 @@ import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
-import { StaggeredClose } from "./staggered_close.ts";
+import { endRefused, StaggeredClose } from "./staggered_close.ts";
 import { TenantNode } from "./tenant_node.ts";
 import { tenantRooms } from "./tenant_rooms.ts";
 import type { TenantRecord } from "./tenant_record.ts";
@@ -71,12 +69,14 @@ export class TenantRuntime implements TenantView {
   /** It is in the configuration no more. */
   #leaving = false;
   #ending: StaggeredClose | null = null;
+  #graceMs: number;
   /** Has its webhooks told no more. */
   #unwatch: () => void = () => {};
 
   /** Has no effects: a tenant that is not wanted after all can be dropped. */
   constructor(loaded: TenantLoaded, gatewayConfig: GatewayConfig, deps: TenantDeps) {
     this.#deps = deps;
+    this.#graceMs = gatewayConfig.drain_grace_ms;
     const { config: { id } } = loaded;
     const { gateway, fanout, persistence, cluster, clock } = deps;
     const node = this.#node = cluster === null ? null : new TenantNode(id, cluster, clock);
@@ -158,7 +158,7 @@ export class TenantRuntime implements TenantView {
     const { persistence, gateway } = this.#deps;
     persistence.hold(this.id, this.#record);
     const unwatch = this.watch(persistence.webhooks.of(this.id));
-    const disobey = this.#node?.attach(this.tenant);
+    const disobey = this.#node?.attach(this, this.#record);
     this.#unwatch = () => {
       unwatch();
       disobey?.();
@@ -199,6 +199,7 @@ export class TenantRuntime implements TenantView {
     entry.auth = auth;
     entry.origins = origins;
     this.#applyWaits(auth, config);
+    this.#graceMs = config.drain_grace_ms;
     this.#openOrClose(config.drain_grace_ms);
   }
 
@@ -234,8 +235,8 @@ export class TenantRuntime implements TenantView {
     return this.#record.suspended || this.config.suspended;
   }
 
-  /** Its sessions end over this time, and nobody is let in until it is resumed. */
-  suspend(overMs: number): void {
+  /** Its sessions end over this time, the grace of a drain if none is said, and nobody is let in until it is resumed. */
+  suspend(overMs = this.#graceMs): void {
     this.#record.suspended = true;
     void this.#openOrClose(overMs);
   }
@@ -384,9 +385,4 @@ export class TenantRuntime implements TenantView {
     else entry.waits?.apply(options);
     entry.waits = options === null ? null : entry.waits ?? new TicketWaits(options);
   }
-}
-
-/** Ends a session with the refusal that is to blame. */
-function endRefused(session: SessionHandle, refused: Refusal): void {
-  session.end(refused.close ?? CLOSE.policyViolation, sysRefused(session.traceId, refused, { seq: null }));
 }

@@ -41,14 +41,19 @@ export interface GatewayView {
   readonly more: readonly MetricSource[];
 }
 
+/** Samples that are written in one go: some tenths of a millisecond. */
+const PIECE = 200;
+
+/** Lets others have their turn, where it is time. */
+export type Rest = () => Promise<void> | null;
+
 /** Label value for handshakes whose tenant does not exist: a stranger's word must not become a label. */
 export const NO_TENANT = "";
 
 /** The exporter of a gateway in Prometheus' text format. */
 export class Exporter {
-  readonly #registry = new Registry();
   readonly #metrics: Metric[] = [];
-  readonly contentType: string = this.#registry.contentType;
+  readonly contentType: string = new Registry().contentType;
 
   constructor(view: GatewayView) {
     const each = function* (read: (t: TenantMetrics, tenant: string) => Iterable<Sample>): Generator<Sample> {
@@ -251,18 +256,24 @@ export class Exporter {
     for (const { name, help, type, read } of view.more) this.#add(name, help, type, read);
   }
 
-  render(): Promise<string> {
-    return this.#registry.metrics();
+  /** @param rest called between two pieces of the work */
+  render(rest: Rest = () => null): Promise<string> {
+    return this.#write(null, rest);
   }
 
   /** Of one tenant alone. */
-  renderTenant(tenant: string): Promise<string> {
-    const registry = new Registry();
+  renderTenant(tenant: string, rest: Rest = () => null): Promise<string> {
+    return this.#write(tenant, rest);
+  }
+
+  /** @param tenant whose samples alone are written, and no metric that has none of them; null: everything */
+  async #write(tenant: string | null, rest: Rest): Promise<string> {
+    const texts: string[] = [];
     for (const metric of this.#metrics) {
-      const samples = [...metric.read()].filter(({ labels }) => labels["tenant"] === tenant);
-      if (samples.length > 0) register(registry, { ...metric, read: () => samples });
+      const text = await written(metric, tenant, rest);
+      if (text !== "") texts.push(text);
     }
-    return registry.metrics();
+    return `${texts.join("\n\n")}\n`;
   }
 
   #counter(name: string, help: string, read: () => Iterable<Sample>): void {
@@ -276,9 +287,7 @@ export class Exporter {
   }
 
   #add(name: string, help: string, type: string, read: () => Iterable<Sample>): void {
-    const metric = { name: `wsprism_${name}`, help, type, read };
-    this.#metrics.push(metric);
-    register(this.#registry, metric);
+    this.#metrics.push({ name: `wsprism_${name}`, help, type, read });
   }
 }
 
@@ -289,10 +298,28 @@ interface Metric {
   readonly read: () => Iterable<Sample>;
 }
 
-// prom-client asks a metric for its values at scrape time through `get`; that is all it needs of one.
-function register(registry: Registry, { name, help, type, read }: Metric): void {
+/** A metric as text, written piece by piece: with many tenants one metric alone has tens of thousands of samples. */
+async function written(metric: Metric, tenant: string | null, rest: Rest): Promise<string> {
+  const { name, help, type, read } = metric;
   const described = { name, help, type, aggregator: "sum" };
-  const metric = { ...described, get: () => ({ ...described, values: [...read()] }) };
+  const registry = new Registry();
+  let piece: Sample[] = [], text = "";
+  // prom-client asks a metric for its values through `get`; that is all it needs of one.
   // deno-lint-ignore no-explicit-any -- the library's types name only its own metric classes
-  registry.registerMetric(metric as any);
+  registry.registerMetric({ ...described, get: () => ({ ...described, values: piece }) } as any);
+  const flush = async () => {
+    const lines = await registry.getSingleMetricAsString(name);
+    // Its help and its type stand before the first piece alone.
+    text += text === "" ? lines : lines.slice(lines.indexOf("\n", lines.indexOf("\n") + 1));
+    piece = [];
+    await rest();
+  };
+  let seen = 0;
+  for (const sample of read()) {
+    if (tenant === null || sample.labels["tenant"] === tenant) piece.push(sample);
+    if (piece.length >= PIECE) await flush();
+    else if (++seen % PIECE === 0) await rest();
+  }
+  if (piece.length > 0 || text === "" && tenant === null) await flush();
+  return text;
 }

@@ -21,8 +21,13 @@ export const INFLOW_BOUNDS: InflowBounds = {
 
 /** Part of the loop's time in which answers may be read; tenants that have to wait share it. */
 const PART = 0.5;
-/** Milliseconds of reading in one go, after a rest. */
-const BURST_MS = 2;
+/** Milliseconds of reading in one go, after a rest: what others may wait for it. */
+const BURST_MS = 0.5;
+/**
+ * What a byte costs that is handed on, in milliseconds, beside the work that is seen: it is copied from thread to thread,
+ * into the pipe, and its memory is collected later. A tenant has 32 MiB a second of it at most.
+ */
+const BYTE_MS = PART * 1000 / 33_554_432;
 
 /** The shares of all tenants of one event loop. */
 export class Inflow {
@@ -103,6 +108,11 @@ export class Share {
   spent(ms: number, now: number): void {
     const part = PART / Math.max(1, this.#inflow.waiting);
     this.#paidAt = Math.max(this.#paidAt, now - BURST_MS / part) + ms / part;
+  }
+
+  /** Takes note of bytes that an answer is, and that are handed on. */
+  carried(bytes: number): void {
+    this.spent(bytes * BYTE_MS, this.now);
   }
 
   /** Does a piece of work that an answer causes, such as reading its JSON. */

@@ -17,11 +17,14 @@ export type CborFault =
   | "simple"
   | "utf8";
 
-/** Bytes to be read in the place of others. */
+/** An item to be written in another way. */
 interface Patch {
   readonly from: number;
   readonly to: number;
-  readonly bytes: Uint8Array;
+  /** Of its text; -1 for a negative integer, which becomes a float. */
+  readonly textBytes: number;
+  /** A second byte order mark, where one will be dropped. */
+  readonly marked: boolean;
 }
 
 /** The additional information of a head that says "until a break", and that break. */
@@ -29,7 +32,11 @@ const INDEFINITE = 31, BREAK = 0xff;
 /** Texts longer than this cbor-x decodes by way of the runtime, which drops one byte order mark (its readStringJS). */
 const OWN_TEXT_BYTES_MAX = 64;
 const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf);
-const PROTO = Buffer.from("__proto__");
+const PROTO = "__proto__", PROTO_BYTES = Buffer.from(PROTO);
+/** What a patch becomes: a float; the head of a text. */
+const FLOAT_BYTES = 9, TEXT_HEAD_BYTES = 5;
+/** Bytes of a text that are looked at one by one, as a view costs more. */
+const SHORT_PART = 32;
 
 export class CborWalk {
   at = 0;
@@ -57,13 +64,39 @@ export class CborWalk {
   /** The bytes as cbor-x reads them right; the very same in nearly all cases. */
   readable(): Uint8Array {
     if (this.#patches === null) return this.#bytes;
-    const parts: Uint8Array[] = [];
-    let at = 0;
-    for (const { from, to, bytes } of this.#patches) {
-      parts.push(this.#bytes.subarray(at, from), bytes);
-      at = to;
+    let size = this.#bytes.length;
+    for (const { from, to, textBytes, marked } of this.#patches) {
+      size += from - to + (textBytes < 0 ? FLOAT_BYTES : TEXT_HEAD_BYTES + (marked ? 3 : 0) + textBytes);
     }
-    return Buffer.concat([...parts, this.#bytes.subarray(at)]);
+    const out = Buffer.allocUnsafe(size);
+    let at = 0, read = 0;
+    for (const patch of this.#patches) {
+      out.set(this.#bytes.subarray(read, patch.from), at);
+      at = this.#rewrite(patch, out, at + patch.from - read);
+      read = patch.to;
+    }
+    out.set(this.#bytes.subarray(read), at);
+    return out;
+  }
+
+  /** @returns where the item ends */
+  #rewrite({ from, to, textBytes, marked }: Patch, out: Buffer, start: number): number {
+    if (textBytes < 0) {
+      out[start] = 0xfb;
+      this.at = from;
+      return out.writeDoubleBE(-1 - this.#head(this.#bytes[from]! & 31), start + 1);
+    }
+    out[start] = 0x7a;
+    let at = out.writeUInt32BE(textBytes + (marked ? 3 : 0), start + 1);
+    if (marked) { for (const byte of BYTE_ORDER_MARK) out[at++] = byte; }
+    const chunked = (this.#bytes[from]! & 31) === INDEFINITE;
+    this.at = chunked ? from + 1 : from;
+    do {
+      if (this.#bytes[this.at] === BREAK) break;
+      const length = this.#head(this.#bytes[this.at]! & 31);
+      for (let i = 0; i < length; i++) out[at++] = this.#bytes[this.at++]!;
+    } while (this.at < to);
+    return at;
   }
 
   #item(level: number): boolean {
@@ -122,11 +155,7 @@ export class CborWalk {
     const largest = negative ? Number.MAX_SAFE_INTEGER - 1 : Number.MAX_SAFE_INTEGER;
     if (value > largest) return this.#fail("integer");
     // cbor-x takes `~` of 64 bits, which JavaScript takes of the lowest 32: as a float it is the same number.
-    if (negative && info === 27) {
-      const bytes = Buffer.alloc(9, 0xfb);
-      bytes.writeDoubleBE(-1 - value, 1);
-      this.#patch(from, bytes);
-    }
+    if (negative && info === 27) this.#patch(from, -1, false);
     return true;
   }
 
@@ -136,17 +165,18 @@ export class CborWalk {
     if (length < 0) return false;
     const start = this.at, end = start + length;
     if (end > this.#bytes.length) return this.#fail("broken");
-    const part = this.#bytes.subarray(start, end);
     this.at = end;
-    if (!isUtf8(part)) return this.#fail("utf8");
-    if (isKey && PROTO.equals(part)) return this.#fail("proto");
-    if (length > OWN_TEXT_BYTES_MAX && startsWithMark(part)) this.#patch(from, textItem(part));
+    if (!this.#isText(start, end)) return this.#fail("utf8");
+    if (isKey && length === PROTO.length && PROTO_BYTES.equals(this.#bytes.subarray(start, end))) {
+      return this.#fail("proto");
+    }
+    if (length > OWN_TEXT_BYTES_MAX && this.#isMarked(start)) this.#patch(from, length, true);
     return true;
   }
 
   /** A text in parts, each a text of its own, which cbor-x does not read. */
   #chunks(from: number, isKey: boolean): boolean {
-    const parts: Uint8Array[] = [];
+    let textBytes = 0, beginning = "";
     this.at++;
     for (;;) {
       const first = this.#bytes[this.at];
@@ -154,17 +184,31 @@ export class CborWalk {
       if (first === undefined || first >> 5 !== 3 || (first & 31) === INDEFINITE) return this.#fail("broken");
       const length = this.#head(first & 31);
       if (length < 0) return false;
-      const end = this.at + length;
+      const start = this.at, end = start + length;
       if (end > this.#bytes.length) return this.#fail("broken");
-      const part = this.#bytes.subarray(this.at, end);
-      if (!isUtf8(part)) return this.#fail("utf8");
-      parts.push(part);
+      if (!this.#isText(start, end)) return this.#fail("utf8");
+      for (let i = start; i < end && beginning.length <= PROTO.length; i++) {
+        beginning += String.fromCharCode(this.#bytes[i]!);
+      }
+      textBytes += length;
       this.at = end;
     }
     this.at++;
-    const whole = Buffer.concat(parts);
-    if (isKey && PROTO.equals(whole)) return this.#fail("proto");
-    this.#patch(from, textItem(whole));
+    if (isKey && beginning === PROTO) return this.#fail("proto");
+    this.#patch(from, textBytes, textBytes > OWN_TEXT_BYTES_MAX && beginning.startsWith("\xef\xbb\xbf"));
+    return true;
+  }
+
+  #isMarked(start: number): boolean {
+    return BYTE_ORDER_MARK.every((byte, i) => this.#bytes[start + i] === byte);
+  }
+
+  /** Most texts are short and ASCII. */
+  #isText(start: number, end: number): boolean {
+    if (end - start > SHORT_PART) return isUtf8(this.#bytes.subarray(start, end));
+    for (let i = start; i < end; i++) {
+      if (this.#bytes[i]! >= 0x80) return isUtf8(this.#bytes.subarray(start, end));
+    }
     return true;
   }
 
@@ -227,24 +271,12 @@ export class CborWalk {
     return true;
   }
 
-  #patch(from: number, bytes: Uint8Array): void {
-    (this.#patches ??= []).push({ from, to: this.at, bytes });
+  #patch(from: number, textBytes: number, marked: boolean): void {
+    (this.#patches ??= []).push({ from, to: this.at, textBytes, marked });
   }
 
   #fail(fault: CborFault): false {
     this.fault ??= fault;
     return false;
   }
-}
-
-function startsWithMark(text: Uint8Array): boolean {
-  return BYTE_ORDER_MARK.every((byte, i) => text[i] === byte);
-}
-
-/** A text of definite length, with a second byte order mark where one will be dropped. */
-function textItem(text: Uint8Array): Uint8Array {
-  const mark = text.length > OWN_TEXT_BYTES_MAX && startsWithMark(text) ? BYTE_ORDER_MARK : new Uint8Array(0);
-  const head = Buffer.alloc(5, 0x7a);
-  head.writeUInt32BE(mark.length + text.length, 1);
-  return Buffer.concat([head, mark, text]);
 }

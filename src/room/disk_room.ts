@@ -47,6 +47,9 @@ export interface DiskStored extends DiskMeta {
   readonly duplicate: boolean;
 }
 
+/** Which messages are read; `isPinned`: also those that are kept no more, but that somebody was promised. */
+export type DiskRange = Range & { readonly isPinned?: boolean };
+
 /**
  * A tenant's rooms on disk. What changes something MUST resolve only once that is committed; all calls of one room MUST take
  * effect, and resolve, in their order. They reject where the disk fails, and then nothing has happened.
@@ -59,9 +62,12 @@ export interface HistoryDisk {
   /** Messages as `[offset, text]`, oldest first. */
   read(
     room: string,
-    range: Range,
+    range: DiskRange,
   ): Promise<DiskMeta & { readonly rows: readonly (readonly [number, string])[] }>;
-  /** Lets go of what is too old. */
+  /**
+   * Lets go of what is too old. A message MUST still be read by who is promised it until two trims have come that did not
+   * want it kept; the second is asked for only when the first is answered.
+   */
   trim(room: string, bounds: HistoryBounds, keepAfter: number): Promise<DiskMeta>;
   /** All of it goes, and a new epoch begins. */
   clear(room: string): Promise<DiskMeta>;
@@ -90,6 +96,8 @@ const UNDER_WAY_BYTES_MAX = 4_194_304;
 const PAGE = 100;
 /** Between two times that what is too old is let go of, and that the room is noted as used. */
 const TRIM_MS = 5000;
+/** Messages after which that is done before its time. */
+const TRIM_MESSAGES = 512;
 const PAGE_BYTES = 262_144;
 const NOTHING: DiskMeta = { epoch: "", first: 1, last: 0, bytes: 0 };
 
@@ -98,10 +106,12 @@ export class DiskRoom implements KeptRoom, Budgeted {
   readonly #options: DiskRoomOptions;
   #bounds: HistoryBounds;
   #meta = NOTHING;
-  #ready: Promise<void> | null;
+  #ready: Promise<void> | null = null;
   #failed = false;
   #usedAt: number;
   #trimmedAt = 0;
+  #isTrimming = false;
+  #sinceTrim = 0;
   /** Offsets behind which somebody still reads. */
   readonly #pins = new Set<{ after: number }>();
   readonly #underWay = { messages: 0, bytes: 0 };
@@ -114,12 +124,12 @@ export class DiskRoom implements KeptRoom, Budgeted {
     this.#usedAt = options.now();
     this.#counted = new CountedRoom(options.counts);
     options.budget.use(this, ROOM_BYTES);
-    this.#ready = this.#open();
+    void this.#open();
   }
 
   get ready(): Promise<void> | null {
     // What failed is tried again by the next who comes.
-    if (this.#failed) this.#ready = this.#open();
+    if (this.#failed) void this.#open();
     return this.#ready;
   }
 
@@ -193,6 +203,7 @@ export class DiskRoom implements KeptRoom, Budgeted {
 
   missed(after: number, upTo: number): Missed {
     const { disk, name } = this.#options;
+    const { epoch } = this.#meta;
     const pin = { after };
     this.#pins.add(pin);
     const stop = () => void this.#pins.delete(pin);
@@ -207,11 +218,17 @@ export class DiskRoom implements KeptRoom, Budgeted {
           return null;
         }
         const limit = Math.min(PAGE, upTo - pin.after);
-        const { rows } = await disk.read(name, { after: pin.after, limit, maxBytes: PAGE_BYTES });
+        const { rows, ...found } = await disk.read(name, {
+          after: pin.after,
+          limit,
+          maxBytes: PAGE_BYTES,
+          isPinned: true,
+        });
         const next = rows.filter(([offset]) => offset <= upTo);
-        if (next.length === 0) {
+        if (found.epoch !== epoch || next[0]?.[0] !== pin.after + 1) {
+          // Cleared meanwhile. Whoever was promised it has to hear of that: see `Backlog`.
           stop();
-          return null;
+          throw new Error(`Cannot read ${name} behind ${pin.after}: it is not there any more`);
         }
         pin.after = next.at(-1)![0];
         return next.map(frameOf);
@@ -238,10 +255,24 @@ export class DiskRoom implements KeptRoom, Budgeted {
     this.#bounds = bounds;
   }
 
-  async clear(): Promise<void> {
-    const { disk, name, renewed } = this.#options;
-    this.#set(await disk.clear(name));
-    renewed();
+  clear(): Promise<void> {
+    const { disk, name } = this.#options;
+    // What is said from now on belongs to the next epoch, which nobody knows yet: who joins waits for it.
+    const former = this.#meta;
+    this.#set(NOTHING);
+    const cleared = this.#begin(disk.clear(name));
+    cleared.catch(() => {
+      // Nothing has happened, and all is as it was known.
+      if (former === NOTHING || this.#meta !== NOTHING || this.#ready !== cleared) return;
+      this.#set(former);
+      this.#isKnown();
+    });
+    return cleared;
+  }
+
+  #isKnown(): void {
+    this.#failed = false;
+    this.#ready = null;
   }
 
   touch(): void {
@@ -256,12 +287,8 @@ export class DiskRoom implements KeptRoom, Budgeted {
 
   /** @returns whether it can be forgotten here; on disk it stays as long as it is to */
   sweep(): boolean {
-    const { disk, name, now } = this.#options;
-    const { last } = this.#meta;
-    if (this.#ready === null && last > 0 && now() - this.#trimmedAt > TRIM_MS && this.#pins.size === 0) {
-      this.#trimmedAt = now();
-      void disk.trim(name, this.#bounds, this.#keepAfter).then((meta) => this.#learn(meta), () => {});
-    }
+    const { now } = this.#options;
+    if (this.#ready === null && this.#meta.last > 0 && now() - this.#trimmedAt > TRIM_MS) this.#trim();
     return now() - this.#usedAt > this.#bounds.maxAgeMs && !this.#isBusy;
   }
 
@@ -275,6 +302,17 @@ export class DiskRoom implements KeptRoom, Budgeted {
   /** Whether somebody reads, or something is on its way to the disk: another one of this name would not know of it. */
   get #isBusy(): boolean {
     return this.#pins.size > 0 || this.#underWay.messages > 0;
+  }
+
+  #trim(): void {
+    if (this.#isTrimming) return;
+    const { disk, name, now } = this.#options;
+    this.#isTrimming = true;
+    this.#trimmedAt = now();
+    this.#sinceTrim = 0;
+    disk.trim(name, this.#bounds, this.#keepAfter).then((meta) => this.#learn(meta), () => {}).then(() => {
+      this.#isTrimming = false;
+    });
   }
 
   #landed(frame: Frame): void {
@@ -302,17 +340,22 @@ export class DiskRoom implements KeptRoom, Budgeted {
   }
 
   #open(): Promise<void> {
-    const { disk, name, renewed } = this.#options;
+    const { disk, name } = this.#options;
     this.#failed = false;
-    const opened = disk.open(name, this.#bounds).then((meta) => {
+    return this.#begin(disk.open(name, this.#bounds));
+  }
+
+  /** What is kept is known once this resolves. */
+  #begin(known: Promise<DiskMeta>): Promise<void> {
+    const begun = known.then((meta) => {
       this.#set(meta);
-      this.#ready = null;
+      if (this.#ready === begun) this.#ready = null;
       // Who is a member already hears all that comes from here on.
-      renewed();
+      this.#options.renewed();
     });
     // Whoever waits for it is told; perhaps nobody does.
-    opened.catch(() => void (this.#failed = true));
-    return opened;
+    begun.catch(() => void (this.#failed = true));
+    return this.#ready = begun;
   }
 
   #stored(
@@ -327,10 +370,18 @@ export class DiskRoom implements KeptRoom, Budgeted {
       return { deliveries: 0, offset, epoch: stored.epoch, duplicate: true };
     }
     const former = this.#meta;
-    if (former.epoch === meta.epoch) counts.trimmed.bounds += meta.first - former.first;
+    if (former.epoch === meta.epoch) counts.trimmed.bounds += Math.max(0, meta.first - former.first);
     counts.stored++;
+    if (++this.#sinceTrim >= TRIM_MESSAGES) this.#trim();
+    // Opening it has failed, and this tells all that there is to know.
+    const isOpened = this.#failed && former === NOTHING;
+    if (isOpened) this.#isKnown();
+    if (isOpened || former.epoch !== "" && former.epoch !== meta.epoch) {
+      // Members have missed nothing before this one.
+      this.#set({ ...meta, last: offset - 1 });
+      renewed();
+    }
     this.#set(meta);
-    if (former.epoch !== "" && former.epoch !== meta.epoch) renewed();
     const deliveries = deliver(this.#removed ? frame : withOffset(frame, offset), except);
     if (key !== null) sent(key, meta.epoch, offset);
     return { deliveries, offset, epoch: meta.epoch, duplicate: false };

@@ -8,7 +8,7 @@ import { DiskRoom, type HistoryDisk } from "./disk_room.ts";
 import { type KeptRoom, KEY_REUSED, type Published, type SenderKey } from "./kept_room.ts";
 import { MemoryRoom } from "./memory_room.ts";
 import type { RoomClass, RoomClasses } from "./room_class.ts";
-import { SentKeys } from "./sent_keys.ts";
+import { nameOf, SentKeys } from "./sent_keys.ts";
 
 /** Keys that are known of one tenant at the same time. */
 const KEYS_MAX = 100_000;
@@ -56,6 +56,8 @@ export class Histories {
   readonly #rooms: HistoriesRooms;
   readonly #kept = new Map<string, Kept>();
   readonly #keys = new SentKeys(KEYS_MAX);
+  /** Keys of messages that are on their way to the disk. */
+  readonly #saying = new Map<string, Promise<void>>();
   #sweeping: Iterator<[string, Kept]> | null = null;
 
   constructor(rooms: HistoriesRooms, options: HistoriesOptions) {
@@ -96,7 +98,10 @@ export class Histories {
     return found?.durable && found.history !== null ? this.#make(name, found, { isListed: false }) : null;
   }
 
-  /** Publishes a reliable message in a room that keeps it, or one that has a key. */
+  /**
+   * Publishes a reliable message in a room that keeps it, or one that has a key. While one with the same key is on its way to
+   * the disk, the next waits for what becomes of it.
+   */
   publish(
     name: string,
     frame: Frame,
@@ -110,8 +115,19 @@ export class Histories {
         counts.duplicates++;
         return { deliveries: 0, offset: sent.offset || null, epoch: sent.epoch || null, duplicate: true };
       }
+      const before = this.#saying.get(nameOf(key));
+      if (before !== undefined) {
+        return before.then(() => {
+          const now = this.#kept.get(name)?.room ?? null;
+          return this.publish(name, frame, { kept: now, except, key });
+        });
+      }
     }
-    if (kept !== null) return kept.publish(frame, except, key);
+    if (kept !== null) {
+      const outcome = kept.publish(frame, except, key);
+      if (key !== null && outcome instanceof Promise) this.#await(key, outcome);
+      return outcome;
+    }
     const deliveries = this.#rooms.deliver(name, frame, except);
     if (deliveries < 0 || key === null) return deliveries;
     this.#sent(name, key, { epoch: "", offset: 0 });
@@ -185,6 +201,14 @@ export class Histories {
       ? new DiskRoom({ ...common, name, disk, isFull: () => this.#rooms.isFull(name) })
       : new MemoryRoom({ ...common, newEpoch });
     return room;
+  }
+
+  #await(key: SenderKey, outcome: Promise<unknown>): void {
+    const name = nameOf(key);
+    const settled = outcome.then(() => {
+      if (this.#saying.get(name) === settled) this.#saying.delete(name);
+    });
+    this.#saying.set(name, settled);
   }
 
   #end(name: string, { room }: Kept): void {

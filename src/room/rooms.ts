@@ -3,7 +3,7 @@
 // `Rooms.publish` is the only way in for a message. A room without members is gone, unless it is held for what it keeps.
 
 import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.ts";
-import type { ForeignMember, ForeignRoom, LeaveReason } from "../cluster/peers.ts";
+import type { ForeignMember, ForeignRoom, LeaveReason, Peers } from "../cluster/peers.ts";
 import { OrderedIndex } from "../collections/ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
@@ -214,6 +214,16 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     return here + (this.#bus.peers?.rooms.get(name)?.members.size ?? 0);
   }
 
+  /** Members of a room on other nodes; null for none. */
+  foreign(name: string): ForeignRoom | null {
+    return this.#bus.peers?.rooms.get(name) ?? null;
+  }
+
+  /** What other nodes have of the tenant; null where there are none. */
+  get peers(): Peers | null {
+    return this.#bus.peers;
+  }
+
   /** Whether this node has the word about a room where one of all nodes is to have it. */
   owns(name: string): boolean {
     return this.#bus.owns(name);
@@ -282,10 +292,7 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
   #occupy(room: Room): void {
     this.#occupied++;
     room.kept?.touch();
-    const live = room.live = this.#bus.occupied(room.name);
-    void live?.then(() => {
-      if (room.live === live) room.live = null;
-    });
+    this.#bus.occupied(room.name);
   }
 
   #add(name: string): Room {

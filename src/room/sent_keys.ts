@@ -40,13 +40,13 @@ export class SentKeys {
   }
 
   find(sender: string, key: string, now: number): SentAs | null {
-    const entry = this.#entries.get(nameOf(sender, key));
+    const entry = this.#entries.get(nameOf({ sender, key }));
     return entry === undefined || entry.untilMs <= now ? null : entry.sent;
   }
 
   /** @param untilMs when it is forgotten, by the clock of `now` */
   add(sender: string, key: string, sent: SentAs, untilMs: number): void {
-    const name = nameOf(sender, key);
+    const name = nameOf({ sender, key });
     this.#entries.delete(name);
     this.#entries.set(name, { sent, untilMs });
     if (this.#entries.size > this.#max) this.#entries.delete(this.#entries.keys().next().value!);
@@ -61,7 +61,7 @@ export class SentKeys {
   }
 }
 
-/** A key has no space in it, so that two pairs never make one name. */
-function nameOf(sender: string, key: string): string {
+/** One text for a sender and its key. A key has no space in it, so that two pairs never make one name. */
+export function nameOf({ sender, key }: Pick<SenderKey, "sender" | "key">): string {
   return `${key} ${sender}`;
 }

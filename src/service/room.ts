@@ -7,7 +7,7 @@ import { Frame, LANE } from "../protocol/frame.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
 import { type JoinedData, sysJoined, sysLeft, sysRefused } from "../protocol/sys.ts";
 import type { KeptRoom, Missed, Page, Range, Wish } from "../room/kept_room.ts";
-import type { Membership } from "../room/rooms.ts";
+import type { Membership, Room } from "../room/rooms.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
 
 const NOT_A_MEMBER = refusal("NOT_ALLOWED", "room.members is for members of the room");
@@ -58,8 +58,8 @@ function join(context: Context, message: Envelope): Answer {
   if ("ok" in joined) return joined;
   if (asked.presence !== null) joined.room.setPresence(joined, asked.presence);
   const { wish } = asked, { seq } = message;
-  const { ready } = joined.room;
-  if (ready !== null) context.recover(new LateJoin(context, joined, { ready, wish, seq }));
+  const ready = joined.room.kept?.ready ?? null;
+  if (ready !== null) context.recover(new LateJoin(context, joined, { wish, seq, isLate: true }));
   else {
     const { frame, missed } = joinedFrame(context, joined, { wish, seq });
     context.deliver(frame);
@@ -71,36 +71,46 @@ function join(context: Context, message: Envelope): Answer {
 interface Joining {
   readonly wish: Wish | null;
   readonly seq: number | null;
+  /** Answered only once the room's history was opened, while its messages came already. */
+  readonly isLate?: boolean;
 }
 
 /** `sys.joined`, and what follows it. */
 function joinedFrame(
   context: Context,
   joined: Membership,
-  { wish, seq }: Joining,
+  joining: Joining,
 ): { frame: Frame; missed: Missed | null } {
   const { room, member } = joined;
   const { kept } = room;
   const data: JoinedData = { member, count: room.count };
-  const missed = kept === null ? null : missedBy(joined, kept, wish);
+  const missed = kept === null ? null : missedBy(joined, kept, joining);
   const told = missed === null ? data : { ...data, ...missed.told };
-  const frame = sysJoined(context.traceId, room.name, told, seq);
+  const frame = sysJoined(context.traceId, room.name, told, joining.seq);
   const follows = kept !== null && missed !== null && missed.upTo > missed.after;
   return { frame, missed: follows ? kept.missed(missed.after, missed.upTo) : null };
 }
 
-/** A room on disk of which it is not known yet what it keeps: the member is told when it is, and hears nothing before that. */
+/**
+ * A room on disk of which it is not known yet what it keeps: the member is told when it is, and hears nothing before that.
+ * The answer is made as soon as it can be, and not when the member is given it: so it holds for what waits behind it.
+ */
 class LateJoin implements Missed {
-  readonly #context: Context;
-  readonly #joined: Membership;
-  readonly #joining: Joining & { readonly ready: Promise<void> };
+  readonly #answer: Promise<readonly Frame[] | null>;
   #told = false;
+  #stopped = false;
   #missed: Missed | null = null;
 
-  constructor(context: Context, joined: Membership, joining: Joining & { readonly ready: Promise<void> }) {
-    this.#context = context;
-    this.#joined = joined;
-    this.#joining = joining;
+  constructor(context: Context, joined: Membership, joining: Joining) {
+    this.#answer = known(joined.room).then(() => {
+      if (joined.index < 0 || this.#stopped) return null;
+      const { frame, missed } = joinedFrame(context, joined, joining);
+      this.#missed = missed;
+      return [frame];
+    }, () => {
+      context.leave(joined);
+      return [sysRefused(context.traceId, UNREADABLE, { seq: joining.seq })];
+    });
   }
 
   get left(): number {
@@ -110,38 +120,45 @@ class LateJoin implements Missed {
   next(): readonly Frame[] | null | Promise<readonly Frame[] | null> {
     if (this.#told) return this.#missed?.next() ?? null;
     this.#told = true;
-    const { ready, seq } = this.#joining;
-    return ready.then(() => {
-      if (this.#joined.index < 0) return null;
-      const { frame, missed } = joinedFrame(this.#context, this.#joined, this.#joining);
-      this.#missed = missed;
-      return [frame];
-    }, () => {
-      this.#context.leave(this.#joined);
-      return [sysRefused(this.#context.traceId, UNREADABLE, { seq })];
-    });
+    return this.#answer;
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#missed?.stop();
   }
+}
+
+/** Resolves once it is known what a room keeps; somebody may let go of it meanwhile, and then that has to be known. */
+async function known(room: Room): Promise<void> {
+  for (let ready = room.kept?.ready; ready; ready = room.kept?.ready) await ready;
 }
 
 /** What a member is given that it has not heard, and what it is told of that. */
 function missedBy(
   joined: Membership,
   kept: KeptRoom,
-  wish: Wish | null,
+  { wish, isLate = false }: Joining,
 ): { told: Omit<JoinedData, "member" | "count">; after: number; upTo: number } {
   const { epoch, last } = kept;
-  if (wish === null) return { told: { epoch, offset: last }, after: last, upTo: last };
-  const { after, recovered, reason } = kept.recover(wish);
+  // What was said since its history was opened waits behind this answer, and has not been heard.
+  const offset = isLate ? Math.min(last, joined.heardAfter) : last;
+  if (wish === null) return { told: { epoch, offset }, after: offset, upTo: offset };
+  const { after, recovered, reason } = (isLate ? willHear(joined, kept, wish) : null) ?? kept.recover(wish);
   // A member that joins once more has heard what was said since it joined first.
   const upTo = Math.min(last, joined.heardAfter);
   joined.heardAfter = Math.min(joined.heardAfter, after);
   const replayed = Math.max(0, upTo - after);
-  const told = { epoch, offset: last, recovered, replayed, ...(reason === null ? {} : { reason }) };
+  const told = { epoch, offset, recovered, replayed, ...(reason === null ? {} : { reason }) };
   return { told, after, upTo };
+}
+
+/** A cursor behind which all waits for the member already is proven, whatever the room still keeps; null for any other. */
+function willHear({ heardAfter }: Membership, { epoch, last }: KeptRoom, wish: Wish) {
+  if (!("since" in wish)) return null;
+  const { since } = wish;
+  if (since.epoch !== epoch || since.offset !== heardAfter || heardAfter === last) return null;
+  return { after: heardAfter, recovered: true, reason: null };
 }
 
 interface Asked {

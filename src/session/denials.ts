@@ -48,7 +48,7 @@ const CALM_MS = 10_000;
 /** More messages sent before it was throttled than any socket's buffer holds: this transport cannot stop reading. */
 const IGNORED_MAX = 65_536;
 /** The same of frames that are no message: nobody has a use for so many, and each costs as much as a message. */
-export const FRAMES_IGNORED_MAX = 1_000;
+export const FRAMES_IGNORED_MAX = 250;
 /** Lines that one tenant's denials may put into the log. */
 const LOG_RATE = new Rate(50, 100);
 

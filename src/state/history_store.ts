@@ -1,17 +1,15 @@
 // Rooms that keep what is said in them, in the state's database. Runs in the state's thread. A message is numbered here, in
 // the transaction that keeps it, so that no number is ever given twice and none is left out. A room takes a row with its
-// first message; until then its epoch is the one that all such rooms have, and that changes whenever a room's row goes: so
-// no epoch comes back, and rooms that nobody speaks in cost nothing.
+// first message; until then its epoch is made of its name and of a secret, which changes whenever a room's row goes: so no
+// epoch comes back, and rooms that nobody speaks in cost nothing.
 
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import type { StateBounds } from "./state_bounds.ts";
 import { bytesOf, type StateDb } from "./state_db.ts";
 import type { HistoryAppend, HistoryMeta, HistoryRange, HistoryStored } from "./state_messages.ts";
 
 /** Rooms whose numbers are known without asking the database. */
 const ROOMS_MAX = 10_000;
-/** Rows that are let go of at a time. */
-const DELETE_ROWS = 32;
 /** A room notes this often that it is used, in milliseconds. */
 const NOTE_MS = 10_000;
 /** Senders' keys that are known of one tenant; of more, the oldest go, some at a time. */
@@ -20,7 +18,7 @@ const KEYS_AT_ONCE = 1000;
 /** What a room counts besides its messages: its row, and its place in an index. */
 const ROOM_BYTES = 256;
 const SWEEP_MAX = 1000;
-/** Where the epoch of rooms without a message stands. */
+/** Where it stands of what epochs of rooms without a message are made. */
 const EPOCH_KEY = "history_epoch";
 
 interface Room {
@@ -30,8 +28,10 @@ interface Room {
   first: number;
   last: number;
   bytes: number;
-  /** The oldest row that is still there: what is before `first` goes soon. */
+  /** The oldest row that is still there. What is before `first` is kept no more, and goes some time after that. */
   oldestRow: number;
+  /** What is before this may go with the next trim: it was kept no more at the last one. */
+  goneBefore: number;
   notedMs: number;
 }
 
@@ -44,7 +44,7 @@ export class HistoryStore {
   readonly #bytes = new Map<string, number>();
   /** Senders' keys of each tenant. */
   readonly #keys = new Map<string, number>();
-  /** Of rooms without a message. */
+  /** What epochs of rooms without a message are made of. */
   #epoch = "";
 
   constructor(db: StateDb, unixMs: () => number, bounds: StateBounds) {
@@ -75,7 +75,9 @@ export class HistoryStore {
 
   open(tenant: string, name: string, bounds: HistoryAppend["bounds"]): HistoryMeta {
     const room = this.#room(tenant, name);
-    this.#trim(tenant, room, bounds, Number.POSITIVE_INFINITY);
+    this.#bound(tenant, room, bounds, Number.POSITIVE_INFINITY);
+    // Nobody reads it yet.
+    this.#delete(room, room.first);
     return metaOf(room);
   }
 
@@ -113,21 +115,22 @@ export class HistoryStore {
     this.#count(tenant, bytes);
     if (key !== null) this.#know(tenant, name, { room, offset, key });
     this.#note(room, bounds.maxAgeMs);
-    this.#trim(tenant, room, { ...bounds, maxAgeMs: 0 }, keepAfter);
+    this.#bound(tenant, room, { ...bounds, maxAgeMs: 0 }, keepAfter);
     return { ...metaOf(room), offset, duplicate: false };
   }
 
   read(tenant: string, name: string, range: HistoryRange): HistoryMeta & { rows: [number, string][] } {
     const room = this.#room(tenant, name);
     const forward = range.after !== null;
+    const first = range.isPinned ? 0 : room.first;
     const rows = forward
       ? this.#db.all(
         "SELECT off, bytes, body FROM history WHERE room = ? AND off > ? AND off >= ? ORDER BY off LIMIT ?",
-        ...[room.id, range.after, room.first, range.limit],
+        ...[room.id, range.after, first, range.limit],
       )
       : this.#db.all(
         "SELECT off, bytes, body FROM history WHERE room = ? AND off < ? AND off >= ? ORDER BY off DESC LIMIT ?",
-        ...[room.id, range.before, room.first, range.limit],
+        ...[room.id, range.before, first, range.limit],
       );
     const found: [number, string][] = [];
     let bytes = 0;
@@ -139,10 +142,16 @@ export class HistoryStore {
     return { ...metaOf(room), rows: forward ? found : found.reverse() };
   }
 
+  /**
+   * Lets go of what is too old. Rows go only when they were kept no more at the trim before: who has been promised some of
+   * them meanwhile says so with this one. One trim of a room MUST be answered before the next.
+   */
   trim(tenant: string, name: string, bounds: HistoryAppend["bounds"], keepAfter: number): HistoryMeta {
     const room = this.#room(tenant, name);
     this.#note(room, bounds.maxAgeMs);
-    this.#trim(tenant, room, bounds, keepAfter);
+    this.#delete(room, Math.min(room.goneBefore, keepAfter + 1));
+    this.#bound(tenant, room, bounds, keepAfter);
+    room.goneBefore = room.first;
     return metaOf(room);
   }
 
@@ -175,10 +184,28 @@ export class HistoryStore {
     const known = this.#rooms.get(place);
     if (known !== undefined) return known;
     const room = this.#find(tenant, name) ??
-      { id: null, epoch: this.#epoch, first: 1, last: 0, bytes: 0, oldestRow: 1, notedMs: 0 };
+      {
+        id: null,
+        epoch: this.#epochOf(place),
+        first: 1,
+        last: 0,
+        bytes: 0,
+        oldestRow: 1,
+        goneBefore: 1,
+        notedMs: 0,
+      };
     this.#rooms.set(place, room);
-    if (this.#rooms.size > ROOMS_MAX) this.#rooms.delete(this.#rooms.keys().next().value!);
+    if (this.#rooms.size > ROOMS_MAX) this.#forgetOldest();
     return room;
+  }
+
+  #forgetOldest(): void {
+    const [place, room] = this.#rooms.entries().next().value!;
+    this.#rooms.delete(place);
+    // Who finds it again finds its rows too, all of them.
+    if (room.first <= room.oldestRow) return;
+    const tenant = place.slice(0, place.indexOf(" "));
+    this.#count(tenant, this.#bytesBetween(room, room.oldestRow, room.first));
   }
 
   #find(tenant: string, name: string): Room | null {
@@ -202,6 +229,7 @@ export class HistoryStore {
       last,
       bytes: Number(kept["bytes"]),
       oldestRow: first,
+      goneBefore: first,
       notedMs: 0,
     };
   }
@@ -222,7 +250,12 @@ export class HistoryStore {
     return Number(this.#db.get("SELECT last_insert_rowid() AS id")!["id"]);
   }
 
-  /** From now on, a room without a message has another epoch than any room has had. */
+  /** Each room's own, so that nobody is let in with the cursor of another room. */
+  #epochOf(place: string): string {
+    return createHash("sha256").update(`${this.#epoch} ${place}`).digest("hex").slice(0, 16);
+  }
+
+  /** From now on, a room without a message has another epoch than it has ever had. */
   #renew(): void {
     this.#epoch = randomBytes(8).toString("hex");
     this.#db.setMeta(EPOCH_KEY, this.#epoch);
@@ -257,8 +290,8 @@ export class HistoryStore {
     this.#keys.set(tenant, count - gone);
   }
 
-  /** @param bounds an age of 0 is not looked at */
-  #trim(tenant: string, room: Room, bounds: HistoryAppend["bounds"], keepAfter: number): void {
+  /** Keeps no more than it may, but what comes behind an offset. @param bounds an age of 0 is not looked at */
+  #bound(tenant: string, room: Room, bounds: HistoryAppend["bounds"], keepAfter: number): void {
     if (room.id === null) return;
     const { maxMessages, maxBytes, maxAgeMs } = bounds;
     let first = Math.max(room.first, room.last - maxMessages + 1);
@@ -282,12 +315,16 @@ export class HistoryStore {
     room.first = first;
     room.bytes -= freed;
     this.#count(tenant, -freed);
-    const isEmpty = first > room.last;
-    if (!isEmpty && first - room.oldestRow < DELETE_ROWS) return;
-    this.#db.run("DELETE FROM history WHERE room = ? AND off < ?", room.id, first);
-    room.oldestRow = first;
+  }
+
+  #delete(room: Room, before: number): void {
+    if (room.id === null || before <= room.oldestRow) return;
+    this.#db.run("DELETE FROM history WHERE room = ? AND off < ?", room.id, before);
+    room.oldestRow = before;
     // With its last row, the number that was given last would go.
-    if (isEmpty) this.#db.run("UPDATE history_rooms SET last = ? WHERE id = ?", room.last, room.id);
+    if (before > room.last) {
+      this.#db.run("UPDATE history_rooms SET last = ? WHERE id = ?", room.last, room.id);
+    }
   }
 
   #bytesBetween(room: Room, from: number, to: number): number {

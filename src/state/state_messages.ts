@@ -50,6 +50,8 @@ export interface HistoryRange {
   readonly before: number;
   readonly limit: number;
   readonly maxBytes: number;
+  /** Also what is kept no more, for one who was promised it before. */
+  readonly isPinned: boolean;
 }
 
 /** A room of a tenant. */

@@ -8,6 +8,7 @@ import http from "node:http";
 import { isIP } from "node:net";
 import {
   asksUpgrade,
+  bringsBody,
   BROKEN,
   cannotListen,
   checkHandshake,
@@ -30,8 +31,8 @@ import { isRewritten, PATTERNS, type Segments, targetOf } from "./bun_paths.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { FragmentMeter, type Metered } from "./fragment_meter.ts";
 import { checkHead, NO_SUCH_PATH } from "./request_head.ts";
-import { RequestTurns } from "./request_turns.ts";
-import { type SocketCalls, socketCalls } from "./unsent_bytes.ts";
+import { RequestTurns, TOO_BUSY } from "./request_turns.ts";
+import { type SocketCalls, socketCalls, UNREAD_BYTES } from "./unsent_bytes.ts";
 
 /** Bun drops what has sent no whole head after this time, TLS handshake included, and has no option for it (1.4.5). */
 const HEADER_TIMEOUT_MS = 12_000;
@@ -63,6 +64,8 @@ export class BunLink implements Link, Metered {
   #frames = NO_FRAMES;
   #count = 0;
   #pongsWaiting = 0;
+  /** It was closed by us, and may be open still. */
+  #closes = false;
   readonly peerAddress: string;
   readonly peerPort: number;
   countedBytes = 0;
@@ -76,7 +79,7 @@ export class BunLink implements Link, Metered {
   }
 
   tell(fragments: number): void {
-    for (let i = 0; i < fragments && this.#socket !== null; i++) this.handler.control(0);
+    for (let i = 0; i < fragments && this.#socket !== null && !this.#closes; i++) this.handler.control(0);
   }
 
   opened(socket: BunSocket<BunLink>): void {
@@ -138,6 +141,7 @@ export class BunLink implements Link, Metered {
   }
 
   close(code: number, reason: string): void {
+    this.#closes = true;
     this.#socket?.close(code, reason);
   }
 
@@ -229,7 +233,9 @@ class BunTransport implements Transport {
       ...this.#handlers(),
     });
     // In the turn in which it began to listen, so before it accepts anybody.
-    const bounded = socketUnsentBytes === 0 || this.#socketCalls?.boundUnsent(server.port, socketUnsentBytes);
+    const bounded =
+      this.#socketCalls?.bound(server.port, { unsent: socketUnsentBytes, unread: UNREAD_BYTES }) ||
+      socketUnsentBytes === 0;
     const fixed = bounded ? LIMITS.fixed : { ...LIMITS.fixed, socketUnsentBytes: Infinity };
     this.#limits = { ...LIMITS, fixed };
     return server;
@@ -344,9 +350,15 @@ class BunTransport implements Transport {
       (isRewritten(target, sent) ? NO_SUCH_PATH : null);
     if (refused !== null) return refusalResponse(refused);
     if (!upgrades) {
+      if (this.#turns.isFull) return refusalResponse(TOO_BUSY);
       await this.#turns.enter();
+      if (request.signal.aborted) return refusalResponse(BROKEN); // nobody reads the answer
       const whole = url === target ? new Request(`http://localhost${target}`, request) : request;
       const answer = await door.request(whole, remoteAddress);
+      // Bun would read what nobody has read of a body to its end, however long that is.
+      if (bringsBody(header) && (!whole.bodyUsed || answer.status >= 400)) {
+        answer.headers.set("connection", "close");
+      }
       // An answer of which nothing is sent for 10 s would be broken off.
       if (isEventStream(answer)) server.timeout(request, 0);
       return answer;

@@ -13,7 +13,7 @@ import {
 } from "./handshake.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
-import { RequestTurns } from "./request_turns.ts";
+import { RequestTurns, TOO_BUSY } from "./request_turns.ts";
 import type {
   Link,
   LinkHandler,
@@ -209,6 +209,7 @@ class DenoTransport implements Transport {
     const refused = checkHead(head);
     if (refused !== null) return refusalResponse(refused);
     if (!upgrades) {
+      if (this.#requests.isFull) return refusalResponse(TOO_BUSY);
       await this.#requests.enter();
       return door.request(request, remoteAddress);
     }

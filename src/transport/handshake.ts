@@ -21,6 +21,7 @@ const WRONG_METHOD = refusal(405, "a WebSocket handshake is a GET request", { al
 const NOT_WEBSOCKET = refusal(400, 'the Upgrade header must be "websocket" alone');
 const WRONG_VERSION = refusal(426, "Sec-WebSocket-Version must be 13", { "sec-websocket-version": "13" });
 const BAD_KEY = refusal(400, "Sec-WebSocket-Key must be 16 bytes in base64");
+const HAS_BODY = refusal(400, "a WebSocket handshake has no body");
 const BAD_PROTOCOL = refusal(400, "Sec-WebSocket-Protocol must be a list of tokens, each once");
 
 /** The answer when the gateway's own code failed; it says nothing about why. */
@@ -48,10 +49,16 @@ export function asksUpgrade(header: HeaderReader): boolean {
   return listsToken(header("upgrade"), "websocket") && listsToken(header("connection"), "upgrade");
 }
 
+/** Whether a request says that a body follows. */
+export function bringsBody(header: HeaderReader): boolean {
+  return header("transfer-encoding") !== null || !/^0*$/.test(header("content-length") ?? "");
+}
+
 /** Checks an upgrade request's form, and returns the refusal it deserves or null. */
 export function checkHandshake(method: string, header: HeaderReader): HttpRefusal | null {
   if (method !== "GET") return WRONG_METHOD;
   if (header("upgrade")?.toLowerCase() !== "websocket") return NOT_WEBSOCKET;
+  if (bringsBody(header)) return HAS_BODY;
   if (header("sec-websocket-version") !== "13") return WRONG_VERSION;
   if (!KEY.test(header("sec-websocket-key") ?? "")) return BAD_KEY;
   const protocols = header("sec-websocket-protocol");

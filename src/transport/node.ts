@@ -25,7 +25,7 @@ import {
 } from "./handshake.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
-import { RequestTurns } from "./request_turns.ts";
+import { RequestTurns, TOO_BUSY } from "./request_turns.ts";
 import { Joiner, LinkSocket, NodeLink } from "./node_link.ts";
 import type {
   ServerHandler,
@@ -196,9 +196,12 @@ class NodeTransport implements Transport {
       incoming.url = pathAndQuery(incoming.url!)!; // whoever sends an absolute URL means its path
       // The listener takes a colon without a port for a broken Host.
       if (incoming.headers.host?.endsWith(":")) incoming.headers.host = incoming.headers.host.slice(0, -1);
+      // What nobody has read of a body would be read to its end, however long that is.
+      outgoing.once("finish", () => incoming.complete || incoming.socket.destroySoon());
+      if (this.#requests.isFull) return answer(outgoing, TOO_BUSY);
       const wait = this.#requests.enter();
       if (wait === null) void listener(incoming, outgoing);
-      else void wait.then(() => listener(incoming, outgoing));
+      else void wait.then(() => incoming.socket.destroyed ? undefined : listener(incoming, outgoing));
     });
     server.on("upgrade", async (request: IncomingMessage, stream: Duplex, head: Buffer) => {
       const socket = stream as Socket; // the type is a Duplex for those who bring their own

@@ -169,6 +169,10 @@ test("A metadata address that IPv6 wraps is one, and a range never means it", ()
       ...[
         "64:ff9b::a9fe:a9fe",
         "64:ff9b:1::a9fe:a9fe",
+        // By prefixes of 48, 56 and 64 bits, around octet 8.
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1:0:a9:fea9:fe00:0",
         "2002:a9fe:a9fe::1",
         "::a9fe:a9fe",
         "2001:db8::5efe:169.254.169.254",

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { WITHOUT_NATS } from "../nats/find.ts";
 import { NatsServer } from "../nats/server.ts";
 import { Client, hot } from "./client.ts";
-import { acquainted, startNode } from "./cluster_nodes.ts";
+import { acquainted, membersKnown, startNode } from "./cluster_nodes.ts";
 
 const TENANT = {
   id: "acme",
@@ -28,6 +28,7 @@ test("Messages of both lanes reach the members of a room on every node, and nobo
   const ann = await Client.open(one, { user: "ann" }), bob = await Client.open(two, { user: "bob" });
   assert.deepEqual([ann.authed.node, bob.authed.node], ["one", "two"]);
   const annsNumber = (await ann.join("r")).member;
+  await membersKnown(two, 1);
   const { member: bobsNumber, count } = await bob.join("r");
   assert.equal(count, 2);
   assert.notEqual(annsNumber, bobsNumber);
@@ -35,6 +36,7 @@ test("Messages of both lanes reach the members of a room on every node, and nobo
   for (const who of [ann, bob]) {
     assert.deepEqual((await who.next("chat.msg")).data, { from: "ann", msg: "hello" });
   }
+  await membersKnown(one, 1);
   bob.binary(hot(1, 7, { payload: [42] }));
   const heard = await ann.nextBytes();
   assert.deepEqual([...heard.slice(-1)], [42]);

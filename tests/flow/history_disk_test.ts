@@ -111,6 +111,52 @@ test("one idempotency key publishes in every room that is named, once", async ()
   await gateway.stop();
 });
 
+test("an idempotency key is known after a crash, and another message under it is refused", async () => {
+  const message = {
+    to: { rooms: ["kept:orders"] },
+    svc: "news",
+    type: "flash",
+    data: 1,
+    idempotency_key: "order-2",
+  };
+  const publish = async (more: object = {}) => {
+    const admin = await Admin.of(gateway, "root");
+    return await admin.ask("POST", "/v1/tenants/acme/publish", { ...message, ...more });
+  };
+  let gateway = await start(true);
+  after(() => gateway.kill());
+  const first = (await publish()).body;
+  assert.deepEqual([first.stored[0].offset, first.stored[0].duplicate], [1, false]);
+  assert.deepEqual((await publish()).body, first, "answered as before");
+  await gateway.crash();
+  gateway = await start();
+  const again = (await publish()).body;
+  assert.deepEqual(again.stored, [{ ...first.stored[0], duplicate: true }]);
+  const other = await publish({ data: 2 });
+  assert.match(JSON.stringify(other.body), /idempotency_key was used for another message already/);
+  const admin = await Admin.of(gateway, "root");
+  const path = `/v1/tenants/acme/rooms/${encodeURIComponent("kept:orders")}/history`;
+  assert.equal((await admin.good("GET", path)).last, 1);
+  await gateway.stop();
+});
+
+test("who looks at a room that nobody has used begins none, and a key of the API is known in each room", async () => {
+  await using gateway = await start();
+  const admin = await Admin.of(gateway, "root");
+  for (const method of ["GET", "DELETE"]) {
+    const { status } = await admin.ask(method, "/v1/tenants/acme/rooms/kept:never/history");
+    assert.equal(status, 404, method);
+  }
+  const message = { to: { rooms: ["kept:k1", "kept:k2"] }, svc: "news", type: "flash", data: 1, key: "once" };
+  for (const duplicate of [false, true]) {
+    const { stored } = await admin.good("POST", "/v1/tenants/acme/publish", message);
+    assert.deepEqual(stored.map((one: { duplicate: boolean }) => one.duplicate), [duplicate, duplicate]);
+  }
+  const bad = await admin.ask("POST", "/v1/tenants/acme/publish", { ...message, idempotency_key: "x" });
+  assert.equal(bad.status, 400);
+  await gateway.stop();
+});
+
 test("a tenant that may keep no more is refused with UNAVAILABLE, without holes, and goes on when there is room", async () => {
   const room = "kept:full";
   await using gateway = await start(true);

@@ -259,3 +259,22 @@ test("A tenant's own metrics are all that name it, and nothing of others or of t
   assert.deepEqual([...own.types.keys()].toSorted(), [...names].toSorted(), "and no metric without a sample");
   assert.equal((await exporter.renderTenant("none")).trim(), "");
 });
+
+test("With many tenants the text is written piece by piece, and is the same", async () => {
+  const tenants = Object.fromEntries(
+    Array.from({ length: 500 }, (_, i) => [`t${i}`, new TenantMetrics(LANES)] as const),
+  );
+  for (const metrics of Object.values(tenants)) metrics.upgrades.add({ status: "ok" });
+  const exporter = new Exporter(view(tenants));
+  let rests = 0;
+  const text = await exporter.render(() => {
+    rests++;
+    return Promise.resolve();
+  });
+  const { samples, types } = parse(text);
+  assert.ok(rests > samples.length / 250, `${rests} rests for ${samples.length} samples`);
+  assert.equal(text.match(/^# TYPE wsprism_ws_upgrades_total /gm)!.length, 1);
+  assert.equal(samples.filter(({ name }) => name === "wsprism_ws_upgrades_total").length, 500);
+  assert.ok(types.size > 30);
+  assert.doesNotMatch(text.replaceAll("\n\n# HELP", ""), /\n\n/, "empty lines stand between metrics alone");
+});

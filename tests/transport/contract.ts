@@ -1251,6 +1251,52 @@ export function contract(
     assert.equal(house.requests.length, 0);
   });
 
+  it("a handshake with a body is refused", async (house) => {
+    const cases = [
+      handshake("/", { "content-length": "5" }) + "hello",
+      handshake("/", { "transfer-encoding": "chunked" }) + "0\r\n\r\n",
+    ];
+    for (const bytes of cases) {
+      const client = await RawClient.connect(house.peer);
+      client.send(bytes);
+      assert.equal((await client.head()).status, 400, bytes);
+      client.destroy();
+    }
+    assert.equal(house.requests.length, 0);
+    await house.alive();
+  });
+
+  for (
+    const [what, head, part] of [
+      ["chunks without end", "transfer-encoding: chunked", "5\r\nhello\r\n"],
+      ["a gigabyte", "content-length: 1000000000", "hello"],
+    ]
+  ) {
+    it(`a body that nobody reads is not read to its end: ${what}`, async (house) => {
+      // Its HTTP server reads all that comes, and has no option against it (2.9.6).
+      if (house.transport.name === "deno") return;
+      house.request = () => new Response("ok");
+      const client = await RawClient.connect(house.peer);
+      client.send(`POST / HTTP/1.1\r\nhost: 127.0.0.1\r\n${head}\r\n\r\n${part}`);
+      const { socket } = client, more = Buffer.from(part!.repeat(5000));
+      let ended = false;
+      void client.gone.then(() => ended = true);
+      // Either its connection ends, or nothing more is read of it.
+      while (!ended) {
+        const taken = socket.bytesWritten - socket.writableLength;
+        assert.ok(taken < 67_108_864, `${taken} bytes were read`);
+        if (socket.write(more)) await new Promise((resolve) => setImmediate(resolve));
+        else {
+          const drained = new Promise((resolve) => socket.once("drain", () => resolve(true)));
+          const stalled = new Promise((resolve) => setTimeout(resolve, 500, false));
+          if (await Promise.race([drained, stalled, client.gone]) === false) break;
+        }
+      }
+      client.destroy();
+      await house.alive();
+    });
+  }
+
   it("a request that fails is answered with 500, and tells nothing", async (house) => {
     house.request = () => Promise.reject(new Error("secret"));
     const client = await RawClient.connect(house.peer);

@@ -24,3 +24,16 @@ test("Requests begin four at a time, in their order, and a turn of the loop lies
   ask(10);
   assert.deepEqual(begun, [10]);
 });
+
+test("Those who wait are bounded", async () => {
+  const turns: (() => void)[] = [];
+  const requests = new RequestTurns((task) => turns.push(task));
+  for (let i = 0; i < 4 + 1024; i++) {
+    assert.equal(requests.isFull, false, String(i));
+    void requests.enter();
+  }
+  assert.equal(requests.isFull, true);
+  turns.shift()!();
+  await Promise.resolve();
+  assert.equal(requests.isFull, false);
+});

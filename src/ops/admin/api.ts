@@ -15,6 +15,8 @@ import { explainRoutes } from "./explain_routes.ts";
 import { eventRoutes } from "./event_routes.ts";
 import { gatewayRoutes } from "./gateway_routes.ts";
 import { Methods } from "./methods.ts";
+import { nodeRoutes } from "./node_routes.ts";
+import { overNodes } from "./over_nodes.ts";
 import type { AdminParts } from "./parts.ts";
 import { publishRoutes } from "./publish_routes.ts";
 import { historyRoutes } from "./history_routes.ts";
@@ -55,7 +57,13 @@ export function adminApi(parts: AdminParts): AdminApp {
   });
   openRoutes(app, context);
   const description = { title: "wsPrism admin API", version };
-  app.doc31("/v1/openapi.json", { openapi: "3.1.0", info: description, security: [{ [BEARER]: [] }] });
+  // Written once: that takes as long as serving hundreds of requests, and nobody needs a key to ask for it.
+  let document: string | null = null;
+  const head = { openapi: "3.1.0", info: description, security: [{ [BEARER]: [] }] };
+  app.get("/v1/openapi.json", (c) => {
+    document ??= JSON.stringify(app.getOpenAPI31Document(head));
+    return c.body(document, 200, { "content-type": "application/json" });
+  });
   app.openAPIRegistry.registerComponent("securitySchemes", BEARER, {
     type: "http",
     scheme: "bearer",
@@ -63,6 +71,7 @@ export function adminApi(parts: AdminParts): AdminApp {
   });
 
   app.use("*", auth.admit);
+  if (parts.nodes !== null) app.use("*", overNodes(parts.nodes));
   tenantRoutes(app, parts);
   publishRoutes(app, parts);
   sessionRoutes(app, parts);
@@ -77,13 +86,14 @@ export function adminApi(parts: AdminParts): AdminApp {
   meRoutes(app, parts);
   webhookRoutes(app, parts);
   gatewayRoutes(app, parts);
+  nodeRoutes(app, parts);
   eventRoutes(app, parts);
   const methods = new Methods(app);
   return app;
 }
 
 /** What anybody may ask who can reach the listener. */
-function openRoutes(app: AdminApp, { draining, degraded, accepting }: AdminContext): void {
+function openRoutes(app: AdminApp, { draining, waiting, degraded, accepting }: AdminContext): void {
   const text = (description: string) => ({
     description,
     content: { "text/plain": { schema: z.string() } },
@@ -108,11 +118,12 @@ function openRoutes(app: AdminApp, { draining, degraded, accepting }: AdminConte
       security: [],
       responses: {
         200: text("It does: `ready`, or `degraded` where something is down that a tenant relies on."),
-        503: text("It drains, or connections cannot be accepted."),
+        503: text("It drains, waits for its cluster, or connections cannot be accepted."),
       },
     }),
     (c) => {
       if (draining()) return c.text("draining", 503);
+      if (waiting()) return c.text("waiting for the cluster", 503);
       if (!accepting()) return c.text("not accepting connections", 503);
       return c.text(degraded() ? "degraded" : "ready", 200);
     },

@@ -4,11 +4,12 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
-import { KEY_REUSED, type Stored } from "../../room/kept_room.ts";
+import { KEY_REUSED, type SenderKey, type Stored } from "../../room/kept_room.ts";
 import { BUSY } from "../../room/rooms.ts";
+import { senderKey } from "../../room/sent_keys.ts";
 import { type Refusal, refusal } from "../../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../../protocol/frame.ts";
-import { PROTOCOL_VERSION } from "../../protocol/limits.ts";
+import { KEY_PATTERN, PROTOCOL_VERSION } from "../../protocol/limits.ts";
 import { isData } from "../../service/action.ts";
 import { conflationKey, TENANT_BUSY, unpublished } from "../../service/service.ts";
 import { MESSAGE_TOO_LARGE, messageFrame } from "../../session/message_frame.ts";
@@ -50,12 +51,20 @@ const common = {
 
 const ExtMessage = z.strictObject({
   ...common,
+  key: z.string().regex(KEY_PATTERN).optional().openapi({
+    description:
+      "For rooms: what this API key said under the same `key` within five minutes is not published again in a room. `stored` " +
+      "says what became of the first in rooms that keep what is said. Not with `idempotency_key`.",
+  }),
   svc: Name.refine((svc) => svc !== "sys", 'must not be "sys", which is the gateway itself'),
   type: Name,
   data: z.unknown().refine(isData, "is nested too deeply").optional().openapi({
     description: "Any JSON value.",
   }),
-}).openapi("ExtMessage", { description: "A message of the ext lane, delivered reliably." });
+}).refine(
+  ({ to, key, idempotency_key }) => key === undefined || "rooms" in to && idempotency_key === undefined,
+  { path: ["key"], message: "needs to.rooms, and stands not beside idempotency_key" },
+).openapi("ExtMessage", { description: "A message of the ext lane, delivered reliably." });
 
 const HotMessage = z.strictObject({
   ...common,
@@ -110,20 +119,22 @@ export async function publish(
     readonly slice: Slice;
   },
 ): Promise<Handed | Refusal> {
-  const { to, except = null, idempotency_key: own } = message;
-  // A key of its own making may be any text; and each room is a message of its own.
-  const keyIn = (room: string) =>
-    own === undefined ? null : {
-      sender,
-      key: createHash("sha256").update(JSON.stringify([own, room])).digest("hex"),
-      digest,
-      forMs: REMEMBERED_MS,
-    };
+  const { to, except = null } = message;
+  const keyIn = keysOf(message, { sender, digest });
   if ("rooms" in to) return await toRooms(new Set(to.rooms));
   const frame = frameOf(message, config, null);
   if ("ok" in frame) return frame;
-  const deliveries = targets.places(await found(), frame, except);
-  return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries, busy: [], stored: [] };
+  const here = targets.places(await found(), frame, except);
+  return here === BUSY
+    ? TENANT_BUSY
+    : { ok: true, deliveries: here + elsewhere(frame), busy: [], stored: [] };
+
+  function elsewhere(frame: Frame): number {
+    const { peers } = targets;
+    if (peers === null) return 0;
+    if ("users" in to) return peers.users(new Set(to.users), frame, except);
+    return "sessions" in to ? peers.sessions(new Set(to.sessions), frame, except) : peers.all(frame, except);
+  }
 
   async function found(): Promise<Place[]> {
     const places: Place[] = [];
@@ -169,7 +180,7 @@ export async function publish(
     let isChecked = false;
     for (const name of names) {
       if (slice.isOver) await slice.next();
-      if (rooms.find(name) === undefined && !rooms.keeps(name)) {
+      if (rooms.count(name) === 0 && rooms.find(name) === undefined && !rooms.keeps(name)) {
         // The same for each: one tells whether the message can be one at all.
         if (!isChecked) {
           const frame = frameOf(message, config, longest(names));
@@ -186,6 +197,19 @@ export async function publish(
     }
     return later.length === 0 ? handed() : Promise.all(later).then(handed);
   }
+}
+
+/** By what a message is known in each room. A key of its own making may be any text; and each room is a message of its own. */
+function keysOf(
+  message: Message,
+  { sender, digest }: { readonly sender: string; readonly digest: string | null },
+): (room: string) => SenderKey | null {
+  const { idempotency_key: own } = message;
+  const key = "key" in message ? message.key : undefined;
+  const named = (...words: readonly string[]) =>
+    createHash("sha256").update(JSON.stringify(words)).digest("hex");
+  if (own !== undefined) return (room) => ({ sender, key: named(own, room), digest, forMs: REMEMBERED_MS });
+  return (room) => senderKey(sender, key === undefined ? null : named("key", key, room));
 }
 
 function longest(names: Iterable<string>): string {

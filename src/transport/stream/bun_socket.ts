@@ -2,7 +2,7 @@
 
 import { plainAddress } from "../handshake.ts";
 import type { TlsPair } from "../port.ts";
-import { type SocketCalls, socketCalls } from "../unsent_bytes.ts";
+import { type SocketCalls, socketCalls, UNREAD_BYTES } from "../unsent_bytes.ts";
 import type { ByteEvents, ByteListener, ByteListenerOptions, ByteSocket } from "./byte_socket.ts";
 
 /** The part of Bun's types that is used here (https://bun.com/reference/bun/Socket). */
@@ -177,8 +177,8 @@ export class BunListener implements ByteListener {
       },
     });
     // In the turn in which it began to listen, so before it accepts anybody.
-    this.boundsUnsent = socketUnsentBytes === 0 ||
-      this.#calls?.boundUnsent(listener.port, socketUnsentBytes) === true;
+    const bounds = { unsent: socketUnsentBytes, unread: UNREAD_BYTES };
+    this.boundsUnsent = this.#calls?.bound(listener.port, bounds) === true || socketUnsentBytes === 0;
     this.#port = listener.port;
     return this.#listener = listener;
   }

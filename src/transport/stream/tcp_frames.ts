@@ -40,6 +40,8 @@ export class TcpReader {
   #body: Uint8Array = NOTHING;
   #bodyBytes = 0;
   #ended = false;
+  /** Frames that are read yet. */
+  #left = Number.POSITIVE_INFINITY;
 
   constructor(options: TcpReaderOptions) {
     this.#options = options;
@@ -48,6 +50,12 @@ export class TcpReader {
   /** Whether anything of a frame has been read that is not whole yet. */
   get isMidway(): boolean {
     return this.#headerBytes > 0 || this.#length >= 0;
+  }
+
+  /** Reads so many frames more, and then nothing. */
+  leave(frames: number): void {
+    this.#left = Math.min(this.#left, frames);
+    if (this.#left <= 0) this.#ended = true;
   }
 
   /** Reads on. The chunk is not kept. */
@@ -105,6 +113,7 @@ export class TcpReader {
   #whole(): void {
     const { events } = this.#options;
     const body = this.#body;
+    if (--this.#left <= 0) this.#ended = true;
     this.#body = NOTHING;
     this.#bodyBytes = 0;
     this.#length = -1;

@@ -6,6 +6,8 @@ import { KIND, type Kind, tcpClose, tcpControl, type TcpEvents, tcpFrame, TcpRea
 
 /** Answers to pings that may wait for a peer that reads none of them. */
 const PONGS_BYTES_MAX = 16_384;
+/** Frames of a peer that were on their way when it was told to go, among which its answer is looked for. */
+const LATE_MAX = 1000;
 /** How long a peer may take to read a last word before its socket is dropped. */
 const LINGER_MS = 8_000;
 const NOTHING = new Uint8Array(0);
@@ -72,6 +74,8 @@ export class TcpLink implements Link, ByteEvents {
   }
 
   pause(): void {
+    // Nobody waits for the answer of a peer that is told to go and paused.
+    if (this.#code !== 0) this.#reader.leave(0);
     if (!this.#isOver) this.#socket.pause();
   }
 
@@ -83,6 +87,7 @@ export class TcpLink implements Link, ByteEvents {
     if (this.#isOver || this.#code !== 0) return;
     this.#code = code;
     this.#reason = reason;
+    this.#reader.leave(LATE_MAX);
     this.#socket.resume(); // a paused socket would never read the peer's answer
     this.#socket.write(tcpClose(code, reason));
     this.#socket.end();
