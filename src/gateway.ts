@@ -14,6 +14,7 @@ import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
 import type { AdminContextOptions } from "./gateway/admin_gateway.ts";
 import type { AdminListener } from "./gateway/admin_listener.ts";
+import { type Census, censusOf } from "./gateway/census.ts";
 import { buildAdmin } from "./gateway/build_admin.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewayContext } from "./gateway/gateway_context.ts";
@@ -22,8 +23,8 @@ import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts"
 import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
-import { TcpListener } from "./gateway/tcp_listener.ts";
-import { sendElsewhere } from "./gateway/drain.ts";
+import { type FurtherListener, furtherListeners } from "./gateway/further_listeners.ts";
+import { handshakeBudget, sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
@@ -42,16 +43,20 @@ import { LANE_NAMES } from "./protocol/frame.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
-import type { Actions } from "./service/action.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
-import type { SessionWatcher } from "./session/watcher.ts";
+import type { Tenant } from "./session/tenant.ts";
 import type { State } from "./state/table.ts";
 import { Semaphore } from "./collections/semaphore.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
-export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
+export {
+  adminTransportOptions,
+  tcpTransportOptions,
+  transportOptions,
+  webtransportOptions,
+} from "./gateway/transport_options.ts";
 
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
@@ -80,10 +85,9 @@ export class Gateway {
   #draining = false;
   readonly #degraded = () =>
     this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isUp === false;
-  /** Whether it has to wait for the others before it lets anybody in. */
   readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
-  readonly #tcp: TcpListener | null;
+  readonly #further: readonly FurtherListener[];
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
   readonly #acceptance: Acceptance;
@@ -95,7 +99,7 @@ export class Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { config, transport, log, clock, source } = options;
+    const { config, transport, log, tracer, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
     this.#text = options.text;
@@ -110,7 +114,7 @@ export class Gateway {
     this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
-    this.#persistence = new Persistence({ config, log, clock });
+    this.#persistence = new Persistence({ config, log, tracer, clock });
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
@@ -146,6 +150,7 @@ export class Gateway {
       }),
       retry: new Retry(clock.random),
       log,
+      tracer,
       now: clock.now,
       newId: clock.newId,
       config: handshakeConfig(gateway),
@@ -168,8 +173,7 @@ export class Gateway {
     this.#acceptance = new Acceptance(log);
     this.#acceptance.add("public");
     if (options.adminTransport !== null) this.#acceptance.add("admin");
-    this.#tcp = options.tcp === null ? null : new TcpListener({
-      ...options.tcp,
+    this.#further = furtherListeners(options, {
       config: () => this.#config,
       admission: this.#admission,
       acceptance: this.#acceptance,
@@ -179,9 +183,8 @@ export class Gateway {
     });
     this.#exporter = this.#buildExporter();
     this.#metrics = scrapes(this.#exporter, clock);
-    const cluster = this.#cluster;
     const seen: AdminContextOptions = {
-      afterTurn: (task) => transport.afterTurn(task),
+      afterTurn: (task) => (options.adminTransport ?? transport).afterTurn(task),
       tenants: this.#tenants,
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
@@ -194,7 +197,7 @@ export class Gateway {
       waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
-      node: cluster?.name ?? null,
+      node: this.#context.node,
       metrics: (tenant) => this.#metrics.get(tenant),
       metricsContentType: this.#exporter.contentType,
       log,
@@ -204,7 +207,7 @@ export class Gateway {
     this.#admin = buildAdmin(seen, {
       transport: options.adminTransport,
       acceptance: this.#acceptance,
-      cluster,
+      cluster: this.#cluster,
     });
     this.#ops = this.#buildOps();
   }
@@ -240,14 +243,14 @@ export class Gateway {
       }
       this.#certificate?.start();
       this.#tenants.start();
-      await this.#tcp?.start();
+      for (const listener of this.#further) await listener.start();
       void this.#cluster?.start().then(() => this.#admission.hold(false));
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
       this.#stopTicking();
       await this.#persistence.stop();
-      await this.#tcp?.stop();
+      for (const listener of this.#further) await listener.stop();
       await transport.stop();
       await this.#admin?.stop();
       throw cause;
@@ -276,7 +279,8 @@ export class Gateway {
     const sessions = [...this.#tenants].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
     const { totals } = this.#context;
-    await sendElsewhere({ sessions, graceMs, isEmpty: () => totals.sessions === 0, clock });
+    const budgetPerSecond = handshakeBudget(this.#config.gateway, this.#cluster);
+    await sendElsewhere({ sessions, graceMs, budgetPerSecond, isEmpty: () => totals.sessions === 0, clock });
     const closedAt = clock.now();
     await poll(clock, () => totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });
@@ -288,7 +292,7 @@ export class Gateway {
     this.#certificate?.stop();
     await this.#options.sse?.stop();
     await this.#options.transport.stop();
-    await this.#tcp?.stop();
+    for (const listener of this.#further) await listener.stop();
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
@@ -296,18 +300,9 @@ export class Gateway {
     await this.#persistence.stop();
   }
 
-  /** Numbers for tests and for the operator's HTTP: what is held right now. */
-  census(
-    tenantId: string,
-  ): { sessions: number; users: number; rooms: number; roomUsers: number; timers: number } {
-    const { registry, rooms } = this.#tenants.get(tenantId)!.tenant;
-    return {
-      sessions: registry.size,
-      users: registry.userCount,
-      rooms: rooms.size,
-      roomUsers: rooms.userCount,
-      timers: this.#context.wheel.size,
-    };
+  /** Numbers for tests: what is held right now. */
+  census(tenantId: string): Census {
+    return censusOf(this.tenant(tenantId), this.#context);
   }
 
   /** What survives a restart, as far as the configuration says where. */
@@ -319,14 +314,9 @@ export class Gateway {
     return this.#persistence.webhooks;
   }
 
-  /** Has somebody told what happens to a tenant's sessions from now on. */
-  watch(tenantId: string, watcher: SessionWatcher): void {
-    this.#tenants.get(tenantId)!.tenant.watchers.push(watcher);
-  }
-
-  /** What those may do who speak for a tenant. */
-  actions(tenantId: string): Actions {
-    return this.#tenants.get(tenantId)!.tenant.actions;
+  /** A tenant that is served, for whoever embeds the gateway. */
+  tenant(id: string): Tenant {
+    return this.#tenants.get(id)!.tenant;
   }
 
   /** Puts a planned configuration in place, all within this turn. */
@@ -352,7 +342,7 @@ export class Gateway {
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
       const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
       transport.boundMessages(maxBytes);
-      this.#tcp?.boundMessages(maxBytes);
+      for (const listener of this.#further) listener.boundMessages(maxBytes);
       this.#options.sse?.boundMessages(maxBytes);
     }
   }

@@ -30,6 +30,8 @@ export interface Bus {
   occupied(room: string): void;
   /** Nobody of this node is in a room any more. */
   vacated(room: string): void;
+  /** Hands a frame to a session of another node. */
+  deliver(node: string, session: string, frame: Frame): void;
   /** Whether this node has the word about a room where one of all nodes is to have it. */
   owns(room: string): boolean;
   /** What other nodes have of the tenant; null where there are none. */

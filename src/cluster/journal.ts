@@ -1,7 +1,7 @@
 // What a node tells the others of its sessions and of their rooms: a list of changes, each with its number, published a turn
 // of the event loop at a time. Who has missed some asks for what all of it comes to.
 
-import type { NatsLink } from "./nats_link.ts";
+import type { Link } from "./nats_link.ts";
 import type { Subjects } from "./subjects.ts";
 import { encode, KIND } from "./wire.ts";
 
@@ -21,7 +21,7 @@ export type Change = readonly [number, ...(readonly (string | number)[])];
 
 export interface JournalOptions {
   readonly incarnation: string;
-  readonly link: NatsLink;
+  readonly link: Link;
   readonly subjects: Subjects;
   /** Runs a task once, so many milliseconds later. */
   readonly later: (ms: number, task: () => void) => void;

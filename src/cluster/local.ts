@@ -19,6 +19,8 @@ export class LocalBus implements Bus {
 
   vacated(): void {}
 
+  deliver(): void {}
+
   owns(): boolean {
     return true;
   }

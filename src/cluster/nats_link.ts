@@ -45,6 +45,9 @@ export interface Listening {
   stop(): void;
 }
 
+/** What most need of a link. */
+export type Link = Pick<NatsLink, "isUp" | "publish" | "listen" | "ask">;
+
 interface Entry {
   readonly subject: string;
   readonly heard: Heard;

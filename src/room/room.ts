@@ -124,6 +124,11 @@ export class Room implements Audience, Line {
     return count;
   }
 
+  /** Resolves once it is known what it keeps; null where that is known already. */
+  get ready(): Promise<void> | null {
+    return this.kept?.ready ?? null;
+  }
+
   /** Whether a user is in it on this node. */
   hasUser(user: string): boolean {
     return this.#users.has(user);

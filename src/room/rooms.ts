@@ -200,6 +200,11 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     if (room !== undefined) room.foreign = foreign;
   }
 
+  /** Hands a frame to one member on another node. */
+  deliverForeign({ session: { session, node } }: ForeignMember, frame: Frame): void {
+    this.#bus.deliver(node.incarnation, session, frame);
+  }
+
   foreignJoined(member: ForeignMember, count: number): void {
     for (const watcher of this.#watchers) watcher.foreignJoined?.(member, count);
   }

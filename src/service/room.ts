@@ -58,7 +58,7 @@ function join(context: Context, message: Envelope): Answer {
   if ("ok" in joined) return joined;
   if (asked.presence !== null) joined.room.setPresence(joined, asked.presence);
   const { wish } = asked, { seq } = message;
-  const ready = joined.room.kept?.ready ?? null;
+  const { ready } = joined.room;
   if (ready !== null) context.recover(new LateJoin(context, joined, { wish, seq, isLate: true }));
   else {
     const { frame, missed } = joinedFrame(context, joined, { wish, seq });
@@ -131,7 +131,7 @@ class LateJoin implements Missed {
 
 /** Resolves once it is known what a room keeps; somebody may let go of it meanwhile, and then that has to be known. */
 async function known(room: Room): Promise<void> {
-  for (let ready = room.kept?.ready; ready; ready = room.kept?.ready) await ready;
+  for (let { ready } = room; ready !== null; ready = room.ready) await ready;
 }
 
 /** What a member is given that it has not heard, and what it is told of that. */

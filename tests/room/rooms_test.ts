@@ -281,6 +281,7 @@ test("Everything goes over the bus, and what the bus brings goes to the members 
     },
     occupied: () => {},
     vacated: () => {},
+    deliver: () => {},
     owns: () => true,
     peers: null,
   });

@@ -234,7 +234,7 @@ test("A kick, a new connection with the sid and a goodbye end a session that wai
   };
   await ended(({ session }) => {
     const kick = { action: "kick", reason: "why not", session } as const;
-    assert.ok(all.gateway.actions("acme").perform(kick, { svc: "admin", session: null }).ok);
+    assert.ok(all.gateway.tenant("acme").actions.perform(kick, { svc: "admin", session: null }).ok);
   });
   await ended(async () => {
     const other = await all.enter(null, "tenant=acme&ticket=dev:ann&sid=tab");

@@ -76,8 +76,8 @@ export const MissingNodes = z.array(z.string()).optional().openapi({
   description: "Nodes that did not answer in time, whose part is missing; absent where all did.",
 });
 /** The node that has something. */
-export const NodeName = z.string().nullable().openapi({
-  description: "The node that has it; null where the gateway is alone.",
+export const NodeName = z.string().optional().openapi({
+  description: "The node of the cluster that has it; absent where the gateway is alone.",
 });
 
 /** The answers of a route: this one, or a fault. */

@@ -92,44 +92,25 @@ export function roomRoutes(app: AdminApp, { auth, slices, context }: AdminParts)
       const { limit, cursor: after = null } = c.req.valid("query");
       const room = rooms.find(c.req.valid("param").room);
       const foreign = rooms.foreign(c.req.valid("param").room);
-      if (foreign !== null) {
-        // Each node counts the joins that it saw; members' numbers mean the same on all.
-        const all = [
-          ...(room?.members ?? []).map(({ member, subscriber }) => ({
-            member,
-            who: subscriber,
-            node: context.node,
-          })),
-          ...[...foreign.members.values()].map(({ member, session }) => (
-            { member, who: session, node: session.node.facts.name }
-          )),
-        ];
-        const { items, next } = await pageAmong(
-          all,
-          { keyOf: ({ member }) => member, after, limit },
-          slices.of(c.var.key),
-        );
-        const members = items.map(({ who: { session, user }, member, node }) => ({
-          session,
-          user,
-          member,
-          node,
-        }));
-        return c.json({ members, next: next === null ? null : String(next) }, 200);
-      }
-      if (room === undefined) return refuse(c, NO_SUCH_ROOM);
+      if (room === undefined && foreign === null) return refuse(c, NO_SUCH_ROOM);
       const { node } = context;
+      const here = (room?.members ?? []).map(({ id, member, subscriber: { session, user } }) => ({
+        // Of several nodes each counts the joins that it saw, but members' numbers mean the same on all.
+        place: node === null ? id : member,
+        shown: { session, user, member, ...(node === null ? {} : { node }) },
+      }));
+      const there = [...foreign?.members.values() ?? []].map((
+        { member, session: { session, user, node } },
+      ) => ({
+        place: member,
+        shown: { session, user, member, node: node.facts.name },
+      }));
       const { items, next } = await pageAmong(
-        [...room.members],
-        { keyOf: ({ id }) => id, after, limit },
+        [...here, ...there],
+        { keyOf: ({ place }) => place, after, limit },
         slices.of(c.var.key),
       );
-      const members = items.map(({ subscriber: { session, user }, member }) => ({
-        session,
-        user,
-        member,
-        node,
-      }));
+      const members = items.map(({ shown }) => shown);
       return c.json({ members, next: next === null ? null : String(next) }, 200);
     },
   );

@@ -69,7 +69,7 @@ export function sessionRoutes(app: AdminApp, { auth, context, slices }: AdminPar
     ticket_id: session.ticketId,
     trace_id: session.traceId,
     room_count: session.memberships.size,
-    node: context.node,
+    ...(context.node === null ? {} : { node: context.node }),
     detached_ms: session.detachedMs === null ? null : Math.round(session.detachedMs),
   });
 
