@@ -5,7 +5,7 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { Frame, LANE } from "../protocol/frame.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
-import { type JoinedData, sysJoined, sysLeft, sysRefused } from "../protocol/sys.ts";
+import { type JoinedData, sysJoined, sysLeft, sysPresence, sysRefused } from "../protocol/sys.ts";
 import type { KeptRoom, Missed, Page, Range, Wish } from "../room/kept_room.ts";
 import type { Membership, Room } from "../room/rooms.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
@@ -102,11 +102,12 @@ class LateJoin implements Missed {
   #missed: Missed | null = null;
 
   constructor(context: Context, joined: Membership, joining: Joining) {
-    this.#answer = known(joined.room).then(() => {
+    const { room } = joined, ownPresence = room.live !== null && room.class?.presence === true;
+    this.#answer = known(room).then(() => {
       if (joined.index < 0 || this.#stopped) return null;
       const { frame, missed } = joinedFrame(context, joined, joining);
       this.#missed = missed;
-      return [frame];
+      return ownPresence && joined.observerIndex >= 0 ? [frame, presenceOf(context, joined)] : [frame];
     }, () => {
       context.leave(joined);
       return [sysRefused(context.traceId, UNREADABLE, { seq: joining.seq })];
@@ -127,6 +128,12 @@ class LateJoin implements Missed {
     this.#stopped = true;
     this.#missed?.stop();
   }
+}
+
+/** What a member hears of its own join, where it was not told with the others. */
+function presenceOf({ traceId, user }: Context, { room, member }: Membership): Frame {
+  const at = room.kept === null ? {} : { at: room.kept.last };
+  return sysPresence(traceId, room.name, { event: "join", user, member, count: room.count, ...at });
 }
 
 /** Resolves once it is known what a room keeps; somebody may let go of it meanwhile, and then that has to be known. */
