@@ -23,7 +23,7 @@ import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts"
 import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
-import { TcpListener } from "./gateway/tcp_listener.ts";
+import { type FurtherListener, furtherListeners } from "./gateway/further_listeners.ts";
 import { handshakeBudget, sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
@@ -33,9 +33,9 @@ import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
-import { FreshEnough, type Made } from "./ops/fresh_enough.ts";
+import type { FreshEnough } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
-import { Slices } from "./gateway/slices.ts";
+import { scrapes } from "./gateway/scrapes.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -43,19 +43,21 @@ import { LANE_NAMES } from "./protocol/frame.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
-import type { Actions } from "./service/action.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
-import type { SessionWatcher } from "./session/watcher.ts";
+import type { Tenant } from "./session/tenant.ts";
 import type { State } from "./state/table.ts";
 import { Semaphore } from "./collections/semaphore.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
-export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
+export {
+  adminTransportOptions,
+  tcpTransportOptions,
+  transportOptions,
+  webtransportOptions,
+} from "./gateway/transport_options.ts";
 
-/** Milliseconds of writing metrics after which others have their turn. */
-const SCRAPE_SLICE_MS = 0.5;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
@@ -85,7 +87,7 @@ export class Gateway {
     this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isUp === false;
   readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
-  readonly #tcp: TcpListener | null;
+  readonly #further: readonly FurtherListener[];
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
   readonly #acceptance: Acceptance;
@@ -97,7 +99,7 @@ export class Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { config, transport, log, clock, source } = options;
+    const { config, transport, log, tracer, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
     this.#text = options.text;
@@ -112,7 +114,7 @@ export class Gateway {
     this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
-    this.#persistence = new Persistence({ config, log, clock });
+    this.#persistence = new Persistence({ config, log, tracer, clock });
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
@@ -148,6 +150,7 @@ export class Gateway {
       }),
       retry: new Retry(clock.random),
       log,
+      tracer,
       now: clock.now,
       newId: clock.newId,
       config: handshakeConfig(gateway),
@@ -170,8 +173,7 @@ export class Gateway {
     this.#acceptance = new Acceptance(log);
     this.#acceptance.add("public");
     if (options.adminTransport !== null) this.#acceptance.add("admin");
-    this.#tcp = options.tcp === null ? null : new TcpListener({
-      ...options.tcp,
+    this.#further = furtherListeners(options, {
       config: () => this.#config,
       admission: this.#admission,
       acceptance: this.#acceptance,
@@ -180,7 +182,8 @@ export class Gateway {
       clock,
     });
     this.#exporter = this.#buildExporter();
-    this.#metrics = new FreshEnough((tenant) => this.#scrape(tenant), clock);
+    this.#metrics = scrapes(this.#exporter, clock);
+    const cluster = this.#cluster;
     const seen: AdminContextOptions = {
       afterTurn: (task) => (options.adminTransport ?? transport).afterTurn(task),
       tenants: this.#tenants,
@@ -195,7 +198,7 @@ export class Gateway {
       waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
-      node: this.#context.node,
+      node: cluster?.name ?? null,
       metrics: (tenant) => this.#metrics.get(tenant),
       metricsContentType: this.#exporter.contentType,
       log,
@@ -241,14 +244,14 @@ export class Gateway {
       }
       this.#certificate?.start();
       this.#tenants.start();
-      await this.#tcp?.start();
+      for (const listener of this.#further) await listener.start();
       void this.#cluster?.start().then(() => this.#admission.hold(false));
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
       this.#stopTicking();
       await this.#persistence.stop();
-      await this.#tcp?.stop();
+      for (const listener of this.#further) await listener.stop();
       await transport.stop();
       await this.#admin?.stop();
       throw cause;
@@ -290,7 +293,7 @@ export class Gateway {
     this.#certificate?.stop();
     await this.#options.sse?.stop();
     await this.#options.transport.stop();
-    await this.#tcp?.stop();
+    for (const listener of this.#further) await listener.stop();
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
@@ -300,7 +303,7 @@ export class Gateway {
 
   /** Numbers for tests: what is held right now. */
   census(tenantId: string): Census {
-    return censusOf(this.#tenants.get(tenantId)!.tenant, this.#context);
+    return censusOf(this.tenant(tenantId), this.#context);
   }
 
   /** What survives a restart, as far as the configuration says where. */
@@ -312,14 +315,9 @@ export class Gateway {
     return this.#persistence.webhooks;
   }
 
-  /** Has somebody told what happens to a tenant's sessions from now on. */
-  watch(tenantId: string, watcher: SessionWatcher): void {
-    this.#tenants.get(tenantId)!.tenant.watchers.push(watcher);
-  }
-
-  /** What those may do who speak for a tenant. */
-  actions(tenantId: string): Actions {
-    return this.#tenants.get(tenantId)!.tenant.actions;
+  /** A tenant that is served, for whoever embeds the gateway. */
+  tenant(id: string): Tenant {
+    return this.#tenants.get(id)!.tenant;
   }
 
   /** Puts a planned configuration in place, all within this turn. */
@@ -345,7 +343,7 @@ export class Gateway {
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
       const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
       transport.boundMessages(maxBytes);
-      this.#tcp?.boundMessages(maxBytes);
+      for (const listener of this.#further) listener.boundMessages(maxBytes);
       this.#options.sse?.boundMessages(maxBytes);
     }
   }
@@ -373,14 +371,6 @@ export class Gateway {
         ...this.#options.metrics,
       ],
     });
-  }
-
-  async #scrape(tenant: string | null): Promise<Made> {
-    const slices = new Slices(this.#context.now, SCRAPE_SLICE_MS);
-    const rest = () => slices.rest();
-    const text =
-      await (tenant === null ? this.#exporter.render(rest) : this.#exporter.renderTenant(tenant, rest));
-    return { text, ms: slices.workedMs };
   }
 
   #buildOps(): Hono {

@@ -19,6 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "collections": [],
   "metrics": [],
   "outbound": [],
+  "tracing": ["outbound", "metrics", "log"],
   "protocol": [],
   "transport/port": [],
   "transport": ["transport/port"],
@@ -43,8 +44,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "metrics",
     "log",
   ],
-  "webhook": ["protocol", "config", "outbound", "state", "metrics", "log"],
-  "backend": ["protocol", "config", "service", "outbound", "collections", "metrics", "log"],
+  "webhook": ["protocol", "config", "outbound", "tracing", "state", "metrics", "log"],
+  "backend": ["protocol", "config", "service", "outbound", "tracing", "collections", "metrics", "log"],
   "session": [
     "transport/port",
     "protocol",
@@ -53,6 +54,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "room",
     "service",
     "collections",
+    "tracing",
     "metrics",
     "log",
   ],
@@ -63,6 +65,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "policy",
     "session",
     "outbound",
+    "tracing",
     "collections",
     "metrics",
     "log",
@@ -70,6 +73,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "ops": ["protocol", "config", "session", "room", "service", "policy", "collections", "log"],
   "gateway": [
     "outbound",
+    "tracing",
     "program",
     "transport/port",
     "metrics",
@@ -94,6 +98,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "cli": [
     "protocol",
     "outbound",
+    "tracing",
     "gateway",
     "config",
     "policy",
@@ -116,6 +121,7 @@ const RUNTIME_FILES = [
   "transport/bun.ts",
   "transport/deno.ts",
   "transport/unsent_bytes.ts",
+  "transport/quic/deno_quic.ts",
   "transport/stream/bun_socket.ts",
   "transport/mod.ts", // Finds out which runtime this is, by names in quotes.
   "extension/launch.ts",

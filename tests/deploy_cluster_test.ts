@@ -20,6 +20,7 @@ function loaded(env: Readonly<Record<string, string>>) {
     read: (name) => readFileSync(name),
     prepare: { script: () => assert.fail(), wasm: () => assert.fail() },
     nowMs: 0,
+    noQuic: null,
   });
 }
 

@@ -16,10 +16,12 @@ import {
   SYSTEM_CLOCK,
   tcpTransportOptions,
   transportOptions,
+  webtransportOptions,
 } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import type { MetricSource } from "../metrics/metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
+import { createWebTransport } from "../transport/quic/webtransport.ts";
 import { SseTransport } from "../transport/sse/sse.ts";
 import { createTcpTransport } from "../transport/stream/tcp.ts";
 import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
@@ -30,6 +32,7 @@ import { welcome } from "./exposure.ts";
 import { watchLaunchers } from "./launcher.ts";
 import { LineSink } from "./line_sink.ts";
 import type { ProcessSignals } from "./signals.ts";
+import { openTracing } from "./tracing.ts";
 import { type Build, runtimeLabel } from "./version.ts";
 
 /** How long a stopped gateway's process may take to end by itself. */
@@ -139,13 +142,18 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
     every: SYSTEM_CLOCK.every,
     changed: () => void gateway.reload("watch"),
   });
+  const tracing = openTracing(config, { log, clock: SYSTEM_CLOCK, version: build.version });
   let gateway: Gateway;
   try {
-    const { tls, tcp } = config.gateway;
+    const { tls, tcp, webtransport } = config.gateway;
     const tcpCertificate = tcp?.tls === undefined
       ? null
       : loadCertificate(tcp.tls, SYSTEM_CLOCK.unixMs(), "gateway.tcp.tls");
     const tcpOptions = tcpTransportOptions(config, tcpCertificate);
+    const quicCertificate = webtransport === undefined
+      ? null
+      : loadCertificate(webtransport.tls, SYSTEM_CLOCK.unixMs(), "gateway.webtransport.tls");
+    const quicOptions = webtransportOptions(config, quicCertificate);
     const certificate = tls === undefined ? null : loadCertificate(tls, SYSTEM_CLOCK.unixMs());
     const publicOptions = transportOptions(config, certificate);
     const transport = createTransport(options.transport ?? config.gateway.transport, publicOptions);
@@ -166,6 +174,9 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       tcp: tcpOptions === null
         ? null
         : { transport: createTcpTransport(tcpOptions), certificate: tcpCertificate },
+      webtransport: quicOptions === null || quicCertificate === null
+        ? null
+        : { transport: createWebTransport(quicOptions), certificate: quicCertificate },
       sse,
       dev: options.dev,
       policyDryRun: options.policyDryRun,
@@ -174,11 +185,12 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       env: process.env,
       adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
+      tracer: tracing.tracer,
       source,
       build: { version, commit, runtime },
       clock: SYSTEM_CLOCK,
       services: new Map(),
-      metrics: [logMetric(sink), source.metric],
+      metrics: [logMetric(sink), source.metric, ...tracing.metrics],
     });
     // What changes from now on is seen; what was told before is done after the start.
     if (options.watch) await watch.start();
@@ -193,6 +205,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   } catch (error) {
     watch.stop();
     source.stop();
+    await tracing.stop();
     await sink.close(LAST_LINES_MS);
     writeNow(2, `Cannot start: ${errorText(error)}\n`);
     return EXIT.failed;
@@ -206,6 +219,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   watch.stop();
   await gateway.drain();
   await gateway.stop();
+  await tracing.stop();
   source.stop();
   return await leave(sink);
 }

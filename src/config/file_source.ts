@@ -19,8 +19,8 @@ export interface ConfigSource {
   look(): Promise<LoadResult>;
   /** Checks a text that somebody has pasted, as if it were the file. It can be used for its policy, and not be served. */
   check(text: string): Promise<LoadResult>;
-  /** The lines at which a text that was loaded says these; null for what it does not say. */
-  lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[]>;
+  /** The lines at which a text that was loaded says these, null for what it does not say; null where that cannot be found. */
+  lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[] | null>;
 }
 
 export interface FileSourceOptions {
@@ -108,12 +108,12 @@ export class FileSource implements ConfigSource {
     return this.#loaded((thread) => this.#load(thread, { pasted, remember: false }));
   }
 
-  async lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[]> {
+  async lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[] | null> {
     const order = { text, paths } satisfies LinesOrder;
     try {
       return await this.#ask(async (thread) => await thread.ask(order) as (number | null)[]);
     } catch {
-      return paths.map(() => null);
+      return null;
     }
   }
 

@@ -15,8 +15,9 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
-import { tcpSchema, tlsSchema } from "./listener_schema.ts";
+import { tcpSchema, tlsSchema, webtransportSchema } from "./listener_schema.ts";
 import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
+import { tracingSchema } from "./tracing_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -122,6 +123,7 @@ const gateway = z.strictObject({
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,
   tcp: tcpSchema,
+  webtransport: webtransportSchema,
   reuse_port: flag(
     false,
     "Whether several gateways on this machine may share the public listener and that of `tcp`, on Linux: the kernel spreads " +
@@ -324,6 +326,7 @@ export const configSchema = z.strictObject({
   cluster: clusterSchema,
   extensions: extensionsSchema,
   metrics: metrics.prefault({}),
+  tracing: tracingSchema,
   tenants: z.array(tenant).min(1).meta({
     description: "At least one tenant.",
     wish: "a list of at least one tenant",

@@ -1,12 +1,12 @@
 // The gateway as its admin API sees it: for the listener of that API, and for the other nodes of a cluster.
 
 import type { LoadResult } from "../config/load.ts";
-import type { Path } from "../config/places.ts";
 import type { AdminConfig, Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { AdminContext, AdminWebhooks } from "../ops/admin/admin_context.ts";
 import type { Vitals } from "../ops/console/history.ts";
 import type { Clock } from "./clock.ts";
+import { type FindLines, KnownLines } from "./known_lines.ts";
 import type { Preview, ReloadResult } from "./reloader.ts";
 import type { TenantRuntime } from "./tenant_runtime.ts";
 import type { Tenants } from "./tenants.ts";
@@ -24,7 +24,7 @@ export interface AdminContextOptions {
   /** Checks a text as if it were the file. */
   readonly check: (text: string) => Promise<LoadResult>;
   /** Where a text says these; that of the configuration in use where none is given. */
-  readonly lines: (paths: readonly Path[], text?: string) => Promise<readonly (number | null)[]>;
+  readonly lines: FindLines;
   readonly vitals: () => Vitals;
   readonly draining: () => boolean;
   readonly waiting: () => boolean;
@@ -43,13 +43,14 @@ export interface AdminContextOptions {
 /** @param admin what holds for requests of the API */
 export function adminContext(options: AdminContextOptions, admin: () => AdminConfig): AdminContext {
   const { tenants, webhooks, draining, degraded, log, clock, build, node, afterTurn } = options;
+  const lines = new KnownLines({ config: options.config, find: options.lines });
   return {
     config: options.config,
     admin,
     reload: options.reload,
     preview: options.preview,
     check: options.check,
-    lines: options.lines,
+    lines: (paths, text) => lines.of(paths, text),
     log,
     node,
     now: clock.now,

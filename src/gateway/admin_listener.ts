@@ -109,10 +109,10 @@ export class AdminListener {
       slices: this.#slices,
       published: this.#published,
       feed: this.#feed,
-      nodes: this.#options.nodes,
       observer: this.#observer,
       audit: this.#audit,
       hasConsole: this.#hasConsole,
+      nodes: this.#options.nodes,
       metricsPath: this.#metricsPath,
     });
   }

@@ -67,7 +67,7 @@ export function nodeApi(options: AdminContextOptions): (request: string) => Prom
     rps: rate,
     burst: rate,
   };
-  const admin: AdminConfig = { listen: "", keys: [key], max_body_bytes: 1_048_576, console: false };
+  const admin: AdminConfig = { listen: "", keys: [key], console: false, max_body_bytes: 1_048_576 };
   const context = adminContext(options, () => admin);
   const audit = new Audit();
   const api: AdminApp = adminApi({
@@ -76,10 +76,10 @@ export function nodeApi(options: AdminContextOptions): (request: string) => Prom
     slices: new SliceQueue(context),
     published: new Published(options.clock.now),
     feed: new EventFeed(context),
-    nodes: null,
     observer: new Observer(context),
     audit,
     hasConsole: false,
+    nodes: null,
     metricsPath: null,
   });
   return async (text) => {

@@ -29,7 +29,7 @@ export function tenantRooms({ id, deps, node, settings }: TenantRoomsOptions): {
     limits: () => settings().rooms,
     fanout,
     openBus: (receiver) => {
-      tap = new RoomTap(receiver);
+      tap = new RoomTap(receiver, (name) => rooms.find(name)?.members.length ?? 0);
       return node?.openBus(tap) ?? new LocalBus(tap);
     },
     random: clock.random,

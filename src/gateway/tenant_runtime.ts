@@ -7,10 +7,9 @@ import type { Listed, Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
 import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
-import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
-import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
+import type { GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics/metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
@@ -33,8 +32,9 @@ import { tenantRooms } from "./tenant_rooms.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
-import { resumeSettings, sessionLimits, verifiesBy } from "./tenant_settings.ts";
+import { resumeSettings, sessionLimits } from "./tenant_settings.ts";
 import { TenantServices } from "./tenant_services.ts";
+import { tenantVerifier } from "./tenant_verifier.ts";
 import { type EventSink, TenantWatch } from "./tenant_watch.ts";
 
 /** A tenant's configuration, and the code of its rules' schemas. */
@@ -307,7 +307,10 @@ export class TenantRuntime implements TenantView {
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
     const { clock, services: embedded, charge, policy, gateway: { log } } = this.#deps;
-    const { verifier, auth: authConfig } = this.#verifier(config, former);
+    const { verifier, auth: authConfig } = tenantVerifier(config, former, {
+      deps: this.#deps,
+      share: this.extensions.runner.share,
+    });
     const auth = new TenantAuth({
       verifier,
       config: authConfig,
@@ -330,6 +333,7 @@ export class TenantRuntime implements TenantView {
             this.tenant.actions.perform(action, by)) as Actions["perform"],
         },
         log,
+        tracer: this.#deps.gateway.tracer,
         now: clock.now,
         unixMs: clock.unixMs,
         random: clock.random,
@@ -359,27 +363,6 @@ export class TenantRuntime implements TenantView {
     const print = openFingerprint(config);
     const origins = new OriginRule(config.origins, { thisMachine: this.#deps.dev });
     return { config, print, auth, verifier, origins, services, settings };
-  }
-
-  /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */
-  #verifier(config: TenantConfig, former: Parts | null): { verifier: Verifier; auth: AuthConfig } {
-    const { dev, signatureTurns, gateway: { log }, clock: { now, unixMs } } = this.#deps;
-    const { id } = config;
-    if (config.auth === undefined && !dev) throw new Error(`Cannot serve tenant "${id}": it has no auth`);
-    const auth = config.auth ?? DEV_AUTH;
-    if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
-      return { verifier: former.verifier, auth };
-    }
-    const verifier = verifierFor({
-      tenant: id,
-      config: auth,
-      signatureTurns,
-      share: this.extensions.runner.share,
-      now,
-      unixMs,
-      log,
-    });
-    return { verifier, auth };
   }
 
   /** Who may send a ticket as the first message, and how many at a time. */

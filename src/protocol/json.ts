@@ -151,8 +151,30 @@ export interface JsonReading {
 
 /** Reads a text of any origin: refused where it is no JSON, too deep, or would be changed by reading it. */
 export function readForeign(text: string, depthMax: number, how: JsonReading = {}): JsonRead {
+  const isPlain = how.raw === undefined && how.tree === undefined;
+  // Each level is two characters.
+  const short = isPlain && text.length < Math.min(SHORT_CHARS, 2 * depthMax) ? readShort(text) : null;
+  if (short !== null) return short;
   const scan = new JsonScan(text, depthMax);
-  return scan.whole() ? readJson(text, how) : { ok: false, why: faultText(scan.fault!, depthMax) };
+  if (!scan.whole()) return { ok: false, why: faultText(scan.fault!, depthMax) };
+  return scan.wide || !isPlain ? readJson(text, how) : new Json(text, scan).read();
+}
+
+/** The engine reads short texts several times as fast. */
+const SHORT_CHARS = 1024;
+/** What it may change: a number, or a key with an escape. */
+const CHANGEABLE = /[\d.]{15}|\d[eE]|\\/;
+
+/** Reads a text that the engine reads right; null where that is not sure. */
+function readShort(text: string): JsonRead | null {
+  if (CHANGEABLE.test(text)) return null;
+  try {
+    const value: unknown = JSON.parse(text);
+    // No fewer keys than stand there: none stands twice.
+    return countKeys(value) === text.split('":').length - 1 ? { ok: true, value } : null;
+  } catch {
+    return null;
+  }
 }
 
 /** What is wrong with a text, in words that follow a name. */

@@ -5,7 +5,7 @@
 import type { ForeignMember } from "../cluster/peers.ts";
 import type { Refusal } from "../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../protocol/frame.ts";
-import { HOT_AT, withSender } from "../protocol/hot.ts";
+import { HOT_AT, wasOvertaken, withSender } from "../protocol/hot.ts";
 import {
   BUSY,
   type Membership,
@@ -58,9 +58,16 @@ export class StateService implements HotService, RoomWatcher {
     let cells = state.senders.get(active.member);
     if (cells === undefined) state.senders.set(active.member, cells = new Map());
     const opcode = frame[HOT_AT.opcode]!;
+    let cell = cells.get(opcode);
+    // Datagrams overtake each other, and what is older is not the latest.
+    if (
+      cell !== undefined && context.transport === "webtransport" &&
+      wasOvertaken(frame, cell.frame.payload as Uint8Array)
+    ) {
+      return null;
+    }
     // withSender copies, so that a kept frame does not pin the read buffer it arrived in.
     const latest = hotFrame(withSender(frame, active.member), LANE.latest, conflationKey(active, frame));
-    let cell = cells.get(opcode);
     if (cell === undefined) {
       cells.set(opcode, cell = { sender: active.subscriber, frame: latest, sentStamp: 0, changed: false });
     }

@@ -86,6 +86,10 @@ class Recorder implements LinkHandler {
     this.#hear({ kind: "drain" });
   }
 
+  onDatagramsDrain(): void {
+    this.faults.push("datagrams drained that are not there");
+  }
+
   onClose(code: number, reason: string): void {
     this.#hear({ kind: "close", code, reason });
     this.#closed({ code, reason });
@@ -150,6 +154,7 @@ export function wireFrame(payload: string | Uint8Array): WireFrame {
     bytes: typeof payload === "string" ? Buffer.byteLength(payload) : payload.length,
     wire: null,
     tcpWire: null,
+    datagram: null,
     sseWire: null,
   };
 }

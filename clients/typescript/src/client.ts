@@ -88,8 +88,15 @@ export class Client<Services extends object = AnyServices> {
    * @throws TypeError for an address that is none
    */
   constructor(url: string | URL, options: ClientOptions) {
-    const { clock = systemClock, random = Math.random, timeoutMs = 10_000, outbox, page = browserPage } =
-      options;
+    const {
+      transport = webSocket(),
+      codec = json,
+      clock = systemClock,
+      random = Math.random,
+      timeoutMs = 10_000,
+      outbox,
+      page = browserPage,
+    } = options;
     const handlers = handlersByName();
     const rooms = new Map<string, JoinedRoom>();
 
@@ -98,9 +105,9 @@ export class Client<Services extends object = AnyServices> {
       messenger.forget();
     };
     const connection = connectionOf({
-      transport: webSocket(),
-      codec: json,
       ...options,
+      transport,
+      codec,
       url: new URL(url, (globalThis as { location?: { href: string } }).location?.href),
       clock,
       random,

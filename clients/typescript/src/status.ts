@@ -32,6 +32,9 @@ export type Status =
     readonly remedy: string;
   };
 
+/** The close code that says that we come back: browsers let nobody say 1001, and no code at all is a goodbye. */
+export const AWAY = 4006;
+
 const UPDATE = "update this client";
 const REMEDIES: Readonly<Record<number, string>> = {
   1000: "",

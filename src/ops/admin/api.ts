@@ -4,6 +4,7 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import { refusal } from "../../protocol/codes.ts";
+import { consoleRoutes } from "../console/page.ts";
 import { describeFault, refuse } from "./answers.ts";
 import type { AdminApp, AdminContext, AdminEnv } from "./admin_context.ts";
 import { decisionRoutes } from "./decision_routes.ts";
@@ -56,6 +57,7 @@ export function adminApi(parts: AdminParts): AdminApp {
     return refuse(c, { code: "INTERNAL", msg: "the gateway failed on this request" });
   });
   openRoutes(app, context);
+  if (parts.hasConsole) consoleRoutes(app);
   const description = { title: "wsPrism admin API", version };
   // Written once: that takes as long as serving hundreds of requests, and nobody needs a key to ask for it.
   let document: string | null = null;

@@ -17,13 +17,13 @@ export interface AdminParts {
   readonly slices: SliceQueue;
   readonly published: Published;
   readonly feed: EventFeed;
-  /** The cluster that the gateway is one of; null where it is alone, or asked by another node for itself. */
-  readonly nodes: AdminNodes | null;
   /** What the console sees over time. */
   readonly observer: Observer;
   readonly audit: Audit;
   /** Whether the console's page is served. */
   readonly hasConsole: boolean;
+  /** The cluster that the gateway is one of; null where it is alone, or asked by another node for itself. */
+  readonly nodes: AdminNodes | null;
   /** Where the metrics of all tenants are served; null for nowhere. */
   readonly metricsPath: string | null;
 }

@@ -215,7 +215,7 @@ test("A room with too much to deliver already takes nothing more, and the answer
   const house = await open({ tenant: [OPEN_POLICY, "limits: { max_frame_bytes: 65536 }"] });
   for (let i = 0; i < 300; i++) house.enterAs(`user-${i}`).client.join("full");
   house.enterAs("ann").client.join("free");
-  const actions = house.gateway.actions("acme");
+  const actions = house.gateway.tenant("acme").actions;
   const fill = (data: string) =>
     (actions.perform({ action: "publish", room: "full", type: "t", data }, { svc: "a", session: null }) as {
       ok: boolean;
