@@ -183,7 +183,6 @@ export class Gateway {
     });
     this.#exporter = this.#buildExporter();
     this.#metrics = scrapes(this.#exporter, clock);
-    const cluster = this.#cluster;
     const seen: AdminContextOptions = {
       afterTurn: (task) => (options.adminTransport ?? transport).afterTurn(task),
       tenants: this.#tenants,
@@ -198,7 +197,7 @@ export class Gateway {
       waiting: this.#waiting,
       degraded: this.#degraded,
       accepting: () => this.#acceptance.works,
-      node: cluster?.name ?? null,
+      node: this.#context.node,
       metrics: (tenant) => this.#metrics.get(tenant),
       metricsContentType: this.#exporter.contentType,
       log,

@@ -19,8 +19,8 @@ function loaded(env: Readonly<Record<string, string>>) {
     dev: true,
     read: (name) => readFileSync(name),
     prepare: { script: () => assert.fail(), wasm: () => assert.fail() },
-    nowMs: 0,
     noQuic: null,
+    nowMs: 0,
   });
 }
 

@@ -2,6 +2,7 @@
 
 import type { Row } from "../row.ts";
 import { backend } from "./backend.ts";
+import { client } from "./client.ts";
 import { extensions } from "./extensions.ts";
 import { handshakes } from "./handshakes.ts";
 import { hot } from "./hot.ts";
@@ -28,4 +29,5 @@ export const groups: readonly Group[] = [
   { name: "backend", rows: backend },
   { name: "extensions", rows: extensions },
   { name: "neighbours", rows: neighbours },
+  { name: "client", rows: client },
 ];

@@ -91,12 +91,6 @@ export class Revocations {
     else this.#users.set(revoked.user, { issuedBeforeMs: revoked.issuedBeforeMs, untilMs });
   }
 
-  /** All that are remembered, with when each may be forgotten. */
-  *entries(): Generator<[revoked: Revoked, untilMs: number]> {
-    for (const [jti, untilMs] of this.#tickets) yield [{ jti }, untilMs];
-    for (const [user, { issuedBeforeMs, untilMs }] of this.#users) yield [{ user, issuedBeforeMs }, untilMs];
-  }
-
   /**
    * Whether a ticket is revoked. One that does not say when it was issued was issued before any moment, and so was one that
    * says a time still to come: whoever made it up may have done so long ago. Such a ticket is remembered by its id, so that

@@ -91,8 +91,9 @@ export class TenantRecord {
   /** All that holds now. */
   *all(nowMs: number): Generator<Decision> {
     for (const ban of this.bans.behind(null, nowMs)) yield { about: "ban", ...ban };
-    for (const [revoked, untilMs] of this.revocations.entries()) {
-      yield { about: "jti" in revoked ? "ticket" : "tickets", ...revoked, untilMs } as Decision;
+    for (const { ticketId, user, issuedBeforeMs, untilMs } of this.revocations.all(nowMs)) {
+      if (ticketId !== null) yield { about: "ticket", jti: ticketId, untilMs };
+      else yield { about: "tickets", user: user!, issuedBeforeMs: issuedBeforeMs!, untilMs };
     }
     if (this.#suspended) yield { about: "suspend" };
   }

@@ -119,6 +119,38 @@ test("Where sessions can be resumed, a page comes out of the cache to all that w
   await other.page.close();
 });
 
+test("Where WebSockets are blocked, a page is connected by plain HTTP, and is put away and comes back so too", async () => {
+  await using proxy = await TcpProxy.to(gateway.port);
+  const page = await browser.newPage();
+  const complained = complaints(page);
+  await page.goto(`${proxy.origin}/healthz`);
+  await page.evaluate(`(async () => {
+    const { Client, sse } = await import("/playground/client.js");
+    const Real = WebSocket;
+    globalThis.WebSocket = class extends Real { constructor() { super("ws://127.0.0.1:9/"); } };
+    globalThis.client = new Client("/", { tenant: "resumable", ticket: "dev:eve", fallback: sse() });
+    globalThis.room = await client.join("lobby");
+    globalThis.heard = [];
+    room.on("msg", ({ msg }) => heard.push(msg));
+    room.on("gap", ({ reason }) => heard.push(reason));
+  })()`);
+  assert.equal(await page.evaluate("client.session.transport"), "sse");
+  await say(page, "by HTTP");
+  await until(page, "heard.includes('by HTTP')");
+  proxy.cut();
+  await until(page, "client.status.get().resumed");
+  await say(page, "resumed");
+  await until(page, "heard.includes('resumed')");
+  await page.goto(`${proxy.origin}/readyz`);
+  await page.goBack({ waitUntil: "commit" });
+  await until(page, "client.status.get().state === 'connected'");
+  await say(page, "returned");
+  await until(page, "heard.includes('returned')");
+  assert.deepEqual(await page.evaluate("heard"), ["by HTTP", "resumed", "returned"]);
+  assert.deepEqual(complained.filter((line) => !/favicon|127\.0\.0\.1:9|ERR_|sse/.test(line)), []);
+  await page.close();
+});
+
 test("A page that is closed is gone for the others at once", async () => {
   await using proxy = await TcpProxy.to(gateway.port);
   const { page } = await open(proxy);

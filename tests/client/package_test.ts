@@ -24,7 +24,7 @@ async function gzipped(name: string): Promise<number> {
 }
 
 test("The client is small: minified and compressed, each of its parts has its bound", async () => {
-  const bounds = { mod: 6000, hot: 1000, cbor: 2500, sse: 1500 };
+  const bounds = { mod: 6000, hot: 1000, cbor: 2500, sse: 1500, webtransport: 1500 };
   for (const [name, bound] of Object.entries(bounds)) {
     const size = await gzipped(name);
     assert.ok(size <= bound, `${name} is ${size} bytes`);
@@ -143,7 +143,7 @@ test("The packed tarball installs, and connects in Node, Bun and Deno, where its
     files: { path: string }[];
   }[];
   const files = packed[0]!.files.map(({ path }) => path);
-  for (const name of ["mod", "hot", "cbor", "sse"]) {
+  for (const name of ["mod", "hot", "cbor", "sse", "webtransport"]) {
     for (const kind of ["js", "d.ts", "js.map"]) {
       assert.ok(files.includes(`dist/${name}.${kind}`), `${name}.${kind}`);
     }
@@ -194,10 +194,11 @@ test("Its declarations are what an application sees: typed once, no any, wrong n
 import { Client, type Room, type Status } from "wsprism-client";
 import { hotLane } from "wsprism-client/hot";
 import { sse } from "wsprism-client/sse";
+import { webTransport } from "wsprism-client/webtransport";
 interface Services { orders: { place(order: { id: number }): { price: number }; list(): string[] } }
 interface Chat { msg: { from: string; msg: string } }
 interface Say { send: { msg: string } }
-const client = new Client<Services>("wss://x", { tenant: "t", ticket: async () => "fresh", hot: hotLane, fallback: sse() });
+const client = new Client<Services>("wss://x", { tenant: "t", ticket: async () => "fresh", hot: hotLane, transport: webTransport(), fallback: sse() });
 const price: number = (await client.request("orders", "place", { id: 1 }, { timeoutMs: 5 })).price;
 const list: readonly string[] = await client.request("orders", "list");
 // @ts-expect-error: no such service

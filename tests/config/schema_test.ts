@@ -105,7 +105,6 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.auth_timeout_ms", 100, 600_000],
   ["gateway.max_header_bytes", 2048, 65_536],
   ["gateway.header_timeout_ms", 1000, 120_000],
-  ["cluster.history.replicas", 1, 5],
   ["tracing.sample_ratio", 0, 1],
   ["admin.max_body_bytes", 1024, 67_108_864],
   ["admin.keys[].rps", 1, 1_000_000_000],

@@ -62,7 +62,7 @@ test("No example hides in an indented block, where nothing runs it", () => {
 
 /** Sections that a fragment may begin with, and what stands around it in a whole file. */
 const AROUND: readonly (readonly [readonly string[], (part: object) => object])[] = [
-  [["version", "gateway", "admin", "extensions", "metrics", "tracing", "tenants"], (part) => part],
+  [["version", "cluster", "gateway", "admin", "extensions", "metrics", "tracing", "tenants"], (part) => part],
   [["auth", "services", "plugins", "webhooks", "origins", "policy", "limits"], (part) => ({
     tenants: [{ id: "acme", ...part }],
   })],

@@ -110,47 +110,46 @@ function Charts({ history, lines, whole }) {
   </section>`;
 }
 
-/** The nodes of a cluster; nothing where there is one only. */
+/** The nodes of a cluster, and those that have left while somebody looked; nothing where the gateway is alone. */
 function Nodes({ api }) {
-  const has = useRef(null);
-  const { data } = useLive(
-    async () => {
-      // A gateway that knows no other has no such route, and a page should not ask for what is not there.
-      has.current ??= "/v1/nodes" in (await api.get("/v1/openapi.json")).paths;
-      return has.current ? await api.get("/v1/nodes") : null;
-    },
-    EVERY_MS,
-    [],
-  );
+  const { data } = useLive(() => api.get("/v1/nodes"), EVERY_MS, []);
   const [gone, setGone] = useState([]);
-  const before = useRef(null);
+  const before = useRef([]);
   useEffect(() => {
-    const names = data?.nodes?.map(nameOf);
-    if (names === undefined) return;
-    const left = before.current?.filter((name) => !names.includes(name)) ?? [];
-    before.current = names;
+    if (data === null) return;
+    const there = new Set(data.nodes.map(({ incarnation }) => incarnation));
+    const left = before.current.filter(({ incarnation }) => !there.has(incarnation));
+    before.current = data.nodes;
     if (left.length > 0) {
-      setGone((all) => [...left.map((name) => ({ name, at: Date.now() })), ...all].slice(0, 20));
+      setGone((all) => [...left.map((node) => ({ ...node, at: Date.now() })), ...all].slice(0, 20));
     }
   }, [data]);
-  const nodes = data?.nodes;
-  if (!nodes?.length) return null;
-  const keys = Object.keys(nodes[0]).filter((key) => typeof nodes[0][key] !== "object");
+  if (!data?.nodes.length && gone.length === 0) return null;
   return html`<section>
     <h2>Nodes</h2>
-    <${Table} label="Nodes" heads=${keys.map((key) => key.replaceAll("_", " "))}
+    <${Table} label="Nodes" numeric=${[3]} heads=${[
+    "Node",
+    "Version",
+    "Since",
+    "Sessions",
+    "State",
+    "Heard of",
+  ]}
       rows=${
-    nodes.map((node) =>
-      keys.map((key) => key.endsWith("_ms") && node[key] > 1e11 ? time(node[key]) : String(node[key]))
-    )
+    data.nodes.map((one) => [
+      one.self ? html`<b>${one.node}</b>` : one.node,
+      one.version,
+      time(one.started_at_ms),
+      short(one.sessions),
+      one.draining ? html`<span class="wrong">draining</span>` : "serving",
+      one.self ? "this one" : `${duration(one.silent_ms)} ago`,
+    ])
   } />
     ${
-    gone.map(({ name, at }) => html`<p class="fault" role="status">Node ${name} has left at ${time(at)}.</p>`)
+    gone.map(({ node, at }) => html`<p class="fault" role="status">Node ${node} has left at ${time(at)}.</p>`)
   }
   </section>`;
 }
-
-const nameOf = (node) => String(node.node ?? node.name ?? node.id);
 
 /** What waits for the backends of the tenants. */
 function Webhooks({ api, tenant }) {

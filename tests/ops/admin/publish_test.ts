@@ -126,16 +126,16 @@ test("A large batch gives way between its messages", async () => {
     (_, n) => ({ to: { all: true }, svc: "a", type: "t", data: n }),
   );
   let turns = 0;
-  const { adminTransport } = house;
-  const turn = adminTransport!.turn.bind(adminTransport);
-  adminTransport!.turn = () => {
+  const { transport } = house;
+  const turn = transport.turn.bind(transport);
+  transport.turn = () => {
     const ran = turn();
     turns += ran;
     return ran;
   };
   const { body } = await house.publish({ messages });
   assert.equal(body.deliveries, 60_000);
-  assert.equal(turns, 2, "after each 20,000 deliveries");
+  assert.ok(turns >= 3, `${turns}: after each 20,000 deliveries, beside what is flushed`);
   const numbers = told(clients[7]!).map((message) => (message as { data: number }).data);
   assert.deepEqual(numbers, messages.map((_, n) => n));
 });
