@@ -106,6 +106,7 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.max_header_bytes", 2048, 65_536],
   ["gateway.header_timeout_ms", 1000, 120_000],
   ["tracing.sample_ratio", 0, 1],
+  ["cluster.history.replicas", 1, 5],
   ["admin.max_body_bytes", 1024, 67_108_864],
   ["admin.keys[].rps", 1, 1_000_000_000],
   ["admin.keys[].burst", 1, 1_000_000_000],
