@@ -28,8 +28,11 @@ export interface Bus {
   publish(room: string, frame: Frame, except: string | null): number;
   /** Brings a frame to the members of this node alone, in one order with what is published. */
   deliverHere(room: string, frame: Frame, except: string | null): number;
-  /** Somebody is in a room, where nobody of this node was: what other nodes say there arrives from soon on. */
-  occupied(room: string): void;
+  /**
+   * Somebody is in a room, where nobody of this node was.
+   * @returns when what other nodes say there arrives; null where it does already. Never rejects
+   */
+  occupied(room: string): Promise<void> | null;
   /** Nobody of this node is in a room any more. */
   vacated(room: string): void;
   /** Hands a frame to a session of another node. */

@@ -19,7 +19,9 @@ export class LocalBus implements Bus {
     return this.#receiver.receive(room, frame, except);
   }
 
-  occupied(): void {}
+  occupied(): null {
+    return null;
+  }
 
   vacated(): void {}
 

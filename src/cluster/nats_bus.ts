@@ -61,10 +61,10 @@ export class NatsBus implements Bus {
     return this.#options.receiver.receive(room, frame, except);
   }
 
-  occupied(room: string): void {
+  occupied(room: string): Promise<void> | null {
     const { subjects, tenant } = this.#options;
     this.#subjects.set(room, { m: subjects.room("m", tenant, room), h: subjects.room("h", tenant, room) });
-    this.#subscriptions.add(room);
+    return this.#subscriptions.add(room);
   }
 
   vacated(room: string): void {

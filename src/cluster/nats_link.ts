@@ -46,7 +46,7 @@ export interface Listening {
 }
 
 /** What most need of a link. */
-export type Link = Pick<NatsLink, "isUp" | "publish" | "listen" | "ask">;
+export type Link = Pick<NatsLink, "isUp" | "publish" | "listen" | "ask" | "settled">;
 
 interface Entry {
   readonly subject: string;
@@ -54,6 +54,8 @@ interface Entry {
   subscription: Subscription | null;
 }
 
+/** How long the word of a server is waited for that it knows of a subscription. */
+const SETTLE_MS = 1000;
 const CONNECT_MS = 3000;
 const RETRY_MS = 500;
 /** Between two attempts at the same server: soon, for others take this node for lost before long. */
@@ -187,7 +189,8 @@ export class NatsLink {
     // All of one turn share it.
     await Promise.resolve();
     this.#settling = null;
-    if (this.#isUp) await this.#connection!.flush().catch(() => {});
+    const { wait } = this.#options;
+    if (this.#isUp) await Promise.race([this.#connection!.flush().catch(() => {}), wait(SETTLE_MS)]);
   }
 
   async #confirm(): Promise<void> {

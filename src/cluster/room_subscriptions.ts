@@ -52,18 +52,19 @@ export class RoomSubscriptions {
     return size;
   }
 
-  add(room: string): void {
+  /** @returns when it is heard; null where it is already */
+  add(room: string): Promise<void> | null {
     const number = shardOf(room), name = token(room);
     let shard = this.#shards.get(number);
     if (shard === undefined) this.#shards.set(number, shard = new Shard());
     const known = shard.rooms.get(name);
     if (known !== undefined) {
       known.emptySince = Number.POSITIVE_INFINITY;
-      return;
+      return null;
     }
     if (shard.whole !== null) {
       shard.covered.add(name);
-      return;
+      return null;
     }
     const { tenant, subjects } = this.#options;
     if (this.#churns(shard)) {
@@ -76,6 +77,8 @@ export class RoomSubscriptions {
         emptySince: Number.POSITIVE_INFINITY,
       });
     }
+    const { m, h } = this.#options.links;
+    return Promise.all([m.settled(), h.settled()]).then(() => {});
   }
 
   remove(room: string): void {

@@ -72,6 +72,8 @@ export class Room implements Audience, Line {
   kept: KeptRoom | null = null;
   /** Its members on other nodes; null for none. */
   foreign: ForeignRoom | null = null;
+  /** Until what is said on other nodes arrives; null from then on. */
+  live: Promise<void> | null = null;
   readonly #members: Membership[] = [];
   /** Sessions of each user here. */
   readonly #users = new Map<string, number>();
@@ -126,7 +128,9 @@ export class Room implements Audience, Line {
 
   /** Resolves once it is known what it keeps; null where that is known already. */
   get ready(): Promise<void> | null {
-    return this.kept?.ready ?? null;
+    const kept = this.kept?.ready ?? null;
+    if (this.live === null) return kept;
+    return kept === null ? this.live : Promise.all([this.live, kept]).then(() => {});
   }
 
   /** Whether a user is in it on this node. */

@@ -287,9 +287,12 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     if (room.members.length === 0) this.#occupy(room);
     if (room.kept === null) this.histories.begin(name, room.class);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
-    if (room.class?.presence) room.setPresence(membership, true);
+    // Who is told later that it is in the room hears of itself then.
+    const isTold = room.class?.presence === true && room.live === null;
+    if (isTold) room.setPresence(membership, true);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
+    if (room.class?.presence && !isTold) room.setPresence(membership, true);
     return membership;
   }
 
@@ -315,7 +318,10 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
   #occupy(room: Room): void {
     this.#occupied++;
     room.kept?.touch();
-    this.#bus.occupied(room.name);
+    const live = room.live = this.#bus.occupied(room.name);
+    void live?.then(() => {
+      if (room.live === live) room.live = null;
+    });
   }
 
   #add(name: string): Room {

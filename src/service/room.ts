@@ -5,7 +5,7 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { Frame, LANE } from "../protocol/frame.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
-import { type JoinedData, sysJoined, sysLeft, sysRefused } from "../protocol/sys.ts";
+import { type JoinedData, sysJoined, sysLeft, sysPresence, sysRefused } from "../protocol/sys.ts";
 import type { KeptRoom, Missed, Page, Range, Wish } from "../room/kept_room.ts";
 import type { Membership, Room } from "../room/rooms.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
@@ -58,7 +58,7 @@ function join(context: Context, message: Envelope): Answer {
   if ("ok" in joined) return joined;
   if (asked.presence !== null) joined.room.setPresence(joined, asked.presence);
   const { wish } = asked, { seq } = message;
-  const ready = joined.room.kept?.prepare(wish) ?? null;
+  const ready = joined.room.kept?.prepare(wish) ?? joined.room.ready;
   if (ready !== null) context.recover(new LateJoin(context, joined, { wish, seq, isLate: true, ready }));
   else {
     const { frame, missed } = joinedFrame(context, joined, { wish, seq });
@@ -111,16 +111,17 @@ class LateJoin implements Missed {
     joined: Membership,
     joining: Joining & { readonly ready: Promise<void> },
   ) {
+    const { room } = joined, ownPresence = room.live !== null && room.class?.presence === true;
     this.#joined = joined;
     this.#hides = joining.wish !== null && "since" in joining.wish;
-    this.#answer = joining.ready.then(() => known(joined.room)).then(() => {
+    this.#answer = joining.ready.then(() => known(room)).then(() => {
       this.#hides = false;
       if (joined.index < 0 || this.#stopped) return null;
       const { kept } = joined.room;
       if (kept !== null && this.#hid) joined.heardAfter = kept.last;
       const { frame, missed } = joinedFrame(context, joined, joining);
       this.#missed = missed;
-      return [frame];
+      return ownPresence && joined.observerIndex >= 0 ? [frame, presenceOf(context, joined)] : [frame];
     }, () => {
       context.leave(joined);
       return [sysRefused(context.traceId, UNREADABLE, { seq: joining.seq })];
@@ -147,6 +148,12 @@ class LateJoin implements Missed {
     this.#hid ||= isHidden;
     return isHidden;
   }
+}
+
+/** What a member hears of its own join, where it was not told with the others. */
+function presenceOf({ traceId, user }: Context, { room, member }: Membership): Frame {
+  const at = room.kept === null ? {} : { at: room.kept.last };
+  return sysPresence(traceId, room.name, { event: "join", user, member, count: room.count, ...at });
 }
 
 /** Resolves once it is known what a room keeps; somebody may let go of it meanwhile, and then that has to be known. */

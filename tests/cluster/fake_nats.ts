@@ -53,6 +53,10 @@ export class FakeLink implements Link {
     return { stop: () => void this.#nats.listeners.delete(listener) };
   }
 
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** Nobody answers; whether somebody listens is told. */
   ask(subject: string): Promise<Uint8Array | "nobody" | null> {
     const isHeard = [...this.#nats.listeners].some(({ pattern }) => matches(pattern, subject));

@@ -280,7 +280,7 @@ test("Everything goes over the bus, and what the bus brings goes to the members 
       asked.push([room, except]);
       return receiver.receive(room, frame, "somebody elsewhere");
     },
-    occupied: () => {},
+    occupied: () => null,
     vacated: () => {},
     deliver: () => {},
     owns: () => true,
