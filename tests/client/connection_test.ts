@@ -67,7 +67,7 @@ test("A close that says not to come back is the end, with its reason and a remed
   assert.deepEqual([states.at(-1), reason, remedy], [
     "closed 4501",
     "spam",
-    "connect again only if asked to",
+    "connect again if asked",
   ]);
   assert.deepEqual([gateway.links.length, clock.waiting], [1, 0]);
   assert.equal(await fate(client.send("a", "b")), "CLOSED");

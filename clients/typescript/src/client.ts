@@ -128,7 +128,7 @@ export class Client<Services extends object = AnyServices> {
         if (joined) {
           if (svc !== "sys" || type === "presence" || type === "joined") return joined.receive(message);
           if (type === "left" && seq === undefined) {
-            joined.out(new WsPrismError("NOT_ALLOWED", "taken out of the room"));
+            joined.out(new WsPrismError("NOT_ALLOWED", "taken out"));
           }
         }
         handlers.emit(`${svc} ${type}`, message.data, message);

@@ -389,7 +389,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       if (state === "closed") return;
       if (!cached) return void this.stop();
       // A page with an open link may not be kept at all.
-      drop("page hidden");
+      drop("hidden");
       openedAt = -RETRY_MIN_MS;
     },
   };

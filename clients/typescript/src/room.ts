@@ -166,7 +166,7 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     readers.add(read);
     try {
       while (true) {
-        if (waiting.length > WAITING_MAX) throw new WsPrismError("OVERFLOW", "reads too slowly");
+        if (waiting.length > WAITING_MAX) throw new WsPrismError("OVERFLOW", "reads slowly");
         if (waiting.length) yield waiting.shift()!;
         else if (!isOver) await new Promise<void>((next) => wake = next);
         else if (overBy) throw overBy;

@@ -43,7 +43,7 @@ const REMEDIES: Readonly<Record<number, string>> = {
   4004: "pass the ticket as a function",
   4005: "send less",
   4500: "get a new ticket",
-  4501: "connect again only if asked to",
+  4501: "connect again if asked",
   4502: "give each tab its own sid",
   4503: "end another session",
   4505: UPDATE,

@@ -35,7 +35,6 @@ test("Members are listed by when they joined, however they came and went since",
     session: entered[2]!.session,
     user: "user-2",
     member: 3,
-    node: null,
   });
   assert.equal(second.body.next, null);
   assert.equal((await house.get(`${ROOMS}/none/members`)).status, 404);

@@ -55,7 +55,6 @@ test("A session is shown with its rooms, and where its hot messages go", async (
     room_count: 2,
     detached_ms: null,
     rooms: [{ room: "a", member: 1, active: false }, { room: "b", member: 1, active: true }],
-    node: null,
     transport: "websocket",
     lanes: [],
     waiting_bytes: 0,
