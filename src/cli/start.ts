@@ -6,6 +6,7 @@ import { isatty } from "node:tty";
 import { Command, Option } from "commander";
 
 import { loadCertificate } from "../config/certificate_files.ts";
+import { withEnvFile } from "../config/env_file.ts";
 import { FileSource } from "../config/file_source.ts";
 import { STDIN } from "../config/load.ts";
 import { FileWatch } from "../config/file_watch.ts";
@@ -32,6 +33,7 @@ import { welcome } from "./exposure.ts";
 import { watchLaunchers } from "./launcher.ts";
 import { LineSink } from "./line_sink.ts";
 import type { ProcessSignals } from "./signals.ts";
+import { ENV_FILE } from "./variables.ts";
 import { openTracing } from "./tracing.ts";
 import { type Build, runtimeLabel } from "./version.ts";
 
@@ -53,6 +55,7 @@ On a terminal SIGHUP, which it sends when it is closed, drains as SIGTERM does. 
 
 interface StartOptions {
   readonly config?: string;
+  readonly envFile?: string;
   readonly dev: boolean;
   readonly policyDryRun: boolean;
   readonly watch: boolean;
@@ -81,6 +84,7 @@ export function startCommand(context: StartContext, done: Done): Command {
     )
     .option("--policy-dry-run", "decide and count all that policy says, but deny nothing", false)
     .option("--watch", "reload the configuration when it changes, or a file that it names", false)
+    .option(...ENV_FILE)
     .argument("[file]", "the configuration, as --config")
     .addOption(
       new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"),
@@ -114,7 +118,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   const { log, sink, isPretty } = openLog(options);
   void signals.ended.then((signal) => log.info("signal received", { signal }));
   // A file may be long in coming: from a pipe, or a disk that does not answer.
-  const loaded = await Promise.race([loadFile(options.config, options.dev), signals.ended]);
+  const loaded = await Promise.race([loadFile(options.config, options.dev, options), signals.ended]);
   if (loaded === null) return EXIT.config;
   if (typeof loaded === "string") return await leave(sink);
   const { file, text, config, warnings, schemas, files } = loaded;
@@ -137,6 +141,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   const source = new FileSource({
     file: options.config === STDIN ? STDIN : file,
     dev: options.dev,
+    envFile: options.envFile ?? null,
     config,
     files,
     thread: on === "bun" ? "each" : "kept",
@@ -187,7 +192,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       policyDryRun: options.policyDryRun,
       transport,
       launchHost,
-      env: process.env,
+      env: withEnvFile(process.env, options.envFile ?? null),
       adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
       tracer: tracing.tracer,
