@@ -209,6 +209,7 @@ export class GatewayProcess {
   readonly #folder: Folder;
   readonly #mayComplain: boolean;
   #rest = "";
+  #scraped = "";
   #ended = false;
   #waiting: (() => void)[] = [];
 
@@ -330,8 +331,19 @@ export class GatewayProcess {
     return { status: head.status, headers: new Headers([...head.headers]), body };
   }
 
+  /**
+   * Metrics that were written since they were asked for: who asks often is given the last ones once more, and of those the
+   * lag of the loop, which is measured all the time, is as it was.
+   */
   async metrics(): Promise<Metrics> {
-    return new Metrics((await this.get("/metrics")).body);
+    const body = await until("metrics that are new", async () => {
+      const { body } = await this.get("/metrics");
+      const isOld = body === this.#scraped && body.includes("wsprism_event_loop_lag_seconds_count");
+      if (isOld) await new Promise((resolve) => setTimeout(resolve, 20));
+      return isOld ? null : body;
+    }, PROCESS_MS);
+    this.#scraped = body;
+    return new Metrics(body);
   }
 
   /** Scrapes until the metrics are as wished. */
@@ -341,6 +353,8 @@ export class GatewayProcess {
     deadlineMs?: number,
   ): Promise<Metrics> {
     return await until(what, async () => {
+      if (!wished(await this.metrics())) return null;
+      // Metrics are written in slices, between which things happen: once more, now that they have.
       const metrics = await this.metrics();
       return wished(metrics) ? metrics : null;
     }, deadlineMs);

@@ -253,7 +253,8 @@ def read():
             if not part: break
             os.write(1, part)
     except OSError: pass
-threading.Thread(target=read, daemon=True).start()
+reader = threading.Thread(target=read, daemon=True)
+reader.start()
 def obey():
     for order in sys.stdin:
         order = order.strip()
@@ -262,6 +263,8 @@ def obey():
         else: os.kill(pid, getattr(signal, order))
 threading.Thread(target=obey, daemon=True).start()
 _, status = os.waitpid(pid, 0)
+# What it wrote last may still be on its way.
+reader.join(5)
 os.write(2, b"ended %d" % os.waitstatus_to_exitcode(status))
 os._exit(0)
 `;

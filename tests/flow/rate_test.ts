@@ -37,11 +37,15 @@ const gateway = await sharedGateway({
 
 type LaneName = "ext" | "hot";
 
-/** Waits until the tenant's clients have been heard this often on a lane. */
+/**
+ * Waits until the tenant's clients have been heard this often on a lane, and each message has been decided on: a scrape is
+ * written in slices, between which more is heard.
+ */
 function heard(id: string, lane: LaneName, messages: number): Promise<Metrics> {
+  const names = ["wsprism_messages_in_total", "wsprism_policy_decisions_total"];
   return gateway.metricsUntil(
     `${messages} messages to be heard`,
-    (metrics) => metrics.sum("wsprism_messages_in_total", { tenant: id, lane }) === messages,
+    (metrics) => names.every((name) => metrics.sum(name, { tenant: id, lane }) === messages),
   );
 }
 

@@ -68,7 +68,7 @@ for (const name of readdirSync(`${ROOT}tests/extension/walls`).sort()) {
         host.bounds = { busyMs: 600, rssBytes: RSS_BYTES };
         assert.equal(await host.asked(slot, {}), null);
         assert.ok(host.killed !== null || name.includes("memory"), host.ended ?? "");
-        assert.ok(host.rssBytes < RSS_BYTES + 64 * MEBIBYTE, `${Math.round(host.rssBytes / MEBIBYTE)} MiB`);
+        assert.ok(host.rssBytes < RSS_BYTES + 128 * MEBIBYTE, `${Math.round(host.rssBytes / MEBIBYTE)} MiB`);
         return;
       }
       const word = await host.asked(slot, {
