@@ -51,7 +51,7 @@ case "$runtime" in
     ;;
   deno)
     env=$(sed -n 's/.*\(--allow-env=[A-Z_,*]*\).*/\1/p' deno.json | head -n 1)
-    deno compile -q --frozen --no-prompt --unstable-worker-options --allow-net --allow-read --allow-write "$env" ${target:+--target "$target"} \
+    deno compile -q --frozen --no-prompt --unstable-worker-options --unstable-net --allow-net --allow-read --allow-write "$env" ${target:+--target "$target"} \
       $(printf -- '--include %s ' $workers) --output "$out" "$entry" >&2
     ;;
   *) echo "compile.sh: --runtime takes bun or deno, not $runtime" >&2; exit 2 ;;

@@ -234,7 +234,27 @@ export class Lab {
   async program(file: string, job: unknown, chrt: readonly string[] = []): Promise<Program> {
     const cpu = this.#options.cpus?.load ?? null;
     const scheduled = chrt.length > 0 && cpu !== null ? ["chrt", ...chrt] : [];
-    const child = this.#spawn([...scheduled, BUN, file, JSON.stringify(job)], { cpu });
+    return await this.#program([...scheduled, BUN, file], { file, job, cpu });
+  }
+
+  /** The same in Node, made into one file first. */
+  async nodeProgram(file: string, job: unknown): Promise<Program> {
+    mkdirSync(WORK, { recursive: true });
+    const made = `${WORK}/${file.replaceAll(/\W/g, "-")}-${process.pid}.mjs`;
+    const built = spawnSync(BUN, ["build", "--target=node", `--outfile=${made}`, file], {
+      cwd: HERE,
+      encoding: "utf8",
+    });
+    if (built.status !== 0) throw new Error(`Cannot build ${file}: ${built.stderr}`);
+    const cpu = this.#options.cpus?.load ?? null;
+    return await this.#program(["node", "--expose-gc", made], { file, job, cpu });
+  }
+
+  async #program(
+    command: readonly string[],
+    { file, job, cpu }: { file: string; job: unknown; cpu: number | null },
+  ): Promise<Program> {
+    const child = this.#spawn([...command, JSON.stringify(job)], { cpu });
     const out = new Lines(child.stdout!), err = new Lines(child.stderr!);
     const next = () =>
       out.next(() => true).catch(() => {

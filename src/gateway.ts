@@ -12,7 +12,10 @@ import type { Webhooks } from "./webhook/webhooks.ts";
 import { adminWithoutRestart, IDLE_FIXED, withoutRestart } from "./config/diff.ts";
 import type { Config } from "./config/schema.ts";
 import { Acceptance } from "./gateway/acceptance.ts";
-import { AdminListener } from "./gateway/admin_listener.ts";
+import type { AdminContextOptions } from "./gateway/admin_gateway.ts";
+import type { AdminListener } from "./gateway/admin_listener.ts";
+import { type Census, censusOf } from "./gateway/census.ts";
+import { buildAdmin } from "./gateway/build_admin.ts";
 import { descriptorLimit } from "./gateway/descriptor_limit.ts";
 import { gatewayContext } from "./gateway/gateway_context.ts";
 import type { GatewayOptions } from "./gateway/gateway_options.ts";
@@ -20,8 +23,8 @@ import { gatewaySettings, handshakeConfig } from "./gateway/gateway_settings.ts"
 import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
-import { TcpListener } from "./gateway/tcp_listener.ts";
-import { sendElsewhere } from "./gateway/drain.ts";
+import { type FurtherListener, furtherListeners } from "./gateway/further_listeners.ts";
+import { handshakeBudget, sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
@@ -30,9 +33,9 @@ import { messageBytesMax } from "./gateway/transport_options.ts";
 import { Durations } from "./metrics/metrics.ts";
 import { Exporter } from "./metrics/exporter.ts";
 import { Inflow } from "./outbound/inflow.ts";
-import { FreshEnough, type Made } from "./ops/fresh_enough.ts";
+import type { FreshEnough } from "./ops/fresh_enough.ts";
 import { playgroundFacts } from "./gateway/playground_facts.ts";
-import { Slices } from "./gateway/slices.ts";
+import { scrapes } from "./gateway/scrapes.ts";
 import { opsRoutes } from "./ops/http.ts";
 import { describe, describeWeaknesses } from "./ops/start_report.ts";
 import { GatewayQuotas } from "./policy/quotas.ts";
@@ -40,19 +43,21 @@ import { LANE_NAMES } from "./protocol/frame.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import { buildCluster } from "./gateway/cluster_node.ts";
 import { HistoryBudget } from "./room/history_budget.ts";
-import type { Actions } from "./service/action.ts";
 import type { GatewayContext } from "./session/gateway_context.ts";
-import type { SessionWatcher } from "./session/watcher.ts";
+import type { Tenant } from "./session/tenant.ts";
 import type { State } from "./state/table.ts";
 import { Semaphore } from "./collections/semaphore.ts";
 
 export type { GatewayOptions } from "./gateway/gateway_options.ts";
 export { type Clock, SYSTEM_CLOCK } from "./gateway/clock.ts";
 export type { ReloadCause, ReloadResult } from "./gateway/reloader.ts";
-export { adminTransportOptions, tcpTransportOptions, transportOptions } from "./gateway/transport_options.ts";
+export {
+  adminTransportOptions,
+  tcpTransportOptions,
+  transportOptions,
+  webtransportOptions,
+} from "./gateway/transport_options.ts";
 
-/** Milliseconds of writing metrics after which others have their turn. */
-const SCRAPE_SLICE_MS = 0.5;
 /** How long clients may take to answer the last close of a drain. */
 const LAST_CLOSE_MS = 1000;
 
@@ -79,11 +84,10 @@ export class Gateway {
   readonly #loopLag = new Durations();
   #draining = false;
   readonly #degraded = () =>
-    this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isUp === false;
-  /** Whether it has to wait for the others before it lets anybody in. */
+    this.#tenants.isDegraded || this.#persistence.isDegraded || this.#cluster?.isDegraded === true;
   readonly #waiting = () => this.#cluster?.isJoined === false;
   readonly #certificate: CertificateKeeper | null;
-  readonly #tcp: TcpListener | null;
+  readonly #further: readonly FurtherListener[];
   readonly #reloader: Reloader;
   readonly #exporter: Exporter;
   readonly #acceptance: Acceptance;
@@ -95,7 +99,7 @@ export class Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { config, transport, log, clock, source } = options;
+    const { config, transport, log, tracer, clock, source } = options;
     const { gateway } = config;
     this.#config = config;
     this.#text = options.text;
@@ -110,7 +114,7 @@ export class Gateway {
     this.#requestLimiter = new HandshakeLimiter(gateway.handshake_limit);
     this.#quotas = new GatewayQuotas(gateway.quotas);
     this.#extensionSettings = { ...config.extensions };
-    this.#persistence = new Persistence({ config, log, clock });
+    this.#persistence = new Persistence({ config, log, tracer, clock });
     this.#tenants = new Tenants(options, {
       gateway: this.#context,
       fanout,
@@ -146,13 +150,13 @@ export class Gateway {
       }),
       retry: new Retry(clock.random),
       log,
+      tracer,
       now: clock.now,
       newId: clock.newId,
       config: handshakeConfig(gateway),
     });
     this.#admission.hold(this.#cluster !== null);
-    const { certificate: current } = options;
-    const { tls: files } = gateway;
+    const { certificate: current } = options, { tls: files } = gateway;
     this.#certificate = current === null || files === undefined
       ? null
       : new CertificateKeeper({ files, current, transport, log, clock });
@@ -165,23 +169,16 @@ export class Gateway {
       log,
       clock,
     });
-    this.#acceptance = new Acceptance(log);
-    this.#acceptance.add("public");
-    if (options.adminTransport !== null) this.#acceptance.add("admin");
-    this.#tcp = options.tcp === null ? null : new TcpListener({
-      ...options.tcp,
-      config: () => this.#config,
-      admission: this.#admission,
-      acceptance: this.#acceptance,
-      wheel: this.#context.wheel,
-      log,
-      clock,
-    });
+    const acceptance = this.#acceptance = new Acceptance(log);
+    acceptance.add("public");
+    if (options.adminTransport !== null) acceptance.add("admin");
+    const admission = this.#admission, { wheel } = this.#context;
+    const shared = { config: () => this.#config, admission, acceptance, wheel, log, clock };
+    this.#further = furtherListeners(options, shared);
     this.#exporter = this.#buildExporter();
-    this.#metrics = new FreshEnough((tenant) => this.#scrape(tenant), clock);
-    const { adminTransport } = options;
-    this.#admin = adminTransport === null ? null : new AdminListener({
-      transport: adminTransport,
+    this.#metrics = scrapes(this.#exporter, clock);
+    const seen: AdminContextOptions = {
+      afterTurn: (task) => (options.adminTransport ?? transport).afterTurn(task),
       tenants: this.#tenants,
       webhooks: this.#persistence.webhooks,
       config: () => this.#config,
@@ -191,13 +188,20 @@ export class Gateway {
       lines: (paths, text = this.#text) => source.lines(text, paths),
       vitals: () => vitals(this.#loopLag, this.#context.flusher.heldBytes),
       draining: () => this.#draining,
+      waiting: this.#waiting,
       degraded: this.#degraded,
-      acceptance: this.#acceptance,
+      accepting: () => this.#acceptance.works,
+      node: this.#context.node,
       metrics: (tenant) => this.#metrics.get(tenant),
       metricsContentType: this.#exporter.contentType,
       log,
       clock,
       build: options.build,
+    };
+    this.#admin = buildAdmin(seen, {
+      transport: options.adminTransport,
+      acceptance: this.#acceptance,
+      cluster: this.#cluster,
     });
     this.#ops = this.#buildOps();
   }
@@ -233,14 +237,14 @@ export class Gateway {
       }
       this.#certificate?.start();
       this.#tenants.start();
-      await this.#tcp?.start();
+      for (const listener of this.#further) await listener.start();
       void this.#cluster?.start().then(() => this.#admission.hold(false));
       log.info("listening", { ...address, transport: transport.name, ...build });
       return address;
     } catch (cause) {
       this.#stopTicking();
       await this.#persistence.stop();
-      await this.#tcp?.stop();
+      for (const listener of this.#further) await listener.stop();
       await transport.stop();
       await this.#admin?.stop();
       throw cause;
@@ -269,7 +273,8 @@ export class Gateway {
     const sessions = [...this.#tenants].flatMap(({ tenant }) => [...tenant.registry.all()]);
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
     const { totals } = this.#context;
-    await sendElsewhere({ sessions, graceMs, isEmpty: () => totals.sessions === 0, clock });
+    const budgetPerSecond = handshakeBudget(this.#config.gateway, this.#cluster);
+    await sendElsewhere({ sessions, graceMs, budgetPerSecond, isEmpty: () => totals.sessions === 0, clock });
     const closedAt = clock.now();
     await poll(clock, () => totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });
@@ -281,7 +286,7 @@ export class Gateway {
     this.#certificate?.stop();
     await this.#options.sse?.stop();
     await this.#options.transport.stop();
-    await this.#tcp?.stop();
+    for (const listener of this.#further) await listener.stop();
     await this.#admin?.stop();
     this.#stopTicking?.();
     await this.#tenants.stop();
@@ -289,18 +294,9 @@ export class Gateway {
     await this.#persistence.stop();
   }
 
-  /** Numbers for tests and for the operator's HTTP: what is held right now. */
-  census(
-    tenantId: string,
-  ): { sessions: number; users: number; rooms: number; roomUsers: number; timers: number } {
-    const { registry, rooms } = this.#tenants.get(tenantId)!.tenant;
-    return {
-      sessions: registry.size,
-      users: registry.userCount,
-      rooms: rooms.size,
-      roomUsers: rooms.userCount,
-      timers: this.#context.wheel.size,
-    };
+  /** Numbers for tests: what is held right now. */
+  census(tenantId: string): Census {
+    return censusOf(this.tenant(tenantId), this.#context);
   }
 
   /** What survives a restart, as far as the configuration says where. */
@@ -312,14 +308,9 @@ export class Gateway {
     return this.#persistence.webhooks;
   }
 
-  /** Has somebody told what happens to a tenant's sessions from now on. */
-  watch(tenantId: string, watcher: SessionWatcher): void {
-    this.#tenants.get(tenantId)!.tenant.watchers.push(watcher);
-  }
-
-  /** What those may do who speak for a tenant. */
-  actions(tenantId: string): Actions {
-    return this.#tenants.get(tenantId)!.tenant.actions;
+  /** A tenant that is served, for whoever embeds the gateway. */
+  tenant(id: string): Tenant {
+    return this.#tenants.get(id)!.tenant;
   }
 
   /** Puts a planned configuration in place, all within this turn. */
@@ -345,7 +336,7 @@ export class Gateway {
     if (this.#tenants.maxMessageBytes !== maxMessageBytes) {
       const maxBytes = messageBytesMax(this.#tenants.maxMessageBytes);
       transport.boundMessages(maxBytes);
-      this.#tcp?.boundMessages(maxBytes);
+      for (const listener of this.#further) listener.boundMessages(maxBytes);
       this.#options.sse?.boundMessages(maxBytes);
     }
   }
@@ -373,14 +364,6 @@ export class Gateway {
         ...this.#options.metrics,
       ],
     });
-  }
-
-  async #scrape(tenant: string | null): Promise<Made> {
-    const slices = new Slices(this.#context.now, SCRAPE_SLICE_MS);
-    const rest = () => slices.rest();
-    const text =
-      await (tenant === null ? this.#exporter.render(rest) : this.#exporter.renderTenant(tenant, rest));
-    return { text, ms: slices.workedMs };
   }
 
   #buildOps(): Hono {

@@ -5,7 +5,7 @@
 import { handshake } from "./raw_client.ts";
 
 /** Which adapter answers; a status differs only where a runtime decides before the gateway hears of a request. */
-export type Adapter = "bun" | "node" | "deno";
+export type Adapter = "bun" | "raw" | "node" | "deno";
 
 export interface RawRequest {
   readonly what: string;

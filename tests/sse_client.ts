@@ -145,7 +145,10 @@ export class Requests {
       const head = await reader.head();
       if (head === null) throw new Error(`the connection ended before ${method} ${path} was answered`);
       const isBare = method === "HEAD" || head.status === 204;
-      return { ...head, body: isBare ? "" : await reader.body(head.headers) };
+      const body = isBare ? "" : await reader.body(head.headers);
+      // As a client has to: what is asked next goes over another connection.
+      if (head.headers.get("connection")?.toLowerCase() === "close") reader.isOver = true;
+      return { ...head, body };
     });
     this.#last = answer.catch(() => {});
     return answer;

@@ -2,10 +2,12 @@
 
 import type { Row } from "../row.ts";
 import { backend } from "./backend.ts";
+import { client } from "./client.ts";
 import { extensions } from "./extensions.ts";
 import { handshakes } from "./handshakes.ts";
 import { hot } from "./hot.ts";
 import { neighbours } from "./neighbours.ts";
+import { recovery } from "./recovery.ts";
 import { policy } from "./policy.ts";
 import { reload } from "./reload.ts";
 import { slow } from "./slow.ts";
@@ -23,7 +25,9 @@ export const groups: readonly Group[] = [
   { name: "policy", rows: policy },
   { name: "handshakes", rows: handshakes },
   { name: "reloads", rows: reload },
+  { name: "recovery", rows: recovery },
   { name: "backend", rows: backend },
   { name: "extensions", rows: extensions },
   { name: "neighbours", rows: neighbours },
+  { name: "client", rows: client },
 ];

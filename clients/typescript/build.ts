@@ -27,7 +27,7 @@ export async function bundle(name: string): Promise<Bundle> {
   });
   const { code, map } = await minify(joined, {
     module: true,
-    compress: { passes: 3, ecma: 2022 },
+    compress: { passes: 3, ecma: 2022, unsafe_arrows: true, unsafe_methods: true, pure_getters: true },
     mangle: true,
     sourceMap: { content: "inline", url: `${name}.js.map`, root: "../src" },
   });

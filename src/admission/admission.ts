@@ -10,8 +10,10 @@ import type { Grant, Identity } from "../session/grant.ts";
 import type { ResumeFailure } from "../session/resume_tokens.ts";
 import { Session } from "../session/session.ts";
 import type { Tenant } from "../session/tenant.ts";
+import type { Tracer } from "../tracing/tracer.ts";
 import type { AddressFinder } from "./address.ts";
 import type { Delay } from "./delay.ts";
+import { traceHandshake } from "./handshake_trace.ts";
 import type { Handshake, HandshakeAnswer, HandshakeRefusal } from "./handshake.ts";
 import type { HandshakeLimiter } from "./limiter.ts";
 import type { OriginRule } from "./origin.ts";
@@ -51,6 +53,8 @@ export interface AdmissionOptions {
   readonly delay: Delay;
   readonly retry: Retry;
   readonly log: Log;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   readonly now: () => number;
   /** A new name for a session or a trace, unique in this process. */
   readonly newId: () => string;
@@ -131,6 +135,12 @@ export class Admission {
 
   /** Answers a handshake: with the handler of its link, or with why there is none. */
   answer(handshake: Handshake): HandshakeAnswer | Promise<HandshakeAnswer> {
+    const { tracer } = this.#options;
+    if (tracer === null) return this.#answer(handshake);
+    return traceHandshake(tracer, handshake, () => this.#answer(handshake));
+  }
+
+  #answer(handshake: Handshake): HandshakeAnswer | Promise<HandshakeAnswer> {
     const { limiter, now, retry } = this.#options;
     const { tenant, sid, cbor } = handshake;
     const caller = this.#callerOf(handshake);

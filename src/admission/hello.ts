@@ -120,6 +120,10 @@ class Hello extends Timer implements LinkHandler {
     this.#next?.onDrain();
   }
 
+  onDatagramsDrain(): void {
+    this.#next?.onDatagramsDrain();
+  }
+
   onClose(code: number, reason: string): void {
     if (this.#state === "gone") return;
     this.#state = "gone";
@@ -224,7 +228,7 @@ function isText(value: unknown): value is string | undefined {
 }
 
 /** A handshake's refusal as a message and a close. */
-function refusalOf(
+export function refusalOf(
   { status, code, msg, ruleId, retryAfterMs }: HandshakeRefusal,
 ): Refusal & { readonly retryAfterMs?: number | undefined } {
   const refused: Refusal = { ok: false, code, msg, close: closeOf(status, code) };

@@ -12,6 +12,7 @@ import { writeObject } from "../protocol/json.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import type { Action, Actions, Actor, Performed } from "../service/action.ts";
 import { type Answer, type Context, DONE, type ExtService } from "../service/service.ts";
+import { type Span, SPAN_KIND, type Tracer } from "../tracing/tracer.ts";
 import { signature, SIGNATURE_HEADER, type SigningKey, signingKeys } from "../outbound/signing.ts";
 import { type Failure, readAnswer, type Told } from "./http_answer.ts";
 import { type Outcome, ServiceMetrics } from "./service_metrics.ts";
@@ -27,6 +28,8 @@ export interface HttpServiceOptions {
   readonly breaker: Breaker;
   readonly actions: Actions;
   readonly log: Log;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Unix time in milliseconds. */
@@ -90,7 +93,11 @@ export class HttpService implements ExtService {
     const body = this.#body(context, message);
     const deadline = now() + config.timeout_ms;
     const by = { svc: this.svc, session: context.session };
-    return this.#turns.run(() => this.#call(body, { by, deadline }));
+    const span = this.#options.tracer?.active?.child(`POST ${this.svc}`, SPAN_KIND.client) ?? null;
+    const trace = span?.traceparent ?? message.trace;
+    const answer = this.#turns.run(() => this.#call(body, { by, deadline, trace }));
+    if (span !== null) this.#trace(span, answer);
+    return answer;
   }
 
   /** Lets go of its connections; what is under way is still answered. */
@@ -117,19 +124,31 @@ export class HttpService implements ExtService {
     });
   }
 
-  async #call(body: string, { by, deadline }: { by: Actor; deadline: number }): Promise<Answer> {
+  #trace(span: Span, answer: Promise<Answer>): void {
+    span.attributes["url.full"] = this.#options.config.url;
+    void answer.then((settled) => {
+      if (!settled.ok) span.fail(settled.msg);
+      span.end();
+    });
+  }
+
+  async #call(
+    body: string,
+    { by, deadline, trace }: { by: Actor; deadline: number; trace: string | null },
+  ): Promise<Answer> {
     const { now, breaker } = this.#options;
     // Whoever waited too long gives way to those who still have time.
     if (now() >= deadline) return this.#refuse("shed", TOO_BUSY);
     if (breaker.enter() > 0) return this.#refuse("breaker_open", LEFT_ALONE);
-    const answer = await this.#ask(body);
+    const answer = await this.#ask(body, trace);
     return answer.ok ? this.#done(answer, by) : answer;
   }
 
   /** Asks, and again as often as is wanted while the breaker lets it. */
-  async #ask(body: string): Promise<Told | Refusal> {
+  async #ask(body: string, trace: string | null): Promise<Told | Refusal> {
     const { config, newId, random, wait, breaker } = this.#options;
     const headers: Record<string, string> = { "idempotency-key": newId() };
+    if (trace !== null) headers["traceparent"] = trace;
     for (let attempt = 0;; attempt++) {
       const answer = await this.#attempt(body, headers);
       if (!("failed" in answer)) {

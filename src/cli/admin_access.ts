@@ -13,6 +13,7 @@ import { complain } from "./tenant_auth.ts";
 /** Options of every verb that speaks to a running gateway. */
 export interface AccessOptions {
   readonly config?: string;
+  readonly envFile?: string;
   readonly url?: string;
   readonly key?: string;
 }
@@ -39,7 +40,7 @@ export async function adminClient(options: AccessOptions, wanted: Wanted): Promi
     return complain(`No key: set ${KEY_VARIABLE}, or give --key or --config`, EXIT.usage);
   }
   // As with --dev: nobody is let in here.
-  const loaded = await loadFile(options.config, true);
+  const loaded = await loadFile(options.config, true, options);
   if (loaded === null) return EXIT.config;
   const { file, config: { admin } } = loaded;
   if (admin === undefined) {

@@ -14,9 +14,11 @@ import { CONFIG_FLAGS, CONFIG_HELP } from "./config_file.ts";
 import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
+import { ENV_FILE } from "./variables.ts";
 
 interface CheckTokenOptions {
   readonly config?: string;
+  readonly envFile?: string;
   readonly tenant: string;
 }
 
@@ -37,14 +39,18 @@ export function checkTokenCommand(done: Done): Command {
     )
     .requiredOption("--tenant <id>", "the tenant")
     .option(CONFIG_FLAGS, CONFIG_HELP)
+    .option(...ENV_FILE)
     .addHelpText("after", EXAMPLES)
     .action(async (ticket: string | undefined, options: CheckTokenOptions) =>
       done(await checkToken(ticket ?? await fromStdin(), options))
     );
 }
 
-async function checkToken(text: string, { config, tenant }: CheckTokenOptions): Promise<number> {
-  const auth = await loadAuth(config, tenant);
+async function checkToken(
+  text: string,
+  { config, tenant, ...variables }: CheckTokenOptions,
+): Promise<number> {
+  const auth = await loadAuth(config, tenant, variables);
   if (typeof auth === "number") return auth;
   const ticket = text.trim();
   if (ticket === "") return complain("There is no ticket: give it as an argument or on stdin", EXIT.usage);

@@ -14,7 +14,8 @@ import {
 import type { SchemaCodes } from "../config/data_schema.ts";
 import type { Config } from "../config/schema.ts";
 import { writeNow } from "./descriptor.ts";
-import { type Environment, type VariableOptions, Variables } from "./variables.ts";
+import type { Environment } from "../config/env_file.ts";
+import { type VariableOptions, Variables } from "./variables.ts";
 
 /** Where a configuration is looked for when none is named, in this order. */
 const DEFAULT_FILES = ["./wsprism.yaml", "./config/wsprism.yaml"];

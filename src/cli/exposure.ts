@@ -42,6 +42,9 @@ export function welcome(
   if (adminHttp !== null) {
     lines.push(`admin    ${adminHttp}/v1/openapi.json, ${reach(admin!)}, with a key to everything else`);
   }
+  if (adminHttp !== null && config.admin?.console === true) {
+    lines.push(`console  ${adminHttp}/console, with the secret of a key`);
+  }
   if (enabled) {
     lines.push(
       adminHttp === null
@@ -138,10 +141,12 @@ function pagesOf({ origins }: TenantConfig, dev: boolean): string {
   return dev ? `${of}, and of this machine (--dev)` : of;
 }
 
-function adminOf({ listen, keys }: NonNullable<Config["admin"]>): string {
+function adminOf({ listen, keys, console: page }: NonNullable<Config["admin"]>): string {
   const whole = keys.filter(({ tenants }) => tenants.includes(EVERY_TENANT)).length;
   const keyed = keys.length === 1 ? "1 key" : `${keys.length} keys`;
-  return `http://${listen}, ${reach(parseListen(listen)!)}, to ${keyed}, ${whole} of them for all tenants`;
+  return `http://${listen}, ${reach(parseListen(listen)!)}, to ${keyed}, ${whole} of them for all tenants${
+    page ? "; with a console" : ""
+  }`;
 }
 
 function metricsOf({ gateway, metrics, admin }: Config, listen: ListenAddress): string {

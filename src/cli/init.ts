@@ -169,10 +169,9 @@ function nextSteps(dir: string, { tenant }: Wishes): string {
   const folder = /^[\w./-]+$/.test(dir) ? dir : `'${dir.replaceAll("'", "'\\''")}'`;
   const steps = [
     ...(dir === "." ? [] : [`cd ${folder}`]),
-    `set -a; . ./${FILES.env}; set +a   # the secrets, for this shell`,
-    "wsprism check                     # what is open to whom",
-    "wsprism start --watch             # take up what changes in the file",
-    `wsprism token --tenant ${tenant} --user ann   # a ticket, in a second terminal`,
+    `wsprism check --env-file ${FILES.env}           # what is open to whom`,
+    `wsprism start --env-file ${FILES.env} --watch   # take up what changes in the files`,
+    `wsprism token --env-file ${FILES.env} --tenant ${tenant} --user ann   # a ticket, in a second terminal`,
   ];
   const files = Object.values(FILES).map((name) => join(dir, name)).join(", ");
   return `Written: ${files}\n\nNext:\n${steps.map((step) => `  ${step}\n`).join("")}`;

@@ -26,6 +26,8 @@ interface UseText {
   readonly title: string;
   readonly pings: string;
   readonly limits: string;
+  /** What is kept for those who come back. */
+  readonly recovery: string;
   readonly policy: string;
   readonly services: string;
 }
@@ -39,6 +41,8 @@ const TEXTS: Readonly<Record<Use, UseText>> = {
     limits: `      max_frame_bytes: 1024 # inputs and positions are small
       max_users_per_room: 64 # players in a match
       max_rooms_per_user: 2 # the lobby and one match`,
+    recovery: `    # Who loses the connection stays in the match for so long, and misses no text message.
+    resume: { window_ms: 15000 }`,
     policy: `      # 60 inputs and 30 positions a second, and a burst after a stall.
       quotas:
         session: { messages_per_second: 120, burst: 240 }
@@ -71,13 +75,21 @@ const TEXTS: Readonly<Record<Use, UseText>> = {
     limits: `      max_frame_bytes: 16384
       max_users_per_room: 1000
       max_rooms_per_user: 100`,
+    recovery: `    # A lost connection ends nothing for two minutes: what was said meanwhile follows.
+    resume: { window_ms: 120000 }
+    # Whoever comes later reads the newest messages of the last day. With "store: disk" and gateway.state_dir they
+    # survive a restart.
+    rooms:
+      - match: "*"
+        history: { max_messages: 100, max_age_ms: 86400000 }
+        presence: true`,
     policy: `      # People type slowly; what pastes or loops has to wait.
       quotas:
         session: { messages_per_second: 20, burst: 100 }
       # Eight devices and tabs; a ninth ends the oldest.
       sessions: { mode: multi, max_sessions_per_user: 8, on_exceed: kick_oldest }
       # Text messages, as service:type.
-      ext_allowlist: ["room:join", "room:leave", "room:members", "chat:send"]
+      ext_allowlist: ["room:join", "room:leave", "room:members", "room:history", "chat:send"]
       rules:
         # Only members write into a room, and each refusal in a row weighs more.
         - id: chat-flood
@@ -99,6 +111,8 @@ const TEXTS: Readonly<Record<Use, UseText>> = {
   idle_timeout_ms: 30000`,
     limits: `      max_frame_bytes: 4096
       max_rooms_per_user: 50 # a room for each board of instruments`,
+    recovery: `    # A screen that loses its connection goes on where it was; notes of these seconds follow.
+    resume: { window_ms: 30000 }`,
     policy: `      # A feed sends thousands of quotes a second; screens hardly send at all.
       quotas:
         session: { messages_per_second: 5000, burst: 10000 }
@@ -134,7 +148,7 @@ const TEXTS: Readonly<Record<Use, UseText>> = {
 
 /** The configuration, as YAML. */
 export function configText({ use, tenant, listen, origins }: Wishes): string {
-  const { title, pings, limits, policy, services } = TEXTS[use];
+  const { title, pings, limits, recovery, policy, services } = TEXTS[use];
   const pages = origins.length === 0
     ? `    # Web pages that may connect; without this line, those of the host that is connected to.
     # origins: ["https://app.example"]`
@@ -158,6 +172,7 @@ ${pings}
 # The HTTP API for operators and backends; it serves the metrics too. Keep it off the internet.
 admin:
   listen: "${ADMIN_LISTEN}"
+  console: true # http://${ADMIN_LISTEN}/console: a page that shows what goes on, for who has a key
   keys:
     - id: operator
       secret: "\${WSPRISM_ADMIN_KEY}"
@@ -183,6 +198,7 @@ ${pages}
       max_rooms_total: 2000
       max_sessions_per_ip: 200
 ${limits}
+${recovery}
     # What is not listed is refused; "wsprism explain" tells which line refuses a message.
     policy:
 ${policy}

@@ -1,5 +1,6 @@
 // `wsprism run-extension`: one call of a script or WASM module without a gateway, behind the same walls.
 
+import { ENV_FILE } from "./variables.ts";
 import { errorText } from "../error_text.ts";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -49,6 +50,7 @@ export function runExtensionCommand(done: Done): Command {
       new Option("--hook <hook>", "which hook (default: onMessage, for a plugin onIngress)").choices(HOOKS),
     )
     .option("--config <file>", "the configuration that it is in")
+    .option(...ENV_FILE)
     .option("--tenant <id>", "the tenant, with --config")
     .option("--net <place...>", "permissions.net, such as api.example:443")
     .option("--env <name...>", "permissions.env")

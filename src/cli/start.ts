@@ -6,6 +6,7 @@ import { isatty } from "node:tty";
 import { Command, Option } from "commander";
 
 import { loadCertificate } from "../config/certificate_files.ts";
+import { withEnvFile } from "../config/env_file.ts";
 import { FileSource } from "../config/file_source.ts";
 import { STDIN } from "../config/load.ts";
 import { FileWatch } from "../config/file_watch.ts";
@@ -16,10 +17,12 @@ import {
   SYSTEM_CLOCK,
   tcpTransportOptions,
   transportOptions,
+  webtransportOptions,
 } from "../gateway.ts";
 import { type Log, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevelName, processLog } from "../log.ts";
 import type { MetricSource } from "../metrics/metrics.ts";
 import { createTransport, type TransportKind } from "../transport/mod.ts";
+import { createWebTransport } from "../transport/quic/webtransport.ts";
 import { SseTransport } from "../transport/sse/sse.ts";
 import { createTcpTransport } from "../transport/stream/tcp.ts";
 import { CONFIG_FLAGS, CONFIG_HELP, loadFile } from "./config_file.ts";
@@ -30,6 +33,8 @@ import { welcome } from "./exposure.ts";
 import { watchLaunchers } from "./launcher.ts";
 import { LineSink } from "./line_sink.ts";
 import type { ProcessSignals } from "./signals.ts";
+import { ENV_FILE } from "./variables.ts";
+import { openTracing } from "./tracing.ts";
 import { type Build, runtimeLabel } from "./version.ts";
 
 /** How long a stopped gateway's process may take to end by itself. */
@@ -50,6 +55,7 @@ On a terminal SIGHUP, which it sends when it is closed, drains as SIGTERM does. 
 
 interface StartOptions {
   readonly config?: string;
+  readonly envFile?: string;
   readonly dev: boolean;
   readonly policyDryRun: boolean;
   readonly watch: boolean;
@@ -78,6 +84,7 @@ export function startCommand(context: StartContext, done: Done): Command {
     )
     .option("--policy-dry-run", "decide and count all that policy says, but deny nothing", false)
     .option("--watch", "reload the configuration when it changes, or a file that it names", false)
+    .option(...ENV_FILE)
     .argument("[file]", "the configuration, as --config")
     .addOption(
       new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"),
@@ -88,7 +95,12 @@ export function startCommand(context: StartContext, done: Done): Command {
       ),
     )
     .addOption(
-      new Option("--transport <kind>", "overrides gateway.transport").choices(["auto", "native", "node"]),
+      new Option("--transport <kind>", "overrides gateway.transport").choices([
+        "auto",
+        "native",
+        "node",
+        "raw",
+      ]),
     )
     .addHelpText("after", EXAMPLES)
     .action(async (file: string | undefined, options: StartOptions, command: Command) => {
@@ -106,7 +118,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   const { log, sink, isPretty } = openLog(options);
   void signals.ended.then((signal) => log.info("signal received", { signal }));
   // A file may be long in coming: from a pipe, or a disk that does not answer.
-  const loaded = await Promise.race([loadFile(options.config, options.dev), signals.ended]);
+  const loaded = await Promise.race([loadFile(options.config, options.dev, options), signals.ended]);
   if (loaded === null) return EXIT.config;
   if (typeof loaded === "string") return await leave(sink);
   const { file, text, config, warnings, schemas, files } = loaded;
@@ -129,6 +141,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   const source = new FileSource({
     file: options.config === STDIN ? STDIN : file,
     dev: options.dev,
+    envFile: options.envFile ?? null,
     config,
     files,
     thread: on === "bun" ? "each" : "kept",
@@ -139,13 +152,18 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
     every: SYSTEM_CLOCK.every,
     changed: () => void gateway.reload("watch"),
   });
+  const tracing = openTracing(config, { log, clock: SYSTEM_CLOCK, version: build.version });
   let gateway: Gateway;
   try {
-    const { tls, tcp } = config.gateway;
+    const { tls, tcp, webtransport } = config.gateway;
     const tcpCertificate = tcp?.tls === undefined
       ? null
       : loadCertificate(tcp.tls, SYSTEM_CLOCK.unixMs(), "gateway.tcp.tls");
     const tcpOptions = tcpTransportOptions(config, tcpCertificate);
+    const quicCertificate = webtransport === undefined
+      ? null
+      : loadCertificate(webtransport.tls, SYSTEM_CLOCK.unixMs(), "gateway.webtransport.tls");
+    const quicOptions = webtransportOptions(config, quicCertificate);
     const certificate = tls === undefined ? null : loadCertificate(tls, SYSTEM_CLOCK.unixMs());
     const publicOptions = transportOptions(config, certificate);
     const transport = createTransport(options.transport ?? config.gateway.transport, publicOptions);
@@ -166,19 +184,23 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
       tcp: tcpOptions === null
         ? null
         : { transport: createTcpTransport(tcpOptions), certificate: tcpCertificate },
+      webtransport: quicOptions === null || quicCertificate === null
+        ? null
+        : { transport: createWebTransport(quicOptions), certificate: quicCertificate },
       sse,
       dev: options.dev,
       policyDryRun: options.policyDryRun,
       transport,
       launchHost,
-      env: process.env,
+      env: withEnvFile(process.env, options.envFile ?? null),
       adminTransport: adminOptions === null ? null : createTransport("auto", adminOptions),
       log,
+      tracer: tracing.tracer,
       source,
       build: { version, commit, runtime },
       clock: SYSTEM_CLOCK,
       services: new Map(),
-      metrics: [logMetric(sink), source.metric],
+      metrics: [logMetric(sink), source.metric, ...tracing.metrics],
     });
     // What changes from now on is seen; what was told before is done after the start.
     if (options.watch) await watch.start();
@@ -193,6 +215,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   } catch (error) {
     watch.stop();
     source.stop();
+    await tracing.stop();
     await sink.close(LAST_LINES_MS);
     writeNow(2, `Cannot start: ${errorText(error)}\n`);
     return EXIT.failed;
@@ -206,6 +229,7 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
   watch.stop();
   await gateway.drain();
   await gateway.stop();
+  await tracing.stop();
   source.stop();
   return await leave(sink);
 }

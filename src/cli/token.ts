@@ -13,9 +13,11 @@ import { CONFIG_FLAGS, CONFIG_HELP } from "./config_file.ts";
 import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain, loadAuth } from "./tenant_auth.ts";
+import { ENV_FILE } from "./variables.ts";
 
 interface TokenOptions {
   readonly config?: string;
+  readonly envFile?: string;
   readonly tenant: string;
   readonly user: string;
   readonly ttl: string;
@@ -39,6 +41,7 @@ export function tokenCommand(done: Done): Command {
     .requiredOption("--tenant <id>", "the tenant")
     .requiredOption("--user <name>", "the user")
     .option(CONFIG_FLAGS, CONFIG_HELP)
+    .option(...ENV_FILE)
     .option("--ttl <time>", "how long it is good for: 30s, 15m, 1h, 7d", "1h")
     .addOption(claimOption("a further claim, JSON or else a text; may be repeated"))
     .option("--kid <id>", "the key to sign with, by its kid (default: the first that can sign)")
@@ -56,7 +59,7 @@ async function token(options: TokenOptions): Promise<number> {
   }
   const claims = readClaims(options.claim);
   if (typeof claims === "string") return complain(claims, EXIT.usage);
-  const auth = await loadAuth(options.config, options.tenant);
+  const auth = await loadAuth(options.config, options.tenant, options);
   if (typeof auth === "number") return auth;
   if (auth.mode !== "jwt" || auth.jwt === undefined) return complain(noKeys(auth, options.user), EXIT.failed);
   const key = signingKey(auth.jwt, options.kid);

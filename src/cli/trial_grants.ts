@@ -18,6 +18,7 @@ import { complain } from "./tenant_auth.ts";
 
 export interface GrantOptions {
   readonly config?: string;
+  readonly envFile?: string;
   readonly tenant?: string;
   readonly net?: readonly string[];
   readonly env?: readonly string[];
@@ -84,7 +85,7 @@ export async function givenByConfig(file: string, flags: GrantOptions): Promise<
   }
   if (flags.tenant === undefined) return complain("--config needs --tenant", EXIT.usage);
   // As with --dev: nobody is let in here.
-  const loaded = await loadFile(flags.config, true);
+  const loaded = await loadFile(flags.config, true, flags);
   if (loaded === null) return EXIT.config;
   const { config } = loaded;
   const tenant = config.tenants.find(({ id }) => id === flags.tenant);

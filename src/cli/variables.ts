@@ -1,14 +1,11 @@
 // The variables that a configuration is completed with: the environment's, those of a file, and for a check where secrets
 // are not to be had, others in their place.
 
-import { readFileSync } from "node:fs";
 import process from "node:process";
-import { parseEnv } from "node:util";
 import type { Command } from "commander";
+import { type Environment, readEnvFile } from "../config/env_file.ts";
 import type { ConfigIssue } from "../config/issue.ts";
 import { STAND_INS } from "../config/stand_ins.ts";
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Options of verbs that look at a configuration without serving it. */
 export interface VariableOptions {
@@ -16,13 +13,16 @@ export interface VariableOptions {
   readonly allowUnset?: boolean;
 }
 
+/** `--env-file`, of each verb that reads a configuration. */
+export const ENV_FILE = [
+  "--env-file <file>",
+  "take variables from a file of NAME=value lines; they go before the environment's",
+] as const;
+
 /** Adds the options to a verb. */
 export function variableOptions(command: Command): Command {
   return command
-    .option(
-      "--env-file <file>",
-      "take variables from a file of NAME=value lines; they go before the environment's",
-    )
+    .option(...ENV_FILE)
     .option(
       "--allow-unset",
       "let a placeholder stand in for each variable that is not set, as where secrets are not at hand",
@@ -86,22 +86,6 @@ export class Variables {
     }
     return changed;
   }
-}
-
-function readEnvFile(path: string): Readonly<Record<string, string>> {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    const why = code === "ENOENT"
-      ? "there is no such file"
-      : error instanceof Error
-      ? error.message
-      : String(error);
-    throw new Error(`Cannot read the variables in "${path}": ${why}`);
-  }
-  return parseEnv(text) as Record<string, string>;
 }
 
 /** Whether it is set, or may not be looked at. */

@@ -20,6 +20,7 @@ import { tokenCommand } from "./token.ts";
 import { topCommand } from "./top.ts";
 import { type Build, versionCommand, versionLine } from "./version.ts";
 import { webhooksCommand } from "./webhooks.ts";
+import { webtransportCertCommand } from "./webtransport_cert.ts";
 
 /** What is there before a verb is known. */
 export interface VerbContext {
@@ -64,6 +65,7 @@ export async function runVerb(argv: readonly string[], { build, signals }: VerbC
   program.addCommand(connectCommand(done));
   program.addCommand(topCommand(done));
   program.addCommand(webhooksCommand(done));
+  program.addCommand(webtransportCertCommand(done));
   program.addCommand(schemaCommand(done));
   program.addCommand(doctorCommand(done));
   program.addCommand(typesCommand(done));

@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError } from "commander";
 import type { AdminClient, Unanswered } from "../ops/client.ts";
 import { type AccessOptions, adminClient } from "./admin_access.ts";
 import { CONFIG_FLAGS, CONFIG_HELP } from "./config_file.ts";
+import { ENV_FILE } from "./variables.ts";
 import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
 import { complain } from "./tenant_auth.ts";
@@ -61,6 +62,7 @@ function command(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .option(CONFIG_FLAGS, CONFIG_HELP)
+    .option(...ENV_FILE)
     .option("--url <url>", "the admin API, in the place of admin.listen")
     .option(
       "--key <secret>",

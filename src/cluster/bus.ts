@@ -26,13 +26,17 @@ export interface Bus {
    * @returns deliveries on this node, or `BUSY`
    */
   publish(room: string, frame: Frame, except: string | null): number;
+  /** Brings a frame to the members of this node alone, in one order with what is published. */
+  deliverHere(room: string, frame: Frame, except: string | null): number;
   /**
    * Somebody is in a room, where nobody of this node was.
-   * @returns when the room's messages of all nodes arrive; null where they do already
+   * @returns when what other nodes say there arrives; null where it does already. Never rejects
    */
   occupied(room: string): Promise<void> | null;
   /** Nobody of this node is in a room any more. */
   vacated(room: string): void;
+  /** Hands a frame to a session of another node. */
+  deliver(node: string, session: string, frame: Frame): void;
   /** Whether this node has the word about a room where one of all nodes is to have it. */
   owns(room: string): boolean;
   /** What other nodes have of the tenant; null where there are none. */

@@ -7,12 +7,21 @@ import type { Bus, BusReceiver } from "./bus.ts";
 import { type Change, Journal } from "./journal.ts";
 import { NatsBus } from "./nats_bus.ts";
 import { NatsLink } from "./nats_link.ts";
+import { NatsStreams } from "./nats_streams.ts";
 import { natsServers } from "./nats_servers.ts";
 import { type NodeFacts, Nodes } from "./nodes.ts";
 import type { Peers } from "./peers.ts";
 import { Replicas } from "./replicas.ts";
 import { Subjects } from "./subjects.ts";
 import { decode, encode, KIND, type WireCounts } from "./wire.ts";
+
+/** What is decided about a tenant. */
+export interface TenantDecisions {
+  /** Another node's decisions. @returns false where one cannot be read */
+  heard(decisions: readonly unknown[]): boolean;
+  /** Tells a node, null for all others, of all there are. */
+  tell(node: string | null): void;
+}
 
 export interface ClusterOptions {
   readonly config: ClusterConfig;
@@ -38,6 +47,7 @@ const TICK_MS = 50;
 const SETTLE_MS = 2000;
 /** How long it listens whether there is anybody. */
 const GREET_MS = 400;
+type Respond = (payload: Uint8Array) => void;
 const ANSWER = new Uint8Array([1]);
 
 export class Cluster {
@@ -50,9 +60,14 @@ export class Cluster {
   readonly reliable: NatsLink;
   readonly hot: NatsLink;
   readonly replicas: Replicas;
+  /** Histories of rooms that all nodes share. */
+  readonly streams: NatsStreams;
   readonly counts: WireCounts = { broken: 0, unknown: 0 };
+  /** Answers what other nodes ask. Never rejects. */
+  answers: (question: string) => Promise<string> = () => Promise.resolve("");
   readonly #options: ClusterOptions;
   readonly #buses: NatsBus[] = [];
+  readonly #decisions = new Map<string, TenantDecisions>();
   readonly #obeying = new Map<string, (fields: readonly unknown[]) => boolean>();
   readonly #startedMs: number;
   #stopTicking: (() => void)[] = [];
@@ -95,8 +110,26 @@ export class Cluster {
       now: clock.now,
       log,
     });
+    this.streams = new NatsStreams({
+      link: this.reliable,
+      prefix: config.prefix,
+      replicas: config.history.replicas,
+      maxBytes: config.history.max_bytes,
+      log,
+      clock,
+    });
     this.reliable.watch((isUp) => {
-      if (isUp) this.nodes.connected();
+      if (!isUp) return;
+      this.nodes.connected();
+      // While NATS was away, the others heard of nothing.
+      for (const decisions of this.#decisions.values()) decisions.tell(null);
+    });
+    this.nodes.watch({
+      came: ({ incarnation }) => {
+        for (const decisions of this.#decisions.values()) decisions.tell(incarnation);
+      },
+      went: () => {},
+      beat: () => {},
     });
   }
 
@@ -108,6 +141,11 @@ export class Cluster {
   /** Whether NATS is there now. */
   get isUp(): boolean {
     return this.reliable.isUp && this.hot.isUp;
+  }
+
+  /** Whether NATS is away, or does not keep what it should. */
+  get isDegraded(): boolean {
+    return !this.isUp || this.streams.isDegraded;
   }
 
   /** Messages of rooms that were published to other nodes, and that came from there. */
@@ -145,6 +183,15 @@ export class Cluster {
     return bus;
   }
 
+  /** Asks a node. @returns null where it does not answer in time; never rejects */
+  async ask(node: string, question: string, timeoutMs: number): Promise<string | null> {
+    const payload = encode(KIND.question, question);
+    const answer = await this.reliable.ask(this.subjects.node(node), payload, timeoutMs);
+    const read = answer instanceof Uint8Array ? decode(answer, this.counts) : null;
+    const text = read?.kind === KIND.answer ? read.fields[0] : null;
+    return typeof text === "string" ? text : null;
+  }
+
   /** Has a tenant's orders from other nodes carried out; `handler` returns false for what it cannot read. */
   obey(tenant: string, handler: (fields: readonly unknown[]) => boolean): () => void {
     this.#obeying.set(tenant, handler);
@@ -159,6 +206,22 @@ export class Cluster {
     return this.reliable.publish(subject, encode(KIND.order, tenant, ...fields));
   }
 
+  /** Has a tenant's decisions told to the nodes that come, and heard from these. */
+  decisions(tenant: string, decisions: TenantDecisions): () => void {
+    this.#decisions.set(tenant, decisions);
+    // Served from now on: the others have been told of what they decided before it was.
+    this.reliable.publish(this.subjects.all, encode(KIND.decision, tenant, null, this.incarnation));
+    return () => {
+      if (this.#decisions.get(tenant) === decisions) this.#decisions.delete(tenant);
+    };
+  }
+
+  /** Tells a node, null for all others, of decisions. */
+  decide(node: string | null, tenant: string, decisions: readonly unknown[]): void {
+    const subject = node === null ? this.subjects.all : this.subjects.node(node);
+    this.reliable.publish(subject, encode(KIND.decision, tenant, decisions));
+  }
+
   /** Resolves when NATS is there and the others have been heard; waits for ever for the former. */
   async start(): Promise<void> {
     const { clock, log } = this.#options;
@@ -166,8 +229,9 @@ export class Cluster {
     reliable.listen(subjects.all, (payload) => this.#hear(payload));
     reliable.listen(
       subjects.node(this.incarnation),
-      (payload, message) => this.#hear(payload, () => message.respond(ANSWER)),
+      (payload, message) => this.#hear(payload, (answer) => void message.respond(answer)),
     );
+    this.streams.start();
     await Promise.all([reliable.start(), this.hot.start()]);
     if (!reliable.isUp && reliable.connection === null) return;
     this.#stopTicking = [
@@ -188,17 +252,18 @@ export class Cluster {
     this.journal.flush();
     this.nodes.goodbye();
     for (const bus of this.#buses) bus.stop();
+    this.streams.stop();
     await Promise.all([this.reliable.stop(), this.hot.stop()]);
   }
 
-  #hear(payload: Uint8Array, respond: () => void = () => {}): void {
+  #hear(payload: Uint8Array, respond: Respond = () => {}): void {
     const message = decode(payload, this.counts);
     if (message === null) return;
     const { kind, fields } = message;
     if (!this.#take(kind, fields, respond)) this.counts.broken++;
   }
 
-  #take(kind: number, fields: readonly unknown[], respond: () => void): boolean {
+  #take(kind: number, fields: readonly unknown[], respond: Respond): boolean {
     switch (kind) {
       case KIND.beat:
         return this.nodes.heardBeat(fields);
@@ -219,8 +284,23 @@ export class Cluster {
         if (typeof tenant !== "string") return false;
         return this.#obeying.get(tenant)?.(rest) ?? true;
       }
+      case KIND.question: {
+        const [text] = fields;
+        if (typeof text !== "string") return false;
+        void this.answers(text).then((answer) => respond(encode(KIND.answer, answer)));
+        return true;
+      }
+      case KIND.decision: {
+        const [tenant, list, asker] = fields;
+        if (typeof tenant !== "string") return false;
+        const decisions = this.#decisions.get(tenant);
+        if (list === null && typeof asker === "string") decisions?.tell(asker);
+        else if (!Array.isArray(list)) return false;
+        else return decisions?.heard(list) ?? true;
+        return true;
+      }
       case KIND.probe:
-        respond();
+        respond(ANSWER);
         return true;
       default:
         this.counts.unknown++;

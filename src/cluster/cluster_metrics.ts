@@ -22,6 +22,23 @@ export function clusterMetrics(cluster: Cluster): MetricSource[] {
       read: one(() => cluster.nodes.others.size),
     },
     {
+      name: "cluster_sessions",
+      help: "Sessions on other nodes.",
+      type: "gauge",
+      read: () =>
+        [...cluster.replicas.sizes()].map(([tenant, { size }]) => ({ labels: { tenant }, value: size })),
+    },
+    {
+      name: "cluster_members",
+      help: "Members of rooms on other nodes.",
+      type: "gauge",
+      read: () =>
+        [...cluster.replicas.sizes()].map(([tenant, { members }]) => ({
+          labels: { tenant },
+          value: members,
+        })),
+    },
+    {
       name: "cluster_nodes_lost_total",
       help: "Other nodes that were lost without a word.",
       type: "counter",

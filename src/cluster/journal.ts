@@ -1,7 +1,7 @@
-// What a node tells the others of its sessions and of their rooms: a list of changes, each with its number, published a few
-// milliseconds at a time. Who has missed some asks for what all of it comes to.
+// What a node tells the others of its sessions and of their rooms: a list of changes, each with its number, published a turn
+// of the event loop at a time. Who has missed some asks for what all of it comes to.
 
-import type { NatsLink } from "./nats_link.ts";
+import type { Link } from "./nats_link.ts";
 import type { Subjects } from "./subjects.ts";
 import { encode, KIND } from "./wire.ts";
 
@@ -21,7 +21,7 @@ export type Change = readonly [number, ...(readonly (string | number)[])];
 
 export interface JournalOptions {
   readonly incarnation: string;
-  readonly link: NatsLink;
+  readonly link: Link;
   readonly subjects: Subjects;
   /** Runs a task once, so many milliseconds later. */
   readonly later: (ms: number, task: () => void) => void;
@@ -29,8 +29,7 @@ export interface JournalOptions {
   readonly state: () => Iterable<Change>;
 }
 
-/** How long a change waits for others, and how many go together. */
-const WAIT_MS = 5;
+/** Changes that go together. */
 const BATCH = 500;
 /** Changes of a snapshot that are read in one go. */
 const PAGE = 500;
@@ -64,7 +63,8 @@ export class Journal {
     if (this.#batch.length >= BATCH) return this.flush();
     if (this.#waiting) return;
     this.#waiting = true;
-    this.#options.later(WAIT_MS, () => {
+    // As soon as its client is told, for who is told there may come here next.
+    queueMicrotask(() => {
       this.#waiting = false;
       this.flush();
     });

@@ -15,11 +15,17 @@ export class LocalBus implements Bus {
     return this.#receiver.receive(room, frame, except);
   }
 
+  deliverHere(room: string, frame: Frame, except: string | null): number {
+    return this.#receiver.receive(room, frame, except);
+  }
+
   occupied(): null {
     return null;
   }
 
   vacated(): void {}
+
+  deliver(): void {}
 
   owns(): boolean {
     return true;

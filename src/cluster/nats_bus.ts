@@ -4,12 +4,12 @@
 import type { Frame } from "../protocol/frame.ts";
 import type { Bus, BusReceiver } from "./bus.ts";
 import { BUSY } from "./bus.ts";
-import type { NatsLink } from "./nats_link.ts";
+import type { Link } from "./nats_link.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Peers } from "./peers.ts";
 import { RoomSubscriptions } from "./room_subscriptions.ts";
 import type { Subjects } from "./subjects.ts";
-import { decode, encodeFrame, KIND, readFrame, type WireCounts } from "./wire.ts";
+import { decode, encode, encodeFrame, frameOf, KIND, ORDER, type WireCounts, wireFrame } from "./wire.ts";
 
 export interface NatsBusOptions {
   readonly tenant: string;
@@ -18,7 +18,7 @@ export interface NatsBusOptions {
   readonly peers: Peers;
   readonly subjects: Subjects;
   /** What is said reliably, and what on the hot lane: the one never waits for the other. */
-  readonly links: { readonly m: NatsLink; readonly h: NatsLink };
+  readonly links: { readonly m: Link; readonly h: Link };
   readonly counts: WireCounts;
   readonly now: () => number;
 }
@@ -57,6 +57,10 @@ export class NatsBus implements Bus {
     return deliveries;
   }
 
+  deliverHere(room: string, frame: Frame, except: string | null): number {
+    return this.#options.receiver.receive(room, frame, except);
+  }
+
   occupied(room: string): Promise<void> | null {
     const { subjects, tenant } = this.#options;
     this.#subjects.set(room, { m: subjects.room("m", tenant, room), h: subjects.room("h", tenant, room) });
@@ -66,6 +70,14 @@ export class NatsBus implements Bus {
   vacated(room: string): void {
     this.#subjects.delete(room);
     this.#subscriptions.remove(room);
+  }
+
+  deliver(node: string, session: string, frame: Frame): void {
+    const { tenant, subjects, links, nodes } = this.#options;
+    const order = encode(KIND.order, tenant, ORDER.sessions, wireFrame(frame, nodes.incarnation), null, [
+      session,
+    ]);
+    links.m.publish(subjects.node(node), order);
   }
 
   owns(room: string): boolean {
@@ -87,9 +99,10 @@ export class NatsBus implements Bus {
     if (message === null) return;
     const { kind, fields } = message;
     if (kind !== KIND.ext && kind !== KIND.hot) return void counts.unknown++;
-    const read = readFrame(kind, fields, (node) => nodes.find(node)?.number ?? 0);
-    if (read === null) return void counts.broken++;
+    const [room, ...wired] = fields;
+    const frame = frameOf(wired, (node) => nodes.numberOf(node));
+    if (frame === null || typeof room !== "string") return void counts.broken++;
     this.heard++;
-    receiver.receiveForeign(read.room, read.frame);
+    receiver.receiveForeign(room, frame);
   }
 }

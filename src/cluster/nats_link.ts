@@ -45,12 +45,17 @@ export interface Listening {
   stop(): void;
 }
 
+/** What most need of a link. */
+export type Link = Pick<NatsLink, "isUp" | "publish" | "listen" | "ask" | "settled">;
+
 interface Entry {
   readonly subject: string;
   readonly heard: Heard;
   subscription: Subscription | null;
 }
 
+/** How long the word of a server is waited for that it knows of a subscription. */
+const SETTLE_MS = 1000;
 const CONNECT_MS = 3000;
 const RETRY_MS = 500;
 /** Between two attempts at the same server: soon, for others take this node for lost before long. */
@@ -184,7 +189,8 @@ export class NatsLink {
     // All of one turn share it.
     await Promise.resolve();
     this.#settling = null;
-    if (this.#isUp) await this.#connection!.flush().catch(() => {});
+    const { wait } = this.#options;
+    if (this.#isUp) await Promise.race([this.#connection!.flush().catch(() => {}), wait(SETTLE_MS)]);
   }
 
   async #confirm(): Promise<void> {
@@ -248,6 +254,8 @@ function connectionOptions(options: NatsLinkOptions): ConnectionOptions {
     servers: [...servers],
     name: label,
     noEcho: true,
+    // A stack trace for each request, kept in case it fails, would cost more than the request.
+    noAsyncTraces: true,
     timeout: CONNECT_MS,
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_MS,

@@ -3,7 +3,7 @@
 // gets more time. Each start of a gateway is another incarnation.
 
 import type { Log } from "../log.ts";
-import type { NatsLink } from "./nats_link.ts";
+import type { Link } from "./nats_link.ts";
 import type { Subjects } from "./subjects.ts";
 import { encode, isCount, isText, KIND } from "./wire.ts";
 
@@ -30,7 +30,7 @@ export interface Node {
 
 export interface NodesOptions {
   readonly incarnation: string;
-  readonly link: NatsLink;
+  readonly link: Link;
   readonly subjects: Subjects;
   readonly facts: () => NodeFacts;
   /** How many entries this node's journal has. */
@@ -92,6 +92,11 @@ export class Nodes {
 
   find(incarnation: string): Node | undefined {
     return this.#nodes.get(incarnation);
+  }
+
+  /** A small number for a node, the same as long as it is there; 0 for one that is not known. */
+  numberOf(incarnation: string): number {
+    return this.#nodes.get(incarnation)?.number ?? 0;
   }
 
   watch(watcher: NodesWatcher): void {

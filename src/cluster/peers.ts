@@ -83,6 +83,8 @@ export class Peers {
   readonly #sessions = new Map<string, ForeignSession>();
   readonly #byUser = new Map<string, ForeignSession[]>();
   readonly #watchers: PeersWatcher[] = [];
+  /** Members of rooms on other nodes; who is in two counts twice. */
+  members = 0;
 
   /** Sessions on other nodes. */
   get size(): number {
@@ -153,6 +155,7 @@ export class Peers {
     let all = this.rooms.get(room);
     if (all === undefined) this.rooms.set(room, all = new ForeignRoom());
     all.add(member);
+    this.members++;
     for (const watcher of this.#watchers) watcher.joined?.(member);
   }
 
@@ -160,6 +163,7 @@ export class Peers {
     const { session, room } = member;
     if (session.memberships.get(room) !== member) return;
     session.memberships.delete(room);
+    this.members--;
     const all = this.rooms.get(room)!;
     all.remove(member);
     if (all.members.size === 0) this.rooms.delete(room);

@@ -3,7 +3,7 @@
 
 import type { Log } from "../log.ts";
 import { CHANGE } from "./journal.ts";
-import type { NatsLink } from "./nats_link.ts";
+import type { Link } from "./nats_link.ts";
 import type { Node, Nodes, NodesWatcher } from "./nodes.ts";
 import { type ForeignSession, type LeaveReason, Peers } from "./peers.ts";
 import type { Subjects } from "./subjects.ts";
@@ -11,7 +11,7 @@ import { encode, isCount, isText, KIND } from "./wire.ts";
 
 export interface ReplicasOptions {
   readonly nodes: Nodes;
-  readonly link: NatsLink;
+  readonly link: Link;
   readonly subjects: Subjects;
   readonly now: () => number;
   readonly log: Log;
@@ -63,6 +63,11 @@ export class Replicas implements NodesWatcher {
     let peers = this.#tenants.get(tenant);
     if (peers === undefined) this.#tenants.set(tenant, peers = new Peers());
     return peers;
+  }
+
+  /** What other nodes have, by tenant. */
+  sizes(): Iterable<[tenant: string, peers: Peers]> {
+    return this.#tenants;
   }
 
   /** Whether all nodes that are there have been told of. */

@@ -2,14 +2,14 @@
 // and their coming and going is not, so one lingers after the last member has gone; and where rooms come and go by the
 // thousands, the group that they fall into is heard as a whole from then on, until nobody is in any of its rooms.
 
-import type { Listening, NatsLink } from "./nats_link.ts";
+import type { Link, Listening } from "./nats_link.ts";
 import { shardOf, type Subjects, token } from "./subjects.ts";
 
 export interface RoomSubscriptionsOptions {
   readonly tenant: string;
   readonly subjects: Subjects;
   /** What is said reliably, and what on the hot lane. */
-  readonly links: { readonly m: NatsLink; readonly h: NatsLink };
+  readonly links: { readonly m: Link; readonly h: Link };
   readonly heard: (payload: Uint8Array) => void;
   readonly now: () => number;
 }

@@ -11,9 +11,9 @@ export const WIRE_VERSION = 1;
 
 /** Kinds, of which none is ever given another meaning. */
 export const KIND = {
-  /** `[room, lane, text]`: a message of the ext lane to a room. */
+  /** `[room, frame…]`: a message of the ext lane to a room. */
   ext: 1,
-  /** `[room, lane, bytes, node, sender, what]`: a message of the hot lane; the last two make its conflation key. */
+  /** The same of the hot lane. */
   hot: 2,
   /** A node says that it is there, and how far its journal is. */
   beat: 3,
@@ -56,19 +56,32 @@ const decoder = new Decoder(
 );
 const encoder = new Encoder({ ...OPTIONS, variableMapSize: true, tagUint8Array: false } as object);
 
-/** A frame on its way to sessions of other nodes. */
-export type WireFrame = readonly [payload: string | Uint8Array, lane: number, key: number];
+/** A frame on its way to sessions of other nodes: its content, its lane, and on the hot lane what its key is made of. */
+export type WireFrame = readonly [
+  payload: string | Uint8Array,
+  lane: number,
+  ...key: readonly (string | number)[],
+];
 
-export function wireFrame({ payload, lane, key }: Frame): WireFrame {
-  return [payload, lane, key];
+/** @param sender names this node among all, for conflation keys */
+export function wireFrame({ payload, lane, key, isExt }: Frame, sender: string): WireFrame {
+  return isExt ? [payload, lane] : [payload, lane, sender, Math.floor(key / KINDS), key % KINDS];
 }
 
-/** @returns null for what is no frame */
-export function frameOf(wired: unknown): Frame | null {
-  if (!Array.isArray(wired)) return null;
-  const [payload, lane, key] = wired as unknown[];
-  if (typeof payload !== "string" && !(payload instanceof Uint8Array) || payload.length === 0) return null;
-  return isLane(lane) && typeof key === "number" ? new Frame(payload, lane, key) : null;
+/**
+ * Reads what `wireFrame` has made.
+ * @param numberOf a small number for a node, the same as long as it lives
+ * @returns null for what is no frame
+ */
+export function frameOf(wired: readonly unknown[], numberOf: (node: string) => number): Frame | null {
+  const [payload, lane, node, sender, what] = wired;
+  if (!isLane(lane)) return null;
+  if (typeof payload === "string") return payload === "" ? null : new Frame(payload, lane, 0);
+  if (!(payload instanceof Uint8Array) || payload.length === 0 || typeof node !== "string") return null;
+  if (!isCount(sender) || !isCount(what) || what >= KINDS) return null;
+  // Below 0, so that keys of this node and of others never meet.
+  const place = (sender % SENDERS_MAX) * NODES_MAX + numberOf(node) % NODES_MAX;
+  return new Frame(payload, lane, -(place * KINDS + what) - 1);
 }
 
 /** What cannot be read, counted. */
@@ -106,12 +119,9 @@ export function decode(
   return { kind: list[1], fields: list.slice(2) };
 }
 
-/** A frame for a room's members on other nodes. @param sender names this node among all, for conflation keys */
+/** A frame for a room's members on other nodes. */
 export function encodeFrame(room: string, frame: Frame, sender: string): Uint8Array {
-  const { lane, payload, key, isExt } = frame;
-  return isExt
-    ? encode(KIND.ext, room, lane, payload)
-    : encode(KIND.hot, room, lane, payload, sender, Math.floor(key / KINDS), key % KINDS);
+  return encode(frame.isExt ? KIND.ext : KIND.hot, room, ...wireFrame(frame, sender));
 }
 
 /** What frames of one sender differ by in their keys (service/service.ts). */
@@ -119,36 +129,6 @@ const KINDS = 65_536;
 /** Receivers of frames tell so many senders' nodes apart. */
 const NODES_MAX = 256;
 const SENDERS_MAX = 536_870_912;
-
-/** A room's message from another node. */
-export interface RoomMessage {
-  readonly room: string;
-  readonly frame: Frame;
-}
-
-/**
- * Reads what `encodeFrame` has written, its kind known.
- * @param numberOf a small number for a node, the same as long as it lives
- */
-export function readFrame(
-  kind: number,
-  fields: readonly unknown[],
-  numberOf: (node: string) => number,
-): RoomMessage | null {
-  const [room, lane, payload] = fields;
-  if (typeof room !== "string" || !isLane(lane)) return null;
-  if (kind === KIND.ext) {
-    return typeof payload === "string" && payload !== ""
-      ? { room, frame: new Frame(payload, lane, 0) }
-      : null;
-  }
-  const [, , , node, sender, what] = fields;
-  if (!(payload instanceof Uint8Array) || payload.length === 0 || typeof node !== "string") return null;
-  if (!isCount(sender) || !isCount(what) || what >= KINDS) return null;
-  // Below 0, so that keys of this node and of others never meet.
-  const place = (sender % SENDERS_MAX) * NODES_MAX + numberOf(node) % NODES_MAX;
-  return { room, frame: new Frame(payload, lane, -(place * KINDS + what) - 1) };
-}
 
 function isLane(value: unknown): value is Lane {
   return value === LANE.reliable || value === LANE.latest || value === LANE.lossy || value === LANE.control;

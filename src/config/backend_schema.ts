@@ -19,7 +19,8 @@ const header = z.strictObject({
   }).meta({ secret: true }),
 }).meta({ description: "A header of every request." });
 
-function headers() {
+/** `headers` of all that goes to somebody else. */
+export function headers() {
   return z.array(header).max(32).default([]).meta({
     description: "Further headers of every request.",
     wish: "a list of at most 32 headers",

@@ -1,7 +1,7 @@
 // `cluster`: several gateways as one, over NATS.
 
 import * as z from "zod";
-import { secret, text, whole } from "./fields.ts";
+import { limit, secret, text, whole } from "./fields.ts";
 
 /** What NATS's subjects are made of, and what a node is called in logs and metrics. */
 const PREFIX = /^[A-Za-z0-9_-]{1,32}$/;
@@ -48,6 +48,11 @@ const nats = z.strictObject({
 
 const clusterHistory = z.strictObject({
   replicas: whole(1, 5, 1, "Servers of NATS that keep each message of a history: 3 survive the loss of one."),
+  max_bytes: limit(
+    "Bytes that NATS keeps for one class of rooms of one tenant, all its rooms together, and sets aside for it; above it, the " +
+      "oldest messages go.",
+    268_435_456,
+  ),
 }).meta({ description: "What rooms with `store: nats` keep." });
 
 /** `cluster`. */

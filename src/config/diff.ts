@@ -38,6 +38,7 @@ const RESTART_KEYS = [
   "header_timeout_ms",
   "socket_unsent_bytes",
   "tcp",
+  "webtransport",
   "reuse_port",
   "state_dir",
   "state_max_bytes",
@@ -77,9 +78,10 @@ export function diffGeneral(before: Config, after: Config, fixed: readonly strin
     const of = (config: Config) => (config as Readonly<Record<string, unknown>>)[key];
     for (const { path, from, to } of compare(of(before), of(after), inner, key)) {
       const restart = restartKeys.some((name) => path === `gateway.${name}`) ||
-        path.startsWith("gateway.tcp.") ||
+        path.startsWith("gateway.tcp.") || path.startsWith("gateway.webtransport.") ||
         path.startsWith("gateway.tls.") && (from === null || to === null) ||
-        path === "admin.listen" || key === "cluster" || path === "extensions.confinement" ||
+        path === "admin.listen" || key === "cluster" || key === "tracing" ||
+        path === "extensions.confinement" ||
         key === "admin" && !adminStays;
       changes.push({ tenant: null, key: path, before: from, after: to, restart });
     }

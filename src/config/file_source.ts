@@ -19,13 +19,15 @@ export interface ConfigSource {
   look(): Promise<LoadResult>;
   /** Checks a text that somebody has pasted, as if it were the file. It can be used for its policy, and not be served. */
   check(text: string): Promise<LoadResult>;
-  /** The lines at which a text that was loaded says these; null for what it does not say. */
-  lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[]>;
+  /** The lines at which a text that was loaded says these, null for what it does not say; null where that cannot be found. */
+  lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[] | null>;
 }
 
 export interface FileSourceOptions {
   readonly file: string;
   readonly dev: boolean;
+  /** A file whose variables go before the environment's, read at each load; null for none. */
+  readonly envFile: string | null;
   /** What the file was at the start, and which files it named. */
   readonly config: Config;
   readonly files: readonly string[];
@@ -71,7 +73,8 @@ export class FileSource implements ConfigSource {
 
   /** The file, and those that it named when it was looked at last. */
   get files(): readonly string[] {
-    return [this.#options.file, ...this.#files];
+    const { file, envFile } = this.#options;
+    return [file, ...envFile === null ? [] : [envFile], ...this.#files];
   }
 
   /** Makes the thread, where one is kept: before there is anybody whom that could hold up. */
@@ -108,12 +111,12 @@ export class FileSource implements ConfigSource {
     return this.#loaded((thread) => this.#load(thread, { pasted, remember: false }));
   }
 
-  async lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[]> {
-    const order = { text, paths } satisfies LinesOrder;
+  async lines(text: string, paths: readonly Path[]): Promise<readonly (number | null)[] | null> {
+    const order = { text, paths, envFile: this.#options.envFile } satisfies LinesOrder;
     try {
       return await this.#ask(async (thread) => await thread.ask(order) as (number | null)[]);
     } catch {
-      return paths.map(() => null);
+      return null;
     }
   }
 
@@ -162,9 +165,10 @@ export class FileSource implements ConfigSource {
     thread: LoadThread,
     { pasted, remember }: { readonly pasted: Pasted | null; readonly remember: boolean },
   ): Promise<LoadResult> {
-    const { file, dev } = this.#options;
+    const { file, dev, envFile } = this.#options;
     const prints = new Map([...this.#known].map(([id, { print }]) => [id, print]));
-    const answer = await thread.ask({ file, dev, known: prints, pasted } satisfies LoadOrder) as LoadAnswer;
+    const order = { file, dev, envFile, known: prints, pasted } satisfies LoadOrder;
+    const answer = await thread.ask(order) as LoadAnswer;
     if (remember) this.#files = answer.files;
     if (!answer.ok) return answer;
     const fresh = new Map<string, TenantConfig>(), schemas = new Map<string, string>();

@@ -1,4 +1,4 @@
-// `gateway.tls` and `gateway.tcp`: the certificate of the public listener, and the listener for plain TCP.
+// `gateway.tls`, `gateway.tcp` and `gateway.webtransport`: the certificate of the public listener, and further listeners.
 
 import * as z from "zod";
 import { parseListen } from "./addresses.ts";
@@ -34,4 +34,18 @@ export const tcpSchema = z.strictObject({
 }).optional().meta({
   description:
     "A listener for clients that speak plain TCP, without HTTP and WebSockets. Without it there is none.",
+});
+
+/** `gateway.webtransport`. */
+export const webtransportSchema = z.strictObject({
+  listen: text((value) => parseListen(value) !== undefined, {
+    description: "Address and UDP port of the listener, as `gateway.listen`.",
+    wish: '"host:port" with a port 0..65535',
+  }),
+  tls: certificateFiles.meta({
+    description: "Its certificate, which QUIC always needs. Files that change are taken up by themselves.",
+  }),
+}).optional().meta({
+  description:
+    "A listener for WebTransport (QUIC), on Deno with `--unstable-net` only, and experimental. Without it there is none.",
 });

@@ -19,6 +19,7 @@ import { checkRelations } from "./relations.ts";
 import { anyHotServiceSchema, type Config, configSchema, type Loaded } from "./schema.ts";
 import { type MapShape, oneOf, type Shape } from "./shape.ts";
 import { checkPolicies } from "./policies.ts";
+import { noQuic } from "./quic.ts";
 import { checkTls } from "./tls.ts";
 import { Tree } from "./tree.ts";
 import { findWarnings } from "./warnings.ts";
@@ -46,6 +47,8 @@ export interface LoadOptions {
   readonly prepare: Preparer;
   /** Unix time in milliseconds, for what expires. */
   readonly nowMs: number;
+  /** Why this runtime cannot serve QUIC; null where it can. */
+  readonly noQuic: string | null;
 }
 
 /** A complete configuration, or every failure, in the order of the file. */
@@ -86,11 +89,14 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const auth = checkAuth(tree, options);
   const tls = checkTls(tree, ["gateway", "tls"], options);
   const tcpTls = checkTls(tree, ["gateway", "tcp", "tls"], options);
+  const quicTls = checkTls(tree, ["gateway", "webtransport", "tls"], options);
+  const quic = ["gateway", "webtransport"];
+  if (options.noQuic !== null && tree.has(quic)) failures.push(tree.issue(quic, options.noQuic, "key"));
   const policies = checkPolicies(tree, options);
   const backend = checkBackend(tree);
   const extensions = checkExtensions(tree, options);
   const cluster = checkCluster(tree, options);
-  for (const { failures: found } of [auth, tls, tcpTls, policies, backend, extensions, cluster]) {
+  for (const { failures: found } of [auth, tls, tcpTls, quicTls, policies, backend, extensions, cluster]) {
     failures.push(...found);
   }
   if (!parsed.success || failures.length > 0) return { ok: false, failures: failures.sort(inFileOrder) };
@@ -112,6 +118,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
     ...auth.warnings,
     ...tls.warnings,
     ...tcpTls.warnings,
+    ...quicTls.warnings,
     ...policies.warnings,
     ...backend.warnings,
     ...extensions.warnings,
@@ -171,9 +178,17 @@ export async function readConfig(
     script: (name) => noted(prepareScript({ root: folder, file: note(name) })),
     wasm: (name, memoryMb) => noted(prepareWasm({ root: folder, file: note(name), memoryMb })),
   };
-  const result = loadConfig({ ...options, text, file: path, read, prepare, nowMs: Date.now() });
-  const { tls: publicTls, tcp } = result.ok ? result.config.gateway : {};
-  for (const tls of [publicTls, tcp?.tls]) {
+  const result = loadConfig({
+    ...options,
+    text,
+    file: path,
+    read,
+    prepare,
+    nowMs: Date.now(),
+    noQuic: noQuic(),
+  });
+  const { tls: publicTls, tcp, webtransport } = result.ok ? result.config.gateway : {};
+  for (const tls of [publicTls, tcp?.tls, webtransport?.tls]) {
     if (tls === undefined) continue;
     tls.cert_file = resolve(folder, tls.cert_file);
     tls.key_file = resolve(folder, tls.key_file);

@@ -4,7 +4,9 @@
 
 import { setPriority } from "node:os";
 import process from "node:process";
+import { errorText } from "../error_text.ts";
 import type { SchemaCodes } from "./data_schema.ts";
+import { type Environment, withEnvFile } from "./env_file.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { ConfigIssue } from "./issue.ts";
 import { type FileResult, readConfig } from "./load.ts";
@@ -19,12 +21,16 @@ export type Order = LoadOrder | LinesOrder;
 export interface LinesOrder {
   readonly text: string;
   readonly paths: readonly Path[];
+  /** As in `LoadOrder`. */
+  readonly envFile: string | null;
 }
 
 /** Asks for a configuration. */
 export interface LoadOrder {
   readonly file: string;
   readonly dev: boolean;
+  /** A file whose variables go before the environment's; null for none. */
+  readonly envFile: string | null;
   /** Fingerprints of the tenants that the asker has already, by id. */
   readonly known: ReadonlyMap<string, string>;
   /** A text in the place of the file's own, which somebody has pasted; null for the file. */
@@ -86,14 +92,22 @@ const left = { tenants: [] as TenantConfig[], schemas: new Map<string, string>()
 scope.onmessage = ({ data }) => {
   if (data === null) return scope.postMessage(portion());
   const order = data as Order;
-  if ("paths" in order) scope.postMessage(order.paths.map(placesIn(order.text, process.env)));
-  else void load(order);
+  if ("paths" in order) {
+    scope.postMessage(order.paths.map(placesIn(order.text, withEnvFile(process.env, order.envFile))));
+  } else void load(order);
 };
 
-async function load({ file, dev, known, pasted }: LoadOrder): Promise<void> {
+async function load({ file, dev, envFile, known, pasted }: LoadOrder): Promise<void> {
+  let env: Environment;
+  try {
+    env = withEnvFile(process.env, envFile);
+  } catch (error) {
+    const failures = [{ path: "", message: errorText(error) }];
+    return scope.postMessage({ ok: false, failures, files: [] } satisfies LoadAnswer);
+  }
   const result = pasted === null
-    ? await readConfig(file, { env: process.env, dev })
-    : await loadPasted(file, dev, pasted);
+    ? await readConfig(file, { env, dev })
+    : await loadPasted({ file, dev, env }, pasted);
   if (!result.ok) return scope.postMessage(result satisfies LoadAnswer);
   const { config: { tenants: configs, ...general }, warnings, files, schemas, text } = result;
   const tenants = configs.map((config) => ({ id: config.id, print: fingerprint(config) }));
@@ -102,8 +116,11 @@ async function load({ file, dev, known, pasted }: LoadOrder): Promise<void> {
   scope.postMessage({ ok: true, general, tenants, warnings, files, text } satisfies LoadAnswer);
 }
 
-async function loadPasted(file: string, dev: boolean, { text, files }: Pasted): Promise<FileResult> {
-  const bytes = new TextEncoder().encode(text), values = new StandIns(text, process.env);
+async function loadPasted(
+  { file, dev, env }: { readonly file: string; readonly dev: boolean; readonly env: Environment },
+  { text, files }: Pasted,
+): Promise<FileResult> {
+  const bytes = new TextEncoder().encode(text), values = new StandIns(text, env);
   const mayRead = (name: string) => files.includes(name);
   let result: FileResult;
   do result = await readConfig(file, { env: values.env, dev, bytes, mayRead }); while (

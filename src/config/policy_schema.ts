@@ -87,7 +87,7 @@ const match = z.strictObject({
     description: "Only messages to rooms of this name, `*` for any characters.",
     wish: "1–128 characters",
   }).optional(),
-  transport: z.enum(["websocket", "tcp", "sse"]).optional().meta({
+  transport: z.enum(["websocket", "tcp", "webtransport", "sse"]).optional().meta({
     description: "Only messages of clients that are connected by this transport.",
   }),
 }).prefault({}).meta({

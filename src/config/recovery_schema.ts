@@ -30,10 +30,11 @@ const history = z.strictObject({
     300_000,
     "How long a message is kept, in milliseconds, and how long a room that nobody is in.",
   ),
-  store: z.enum(["memory", "disk"]).default("memory").meta({
+  store: z.enum(["memory", "disk", "nats"]).default("memory").meta({
     description:
       "`memory` begins anew with each start of the gateway; `disk` goes on where it was, in `gateway.state_dir`, also " +
-      "after a crash.",
+      "after a crash; `nats` is shared by all nodes of a `cluster`, and survives each of them. With `nats`, " +
+      "`max_messages` is at most 10000.",
   }),
 }).meta({ description: "Keeps the newest reliable messages of each such room, each with an offset." });
 
@@ -53,8 +54,9 @@ export const roomClassesSchema = z.array(z.strictObject({
 /** Keys of `gateway`. */
 export const recoveryKeys = {
   max_history_bytes: limit(
-    "Bytes of memory for rooms with history, all tenants together: what rooms with `store: memory` keep, and 512 for each " +
-      "such room. Above it, the room idle longest loses its history; a room that nobody is in goes as a whole.",
+    "Bytes of memory for rooms with history, all tenants together: what rooms with `store: memory` or `nats` have there, and " +
+      "512 for each such room. Above it, the room idle longest lets go: with `memory` its history is lost, with `nats` it is " +
+      "read again when somebody needs it; a room that nobody is in goes as a whole.",
     268_435_456,
   ),
   max_replay_bytes: whole(

@@ -67,13 +67,36 @@ function checkSessions(
   failures.push(tree.issue(key, `must be 1 with mode "single", got ${shown(tree, key, most)}`));
 }
 
+/** Messages of a room that are given at once to who missed them. */
+const STREAM_MESSAGES_MAX = 10_000;
+
 function checkRooms(classes: readonly unknown[], path: Path, tree: Tree, failures: ConfigIssue[]): void {
+  checkStreamRooms(classes, path, tree, failures);
   if (tree.has(["cluster"])) return checkSharedRooms(classes, path, tree, failures);
   if (tree.has(["gateway", "state_dir"])) return;
   classes.forEach((value, index) => {
     if (map(map(value)["history"])["store"] !== "disk") return;
     const key = [...path, index, "history", "store"];
     failures.push(tree.issue(key, 'needs gateway.state_dir for "disk"'));
+  });
+}
+
+/** What all nodes share is in the memory of each that has the room, as far as it is given to who comes back. */
+function checkStreamRooms(
+  classes: readonly unknown[],
+  path: Path,
+  tree: Tree,
+  failures: ConfigIssue[],
+): void {
+  classes.forEach((value, index) => {
+    const { store, max_messages: most } = map(map(value)["history"]);
+    if (store !== "nats") return;
+    const key = (name: string) => [...path, index, "history", name];
+    if (!tree.has(["cluster"])) failures.push(tree.issue(key("store"), 'needs cluster for "nats"'));
+    if (typeof most !== "number" || most <= STREAM_MESSAGES_MAX) return;
+    const at = key("max_messages");
+    const wish = `must be at most ${STREAM_MESSAGES_MAX} with the store "nats"`;
+    failures.push(tree.issue(at, `${wish}, got ${shown(tree, at, most)}`));
   });
 }
 

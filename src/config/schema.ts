@@ -15,8 +15,9 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
-import { tcpSchema, tlsSchema } from "./listener_schema.ts";
+import { tcpSchema, tlsSchema, webtransportSchema } from "./listener_schema.ts";
 import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
+import { tracingSchema } from "./tracing_schema.ts";
 
 /** Paths of the public listener that the metrics must not cover. */
 const TAKEN_PATHS = ["/v1/ws", "/healthz", "/readyz"];
@@ -114,14 +115,15 @@ const gateway = z.strictObject({
       "any more either. 0: what the system says.",
   ),
   ...recoveryKeys,
-  transport: z.enum(["auto", "native", "node"]).default("auto").meta({
+  transport: z.enum(["auto", "native", "node", "raw"]).default("auto").meta({
     description:
-      "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, " +
-      "`auto` takes the better one for the runtime.",
+      "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, `raw` is own framing " +
+      "on Bun's sockets (experimental); `auto` takes `native` on Bun and `node` on Deno.",
   }),
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,
   tcp: tcpSchema,
+  webtransport: webtransportSchema,
   reuse_port: flag(
     false,
     "Whether several gateways on this machine may share the public listener and that of `tcp`, on Linux: the kernel spreads " +
@@ -324,6 +326,7 @@ export const configSchema = z.strictObject({
   cluster: clusterSchema,
   extensions: extensionsSchema,
   metrics: metrics.prefault({}),
+  tracing: tracingSchema,
   tenants: z.array(tenant).min(1).meta({
     description: "At least one tenant.",
     wish: "a list of at least one tenant",

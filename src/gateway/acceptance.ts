@@ -4,7 +4,7 @@
 import type { Log } from "../log.ts";
 import type { MetricSource, Sample } from "../metrics/metrics.ts";
 
-export type ListenerName = "public" | "tcp" | "admin";
+export type ListenerName = "public" | "tcp" | "webtransport" | "admin";
 
 export class Acceptance {
   readonly #log: Log;

@@ -1,50 +1,26 @@
 // The listener of the admin API: a transport of its own, on which no WebSocket is served, and the gateway as the API
 // sees it.
 
-import type { LoadResult } from "../config/load.ts";
-import type { Path } from "../config/places.ts";
-import type { AdminConfig, Config } from "../config/schema.ts";
-import type { Log } from "../log.ts";
+import type { AdminConfig } from "../config/schema.ts";
 import { adminApi } from "../ops/admin/api.ts";
 import { AdminAuth } from "../ops/admin/admin_auth.ts";
 import { EventFeed } from "../ops/admin/event_feed.ts";
-import type { AdminApp, AdminContext, AdminWebhooks } from "../ops/admin/admin_context.ts";
+import type { AdminApp, AdminContext } from "../ops/admin/admin_context.ts";
 import { AdminKeys } from "../ops/admin/keys.ts";
+import type { AdminNodes } from "../ops/admin/over_nodes.ts";
 import { Published } from "../ops/admin/published.ts";
 import { SliceQueue } from "../ops/admin/slices.ts";
 import { Observer } from "../ops/console/observer.ts";
-import type { Vitals } from "../ops/console/history.ts";
 import { Audit } from "../ops/console/audit.ts";
 import type { Transport } from "../transport/port.ts";
 import type { Acceptance } from "./acceptance.ts";
-import type { Clock } from "./clock.ts";
-import type { Preview, ReloadResult } from "./reloader.ts";
-import type { TenantRuntime } from "./tenant_runtime.ts";
-import type { Tenants } from "./tenants.ts";
+import { adminContext, type AdminContextOptions } from "./admin_gateway.ts";
 
-export interface AdminListenerOptions {
+export interface AdminListenerOptions extends AdminContextOptions {
   readonly transport: Transport;
-  readonly tenants: Tenants;
-  readonly webhooks: AdminWebhooks;
-  /** The configuration in use; it has `admin`. */
-  readonly config: () => Config;
-  readonly reload: () => Promise<ReloadResult>;
-  /** What a reload would do. */
-  readonly preview: () => Promise<Preview>;
-  /** Checks a text as if it were the file. */
-  readonly check: (text: string) => Promise<LoadResult>;
-  /** Where a text says these; that of the configuration in use where none is given. */
-  readonly lines: (paths: readonly Path[], text?: string) => Promise<readonly (number | null)[]>;
-  readonly vitals: () => Vitals;
-  readonly draining: () => boolean;
-  readonly degraded: () => boolean;
   readonly acceptance: Acceptance;
-  /** Metrics as a scrape gets them: those of one tenant, or all. */
-  readonly metrics: (tenant: string | null) => Promise<string>;
-  readonly metricsContentType: string;
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly build: Readonly<Record<string, string>>;
+  /** The cluster that the gateway is one of; null where it is alone. */
+  readonly nodes: AdminNodes | null;
 }
 
 const NO_WEBSOCKET = {
@@ -71,33 +47,9 @@ export class AdminListener {
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
-    const { transport, tenants, webhooks, draining, degraded, log, clock, build } = options;
+    const { clock } = options;
     this.#keys = new AdminKeys(this.#config.keys);
-    this.#context = {
-      config: options.config,
-      admin: () => this.#config,
-      reload: options.reload,
-      preview: options.preview,
-      check: options.check,
-      lines: options.lines,
-      log,
-      now: clock.now,
-      unixMs: clock.unixMs,
-      every: clock.every,
-      turn: () => new Promise((resolve) => transport.afterTurn(() => resolve())),
-      tenants: () => served(tenants),
-      tenant: (id) => tenants.entries.has(id) ? tenants.get(id) : undefined,
-      draining,
-      degraded,
-      accepting: () => options.acceptance.works,
-      webhooks,
-      vitals: options.vitals,
-      metrics: {
-        contentType: options.metricsContentType,
-        render: options.metrics,
-      },
-      version: build["version"] ?? "",
-    };
+    this.#context = adminContext(options, () => this.#config);
     this.#auth = new AdminAuth(this.#keys, this.#context, this.#audit);
     this.#slices = new SliceQueue(this.#context);
     this.#published = new Published(clock.now);
@@ -160,12 +112,8 @@ export class AdminListener {
       observer: this.#observer,
       audit: this.#audit,
       hasConsole: this.#hasConsole,
+      nodes: this.#options.nodes,
       metricsPath: this.#metricsPath,
     });
   }
-}
-
-/** The tenants that take sessions in: not those that are leaving. */
-function* served(tenants: Tenants): Generator<TenantRuntime> {
-  for (const tenant of tenants) if (tenants.entries.has(tenant.id)) yield tenant;
 }

@@ -1,6 +1,8 @@
 // The end of all sessions when the gateway drains: each client is told when to come back elsewhere, and its session ends
 // then. Sessions whose clients are away end first and at once: nobody can come back to a gateway that lets nobody in.
 
+import type { Cluster } from "../cluster/cluster.ts";
+import type { GatewayConfig } from "../config/schema.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import { sysDraining } from "../protocol/sys.ts";
 import { SPREAD_MS } from "../admission/retry.ts";
@@ -14,11 +16,15 @@ export interface DrainOptions {
   readonly graceMs: number;
   /** Whether none is left, before the time or after. */
   readonly isEmpty: () => boolean;
+  /** Handshakes a second that those have room for who take the sessions in; infinite where nobody knows. */
+  readonly budgetPerSecond: number;
   readonly clock: Clock;
 }
 
 /** Resolves when all have ended. */
-export async function sendElsewhere({ sessions, graceMs, isEmpty, clock }: DrainOptions): Promise<void> {
+export async function sendElsewhere(
+  { sessions, graceMs, isEmpty, budgetPerSecond, clock }: DrainOptions,
+): Promise<void> {
   const present = sessions.filter(({ detachedMs }) => detachedMs === null);
   for (const session of sessions) if (session.detachedMs !== null) session.end(CLOSE.draining, null);
   const closing = new StaggeredClose({
@@ -28,11 +34,24 @@ export async function sendElsewhere({ sessions, graceMs, isEmpty, clock }: Drain
     isEmpty,
     clock,
   });
-  // Their ends are spread over the grace already; where that is short, their return is.
-  const spreadMs = Math.max(0, SPREAD_MS.one - graceMs);
+  // Their ends are spread over the grace already; where that is short, their return is. Each has a slot of its own, so that
+  // no more of them come at once than are let in.
+  const needMs = present.length / budgetPerSecond * 1000;
+  const spreadMs = Math.max(0, SPREAD_MS.one - graceMs, needMs - graceMs);
   present.forEach((session, i) => {
-    const retryAfterMs = Math.ceil(closing.endsAfter(i) + clock.random() * spreadMs);
+    const slotMs = (i + clock.random()) / present.length * spreadMs;
+    const retryAfterMs = Math.ceil(closing.endsAfter(i) + slotMs);
     session.deliver(sysDraining(session.traceId, retryAfterMs));
   });
   await closing.start();
+}
+
+/** How many handshakes a second the nodes that stay let in, each as its configuration says, which is taken to be this one's. */
+export function handshakeBudget(
+  { handshake_limit: { enabled, global_rps } }: GatewayConfig,
+  cluster: Cluster | null,
+): number {
+  if (!enabled || cluster === null) return Number.POSITIVE_INFINITY;
+  const staying = [...cluster.nodes.others.values()].filter(({ facts }) => !facts.draining).length;
+  return Math.max(1, staying) * global_rps;
 }

@@ -14,7 +14,10 @@ import { gatewaySettings } from "./gateway_settings.ts";
  * @returns the parts, and the fan-out that their flusher advances
  */
 export function gatewayContext(
-  { config, transport, log, clock }: Pick<GatewayOptions, "config" | "transport" | "log" | "clock">,
+  { config, transport, log, tracer, clock }: Pick<
+    GatewayOptions,
+    "config" | "transport" | "log" | "tracer" | "clock"
+  >,
   node: string | null,
 ): { readonly context: GatewayContext; readonly fanout: Fanout } {
   const { now, unixMs } = clock;
@@ -37,6 +40,7 @@ export function gatewayContext(
     }),
     replayPump,
     log,
+    tracer,
     node,
     now,
     unixMs,

@@ -7,6 +7,7 @@ import type { Config } from "../config/schema.ts";
 import type { LaunchHost } from "../extension/host_process.ts";
 import type { Log } from "../log.ts";
 import type { MetricSource } from "../metrics/metrics.ts";
+import type { Tracer } from "../tracing/tracer.ts";
 import type { ExtService } from "../service/service.ts";
 import type { GuestTransport, StreamHandler, Transport } from "../transport/port.ts";
 import type { Clock } from "./clock.ts";
@@ -28,6 +29,8 @@ export interface GatewayOptions {
   readonly tcp:
     | { readonly transport: Transport<StreamHandler>; readonly certificate: Certificate | null }
     | null;
+  /** Serves WebTransport, with the certificate that it was created with; null where the configuration has none. */
+  readonly webtransport: { readonly transport: Transport; readonly certificate: Certificate } | null;
   /** Serves streams of events on the transport's HTTP; null for none. */
   readonly sse: GuestTransport | null;
   /** Starts a process that runs extensions. */
@@ -37,6 +40,8 @@ export interface GatewayOptions {
   /** Serves the admin API; null where the configuration has no `admin`. */
   readonly adminTransport: Transport | null;
   readonly log: Log;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   /** Where its configuration comes from when it is reloaded. */
   readonly source: ConfigSource;
   /** Labels of the metric `wsprism_build_info`. */

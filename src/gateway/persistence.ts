@@ -9,6 +9,7 @@ import { StateStore } from "../state/state_store.ts";
 import { Webhooks } from "../webhook/webhooks.ts";
 import type { Config, TenantConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
+import type { Tracer } from "../tracing/tracer.ts";
 import type { MetricSource } from "../metrics/metrics.ts";
 import type { HistoryDisk } from "../room/disk_room.ts";
 import type { State } from "../state/table.ts";
@@ -18,6 +19,8 @@ import { TenantRecord } from "./tenant_record.ts";
 export interface PersistenceOptions {
   readonly config: Config;
   readonly log: Log;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   readonly clock: Pick<Clock, "now" | "unixMs" | "newId" | "wait">;
 }
 
@@ -42,12 +45,13 @@ export class Persistence {
   /** Has no effects. */
   constructor(options: PersistenceOptions) {
     this.#options = options;
-    const { config, log, clock } = options;
+    const { config, log, tracer, clock } = options;
     this.#steady = new SteadyUnix(clock.unixMs, clock.now);
     this.webhooks = new Webhooks({
       store: () => this.#open(),
       durable: config.gateway.state_dir !== undefined,
       log,
+      tracer,
       unixMs: clock.unixMs,
       newId: clock.newId,
     });

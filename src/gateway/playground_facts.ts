@@ -11,6 +11,7 @@ export function playgroundFacts(tenants: readonly TenantConfig[]): PlaygroundFac
       chat: tenant.services.find((service) => "builtin" in service && service.builtin === "chat")?.svc ??
         null,
       hot: tenant.hot_services.map(({ id, kind }) => ({ id, kind })),
+      kept: tenant.rooms.find(({ history }) => history !== undefined)?.match.replaceAll("*", "lobby") ?? null,
     })),
   };
 }

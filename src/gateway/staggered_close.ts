@@ -1,6 +1,8 @@
 // Ends many sessions one after the other, spread over a time, so that they do not arrive elsewhere, or try again, all at
 // once: at a drain, and when a tenant is suspended or removed.
 
+import { CLOSE, type Refusal } from "../protocol/codes.ts";
+import { sysRefused } from "../protocol/sys.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { Clock } from "./clock.ts";
 
@@ -63,4 +65,9 @@ export function poll(clock: Pick<Clock, "every">, isDone: () => boolean): Promis
       resolve();
     });
   });
+}
+
+/** Ends a session with the refusal that is to blame. */
+export function endRefused(session: SessionHandle, refused: Refusal): void {
+  session.end(refused.close ?? CLOSE.policyViolation, sysRefused(session.traceId, refused, { seq: null }));
 }

@@ -1,5 +1,6 @@
 // One tenant's part on this node of a cluster: what the others are told of it, and what they have it do.
 
+import type { Revoked } from "../admission/revocations.ts";
 import type { Bus, BusReceiver } from "../cluster/bus.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Rooms } from "../room/rooms.ts";
@@ -8,19 +9,31 @@ import type { SessionHandle } from "../session/session_handle.ts";
 import type { TargetPeers } from "../session/targets.ts";
 import type { Tenant } from "../session/tenant.ts";
 import type { Clocks } from "./clocks.ts";
+import { TenantDecisions } from "./tenant_decisions.ts";
 import { TenantJournal } from "./tenant_journal.ts";
 import { TenantOrders } from "./tenant_orders.ts";
+import type { Decision, TenantRecord } from "./tenant_record.ts";
+
+/** A tenant that is served here, for what other nodes have decided. */
+export interface ServedTenant {
+  readonly tenant: Tenant;
+  suspend(): void;
+  resume(): void;
+  revoke(revoked: Revoked, untilMs: number): void;
+}
 
 export class TenantNode {
   readonly #id: string;
   readonly #cluster: Cluster;
   readonly #orders: TenantOrders;
   readonly #journal: TenantJournal;
+  readonly #clocks: Clocks;
 
   /** Has no effects. */
   constructor(id: string, cluster: Cluster, { now, unixMs }: Clocks) {
     this.#id = id;
     this.#cluster = cluster;
+    this.#clocks = { now, unixMs };
     const common = { tenant: id, now, unixMs };
     const orders = this.#orders = new TenantOrders({ ...common, cluster });
     this.#journal = new TenantJournal({
@@ -49,7 +62,35 @@ export class TenantNode {
   }
 
   /** The tenant is served from now on. @returns what ends that */
-  attach(tenant: Tenant): () => void {
-    return this.#orders.attach(tenant);
+  attach(served: ServedTenant, record: TenantRecord): () => void {
+    const [id, cluster] = [this.#id, this.#cluster];
+    const { unixMs } = this.#clocks;
+    const carryOut = (decision: Decision) => carriedOut(served, decision, unixMs());
+    const decisions = new TenantDecisions({ tenant: id, cluster, record, carryOut, unixMs });
+    const stops = [this.#orders.attach(served.tenant), decisions.attach()];
+    return () => stops.forEach((stop) => stop());
+  }
+}
+
+/** Does what another node has decided. */
+function carriedOut(served: ServedTenant, decision: Decision, nowMs: number): void {
+  const { tenant } = served;
+  switch (decision.about) {
+    case "ban":
+      if (decision.untilMs > nowMs) tenant.ban(decision.user, decision.untilMs - nowMs, decision.by);
+      return;
+    case "unban":
+      return void tenant.bans.unban(decision.user);
+    case "ticket":
+      return served.revoke({ jti: decision.jti }, decision.untilMs);
+    case "tickets":
+      return served.revoke(
+        { user: decision.user, issuedBeforeMs: decision.issuedBeforeMs },
+        decision.untilMs,
+      );
+    case "suspend":
+      return served.suspend();
+    case "resume":
+      return served.resume();
   }
 }

@@ -52,7 +52,10 @@ export class TenantOrders implements TargetPeers, PeersWatcher {
 
   all(frame: Frame, except: string | null): number {
     const { size } = this.#peers;
-    if (size === 0 || !this.#order(null, ORDER.everybody, wireFrame(frame), except)) return 0;
+    if (
+      size === 0 ||
+      !this.#order(null, ORDER.everybody, wireFrame(frame, this.#options.cluster.incarnation), except)
+    ) return 0;
     return size - (except !== null && this.#peers.find(except) !== undefined ? 1 : 0);
   }
 
@@ -92,7 +95,7 @@ export class TenantOrders implements TargetPeers, PeersWatcher {
       else known.add(nameOf(session));
       count++;
     }
-    const wired = wireFrame(frame);
+    const wired = wireFrame(frame, this.#options.cluster.incarnation);
     for (const [node, some] of names) {
       const { cluster, tenant } = this.#options;
       if (!cluster.order(node, tenant, order, wired, except, [...some])) return 0;
@@ -123,7 +126,9 @@ export class TenantOrders implements TargetPeers, PeersWatcher {
       case ORDER.users:
       case ORDER.sessions:
       case ORDER.everybody: {
-        const frame = frameOf(first), except = typeof second === "string" ? second : null;
+        const { nodes } = this.#options.cluster;
+        const frame = Array.isArray(first) ? frameOf(first, (node) => nodes.numberOf(node)) : null;
+        const except = typeof second === "string" ? second : null;
         const names = Array.isArray(third) ? third.filter((one) => typeof one === "string") : [];
         if (frame === null) return false;
         if (order === ORDER.everybody) tenant.targets.allHere(frame, except);

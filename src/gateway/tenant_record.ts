@@ -18,6 +18,19 @@ export interface TenantRecordOptions {
   readonly aheadMs: () => number;
 }
 
+/** What was decided. Times are Unix times in milliseconds, infinite for never. */
+export type Decision =
+  | { readonly about: "ban"; readonly user: string; readonly untilMs: number; readonly by: string }
+  | { readonly about: "unban"; readonly user: string }
+  | { readonly about: "ticket"; readonly jti: string; readonly untilMs: number }
+  | {
+    readonly about: "tickets";
+    readonly user: string;
+    readonly untilMs: number;
+    readonly issuedBeforeMs: number;
+  }
+  | { readonly about: "suspend" | "resume" };
+
 /** Never reached: how many rows there are is bounded, and so is each of them. */
 const TABLE_BYTES_MAX = 1_073_741_824;
 /** Changes that may wait for the state, in shares of what a table may hold: there can be more of them than rows. */
@@ -27,6 +40,8 @@ const SUSPENDED = "suspended";
 export class TenantRecord {
   readonly bans: Bans;
   readonly revocations: Revocations;
+  /** Told of every decision, for who has to tell others. */
+  decided: (decision: Decision) => void = () => {};
   readonly #bans: WriteBehindTable | null;
   readonly #tickets: WriteBehindTable | null;
   readonly #users: WriteBehindTable | null;
@@ -51,11 +66,13 @@ export class TenantRecord {
     this.bans = new Bans(BANS_MAX, (user, ban) => {
       if (ban === null) bans?.delete(keyOf(user));
       else bans?.put({ key: keyOf(user), value: JSON.stringify({ by: ban.by }), expiresMs: ban.untilMs });
+      this.decided(ban === null ? { about: "unban", user } : { about: "ban", ...ban });
     }, aheadMs);
     this.revocations = new Revocations(REVOKED_MAX, (revoked, untilMs) => {
       const expiresMs = Number.isFinite(untilMs) ? untilMs : null;
       if ("jti" in revoked) tickets?.put({ key: keyOf(revoked.jti), value: "", expiresMs });
       else users?.put({ key: keyOf(revoked.user), value: String(revoked.issuedBeforeMs), expiresMs });
+      this.decided({ about: "jti" in revoked ? "ticket" : "tickets", ...revoked, untilMs } as Decision);
     });
   }
 
@@ -68,6 +85,17 @@ export class TenantRecord {
     this.#suspended = suspended;
     if (suspended) this.#suspension?.put({ key: SUSPENDED, value: "", expiresMs: null });
     else this.#suspension?.delete(SUSPENDED);
+    this.decided({ about: suspended ? "suspend" : "resume" });
+  }
+
+  /** All that holds now. */
+  *all(nowMs: number): Generator<Decision> {
+    for (const ban of this.bans.behind(null, nowMs)) yield { about: "ban", ...ban };
+    for (const { ticketId, user, issuedBeforeMs, untilMs } of this.revocations.all(nowMs)) {
+      if (ticketId !== null) yield { about: "ticket", jti: ticketId, untilMs };
+      else yield { about: "tickets", user: user!, issuedBeforeMs: issuedBeforeMs!, untilMs };
+    }
+    if (this.#suspended) yield { about: "suspend" };
   }
 
   /** Takes up what is kept, once. Nothing may have changed before. @throws when it cannot be read */

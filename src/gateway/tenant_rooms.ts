@@ -23,13 +23,13 @@ export function tenantRooms({ id, deps, node, settings }: TenantRoomsOptions): {
   readonly rooms: Rooms;
   readonly tap: RoomTap;
 } {
-  const { fanout, gateway, clock, persistence, historyBudget } = deps;
+  const { fanout, gateway, clock, persistence, historyBudget, cluster } = deps;
   let tap!: RoomTap;
   const rooms = new Rooms({
     limits: () => settings().rooms,
     fanout,
     openBus: (receiver) => {
-      tap = new RoomTap(receiver);
+      tap = new RoomTap(receiver, (name) => rooms.find(name)?.members.length ?? 0);
       return node?.openBus(tap) ?? new LocalBus(tap);
     },
     random: clock.random,
@@ -37,7 +37,10 @@ export function tenantRooms({ id, deps, node, settings }: TenantRoomsOptions): {
       classes: () => settings().roomClasses,
       budget: historyBudget,
       disk: persistence.histories(id),
+      streams: cluster?.streams.of(id) ?? null,
       now: gateway.now,
+      unixMs: gateway.unixMs,
+      wait: clock.wait,
       newEpoch: clock.newId,
     },
   });

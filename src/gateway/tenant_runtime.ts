@@ -7,18 +7,15 @@ import type { Listed, Revoked } from "../admission/revocations.ts";
 import { TenantAuth } from "../admission/tenant_auth.ts";
 import { TicketWaits, ticketWaitsOptions } from "../admission/ticket_wait.ts";
 import { NO_TICKET, REVOKED, type Verifier } from "../admission/verifier.ts";
-import { DEV_AUTH, verifierFor } from "../admission/verifiers.ts";
 import type { HttpService } from "../backend/http_service.ts";
 import { openFingerprint } from "../config/fingerprint.ts";
-import type { AuthConfig, GatewayConfig, TenantConfig } from "../config/schema.ts";
+import type { GatewayConfig, TenantConfig } from "../config/schema.ts";
 import { TenantMetrics } from "../metrics/metrics.ts";
 import type { TenantView } from "../metrics/exporter.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
 import { PolicyState } from "../policy/state.ts";
-import { CLOSE, type Refusal } from "../protocol/codes.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
-import { sysRefused } from "../protocol/sys.ts";
 import { RoomClasses } from "../room/room_class.ts";
 import type { RoomTap } from "../room/room_tap.ts";
 import type { Rooms } from "../room/rooms.ts";
@@ -28,14 +25,16 @@ import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
 import { Tenant } from "../session/tenant.ts";
-import { StaggeredClose } from "./staggered_close.ts";
+import { shareQuotas } from "./quota_share.ts";
+import { endRefused, StaggeredClose } from "./staggered_close.ts";
 import { TenantNode } from "./tenant_node.ts";
 import { tenantRooms } from "./tenant_rooms.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
-import { resumeSettings, sessionLimits, verifiesBy } from "./tenant_settings.ts";
+import { resumeSettings, sessionLimits } from "./tenant_settings.ts";
 import { TenantServices } from "./tenant_services.ts";
+import { tenantVerifier } from "./tenant_verifier.ts";
 import { type EventSink, TenantWatch } from "./tenant_watch.ts";
 
 /** A tenant's configuration, and the code of its rules' schemas. */
@@ -71,12 +70,14 @@ export class TenantRuntime implements TenantView {
   /** It is in the configuration no more. */
   #leaving = false;
   #ending: StaggeredClose | null = null;
+  #graceMs: number;
   /** Has its webhooks told no more. */
   #unwatch: () => void = () => {};
 
   /** Has no effects: a tenant that is not wanted after all can be dropped. */
   constructor(loaded: TenantLoaded, gatewayConfig: GatewayConfig, deps: TenantDeps) {
     this.#deps = deps;
+    this.#graceMs = gatewayConfig.drain_grace_ms;
     const { config: { id } } = loaded;
     const { gateway, fanout, persistence, cluster, clock } = deps;
     const node = this.#node = cluster === null ? null : new TenantNode(id, cluster, clock);
@@ -158,12 +159,13 @@ export class TenantRuntime implements TenantView {
     const { persistence, gateway } = this.#deps;
     persistence.hold(this.id, this.#record);
     const unwatch = this.watch(persistence.webhooks.of(this.id));
-    const disobey = this.#node?.attach(this.tenant);
+    const disobey = this.#node?.attach(this, this.#record);
     this.#unwatch = () => {
       unwatch();
       disobey?.();
     };
     this.#parts.settings.policy.apply(gateway.now());
+    this.tenant.rooms.applyClasses();
   }
 
   /** Starts its extensions, those that do not run yet; others that run end. */
@@ -199,6 +201,7 @@ export class TenantRuntime implements TenantView {
     entry.auth = auth;
     entry.origins = origins;
     this.#applyWaits(auth, config);
+    this.#graceMs = config.drain_grace_ms;
     this.#openOrClose(config.drain_grace_ms);
   }
 
@@ -230,12 +233,17 @@ export class TenantRuntime implements TenantView {
     };
   }
 
+  /** Has its quotas follow where its sessions are, where it has other nodes. */
+  shareQuotas(): void {
+    if (this.#node !== null) shareQuotas(this.tenant, this.#policyState);
+  }
+
   get suspended(): boolean {
     return this.#record.suspended || this.config.suspended;
   }
 
-  /** Its sessions end over this time, and nobody is let in until it is resumed. */
-  suspend(overMs: number): void {
+  /** Its sessions end over this time, the grace of a drain if none is said, and nobody is let in until it is resumed. */
+  suspend(overMs = this.#graceMs): void {
     this.#record.suspended = true;
     void this.#openOrClose(overMs);
   }
@@ -300,7 +308,10 @@ export class TenantRuntime implements TenantView {
     { rooms, metrics, former }: { rooms: Rooms; metrics: TenantMetrics; former: Parts | null },
   ): Parts {
     const { clock, services: embedded, charge, policy, gateway: { log } } = this.#deps;
-    const { verifier, auth: authConfig } = this.#verifier(config, former);
+    const { verifier, auth: authConfig } = tenantVerifier(config, former, {
+      deps: this.#deps,
+      share: this.extensions.runner.share,
+    });
     const auth = new TenantAuth({
       verifier,
       config: authConfig,
@@ -323,6 +334,7 @@ export class TenantRuntime implements TenantView {
             this.tenant.actions.perform(action, by)) as Actions["perform"],
         },
         log,
+        tracer: this.#deps.gateway.tracer,
         now: clock.now,
         unixMs: clock.unixMs,
         random: clock.random,
@@ -354,27 +366,6 @@ export class TenantRuntime implements TenantView {
     return { config, print, auth, verifier, origins, services, settings };
   }
 
-  /** Verifies tickets; the former one goes on, with all it has cached, where what it verifies by is the same. */
-  #verifier(config: TenantConfig, former: Parts | null): { verifier: Verifier; auth: AuthConfig } {
-    const { dev, signatureTurns, gateway: { log }, clock: { now, unixMs } } = this.#deps;
-    const { id } = config;
-    if (config.auth === undefined && !dev) throw new Error(`Cannot serve tenant "${id}": it has no auth`);
-    const auth = config.auth ?? DEV_AUTH;
-    if (former !== null && verifiesBy(former.config.auth ?? DEV_AUTH) === verifiesBy(auth)) {
-      return { verifier: former.verifier, auth };
-    }
-    const verifier = verifierFor({
-      tenant: id,
-      config: auth,
-      signatureTurns,
-      share: this.extensions.runner.share,
-      now,
-      unixMs,
-      log,
-    });
-    return { verifier, auth };
-  }
-
   /** Who may send a ticket as the first message, and how many at a time. */
   #applyWaits(auth: TenantAuth, config: GatewayConfig): void {
     const { entry, tenant: { metrics } } = this;
@@ -384,9 +375,4 @@ export class TenantRuntime implements TenantView {
     else entry.waits?.apply(options);
     entry.waits = options === null ? null : entry.waits ?? new TicketWaits(options);
   }
-}
-
-/** Ends a session with the refusal that is to blame. */
-function endRefused(session: SessionHandle, refused: Refusal): void {
-  session.end(refused.close ?? CLOSE.policyViolation, sysRefused(session.traceId, refused, { seq: null }));
 }

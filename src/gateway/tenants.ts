@@ -132,9 +132,12 @@ export class Tenants implements Iterable<TenantRuntime> {
     for (const tenant of this.#all.values()) tenant.runExtensions();
   }
 
-  /** Lets go of what their rooms keep and is too old. */
+  /** Lets go of what their rooms keep and is too old, and of quotas what other nodes have a part in. */
   eachSecond(): void {
-    for (const { tenant: { rooms } } of this.#all.values()) rooms.histories.sweep();
+    for (const runtime of this.#all.values()) {
+      runtime.tenant.rooms.histories.sweep();
+      runtime.shareQuotas();
+    }
   }
 
   /** Resolves when all that they ran has ended. */

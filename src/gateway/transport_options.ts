@@ -34,6 +34,17 @@ export function tcpTransportOptions(
   return { ...transportOptions(config, certificate), hostname, port, headerTimeoutMs };
 }
 
+/** What the transport for WebTransport has to be created with; null where there is none. */
+export function webtransportOptions(
+  config: Config,
+  certificate: Certificate | null,
+): TransportOptions | null {
+  const { webtransport, auth_timeout_ms: headerTimeoutMs } = config.gateway;
+  if (webtransport === undefined) return null;
+  const { hostname, port } = parseListen(webtransport.listen)!;
+  return { ...transportOptions(config, certificate), hostname, port, headerTimeoutMs };
+}
+
 /** What the admin API's transport has to be created with; null where there is none. */
 export function adminTransportOptions({ admin, gateway }: Config): TransportOptions | null {
   if (admin === undefined) return null;

@@ -104,7 +104,12 @@ export class TenantMetrics {
   /** Sessions open now. */
   sessions = 0;
   /** Open now, whether their clients have authenticated or not, by `transport`. */
-  readonly connections: Record<"websocket" | "tcp" | "sse", number> = { websocket: 0, tcp: 0, sse: 0 };
+  readonly connections: Record<"websocket" | "tcp" | "webtransport" | "sse", number> = {
+    websocket: 0,
+    tcp: 0,
+    webtransport: 0,
+    sse: 0,
+  };
   /** Sessions that wait for their client to come back. */
   detached = 0;
   /** By `outcome`: clients that came back to their session, or could not. */

@@ -15,6 +15,8 @@ export interface PlaygroundFacts {
     /** The name of a chat service; null where there is none. */
     readonly chat: string | null;
     readonly hot: readonly { readonly id: number; readonly kind: string }[];
+    /** A room that keeps what is said in it; null where none does. */
+    readonly kept: string | null;
   }[];
 }
 

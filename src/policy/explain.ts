@@ -75,7 +75,11 @@ export function explain(
 /** Where the configuration has a check, or the rule of this id; nothing where it has it nowhere. */
 export function placeOf(
   check: string,
-  { config, index }: { readonly config: TenantConfig; readonly index: number },
+  { config, index, lane = "ext" }: {
+    readonly config: TenantConfig;
+    readonly index: number;
+    readonly lane?: "ext" | "hot";
+  },
 ): Path {
   const { quotas, rate_limit_scope: scope, rules } = config.policy;
   const root: Path = ["tenants", index], policy = [...root, "policy"];
@@ -99,7 +103,7 @@ export function placeOf(
     case CHECK.activeRoom:
       return [...policy, "hot_requires_active_room"];
     case CHECK.allowlist:
-      return policy;
+      return [...policy, `${lane}_allowlist`];
     default: {
       const at = rules.findIndex(({ id }) => id === check);
       return at < 0 ? [] : [...policy, "rules", at];

@@ -26,6 +26,8 @@ export class Share {
 }
 
 export class FairQuota {
+  /** What a unit counts for: above 1 where others, whom this quota does not see, have a part in it. */
+  weight = 1;
   readonly perSecond: number;
   readonly burst: number;
   readonly #rate: Rate;
@@ -62,7 +64,8 @@ export class FairQuota {
   }
 
   /** Milliseconds until this sender may take so many units, as far as that can be known: 0 when it may now. */
-  waitMs(share: Share, now: number, units: number): number {
+  waitMs(share: Share, now: number, count: number): number {
+    const units = count * this.weight;
     this.#note(share, now);
     const wait = this.#rate.waitMs(this.#fullAt, now, units);
     if (wait > 0 || !this.#isShared(now)) return wait;
@@ -72,7 +75,8 @@ export class FairQuota {
   }
 
   /** Takes units; ask `waitMs` first, in the same moment. */
-  take(share: Share, now: number, units: number): void {
+  take(share: Share, now: number, count: number): void {
+    const units = count * this.weight;
     if (this.#isShared(now)) this.#mark(share, now, units);
     this.#fullAt = this.#rate.take(this.#fullAt, now, units);
   }

@@ -31,6 +31,11 @@ export class PolicyState {
     return isSame ? before : fairQuota(limit);
   }
 
+  /** What a message counts for in the tenant's quotas: above 1 where sessions of other gateways have a part in them. */
+  weigh(weight: number): void {
+    for (const quota of this.#quotas.values()) quota.weight = weight;
+  }
+
   /** What the rule of this id knows; remembered from the policy's beginning on. */
   rule(id: string): RuleState {
     return this.#rules.get(id) ?? new RuleState();

@@ -6,7 +6,15 @@ import { CLOSE, type Refusal, refusal } from "./codes.ts";
 import { Json, MISREADS_KEYS } from "./json.ts";
 import { isHeld } from "./json_number.ts";
 import { JSON_DEPTH, JSON_DEPTH_MAX, JsonScan } from "./json_scan.ts";
-import { KEY_PATTERN, NAME_PATTERN, NAME_RULE, PROTOCOL_VERSION, ROOM_BYTES_MAX, SEQ_MAX } from "./limits.ts";
+import {
+  KEY_PATTERN,
+  NAME_PATTERN,
+  NAME_RULE,
+  PROTOCOL_VERSION,
+  ROOM_BYTES_MAX,
+  SEQ_MAX,
+  TRACE_PATTERN,
+} from "./limits.ts";
 
 /** Bits of an envelope's `flags`. The first two are informative: the fields themselves decide. */
 export const EXT_FLAG = { seqPresent: 0x01, roomPresent: 0x02, ackRequested: 0x04 } as const;
@@ -23,6 +31,8 @@ export interface Envelope {
   readonly room: string | null;
   /** By which it is known when its sender says it again. */
   readonly key: string | null;
+  /** The W3C `traceparent` of what the client does; what its form is, whoever goes by it looks. */
+  readonly trace: string | null;
   /** Any JSON value, as it came; undefined when the field is absent. */
   readonly data: Json | undefined;
 }
@@ -42,13 +52,14 @@ export const TOO_DEEP: Refusal = { ...JSON_TOO_DEEP, close: CLOSE.badMessage };
 const LONG_NUMBER = refusal("BAD_REQUEST", "message has a number of more than 1000 characters");
 const NOT_JSON = bad("message is not valid JSON");
 const NOT_A_MAP = bad("message must be an object");
-const UNKNOWN_FIELD = bad("message has a field other than v, svc, type, flags, seq, room, key, data");
+const UNKNOWN_FIELD = bad("message has a field other than v, svc, type, flags, seq, room, key, trace, data");
 const BAD_VERSION_TYPE = bad("v is required and must be the integer 1");
 const BAD_SVC = bad(`svc is required and must be ${NAME_RULE}`);
 const BAD_TYPE = bad(`type is required and must be ${NAME_RULE}`);
 const BAD_FLAGS = bad("flags must be an integer 0..4294967295");
 const BAD_SEQ = bad("seq must be an integer 0..9007199254740991");
 const BAD_ROOM = bad(`room must be 1..${ROOM_BYTES_MAX} bytes of printable UTF-8`);
+const BAD_TRACE = bad("trace must be a W3C traceparent, such as 00-<32 hex digits>-<16 hex digits>-01");
 const BAD_KEY = bad("key must be 1–64 of A–Z a–z 0–9 . _ : -");
 const WRONG_VERSION = refusal("UNSUPPORTED_VERSION", "v must be 1", CLOSE.unsupportedVersion);
 
@@ -61,6 +72,7 @@ interface Fields {
   seq: unknown;
   room: unknown;
   key: unknown;
+  trace: unknown;
   data: Json | undefined;
   /** There is another one. */
   unknown: boolean;
@@ -122,6 +134,9 @@ function decodeShort(text: string, depthMax: number): Envelope | Unreadable {
       case "key":
         fields.key = field;
         break;
+      case "trace":
+        fields.trace = field;
+        break;
       case "data":
         fields.data = Json.last(text, field, dataOf);
         break;
@@ -146,6 +161,7 @@ function noFields(): Fields {
     seq: undefined,
     room: undefined,
     key: undefined,
+    trace: undefined,
     data: undefined,
     unknown: false,
   };
@@ -217,6 +233,9 @@ function readFields(scan: JsonScan, fields: Fields): boolean {
       case "key":
         fields.key = simple(scan);
         break;
+      case "trace":
+        fields.trace = simple(scan);
+        break;
       default:
         fields.unknown = true;
         scan.value(2);
@@ -238,7 +257,11 @@ function keyAt(text: string, at: number): string {
         ? "seq"
         : otherKey(text, at);
     case 0x74:
-      return text.startsWith('type"', at + 1) ? "type" : otherKey(text, at);
+      return text.startsWith('type"', at + 1)
+        ? "type"
+        : text.startsWith('trace"', at + 1)
+        ? "trace"
+        : otherKey(text, at);
     case 0x66:
       return text.startsWith('flags"', at + 1) ? "flags" : otherKey(text, at);
     case 0x72:
@@ -298,14 +321,14 @@ export function checkEnvelope(
   walk: { readonly depth: number; readonly members: number; readonly negativeZero: boolean },
 ): Envelope | Unreadable {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return unreadable(NOT_A_MAP);
-  const { v, svc, type, flags, seq, room, key, data, ...others } = value as Record<string, unknown>;
+  const { v, svc, type, flags, seq, room, key, trace, data, ...others } = value as Record<string, unknown>;
   const unknown = Object.keys(others).length > 0;
   const json = data === undefined ? undefined : Json.decoded(data, walk);
-  return checkFields({ v, svc, type, flags, seq, room, key, data: json, unknown });
+  return checkFields({ v, svc, type, flags, seq, room, key, trace, data: json, unknown });
 }
 
 function checkFields(
-  { v, svc, type, flags = 0, seq = null, room = null, key = null, data, unknown }: Fields,
+  { v, svc, type, flags = 0, seq = null, room = null, key = null, trace = null, data, unknown }: Fields,
 ): Envelope | Unreadable {
   const number = seq === null || isInteger(seq, SEQ_MAX) ? seq : undefined;
   const refuse = (refusal: Refusal): Unreadable => ({ ok: false, refusal, seq: number ?? null });
@@ -318,7 +341,8 @@ function checkFields(
   if (number === undefined) return refuse(BAD_SEQ);
   if (room !== null && !isRoomName(room)) return refuse(BAD_ROOM);
   if (key !== null && !(typeof key === "string" && KEY_PATTERN.test(key))) return refuse(BAD_KEY);
-  return { ok: true, svc, type, flags, seq: number, room, key, data };
+  if (trace !== null && !(typeof trace === "string" && TRACE_PATTERN.test(trace))) return refuse(BAD_TRACE);
+  return { ok: true, svc, type, flags, seq: number, room, key, trace, data };
 }
 
 function isInteger(value: unknown, max: number): value is number {

@@ -57,7 +57,10 @@ export class Frame {
   /** Scratches of the transports, one for each form on the wire, built once; see `WireFrame`. */
   wire: Uint8Array | null = null;
   tcpWire: Uint8Array | null = null;
+  datagram: Uint8Array | null = null;
   sseWire: Uint8Array | null = null;
+  /** What it is kept in, where a member may be given it from there instead of live. */
+  origin: object | null = null;
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
   cbor: Frame | null = null;
 

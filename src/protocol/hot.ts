@@ -36,6 +36,17 @@ export function checkHot(frame: Uint8Array): Refusal | null {
   return frame.length < HEADER_BYTES + FIELD_BYTES ? NO_SEQ : null;
 }
 
+/** How far a datagram can be behind those that overtook it. What is further behind has begun to count anew. */
+const OVERTAKEN_MAX = 64;
+
+/** Whether a frame was sent before another of its sender's, as far as both have a `seq`, which wraps. */
+export function wasOvertaken(frame: Uint8Array, by: Uint8Array): boolean {
+  const seq = hotSeq(frame), other = hotSeq(by);
+  if (seq === null || other === null) return false;
+  const behind = (other - seq) | 0;
+  return behind > 0 && behind <= OVERTAKEN_MAX;
+}
+
 /** A checked frame's `seq`, or null. */
 export function hotSeq(frame: Uint8Array): number | null {
   return (frame[HOT_AT.flags]! & HOT_FLAG.seqPresent) === 0 ? null : readU32(frame, HEADER_BYTES);

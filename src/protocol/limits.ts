@@ -20,6 +20,9 @@ export const NAME_RULE = "1–64 of A–Z a–z 0–9 . _ -";
 /** The key of a message. */
 export const KEY_PATTERN = /^[A-Za-z0-9._:-]{1,64}$/;
 
+/** A `traceparent`, as far as it can be told by its form. */
+export const TRACE_PATTERN = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
 /** A room's name: 1–128 bytes of printable UTF-8. */
 export const ROOM_BYTES_MAX = 128;
 

@@ -100,6 +100,14 @@ export function sysJoined(
   return control(withSeq({ v: 1, svc: "sys", type: "joined", room, data, trace_id: traceId }, seq));
 }
 
+/**
+ * Tells all members of a room that they have missed something, and where they stand now: as if they had joined again. Among
+ * the room's messages, for it holds for what comes behind it.
+ */
+export function sysMissed(traceId: string, room: string, data: Omit<JoinedData, "member">): Frame {
+  return extFrame({ v: 1, svc: "sys", type: "joined", room, data, trace_id: traceId }, LANE.reliable);
+}
+
 /** `room` is null when there was none to leave. */
 export function sysLeft(traceId: string, room: string | null, seq: number | null): Frame {
   const head = { v: 1, svc: "sys", type: "left" } as const;

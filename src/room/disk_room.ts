@@ -133,6 +133,10 @@ export class DiskRoom implements KeptRoom, Budgeted {
     return this.#ready;
   }
 
+  prepare(): Promise<void> | null {
+    return this.ready;
+  }
+
   get epoch(): string {
     return this.#meta.epoch;
   }

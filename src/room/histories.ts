@@ -6,9 +6,12 @@ import { HistoryBudget } from "./history_budget.ts";
 import { HistoryCounts } from "./history_counts.ts";
 import { DiskRoom, type HistoryDisk } from "./disk_room.ts";
 import { type KeptRoom, KEY_REUSED, type Published, type SenderKey } from "./kept_room.ts";
+import type { LossReason } from "./history.ts";
+import type { HistoryStreams } from "./history_stream.ts";
 import { MemoryRoom } from "./memory_room.ts";
 import type { RoomClass, RoomClasses } from "./room_class.ts";
 import { nameOf, SentKeys } from "./sent_keys.ts";
+import { StreamRoom } from "./stream_room.ts";
 
 /** Keys that are known of one tenant at the same time. */
 const KEYS_MAX = 100_000;
@@ -21,8 +24,20 @@ export interface HistoriesOptions {
   readonly budget: HistoryBudget;
   /** Where rooms of durable classes are kept; null where nothing can be. */
   readonly disk: HistoryDisk | null;
+  /** Logs that all nodes share; null for a gateway that is alone. */
+  readonly streams: HistoryStreams | null;
   readonly now: () => number;
+  readonly unixMs: () => number;
+  readonly wait: (ms: number) => Promise<void>;
   readonly newEpoch: () => string;
+}
+
+/** Members did not hear everything that came before what they hear next. */
+export interface Loss {
+  readonly reason: LossReason;
+  /** What they hear next comes behind this. */
+  readonly offset: number;
+  readonly traceId: string;
 }
 
 /** What histories need of rooms. */
@@ -32,11 +47,16 @@ export interface HistoriesRooms {
    * first, it is never refused. @returns how many are on this node, or `BUSY`
    */
   deliver(name: string, frame: Frame, except: string | null): number;
+  /** Hands a frame to the members on this node alone: the room's store has the others hear it. */
+  deliverHere(name: string, frame: Frame, except: string | null): number;
   /** Whether so much waits for a room's members here that it takes nothing more. */
   isFull(name: string): boolean;
   /** A room has something that it keeps from now on, or nothing any more. */
   keep(name: string, kept: KeptRoom | null): void;
-  hasMembers(name: string): boolean;
+  /** Members on this node, but for a session. */
+  members(name: string, except: string | null): number;
+  /** Tells members on this node of a loss, before anything that comes behind it. */
+  tellLoss(name: string, loss: Loss): void;
 }
 
 interface Kept {
@@ -95,7 +115,10 @@ export class Histories {
     const known = this.#kept.get(name);
     if (known !== undefined) return known.room;
     const found = this.classOf(name);
-    return found?.durable && found.history !== null ? this.#make(name, found, { isListed: false }) : null;
+    if (found === null || found.history === null || found.store === "memory") return null;
+    // One that is followed has to be let go of, as those in use are.
+    if (found.store === "nats") return this.begin(name, found);
+    return this.#make(name, found, { isListed: false });
   }
 
   /**
@@ -138,12 +161,15 @@ export class Histories {
   apply(name: string, next: RoomClass | null): void {
     const kept = this.#kept.get(name);
     if (kept === undefined) {
-      if (this.#rooms.hasMembers(name)) this.begin(name, next);
+      if (this.#rooms.members(name, null) > 0) this.begin(name, next);
       return;
     }
-    if (next === null || next.history === null || next.durable !== kept.class.durable) {
+    const { store, match } = kept.class;
+    // Each class has a log of its own.
+    const isOther = next?.store !== store || store === "nats" && next.match !== match;
+    if (next === null || next.history === null || isOther) {
       this.#end(name, kept);
-      if (this.#rooms.hasMembers(name)) this.begin(name, next);
+      if (this.#rooms.members(name, null) > 0) this.begin(name, next);
     } else {
       kept.class = next;
       kept.room.apply(next.history);
@@ -161,13 +187,27 @@ export class Histories {
         return;
       }
       const [name, kept] = value;
-      if (kept.room.sweep() && !this.#rooms.hasMembers(name)) this.#end(name, kept);
+      if (kept.room.sweep() && this.#rooms.members(name, null) === 0) this.#end(name, kept);
     }
   }
 
   /** The tenant is gone. */
   stop(): void {
     for (const [name, kept] of [...this.#kept]) this.#end(name, kept);
+    this.#options.streams?.stop();
+  }
+
+  /** A stream is made, or made other, when its class comes, and not when the first message does. */
+  applyStreams(): void {
+    const { streams, classes } = this.#options;
+    if (streams === null) return;
+    const wanted = new Set<string>();
+    for (const { match, store, history } of classes().all) {
+      if (store !== "nats" || history === null || wanted.has(match)) continue;
+      wanted.add(match);
+      streams.of(match, history);
+    }
+    streams.keepOnly(wanted);
   }
 
   #begin(name: string, found: RoomClass): KeptRoom {
@@ -179,7 +219,7 @@ export class Histories {
 
   /** @param isListed it is one of these from now on, and takes of their budget */
   #make(name: string, found: RoomClass, { isListed }: { readonly isListed: boolean }): KeptRoom {
-    const { disk, budget, now, newEpoch } = this.#options;
+    const { disk, streams, budget, now, unixMs, wait, newEpoch } = this.#options;
     const isThis = () => this.#kept.get(name)?.room === room;
     const common = {
       bounds: found.history!,
@@ -192,13 +232,27 @@ export class Histories {
         if (isThis()) this.#rooms.keep(name, room);
       },
       giveUp: () => {
-        const isUnused = isThis() && !this.#rooms.hasMembers(name);
+        const isUnused = isThis() && this.#rooms.members(name, null) === 0;
         if (isUnused) this.#end(name, this.#kept.get(name)!);
         return isUnused;
       },
     };
-    const room: KeptRoom = found.durable && disk !== null
-      ? new DiskRoom({ ...common, name, disk, isFull: () => this.#rooms.isFull(name) })
+    const isFull = () => this.#rooms.isFull(name);
+    const room: KeptRoom = found.store === "disk" && disk !== null
+      ? new DiskRoom({ ...common, name, disk, isFull })
+      : found.store === "nats" && streams !== null
+      ? new StreamRoom({
+        ...common,
+        name,
+        stream: streams.of(found.match, common.bounds),
+        isFull,
+        deliver: (frame, except) => this.#rooms.deliverHere(name, frame, except),
+        members: (except) => this.#rooms.members(name, except),
+        lost: (reason, offset) => this.#rooms.tellLoss(name, { reason, offset, traceId: newEpoch() }),
+        unixMs,
+        wait,
+        newId: newEpoch,
+      })
       : new MemoryRoom({ ...common, newEpoch });
     return room;
   }

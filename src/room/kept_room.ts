@@ -53,6 +53,8 @@ export interface Missed {
   next(): readonly Frame[] | null | Promise<readonly Frame[] | null>;
   /** Nobody wants the rest. */
   stop(): void;
+  /** Whether a message that is live is not to be heard now, because it is among what is still to come. */
+  hides?(frame: Frame): boolean;
 }
 
 /** What somebody is given that joins: what it missed, and whether that is proven to be all of it. */
@@ -102,6 +104,11 @@ export interface SenderKey {
 export interface KeptRoom {
   /** Resolves once it is known what is kept; null where that is known already. Rejects when it cannot be read. */
   readonly ready: Promise<void> | null;
+  /**
+   * Makes sure that `recover` knows about this wish. Resolves then; null where it does already. Rejects when it cannot be
+   * known now.
+   */
+  prepare(wish: Wish | null): Promise<void> | null;
   /**
    * Whether messages are stored before members are given them. Then they go out however much waits for the room already,
    * as they cannot be refused any more; the store bounds how many these may be, and says `BUSY` before it stores more.

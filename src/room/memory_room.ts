@@ -48,6 +48,10 @@ export class MemoryRoom implements KeptRoom, Budgeted {
     this.#recount(true);
   }
 
+  prepare(): null {
+    return null;
+  }
+
   get epoch(): string {
     return this.#history.epoch;
   }

@@ -126,7 +126,7 @@ export class Room implements Audience, Line {
     return count;
   }
 
-  /** Resolves once somebody who joins can be told from where on it hears all; null where that is known already. */
+  /** Resolves once it is known what it keeps; null where that is known already. */
   get ready(): Promise<void> | null {
     const kept = this.kept?.ready ?? null;
     if (this.live === null) return kept;

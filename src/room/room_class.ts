@@ -6,8 +6,10 @@ import type { HistoryBounds } from "./history.ts";
 export interface RoomClass {
   /** Null where nothing is kept. */
   readonly history: HistoryBounds | null;
-  /** Kept beyond the gateway's life. */
-  readonly durable: boolean;
+  /** The names of its rooms, as the configuration has them. */
+  readonly match: string;
+  /** Where it is kept: gone with this process, on this node's disk, or shared by all nodes. */
+  readonly store: "memory" | "disk" | "nats";
   /** Members are told of joins and leaves without asking. */
   readonly presence: boolean;
 }
@@ -19,7 +21,7 @@ export interface RoomClassSpec {
     readonly max_messages: number;
     readonly max_bytes: number;
     readonly max_age_ms: number;
-    readonly store: "memory" | "disk";
+    readonly store: "memory" | "disk" | "nats";
   } | undefined;
   readonly presence: boolean;
 }
@@ -36,7 +38,8 @@ export class RoomClasses {
           maxBytes: history.max_bytes,
           maxAgeMs: history.max_age_ms,
         },
-        durable: history?.store === "disk",
+        match,
+        store: history?.store ?? "memory",
         presence,
       },
     }));
@@ -45,6 +48,11 @@ export class RoomClasses {
   /** Whether no room is other than all rooms were before there were classes. */
   get isEmpty(): boolean {
     return this.#classes.length === 0;
+  }
+
+  /** All of them, the first first. */
+  get all(): readonly RoomClass[] {
+    return this.#classes.map((one) => one.class);
   }
 
   /** The first class that has a room of this name; null where none has. */

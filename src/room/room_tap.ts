@@ -6,8 +6,7 @@ import type { Frame } from "../protocol/frame.ts";
 
 /** Told of each message that reached a room's members. MUST NOT throw, publish, join or leave. */
 export interface RoomListener {
-  /** @param deliveries to how many members of this node it went, 0 for what came from another node; `BUSY` where it
-   * did not go */
+  /** @param deliveries to how many members of this node it went; `BUSY` where it did not go */
   heard(room: string, frame: Frame, deliveries: number): void;
 }
 
@@ -15,9 +14,12 @@ export class RoomTap implements BusReceiver {
   /** Null for nobody. */
   listener: RoomListener | null = null;
   readonly #rooms: BusReceiver;
+  readonly #membersOf: (room: string) => number;
 
-  constructor(rooms: BusReceiver) {
+  /** @param membersOf how many members of this node a room has */
+  constructor(rooms: BusReceiver, membersOf: (room: string) => number) {
     this.#rooms = rooms;
+    this.#membersOf = membersOf;
   }
 
   receive(room: string, frame: Frame, except: string | null): number {
@@ -28,7 +30,6 @@ export class RoomTap implements BusReceiver {
 
   receiveForeign(room: string, frame: Frame): void {
     this.#rooms.receiveForeign(room, frame);
-    // To how many it goes, only the fan-out knows.
-    if (this.listener !== null) this.listener.heard(room, frame, 0);
+    if (this.listener !== null) this.listener.heard(room, frame, this.#membersOf(room));
   }
 }

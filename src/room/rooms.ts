@@ -3,13 +3,14 @@
 // `Rooms.publish` is the only way in for a message. A room without members is gone, unless it is held for what it keeps.
 
 import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.ts";
-import type { ForeignMember, ForeignRoom, LeaveReason } from "../cluster/peers.ts";
+import type { ForeignMember, ForeignRoom, LeaveReason, Peers } from "../cluster/peers.ts";
 import { OrderedIndex } from "../collections/ordered_index.ts";
 import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
+import { sysMissed } from "../protocol/sys.ts";
 import type { Delivered, Fanout } from "./fanout.ts";
 import { ForeignMembers, type ForeignMembersRooms } from "./foreign_members.ts";
-import { Histories, type HistoriesOptions, type HistoriesRooms } from "./histories.ts";
+import { Histories, type HistoriesOptions, type HistoriesRooms, type Loss } from "./histories.ts";
 import { type KeptRoom, NO_MORE_ROOMS, type Published, type SenderKey } from "./kept_room.ts";
 import { type Membership, Room, type Subscriber } from "./room.ts";
 
@@ -142,6 +143,7 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
 
   /** Other classes of rooms hold from now on. */
   applyClasses(): void {
+    this.histories.applyStreams();
     for (const room of [...this.#rooms.values()]) {
       room.class = this.histories.classOf(room.name);
       this.histories.apply(room.name, room.class);
@@ -153,14 +155,30 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     return this.#bus.publish(name, frame, except);
   }
 
+  /** For what has all nodes hear of a message by itself. */
+  deliverHere(name: string, frame: Frame, except: string | null): number {
+    return this.#bus.deliverHere(name, frame, except);
+  }
+
   /** For what keeps messages. */
   isFull(name: string): boolean {
     const room = this.#rooms.get(name);
     return room !== undefined && this.#fanout.isFull(room);
   }
 
-  hasMembers(name: string): boolean {
-    return (this.#rooms.get(name)?.members.length ?? 0) > 0;
+  members(name: string, except: string | null): number {
+    const members = this.#rooms.get(name)?.members;
+    if (members === undefined) return 0;
+    const isLeftOut = except !== null && members.some(({ subscriber }) => subscriber.session === except);
+    return members.length - (isLeftOut ? 1 : 0);
+  }
+
+  tellLoss(name: string, { reason, offset, traceId }: Loss): void {
+    const room = this.#rooms.get(name), kept = room?.kept ?? null;
+    if (room === undefined || kept === null) return;
+    const { epoch } = kept;
+    const data = { count: room.count, epoch, offset, recovered: false, replayed: 0, reason };
+    this.deliverHere(name, sysMissed(traceId, name, data), null);
   }
 
   /** For what keeps messages. Members have heard all of what begins with it. */
@@ -200,6 +218,11 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     if (room !== undefined) room.foreign = foreign;
   }
 
+  /** Hands a frame to one member on another node. */
+  deliverForeign({ session: { session, node } }: ForeignMember, frame: Frame): void {
+    this.#bus.deliver(node.incarnation, session, frame);
+  }
+
   foreignJoined(member: ForeignMember, count: number): void {
     for (const watcher of this.#watchers) watcher.foreignJoined?.(member, count);
   }
@@ -212,6 +235,16 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
   count(name: string): number {
     const here = this.#rooms.get(name)?.members.length ?? 0;
     return here + (this.#bus.peers?.rooms.get(name)?.members.size ?? 0);
+  }
+
+  /** Members of a room on other nodes; null for none. */
+  foreign(name: string): ForeignRoom | null {
+    return this.#bus.peers?.rooms.get(name) ?? null;
+  }
+
+  /** What other nodes have of the tenant; null where there are none. */
+  get peers(): Peers | null {
+    return this.#bus.peers;
   }
 
   /** Whether this node has the word about a room where one of all nodes is to have it. */
@@ -254,9 +287,12 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     if (room.members.length === 0) this.#occupy(room);
     if (room.kept === null) this.histories.begin(name, room.class);
     const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
-    if (room.class?.presence) room.setPresence(membership, true);
+    // Who is told later that it is in the room hears of itself then.
+    const isTold = room.class?.presence === true && room.live === null;
+    if (isTold) room.setPresence(membership, true);
     if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
+    if (room.class?.presence && !isTold) room.setPresence(membership, true);
     return membership;
   }
 

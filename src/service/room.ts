@@ -5,7 +5,7 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { Frame, LANE } from "../protocol/frame.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
-import { type JoinedData, sysJoined, sysLeft, sysRefused } from "../protocol/sys.ts";
+import { type JoinedData, sysJoined, sysLeft, sysPresence, sysRefused } from "../protocol/sys.ts";
 import type { KeptRoom, Missed, Page, Range, Wish } from "../room/kept_room.ts";
 import type { Membership, Room } from "../room/rooms.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
@@ -58,8 +58,8 @@ function join(context: Context, message: Envelope): Answer {
   if ("ok" in joined) return joined;
   if (asked.presence !== null) joined.room.setPresence(joined, asked.presence);
   const { wish } = asked, { seq } = message;
-  const { ready } = joined.room;
-  if (ready !== null) context.recover(new LateJoin(context, joined, { wish, seq, isLate: true }));
+  const ready = joined.room.kept?.prepare(wish) ?? joined.room.ready;
+  if (ready !== null) context.recover(new LateJoin(context, joined, { wish, seq, isLate: true, ready }));
   else {
     const { frame, missed } = joinedFrame(context, joined, { wish, seq });
     context.deliver(frame);
@@ -84,11 +84,9 @@ function joinedFrame(
   const { room, member } = joined;
   const { kept } = room;
   const data: JoinedData = { member, count: room.count };
-  const missed = kept === null ? null : missedBy(joined, kept, joining);
-  const told = missed === null ? data : { ...data, ...missed.told };
-  const frame = sysJoined(context.traceId, room.name, told, joining.seq);
-  const follows = kept !== null && missed !== null && missed.upTo > missed.after;
-  return { frame, missed: follows ? kept.missed(missed.after, missed.upTo) : null };
+  const found = kept === null ? null : missedBy(joined, kept, joining);
+  const told = found === null ? data : { ...data, ...found.told };
+  return { frame: sysJoined(context.traceId, room.name, told, joining.seq), missed: found?.missed ?? null };
 }
 
 /**
@@ -100,13 +98,30 @@ class LateJoin implements Missed {
   #told = false;
   #stopped = false;
   #missed: Missed | null = null;
+  readonly #joined: Membership;
+  /**
+   * The client's cursor can be ahead of what this node has heard, so that live messages come which it has had on another
+   * node. What is said before the answer is made is therefore told with what it missed.
+   */
+  #hides: boolean;
+  #hid = false;
 
-  constructor(context: Context, joined: Membership, joining: Joining) {
-    this.#answer = known(joined.room).then(() => {
+  constructor(
+    context: Context,
+    joined: Membership,
+    joining: Joining & { readonly ready: Promise<void> },
+  ) {
+    const { room } = joined, ownPresence = room.live !== null && room.class?.presence === true;
+    this.#joined = joined;
+    this.#hides = joining.wish !== null && "since" in joining.wish;
+    this.#answer = joining.ready.then(() => known(room)).then(() => {
+      this.#hides = false;
       if (joined.index < 0 || this.#stopped) return null;
+      const { kept } = joined.room;
+      if (kept !== null && this.#hid) joined.heardAfter = kept.last;
       const { frame, missed } = joinedFrame(context, joined, joining);
       this.#missed = missed;
-      return [frame];
+      return ownPresence && joined.observerIndex >= 0 ? [frame, presenceOf(context, joined)] : [frame];
     }, () => {
       context.leave(joined);
       return [sysRefused(context.traceId, UNREADABLE, { seq: joining.seq })];
@@ -127,6 +142,18 @@ class LateJoin implements Missed {
     this.#stopped = true;
     this.#missed?.stop();
   }
+
+  hides({ origin }: Frame): boolean {
+    const isHidden = this.#hides && origin !== null && origin === this.#joined.room.kept;
+    this.#hid ||= isHidden;
+    return isHidden;
+  }
+}
+
+/** What a member hears of its own join, where it was not told with the others. */
+function presenceOf({ traceId, user }: Context, { room, member }: Membership): Frame {
+  const at = room.kept === null ? {} : { at: room.kept.last };
+  return sysPresence(traceId, room.name, { event: "join", user, member, count: room.count, ...at });
 }
 
 /** Resolves once it is known what a room keeps; somebody may let go of it meanwhile, and then that has to be known. */
@@ -139,18 +166,20 @@ function missedBy(
   joined: Membership,
   kept: KeptRoom,
   { wish, isLate = false }: Joining,
-): { told: Omit<JoinedData, "member" | "count">; after: number; upTo: number } {
+): { told: Omit<JoinedData, "member" | "count">; missed: Missed | null } {
   const { epoch, last } = kept;
   // What was said since its history was opened waits behind this answer, and has not been heard.
   const offset = isLate ? Math.min(last, joined.heardAfter) : last;
-  if (wish === null) return { told: { epoch, offset }, after: offset, upTo: offset };
+  if (wish === null) return { told: { epoch, offset }, missed: null };
   const { after, recovered, reason } = (isLate ? willHear(joined, kept, wish) : null) ?? kept.recover(wish);
   // A member that joins once more has heard what was said since it joined first.
   const upTo = Math.min(last, joined.heardAfter);
   joined.heardAfter = Math.min(joined.heardAfter, after);
-  const replayed = Math.max(0, upTo - after);
+  const missed = upTo > after ? kept.missed(after, upTo) : null;
+  // Offsets may have holes: what stands between two of them is not their difference.
+  const replayed = missed?.left ?? 0;
   const told = { epoch, offset, recovered, replayed, ...(reason === null ? {} : { reason }) };
-  return { told, after, upTo };
+  return { told, missed };
 }
 
 /** A cursor behind which all waits for the member already is proven, whatever the room still keeps; null for any other. */

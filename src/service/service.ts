@@ -16,7 +16,7 @@ export interface Context extends Subscriber {
   readonly claims: Readonly<Record<string, unknown>>;
   /** The room joined last, as long as it is not left: where hot frames go. */
   readonly active: Membership | null;
-  /** By what its client is connected: "websocket", "tcp" or "sse". */
+  /** By what its client is connected: "websocket", "tcp", "webtransport" or "sse". */
   readonly transport: string;
   /** Rooms joined, by name. */
   readonly memberships: ReadonlyMap<string, Membership>;

@@ -2,9 +2,10 @@
 // sends each member what the others changed. Ten updates between two ticks cost their room one. Who joins
 // gets all there is; who leaves is forgotten. Held at most: members × allowed opcodes × max_frame_bytes.
 
+import type { ForeignMember } from "../cluster/peers.ts";
 import type { Refusal } from "../protocol/codes.ts";
 import { type Frame, hotFrame, LANE } from "../protocol/frame.ts";
-import { HOT_AT, withSender } from "../protocol/hot.ts";
+import { HOT_AT, wasOvertaken, withSender } from "../protocol/hot.ts";
 import {
   BUSY,
   type Membership,
@@ -57,9 +58,16 @@ export class StateService implements HotService, RoomWatcher {
     let cells = state.senders.get(active.member);
     if (cells === undefined) state.senders.set(active.member, cells = new Map());
     const opcode = frame[HOT_AT.opcode]!;
+    let cell = cells.get(opcode);
+    // Datagrams overtake each other, and what is older is not the latest.
+    if (
+      cell !== undefined && context.transport === "webtransport" &&
+      wasOvertaken(frame, cell.frame.payload as Uint8Array)
+    ) {
+      return null;
+    }
     // withSender copies, so that a kept frame does not pin the read buffer it arrived in.
     const latest = hotFrame(withSender(frame, active.member), LANE.latest, conflationKey(active, frame));
-    let cell = cells.get(opcode);
     if (cell === undefined) {
       cells.set(opcode, cell = { sender: active.subscriber, frame: latest, sentStamp: 0, changed: false });
     }
@@ -74,6 +82,15 @@ export class StateService implements HotService, RoomWatcher {
     for (const cells of state.senders.values()) {
       // What waits for the tick comes with it, to the new member too.
       for (const cell of cells.values()) if (!cell.changed) membership.subscriber.deliver(cell.frame);
+    }
+  }
+
+  /** The latest frame of each sender and opcode here; each node tells of those that it has. */
+  foreignJoined(member: ForeignMember): void {
+    const state = this.#named(member.room);
+    if (state === undefined) return;
+    for (const cells of state.senders.values()) {
+      for (const cell of cells.values()) if (!cell.changed) this.#rooms.deliverForeign(member, cell.frame);
     }
   }
 
@@ -112,6 +129,11 @@ export class StateService implements HotService, RoomWatcher {
       this.#states.set(room, state = { room, senders: new Map(), changed: [], queued: false });
     }
     return state;
+  }
+
+  #named(name: string): RoomState | undefined {
+    const room = this.#rooms.find(name);
+    return room === undefined ? undefined : this.#states.get(room);
   }
 
   #mark(state: RoomState, cell: Cell): void {

@@ -196,6 +196,7 @@ export class Backlog implements Flushable {
 
   #wait(frame: Frame): void {
     if (this.#overflowed) return;
+    for (const missed of this.#missed) if (missed.hides?.(frame)) return;
     const kept = this.#options.cbor ? cborForm(frame) : frame;
     if (!(this.#behind === null ? this.replay.wait(kept) : this.#waitBehind(this.#behind, kept))) {
       this.#overflowed = true;

@@ -3,10 +3,11 @@
 
 import { cborForm } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode } from "../protocol/codes.ts";
-import type { Frame } from "../protocol/frame.ts";
+import { type Frame, LANE } from "../protocol/frame.ts";
 import { sysGap } from "../protocol/sys.ts";
 import type { TenantMetrics } from "../metrics/metrics.ts";
 import type { Link, LinkHandler, TransportName } from "../transport/port.ts";
+import { DatagramLanes } from "./datagram_lanes.ts";
 import type { GatewayContext } from "./gateway_context.ts";
 import type { Gap } from "./gaps.ts";
 import { Outbox } from "./outbox.ts";
@@ -84,6 +85,9 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   #transport: TransportName = "websocket";
   /** Made for the first frame; given back when the connection is idle. */
   #outbox: Outbox | null = null;
+  /** Whether the link has datagrams, and then the lanes that go by them. */
+  #hasDatagrams = false;
+  #datagrams: DatagramLanes | null = null;
   #heardAt = 0;
   #pingedAt = 0;
   /** Until when nothing is read; 0: it is. */
@@ -111,6 +115,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     this.#transport = link.transport;
     this.#deps.metrics.connections[link.transport]++;
     this.#link = link;
+    this.#hasDatagrams = link.datagrams !== null;
     this.#heardAt = this.#pingedAt = gateway.now();
     this.#user.opened(this);
   }
@@ -123,7 +128,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
 
   /** Bytes that it was given and that have not left this process. */
   get waitingBytes(): number {
-    return this.#outbox?.waitingBytes ?? 0;
+    return (this.#outbox?.waitingBytes ?? 0) + (this.#datagrams?.waitingBytes ?? 0);
   }
 
   /** How it gets on with what it is sent; null where nothing waits and nothing was dropped. */
@@ -152,6 +157,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
       return isWhole ? NO_FRAMES : null;
     }
     const unwritten = outbox === null ? NO_FRAMES : outbox.abandon();
+    this.#datagrams?.discard();
     this.#link?.terminate();
     return unwritten;
   }
@@ -172,13 +178,13 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   text(message: string): void {
     if (this.#state === "closing") return this.#ignoreLate();
     this.#user.text(message, this.#heard());
-    this.#outbox?.flushSpeaker();
+    this.#flushSpeaker();
   }
 
   binary(message: Uint8Array): void {
     if (this.#state === "closing") return this.#ignoreLate();
     this.#user.binary(message, this.#heard());
-    this.#outbox?.flushSpeaker();
+    this.#flushSpeaker();
   }
 
   pong(): void {
@@ -199,9 +205,15 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     this.#user.drained();
   }
 
+  onDatagramsDrain(): void {
+    this.#datagrams?.drained();
+  }
+
   onClose(code: number, reason: string): void {
     if (this.#state === "gone") return;
     this.#state = "gone";
+    this.#datagrams?.discard();
+    this.#datagrams = null;
     let unwritten: readonly Frame[] | null = NO_FRAMES;
     if (this.#user.replay === null) this.#outbox?.discard();
     else if (this.#outbox !== null) unwritten = this.#outbox.abandon();
@@ -216,6 +228,10 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
 
   /** Queues a frame; nothing after the close. */
   send(frame: Frame): void {
+    // What may be lost goes by datagrams where there are any.
+    if (this.#hasDatagrams && frame.lane >= LANE.latest) {
+      return void (this.#datagrams ?? this.#newDatagramLanes())?.push(frame);
+    }
     const outbox = this.#outbox ?? this.#newOutbox();
     outbox?.push(this.cbor ? cborForm(frame) : frame);
   }
@@ -252,6 +268,8 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     const { gateway, metrics } = this.#deps;
     metrics.closes.add({ name: code.name });
     gateway.wheel.schedule(this, floods ? FLOOD_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
+    this.#datagrams?.discard();
+    this.#datagrams = null;
     // Either of these may bring the link's close at once, and with it the end of all this.
     this.#outbox?.finish(reliable);
     if (this.#pausedUntil > 0 && !floods) this.#link?.resume();
@@ -260,7 +278,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
   }
 
   tooSlow(cause: SlowCause): void {
-    this.#user.tooSlow(cause, this.#outbox!.bytes);
+    this.#user.tooSlow(cause, this.#outbox?.bytes ?? 0);
     // What its socket holds is memory that others need now; a close would wait for it to be read.
     if (cause === "shed") this.#link?.terminate();
   }
@@ -287,6 +305,7 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
       this.#link!.resume();
     }
     if (this.#outbox?.isIdle) this.#outbox = null;
+    if (this.#datagrams?.isIdle) this.#datagrams = null;
     if (now - this.#pingedAt >= pingIntervalMs) {
       this.#pingedAt = now;
       this.#pongsDue++;
@@ -301,6 +320,23 @@ export class Connection extends Timer implements LinkHandler, OutboxOwner {
     const { gateway: { flusher } } = this.#deps;
     const options = { link: this.#link, flusher, tenant: this.#deps, owner: this, replay: this.#user.replay };
     return this.#outbox = new Outbox(options);
+  }
+
+  #newDatagramLanes(): DatagramLanes | null {
+    if (this.#link === null || this.#link.datagrams === null || this.#state === "closing") return null;
+    const { gateway: { flusher } } = this.#deps;
+    return this.#datagrams = new DatagramLanes({
+      link: this.#link.datagrams,
+      flusher,
+      tenant: this.#deps,
+      owner: this,
+      repeat: (frame) => (this.#outbox ?? this.#newOutbox())?.push(frame),
+    });
+  }
+
+  #flushSpeaker(): void {
+    this.#outbox?.flushSpeaker();
+    this.#datagrams?.flushSpeaker();
   }
 
   /** A peer that goes on after it was told to go is not waited for. */

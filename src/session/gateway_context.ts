@@ -1,6 +1,7 @@
 // What all sessions of a gateway share, whatever their tenant.
 
 import type { Log } from "../log.ts";
+import type { Tracer } from "../tracing/tracer.ts";
 import type { Flusher } from "./flusher.ts";
 import type { ReplayPump } from "./replay_pump.ts";
 import type { Totals } from "./registry.ts";
@@ -16,6 +17,8 @@ export interface GatewayContext {
   readonly flusher: Flusher;
   readonly replayPump: ReplayPump;
   readonly log: Log;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   /** This gateway's name among several; null where it is alone. */
   readonly node: string | null;
   /** Milliseconds of a monotonic clock. */

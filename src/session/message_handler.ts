@@ -18,11 +18,14 @@ import { decodeCbor, looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type Refusal, refusal } from "../protocol/codes.ts";
 import { decodeJson, type Envelope, EXT_FLAG, type Unreadable } from "../protocol/envelope.ts";
 import { extFrame, hotFrame, LANE } from "../protocol/frame.ts";
-import { depthOf, type Json } from "../protocol/json.ts";
+import { depthOf } from "../protocol/json.ts";
 import { ackOf, checkHot, HOT_AT, HOT_FLAG, hotSeq } from "../protocol/hot.ts";
 import { sysAck, sysPong, sysRefused } from "../protocol/sys.ts";
+import type { Tracer } from "../tracing/tracer.ts";
 import { type Answer, SILENCE, UNKNOWN_SERVICE, UNKNOWN_TYPE } from "../service/service.ts";
+import { MessageTraces } from "./message_traces.ts";
 import { Denials, type DeniedMessage, FRAMES_IGNORED_MAX } from "./denials.ts";
+import { heardIn } from "./heard.ts";
 import type { InboundState } from "./inbound_state.ts";
 import { PendingCalls } from "./pending.ts";
 import type { DecisionRecorder } from "./recorder.ts";
@@ -41,6 +44,8 @@ export interface MessageHandlerOptions {
   };
   readonly metrics: TenantMetrics;
   readonly log: Log;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Unix time in milliseconds. */
@@ -69,12 +74,14 @@ const HOT_SAMPLE = 1024;
 export class MessageHandler {
   readonly #options: MessageHandlerOptions;
   readonly #denials: Denials;
+  readonly #traces: MessageTraces | null;
   /** The message that is being judged. */
   #input: PolicyInput | null = null;
 
   constructor(options: MessageHandlerOptions) {
     this.#options = options;
-    const { metrics, log, tenant } = options;
+    const { metrics, log, tracer, tenant } = options;
+    this.#traces = tracer === null ? null : new MessageTraces(tracer);
     this.#denials = new Denials({
       metrics,
       log,
@@ -129,20 +136,29 @@ export class MessageHandler {
     const decoded = decode(message, depth);
     if (!decoded.ok) return this.#unreadable(from, decoded.refusal, decoded.seq, message);
     const { svc, type, seq } = decoded;
+    const traces = this.#traces;
+    traces?.read(from.session, decoded, bytes);
     const input = this.#about(from, state, bytes);
     fillExt(input, decoded, from.session.active === null ? null : from.session.active.room.name);
     const denial = from.session.policy.judge(input, wayOf(decoded), now);
     if (denial !== null || input.findings.length > 0) {
       const service = () => `${svc}:${type}`;
       const found = { lane: "ext", state, bytes, now, service, seq: () => seq, body: message } as const;
-      if (this.#denies(from, denial, found)) return;
+      if (this.#denies(from, denial, found)) {
+        traces?.judged(decoded, denial);
+        return traces?.idle();
+      }
     } else this.#options.tenant.recorder?.passed(from.session, "ext", message);
     metrics.passed.ext++;
-    if (svc === "sys") this.#sys(from, decoded);
-    else {
+    traces?.judged(decoded, null);
+    if (svc === "sys") {
+      this.#sys(from, decoded);
+      traces?.answered(decoded, null);
+    } else {
       for (const watcher of this.#options.tenant.watchers) watcher.message(from.session, decoded);
       this.#enqueue(from, decoded);
     }
+    traces?.idle();
     from.session.policy.settle(state, now);
   }
 
@@ -166,7 +182,7 @@ export class MessageHandler {
     const { taken } = session;
     if (taken !== null) {
       const heard = heardIn(data);
-      if (heard !== undefined && !(isCount(heard) && session.hasHeard(heard))) {
+      if (heard !== undefined && (heard === null || !session.hasHeard(heard))) {
         return tell(session, BAD_HEARD, seq);
       }
     }
@@ -186,9 +202,10 @@ export class MessageHandler {
     this.#tooMany(from, message);
   }
 
-  #tooMany(from: InboundState, { seq }: Envelope): void {
+  #tooMany(from: InboundState, message: Envelope): void {
     this.#options.metrics.denied.add({ lane: "ext", decision: "reject", reason: "pending" });
-    tell(from.session, TOO_MANY_PENDING, seq);
+    this.#traces?.answered(message, TOO_MANY_PENDING);
+    tell(from.session, TOO_MANY_PENDING, message.seq);
   }
 
   #call(from: InboundState, message: Envelope): void {
@@ -198,12 +215,14 @@ export class MessageHandler {
     while (next !== undefined && from.session.isOpen) {
       const current: Envelope = next;
       const startedAt = now();
+      this.#traces?.called(current);
       let answer: Answer | Promise<Answer>;
       try {
         answer = tenant.settings.dispatcher.ext(from.session, current);
       } catch (cause) {
         answer = this.#failed(from, svc, cause);
       }
+      this.#traces?.idle();
       if (answer instanceof Promise) return this.#await(from, current, answer, startedAt);
       this.#answer(from, current, answer, startedAt);
       next = from.pending?.isBusy(svc) ? from.pending.next(svc) : undefined;
@@ -216,6 +235,7 @@ export class MessageHandler {
     if (!pending.isBusy(svc)) pending.add(message);
     answer.catch((cause: unknown) => this.#failed(from, svc, cause)).then((settled) => {
       if (from.session.isOpen) this.#answer(from, message, settled, startedAt);
+      else this.#traces?.answered(message, settled.ok ? null : settled);
       const next = pending.next(svc);
       if (next !== undefined) this.#call(from, next);
     });
@@ -238,9 +258,10 @@ export class MessageHandler {
       });
     }
     metrics.dispatch.ext.observe(now() - startedAt);
-    if (answer === SILENCE) return;
+    if (answer === SILENCE) return this.#traces?.answered(message, null);
     const { seq, flags } = message;
     const refused = answer.ok ? this.#reply(from, message, answer.reply) : answer;
+    this.#traces?.answered(message, refused);
     if (refused !== null) {
       metrics.serviceErrors.ext++;
       if (refused === UNKNOWN_SERVICE) metrics.unknownServices++;
@@ -370,19 +391,6 @@ export class MessageHandler {
 
 function tell(to: SessionHandle, refused: Refusal, seq: number | null): void {
   to.deliver(sysRefused(to.traceId, refused, { seq }));
-}
-
-/** `heard` in the data of a ping; undefined where it is not said. */
-function heardIn(data: Json | undefined): unknown {
-  if (data === undefined || !data.text.startsWith("{")) return undefined;
-  const read = data.read();
-  // What cannot be read is not to be taken for silence: it may well have said something else.
-  if (!read.ok) return data.text.includes("heard") ? null : undefined;
-  return Object.hasOwn(read.value as object, "heard") ? (read.value as { heard: unknown }).heard : undefined;
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 function decode(message: string | Uint8Array, depthMax: number): Envelope | Unreadable {

@@ -3,8 +3,7 @@
 // A class to be extended rather than an object of its own, because there is an outbox for every busy session.
 
 import type { DropReason, TenantMetrics } from "../metrics/metrics.ts";
-import { LANE, type Lane, LANE_NAMES } from "../protocol/frame.ts";
-import type { Link } from "../transport/port.ts";
+import { type Frame, LANE, type Lane, LANE_NAMES } from "../protocol/frame.ts";
 import type { Flusher } from "./flusher.ts";
 import { Gaps } from "./gaps.ts";
 import type { LaneQueue, LatestQueue } from "./lane_queue.ts";
@@ -16,8 +15,14 @@ import type { Replay } from "./replay.ts";
 /** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
 export const WRITE_BYTES_MAX = 65_536;
 
+/** Where an outbox writes: a link, or its way for datagrams; see `FrameWay` of the transports' port. */
+export interface OutboxWay {
+  write(frames: readonly Frame[], count: number): number;
+  bufferedBytes(): number;
+}
+
 export interface OutboxOptions {
-  readonly link: Link;
+  readonly link: OutboxWay;
   readonly flusher: Flusher;
   /** Whose bounds hold, as they are now, and where is counted. */
   readonly tenant: { readonly settings: { readonly outbox: OutboxLimits }; readonly metrics: TenantMetrics };
@@ -27,7 +32,7 @@ export interface OutboxOptions {
 }
 
 export abstract class Lanes {
-  protected readonly link: Link;
+  protected readonly link: OutboxWay;
   protected readonly flusher: Flusher;
   protected readonly tenant: OutboxOptions["tenant"];
   protected readonly replay: Replay | null;

@@ -24,8 +24,14 @@ export interface ResumptionOwner extends ResumableSession, Context {
   overflow(): void;
 }
 
+/**
+ * A client's own close code for "I will be back": a page that is put away must close its WebSocket, and browsers let it say
+ * nothing below 3000 but the goodbye.
+ */
+const AWAY = 4006;
+
 /** Close codes by which a client, or what lies between, tells of a lost connection rather than of a wish to go. */
-const LOSSES: ReadonlySet<number> = new Set([1001, 1006, 1011, 1012, 1013, 1014]);
+const LOSSES: ReadonlySet<number> = new Set([1001, 1006, 1011, 1012, 1013, 1014, AWAY]);
 
 /** How long it is told why a session ended, at the least; as long as its window otherwise. */
 const REASON_MS_MIN = 60_000;

@@ -76,9 +76,9 @@ export class Tenant {
         return { maxBytes: maxFrameBytes, maxDepth: maxJsonDepth };
       },
     });
-    const { log, now, unixMs } = options.gateway;
+    const { log, tracer, now, unixMs } = options.gateway;
     this.resumeTokens = new ResumeTokens(options.newId, now);
-    this.handler = new MessageHandler({ tenant: this, metrics: options.metrics, log, now, unixMs });
+    this.handler = new MessageHandler({ tenant: this, metrics: options.metrics, log, tracer, now, unixMs });
   }
 
   /** Those whose clients are away go by what the settings say now, and as many end as are too many. */

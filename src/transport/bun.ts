@@ -57,6 +57,7 @@ const WIRE_OVERHEAD = { plain: 14, tls: 14 + 64 } as const;
 export class BunLink implements Link, Metered {
   readonly transport = "websocket";
   readonly canPing = true;
+  readonly datagrams = null;
   readonly remoteAddress: string;
   readonly handler: LinkHandler;
   #socket: BunSocket<BunLink> | null = null;

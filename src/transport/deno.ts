@@ -43,6 +43,7 @@ const POLL_MS = 5;
 class DenoLink implements Link {
   readonly transport = "websocket";
   readonly canPing = false;
+  readonly datagrams = null;
   readonly remoteAddress: string;
   readonly #socket: WebSocket;
   readonly #handler: LinkHandler;

@@ -5,22 +5,28 @@ import { createBunTransport } from "./bun.ts";
 import { createDenoTransport } from "./deno.ts";
 import { createNodeTransport } from "./node.ts";
 import type { Transport, TransportOptions } from "./port.ts";
+import { createRawTransport } from "./raw/raw.ts";
+import { runtimeName } from "./runtime_name.ts";
 
-/** `auto`: the best one of the runtime; `native`: the runtime's own server; `node`: `node:http` and `ws`. */
-export type TransportKind = "auto" | "native" | "node";
+/**
+ * `auto`: the best one of the runtime; `native`: the runtime's own server; `node`: `node:http` and `ws`; `raw`: own framing on
+ * sockets of Bun's.
+ */
+export type TransportKind = "auto" | "native" | "node" | "raw";
 
-/** The runtime of this process. */
-export function runtimeName(): "bun" | "deno" | "node" {
-  return "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
-}
+export { runtimeName } from "./runtime_name.ts";
 
 /** @throws when `kind` does not work on this runtime. */
 export function createTransport(kind: TransportKind, options: TransportOptions): Transport {
   const runtime = runtimeName();
   if (runtime === "bun") {
+    if (kind === "raw") return createRawTransport(options);
     if (kind !== "node") return createBunTransport(options);
     // Bun replaces the package "ws" by its own, which fails the contract on drain and on pongs (1.4.5).
-    throw new Error('Cannot use transport "node" on Bun: use "auto" or "native"');
+    throw new Error('Cannot use transport "node" on Bun: use "auto", "native" or "raw"');
+  }
+  if (kind === "raw") {
+    throw new Error('Cannot use transport "raw" elsewhere than on Bun: use "auto" or "node"');
   }
   if (kind !== "native") return createNodeTransport(options);
   if (runtime === "deno") {

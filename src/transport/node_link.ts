@@ -87,6 +87,7 @@ export class Joiner {
 export class NodeLink implements Link {
   readonly transport = "websocket";
   readonly canPing = true;
+  readonly datagrams = null;
   readonly remoteAddress: string;
   readonly #ws: LinkSocket;
   readonly #socket: Socket;

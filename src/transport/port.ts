@@ -1,7 +1,8 @@
 // The contract between the gateway and whatever brings messages. Bytes come in, bytes go out: whoever
 // implements `Transport` knows sockets and no tenants, whoever uses it knows sessions and no sockets.
-// `bun.ts`, `deno.ts` and `node.ts` serve WebSockets, stream/tcp.ts plain TCP, sse/sse.ts streams of events; several run
-// side by side in one gateway. tests/transport/link_contract.ts holds all of them to it.
+// `bun.ts`, `deno.ts` and `node.ts` serve WebSockets, stream/tcp.ts plain TCP, sse/sse.ts streams of events,
+// quic/webtransport.ts WebTransport, raw/raw.ts WebSockets with own framing; several run side by side in one gateway.
+// tests/transport/link_contract.ts holds all of them to it.
 
 /** What a link sends: one message, a text for a string and binary for bytes. */
 export interface WireFrame {
@@ -13,12 +14,22 @@ export interface WireFrame {
   wire: Uint8Array | null;
   /** The same of an adapter that frames as tcp_frames.ts does. */
   tcpWire: Uint8Array | null;
+  /** The same of an adapter that sends datagrams. */
+  datagram: Uint8Array | null;
   /** The same as an event of a stream. */
   sseWire: Uint8Array | null;
 }
 
 /** The transports by the names that `sys.authed`, metrics and rules of a policy have for them. */
-export type TransportName = "websocket" | "tcp" | "sse";
+export type TransportName = "websocket" | "tcp" | "webtransport" | "sse";
+
+/** Where frames are written: in order and without loss, or as datagrams. */
+export interface FrameWay {
+  /** As `Link.write`. */
+  write(frames: readonly WireFrame[], count: number): number;
+  /** Bytes that wait in this process, exact outside `write`. */
+  bufferedBytes(): number;
+}
 
 /** A live connection, seen from the gateway. Every method MAY be called after the close and then does nothing. */
 export interface Link {
@@ -27,6 +38,12 @@ export interface Link {
   readonly transport: TransportName;
   /** False: no ping is ever answered, and silence of the peer says nothing. */
   readonly canPing: boolean;
+  /**
+   * A way beside the ordered one, on which the network may lose frames, double or overtake them, and holds up none for
+   * another; null where there is none. What waits there is no part of `bufferedBytes`, and `LinkHandler.onDatagramsDrain`
+   * follows. MUST NOT be given frames of the control and reliable lanes.
+   */
+  readonly datagrams: FrameWay | null;
   /**
    * The session outlives this link, for a wire that numbers what it sends: its next message is the greeting, which is not
    * counted, and the one after it the first that is.
@@ -76,6 +93,8 @@ export interface LinkHandler {
   control(bytes: number): void;
   /** Everything that waited in this process has been taken by the kernel. */
   onDrain(): void;
+  /** The same of `Link.datagrams`; never called where a link has none. */
+  onDatagramsDrain(): void;
   /**
    * `code` is what the peer sent, 1005 for none, 1006 for an abrupt end; after our own close, our code. MAY be
    * called from within `Link.close` and `Link.terminate`.
@@ -238,6 +257,7 @@ export interface TransportLimits {
  * - Handshakes are not judged here. A wire with a request of its own asks `ServerHandler.upgrade`; where the handshake is a
  *   first message, `StreamHandler.connect` gives a handler at once, and that handler reads the message; a guest on another
  *   transport's HTTP (`GuestTransport`) asks `EventsHandler.open`.
+ * - Where the wire can send datagrams, the link has `datagrams`, and is given there what may be lost.
  * - What the kernel does not take waits in the process and is told (`write`, `bufferedBytes`, `onDrain`): by it the outbox
  *   knows a slow reader, and nothing else does. Bound the kernel's own buffer where the runtime lets you.
  * - What a peer announces costs nothing before it has come: lengths are checked first, memory follows what arrived, and a
@@ -247,7 +267,7 @@ export interface TransportLimits {
  * @typeParam D what it asks about its connections
  */
 export interface Transport<D = ServerHandler> {
-  readonly name: "bun" | "deno" | "node" | "tcp" | "sse";
+  readonly name: "bun" | "raw" | "deno" | "node" | "tcp" | "webtransport" | "sse";
   /** What is known before `start`, and after it what turned out. */
   readonly limits: TransportLimits;
   /** @throws when the address cannot be bound: one line that names the address and the cause. */

@@ -7,6 +7,7 @@ import type { MetricSource } from "../metrics/metrics.ts";
 import { writeObject } from "../protocol/json.ts";
 import { Patterns } from "../protocol/patterns.ts";
 import { signingKeys } from "../outbound/signing.ts";
+import { SPAN_KIND, type Tracer } from "../tracing/tracer.ts";
 import type { DeadLetters } from "../state/hook_queue.ts";
 import type { HookSpec } from "../state/state_messages.ts";
 import type { StateStore } from "../state/state_store.ts";
@@ -42,6 +43,8 @@ export interface WebhooksOptions {
   /** Whether it survives a restart. */
   readonly durable: boolean;
   readonly log: Log;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   /** Unix time in milliseconds. */
   readonly unixMs: () => number;
   /** A new id, hard to guess. */
@@ -248,7 +251,17 @@ export class Webhooks {
       session,
       ...(room === undefined ? {} : { room }),
     };
-    store().tell({ name: "emit", hooks, json: writeObject({ ...event, data }), atMs });
+    const traceparent = this.#traced(event);
+    store().tell({ name: "emit", hooks, json: writeObject({ ...event, traceparent, data }), atMs });
+  }
+
+  /** An event of something that is traced is a part of its trace, and so is what its backend does with it. */
+  #traced({ id, type }: { readonly id: string; readonly type: string }): string | undefined {
+    const span = this.#options.tracer?.active?.child(`webhook ${type}`, SPAN_KIND.producer);
+    if (span === undefined) return undefined;
+    span.attributes["wsprism.event"] = id;
+    span.end();
+    return span.traceparent;
   }
 
   /** For `TenantWebhooks`. */

@@ -195,6 +195,7 @@ test("Two handshakes for one place: the later link is told after the upgrade", a
   one.accept.open({
     transport: "websocket",
     canPing: true,
+    datagrams: null,
     remoteAddress: "192.0.2.1",
     write: (frames, count) => {
       for (const { payload } of frames.slice(0, count)) written.push(payload as string);

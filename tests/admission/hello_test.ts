@@ -29,6 +29,7 @@ class Admitted implements LinkHandler {
   control(bytes: number): void {
     this.heard.push(bytes);
   }
+  onDatagramsDrain(): void {}
   onDrain(): void {
     this.heard.push("drain");
   }

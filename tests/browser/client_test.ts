@@ -9,19 +9,22 @@ import { complaints, startChromium, until } from "./chromium.ts";
 
 const gateway = await GatewayProcess.start({
   gateway: { ping_interval_ms: 5000, idle_timeout_ms: 15_000, drain_grace_ms: 0 },
-  tenants: [{ id: "acme", policy: { ext_allowlist: ["room:*", "chat:*"] } }],
+  tenants: [
+    { id: "acme", policy: { ext_allowlist: ["room:*", "chat:*"] } },
+    { id: "resumable", policy: { ext_allowlist: ["room:*", "chat:*"] }, resume: { window_ms: 20_000 } },
+  ],
 });
 const browser = await startChromium();
 
 /** A page with a client in it, behind a network of its own. */
-async function open(proxy: TcpProxy): Promise<{ page: Page; complained: string[] }> {
+async function open(proxy: TcpProxy, tenant = "acme"): Promise<{ page: Page; complained: string[] }> {
   const page = await browser.newPage();
   const complained = complaints(page);
   // A page that may be kept for the way back, which "no-store" would forbid.
   await page.goto(`${proxy.origin}/healthz`);
   await page.evaluate(`(async () => {
     const { Client } = await import("/playground/client.js");
-    globalThis.client = new Client("/", { tenant: "acme", ticket: "dev:ann" });
+    globalThis.client = new Client("/", { tenant: "${tenant}", ticket: "dev:ann" });
     globalThis.states = [];
     client.status.subscribe(({ state }) => states.push(state));
     globalThis.room = await client.join("lobby");
@@ -87,6 +90,64 @@ test("A page in the back/forward cache is connected again when it is returned to
     "connected",
     "reconnecting",
   ]);
+  await page.close();
+});
+
+test("Where sessions can be resumed, a page comes out of the cache to all that was said, and nobody heard it leave", async () => {
+  await using proxy = await TcpProxy.to(gateway.port);
+  const { page, complained } = await open(proxy, "resumable");
+  const other = await open(proxy, "resumable");
+  await other.page.evaluate(`(async () => {
+    globalThis.presence = [];
+    const seen = await client.join("seen", { presence: true });
+    seen.on("presence", ({ event }) => presence.push(event));
+  })()`);
+  await page.evaluate(`client.join("seen").then(() => {})`);
+  await until(other.page, "presence.length === 1");
+  await page.evaluate(`globalThis.gaps = []; room.on("gap", ({ reason }) => gaps.push(reason))`);
+  await page.goto(`${proxy.origin}/readyz`);
+  for (let i = 0; i < 5; i++) await say(other.page, `while away ${i}`);
+  await page.goBack({ waitUntil: "commit" });
+  assert.equal(await page.evaluate("typeof client === 'object'"), true, "Chromium kept the page");
+  await until(page, "heard.length === 5");
+  assert.deepEqual(await page.evaluate("[client.status.get().resumed, gaps]"), [true, []]);
+  // Nothing was tried while it was on its way out.
+  assert.deepEqual(await page.evaluate("states.slice(3)"), ["reconnecting", "reconnecting", "connected"]);
+  assert.deepEqual(await other.page.evaluate("presence"), ["join"]);
+  assert.deepEqual(complained.filter((line) => !line.includes("favicon")), []);
+  await page.close();
+  await other.page.close();
+});
+
+test("Where WebSockets are blocked, a page is connected by plain HTTP, and is put away and comes back so too", async () => {
+  await using proxy = await TcpProxy.to(gateway.port);
+  const page = await browser.newPage();
+  const complained = complaints(page);
+  await page.goto(`${proxy.origin}/healthz`);
+  await page.evaluate(`(async () => {
+    const { Client, sse } = await import("/playground/client.js");
+    const Real = WebSocket;
+    globalThis.WebSocket = class extends Real { constructor() { super("ws://127.0.0.1:9/"); } };
+    globalThis.client = new Client("/", { tenant: "resumable", ticket: "dev:eve", fallback: sse() });
+    globalThis.room = await client.join("lobby");
+    globalThis.heard = [];
+    room.on("msg", ({ msg }) => heard.push(msg));
+    room.on("gap", ({ reason }) => heard.push(reason));
+  })()`);
+  assert.equal(await page.evaluate("client.session.transport"), "sse");
+  await say(page, "by HTTP");
+  await until(page, "heard.includes('by HTTP')");
+  proxy.cut();
+  await until(page, "client.status.get().resumed");
+  await say(page, "resumed");
+  await until(page, "heard.includes('resumed')");
+  await page.goto(`${proxy.origin}/readyz`);
+  await page.goBack({ waitUntil: "commit" });
+  await until(page, "client.status.get().state === 'connected'");
+  await say(page, "returned");
+  await until(page, "heard.includes('returned')");
+  assert.deepEqual(await page.evaluate("heard"), ["by HTTP", "resumed", "returned"]);
+  assert.deepEqual(complained.filter((line) => !/favicon|127\.0\.0\.1:9|ERR_|sse/.test(line)), []);
   await page.close();
 });
 

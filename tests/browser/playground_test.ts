@@ -96,6 +96,38 @@ test("A cable that is cut and mended: the user is gone for the others, and comes
   await page.close();
 });
 
+test("Where sessions can be resumed and rooms keep what is said, a cut shows both at work", async () => {
+  const [acme] = config.tenants;
+  const rooms = [{ match: "kept:*", history: {} }];
+  await using gateway = await GatewayProcess.start({ tenants: [{ ...acme, resume: {}, rooms }] });
+  const page = await browser.newPage();
+  await page.goto(gateway.origin);
+  await bothConnected(page);
+  assert.equal(await page.locator("#room").inputValue(), "kept:lobby");
+  await user(page, 0).locator(".cut").click();
+  await user(page, 0).locator('.status[data-state="reconnecting"]').waitFor();
+  await user(page, 1).locator(".text").fill("while you were away");
+  await user(page, 1).locator("form button").click();
+  await user(page, 1).locator(".chat li", { hasText: "while you were away" }).waitFor();
+  await user(page, 0).locator(".cut").click();
+  await user(page, 0).locator(".status", { hasText: "the session went on" }).waitFor();
+  await user(page, 0).locator(".chat li", { hasText: "while you were away" }).waitFor();
+  assert.equal(await user(page, 0).locator(".chat .news", { hasText: "may have been missed" }).count(), 0);
+  assert.equal(
+    await user(page, 1).locator(".members", { hasText: "ann (1), bob (2)" }).count(),
+    1,
+    "nobody left",
+  );
+  await picture(page, "playground-resumed");
+  await page.reload();
+  await bothConnected(page);
+  for (const n of [0, 1]) {
+    await user(page, n).locator('.chat li[data-offset="1"]', { hasText: "while you were away" }).waitFor();
+  }
+  await picture(page, "playground-history");
+  await page.close();
+});
+
 test("A narrow and dark screen has all of it", async () => {
   await using gateway = await GatewayProcess.start(config);
   const page = await browser.newPage({ viewport: { width: 400, height: 900 }, colorScheme: "dark" });

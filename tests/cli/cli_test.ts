@@ -39,10 +39,12 @@ test("schema prints a JSON Schema of the configuration", async () => {
   assert.equal(schema.type, "object");
   assert.deepEqual(Object.keys(schema.properties).sort(), [
     "admin",
+    "cluster",
     "extensions",
     "gateway",
     "metrics",
     "tenants",
+    "tracing",
     "version",
   ]);
 });

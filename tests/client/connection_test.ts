@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import type { FakeGateway } from "./fake_gateway.ts";
 import { connected, fate, stage } from "./start.ts";
 import { settled } from "./fake_clock.ts";
 
@@ -66,7 +67,7 @@ test("A close that says not to come back is the end, with its reason and a remed
   assert.deepEqual([states.at(-1), reason, remedy], [
     "closed 4501",
     "spam",
-    "connect again only if asked to",
+    "connect again if asked",
   ]);
   assert.deepEqual([gateway.links.length, clock.waiting], [1, 0]);
   assert.equal(await fate(client.send("a", "b")), "CLOSED");
@@ -166,6 +167,81 @@ test("A page that is put away lets its connection go, and has it again when it c
   assert.deepEqual([states.at(-1), gateway.links.length], ["connected", 2]);
   page.hide(false);
   assert.equal(states.at(-1), "closed 1000");
+});
+
+test("A time to come back that was said of something else counts only if the gateway closes", async () => {
+  for (const [code, waitMs] of [[1006, 1000], [4002, 9000]] as const) {
+    const { clock, gateway } = await connected();
+    const data = { code: "RATE_LIMITED", msg: "too fast", retry_after_ms: 9000 };
+    gateway.link.deliver({ svc: "sys", type: "error", data });
+    await clock.pass(1);
+    const told = clock.now();
+    if (code === 1006) gateway.link.cut();
+    else gateway.link.close(code);
+    while (gateway.links.length === 1) await clock.pass(1);
+    assert.ok(Math.abs(clock.now() - told - waitMs) <= 2, `${code}: ${clock.now() - told}`);
+  }
+});
+
+test("A refusal that says when to come again is obeyed, and the wait after it is the client's own", async () => {
+  const { clock, gateway, page } = await connected();
+  gateway.link.cut();
+  await clock.pass(1000);
+  gateway.link.close(1006, "429 too many requests", 12_345);
+  await clock.pass(1);
+  const told = clock.now();
+  page.wake();
+  while (gateway.links.length === 2) await clock.pass(1);
+  assert.ok(Math.abs(clock.now() - told - 12_345) <= 1, String(clock.now() - told));
+  gateway.link.cut();
+  const again = clock.now();
+  while (gateway.links.length === 3) await clock.pass(1);
+  assert.ok(clock.now() - again <= 4000);
+});
+
+test("A transport that is blocked gives way to the fallback, and the fallback to it when the network is another", async () => {
+  let isFallback = false, isBlocked = true, isDown = false;
+  const open: FakeGateway["open"] = (request, handler) => {
+    isFallback = true;
+    const link = all.gateway.open(request, handler);
+    isFallback = false;
+    return link;
+  };
+  const ways: string[] = [];
+  const all = stage({ windowMs: 30_000 }, { fallback: { open } });
+  const { clock, gateway, client, page, states } = all;
+  gateway.refuses = () => {
+    ways.push(isFallback ? "fallback" : "transport");
+    return isDown || (isBlocked && !isFallback);
+  };
+  const up = client.connect();
+  await clock.pass(5000);
+  await up;
+  assert.deepEqual(ways.splice(0), ["transport", "transport", "fallback"]);
+  // It is gone on with while it works, and the session goes on as well.
+  for (let i = 0; i < 2; i++) {
+    gateway.link.cut();
+    await clock.pass(31_000);
+    assert.deepEqual([ways.splice(0), states.at(-1)], [["fallback"], "resumed"]);
+    await clock.pass(60_000);
+  }
+  // When it fails as well, it was not the transport.
+  isDown = true;
+  gateway.link.cut();
+  await clock.pass(1000 + 2000 + 4000 + 8000 + 16_000 + 100);
+  assert.deepEqual(ways.splice(0), ["fallback", "transport", "transport", "fallback", "transport"]);
+  isDown = isBlocked = false;
+  await clock.pass(60_000);
+  assert.deepEqual([ways.splice(0), states.at(-1)], [["transport"], "connected"]);
+  isBlocked = true;
+  gateway.link.cut();
+  await clock.pass(95_000);
+  assert.deepEqual(ways.splice(0), ["transport", "transport", "fallback"]);
+  isBlocked = false;
+  gateway.link.cut();
+  page.wake(true);
+  await clock.pass(40_000);
+  assert.deepEqual(ways, ["transport"]);
 });
 
 test("A ticket is asked for anew for each session, and when it expires", async () => {

@@ -35,6 +35,8 @@ interface FakeSession {
   readonly sid: string;
   readonly session: string;
   token: string | null;
+  /** The one that its client came back with: good until the client is heard, as it may not know the other. */
+  formerToken: string | null;
   /** Ext messages taken from the client, and sent to it. */
   heard: number;
   sent: number;
@@ -51,7 +53,7 @@ export class FakeLink {
   readonly #handler: LinkHandler;
   readonly #gateway: FakeGateway;
   session: FakeSession | null = null;
-  #state: "open" | "muted" | "gone" = "open";
+  #state: "open" | "hushed" | "muted" | "gone" = "open";
 
   constructor(request: LinkRequest, handler: LinkHandler, gateway: FakeGateway) {
     this.request = request;
@@ -71,12 +73,19 @@ export class FakeLink {
 
   /** From the client. */
   take(data: string | Uint8Array): void {
-    this.#later(() => this.#state === "open" && this.#gateway.heard(this, data));
+    this.#later(() =>
+      (this.#state === "open" || this.#state === "hushed") && this.#gateway.heard(this, data)
+    );
   }
 
   /** The network swallows everything from now on. */
   mute(): void {
     this.#state = "muted";
+  }
+
+  /** The network swallows what the gateway says from now on, and nothing else. */
+  hush(): void {
+    this.#state = "hushed";
   }
 
   /** The link breaks now: what is on its way is lost. */
@@ -88,12 +97,12 @@ export class FakeLink {
   }
 
   /** Closed by the gateway, after what is on its way. */
-  close(code: number, reason = ""): void {
+  close(code: number, reason = "", retryAfterMs?: number): void {
     this.#later(() => {
       if (this.#state !== "open") return;
       this.#state = "gone";
       this.#gateway.gone(this, code);
-      this.#handler.close(code, reason);
+      this.#handler.close(code, reason, retryAfterMs);
     });
   }
 
@@ -191,6 +200,7 @@ export class FakeGateway implements Transport {
       sid: request.sid ?? `sid-${name}`,
       session: name,
       token: null,
+      formerToken: null,
       heard: 0,
       sent: 0,
       kept: [],
@@ -213,7 +223,7 @@ export class FakeGateway implements Transport {
       this.#end(session);
       return "overflow";
     }
-    this.#sessions.delete(session.token!);
+    session.formerToken = link.request.resume!.token;
     clock.clearTimeout(session.detachTimer);
     const former = session.link;
     session.link = link;
@@ -257,7 +267,7 @@ export class FakeGateway implements Transport {
     if (session === null || session.link !== link) return;
     session.link = null;
     const { windowMs, clock } = this.options;
-    const comesBack = windowMs > 0 && (code === 1006 || code === 1001 || (code > 4000 && code < 4004));
+    const comesBack = windowMs > 0 && [1001, 1006, 4001, 4006].includes(code);
     if (!comesBack) return this.#end(session);
     session.detachTimer = clock.setTimeout(() => this.#end(session), windowMs);
   }
@@ -284,6 +294,8 @@ export class FakeGateway implements Transport {
     if (typeof data !== "string") return this.binary(data);
     const message = JSON.parse(data) as Message;
     session.heard++;
+    if (session.formerToken !== null) this.#sessions.delete(session.formerToken);
+    session.formerToken = null;
     this.taken.push(message);
     if (this.intercept(message, link)) return;
     const { svc, type, seq, room: name, data: said, flags, key } = message;

@@ -24,8 +24,11 @@ async function gzipped(name: string): Promise<number> {
 }
 
 test("The client is small: minified and compressed, each of its parts has its bound", async () => {
-  const sizes = { core: await gzipped("mod"), hot: await gzipped("hot"), cbor: await gzipped("cbor") };
-  assert.ok(sizes.core <= 6000 && sizes.hot <= 1000 && sizes.cbor <= 2500, JSON.stringify(sizes));
+  const bounds = { mod: 6000, hot: 1000, cbor: 2500, sse: 1500, webtransport: 1500 };
+  for (const [name, bound] of Object.entries(bounds)) {
+    const size = await gzipped(name);
+    assert.ok(size <= bound, `${name} is ${size} bytes`);
+  }
 });
 
 test("What the gateway has embedded for its playground is the library as it is", async () => {
@@ -104,7 +107,8 @@ const PROGRAM = `
 import { Client, WsPrismError, webSocket } from "wsprism-client";
 import { hotLane } from "wsprism-client/hot";
 import { cbor } from "wsprism-client/cbor";
-if (typeof cbor.encode !== "function" || new WsPrismError("CLOSED", "x").code !== "CLOSED") throw new Error("parts");
+import { sse } from "wsprism-client/sse";
+if (typeof sse().open !== "function" || typeof cbor.encode !== "function" || new WsPrismError("CLOSED", "x").code !== "CLOSED") throw new Error("parts");
 let transport;
 if (globalThis.WebSocket === undefined) transport = webSocket({ WebSocket: (await import("ws")).WebSocket });
 const client = new Client(process.argv[2], { tenant: "t", ticket: "secret", hot: hotLane, ...(transport && { transport }) });
@@ -139,7 +143,7 @@ test("The packed tarball installs, and connects in Node, Bun and Deno, where its
     files: { path: string }[];
   }[];
   const files = packed[0]!.files.map(({ path }) => path);
-  for (const name of ["mod", "hot", "cbor"]) {
+  for (const name of ["mod", "hot", "cbor", "sse", "webtransport"]) {
     for (const kind of ["js", "d.ts", "js.map"]) {
       assert.ok(files.includes(`dist/${name}.${kind}`), `${name}.${kind}`);
     }
@@ -189,10 +193,12 @@ test("Its declarations are what an application sees: typed once, no any, wrong n
     `
 import { Client, type Room, type Status } from "wsprism-client";
 import { hotLane } from "wsprism-client/hot";
+import { sse } from "wsprism-client/sse";
+import { webTransport } from "wsprism-client/webtransport";
 interface Services { orders: { place(order: { id: number }): { price: number }; list(): string[] } }
 interface Chat { msg: { from: string; msg: string } }
 interface Say { send: { msg: string } }
-const client = new Client<Services>("wss://x", { tenant: "t", ticket: async () => "fresh", hot: hotLane });
+const client = new Client<Services>("wss://x", { tenant: "t", ticket: async () => "fresh", hot: hotLane, transport: webTransport(), fallback: sse() });
 const price: number = (await client.request("orders", "place", { id: 1 }, { timeoutMs: 5 })).price;
 const list: readonly string[] = await client.request("orders", "list");
 // @ts-expect-error: no such service

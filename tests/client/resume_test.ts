@@ -103,6 +103,37 @@ test("Closes that end the session are not followed by a resume", async () => {
   }
 });
 
+test("A page that was put away finds its session where it was: in its rooms, nothing missed", async () => {
+  const { clock, gateway, client, page, states } = await connected(resumable);
+  const heard: unknown[] = [];
+  const joining = client.join("lobby").then((room) => {
+    room.on("msg", (data) => heard.push(data));
+    room.on("gap", () => heard.push("gap"));
+  });
+  await clock.pass(10);
+  await joining;
+  page.hide(true);
+  await clock.pass(5);
+  gateway.publish("lobby", "msg", "missed");
+  clock.sleep(20_000);
+  page.wake();
+  await clock.pass(10);
+  assert.deepEqual([states.at(-1), heard], ["resumed", ["missed"]]);
+});
+
+test("A link that is dead in one direction, or was never answered, takes no session along when it is given up", async () => {
+  for (const opening of [false, true]) {
+    const { clock, gateway, states } = await connected(resumable);
+    if (opening) {
+      gateway.link.cut();
+      await clock.pass(1000);
+    }
+    gateway.link.hush();
+    await clock.pass(28_000);
+    assert.deepEqual([states.at(-1), gateway.links.length], ["resumed", opening ? 3 : 2]);
+  }
+});
+
 test("The gateway is told how far the client is, and the client lets go of what the gateway has", async () => {
   const { clock, gateway, client } = await connected(resumable);
   const { session } = gateway.link;

@@ -71,6 +71,27 @@ test("What comes with the join waits for the handlers", async () => {
   assert.deepEqual(room.cursor?.offset, 2);
 });
 
+test("Who is told to have joined without having asked has missed something, and goes on from there", async () => {
+  const all = await connected({ history: 10, latencyMs: 0 });
+  const { room, said, gaps } = await join(all, "lobby", { last: 1 });
+  say(all, "one");
+  await all.clock.pass(10);
+  const since = room.cursor, { member } = room;
+  const data = { count: 1, epoch: "other", offset: 0, recovered: false, replayed: 0, reason: "epoch" };
+  all.gateway.say(all.gateway.link.session!, { svc: "sys", type: "joined", room: "lobby", data });
+  all.gateway.say(all.gateway.link.session!, {
+    svc: "chat",
+    type: "msg",
+    room: "lobby",
+    data: { msg: "two" },
+    offset: 1,
+  });
+  await all.clock.pass(10);
+  assert.deepEqual(gaps, [{ reason: "epoch", since }]);
+  assert.deepEqual([said, room.recovered, room.member], [["one", "two"], false, member]);
+  assert.deepEqual(room.cursor, { epoch: "other", offset: 1 });
+});
+
 test("for await reads what is said, in order, until the room is left", async () => {
   const all = await connected();
   const { room } = await join(all);

@@ -28,6 +28,7 @@ async function started(text: string, thread: "kept" | "each"): Promise<FileSourc
   const source = new FileSource({
     file,
     dev: true,
+    envFile: null,
     config: loaded.config,
     files: loaded.files,
     thread,

@@ -18,6 +18,7 @@ export interface Circumstances {
   /** Contents of the files that the text names. */
   readonly files?: Readonly<Record<string, string>>;
   readonly nowMs?: number;
+  readonly noQuic?: string | null;
 }
 
 /** 2026-01-01, when nothing has expired. */
@@ -25,12 +26,12 @@ const NOW_MS = 1_767_225_600_000;
 
 /** What `loadConfig` is given. */
 export function loadOptions(text: string, circumstances: Circumstances = {}): LoadOptions {
-  const { env = {}, dev = true, files = {}, nowMs = NOW_MS } = circumstances;
+  const { env = {}, dev = true, files = {}, nowMs = NOW_MS, noQuic = null } = circumstances;
   const read = (path: string) => {
     if (Object.hasOwn(files, path)) return new TextEncoder().encode(files[path]);
     throw Object.assign(new Error(`no file ${path}`), { code: "ENOENT" });
   };
-  return { text, file: "gateway.yaml", env, dev, read, prepare: preparer(files), nowMs };
+  return { text, file: "gateway.yaml", env, dev, read, prepare: preparer(files), nowMs, noQuic };
 }
 
 /** Programs without preparation: the text of the file, or a fault where it says so. */

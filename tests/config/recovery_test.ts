@@ -30,14 +30,28 @@ test("A history on disk needs a place, and says so where it stands", () => {
   accepted(`gateway: { state_dir: state }\n${rooms(disk)}`);
 });
 
+test("A history in NATS needs a cluster, which takes no other, and has a bound of its own", () => {
+  const nats = (more = "") => rooms(`{ match: "chat:*", history: { store: nats${more} } }`);
+  const cluster = 'cluster: { nats: { servers: ["nats://127.0.0.1:4222"] } }';
+  assert.deepEqual(refusals(nats()), ['tenants[0].rooms[0].history.store needs cluster for "nats" (4, 50)']);
+  accepted(`${cluster}\n${nats(", max_messages: 10000")}`);
+  assert.deepEqual(refusals(`${cluster}\n${nats(", max_messages: 10001")}`), [
+    'tenants[0].rooms[0].history.max_messages must be at most 10000 with the store "nats", got 10001 (5, 70)',
+  ]);
+  assert.match(
+    refusals(`${cluster}\n${rooms("{ match: a, history: {} }")}`).join("\n"),
+    /must have the store "nats" in a cluster/,
+  );
+});
+
 test("A class of rooms without a pattern, of another store, or of unknown keys is refused", () => {
   assert.match(
     refusals(rooms("{ history: {} }")).join("\n"),
     /rooms\[0\]\.match is missing; it must be 1–128 characters/,
   );
   assert.match(
-    refusals(rooms("{ match: a, history: { store: nats } }")).join("\n"),
-    /must be one of "memory", "disk"/,
+    refusals(rooms("{ match: a, history: { store: redis } }")).join("\n"),
+    /must be one of "memory", "disk", "nats"/,
   );
   assert.match(refusals(rooms("{ match: a, histroy: {} }")).join("\n"), /histroy/);
   assert.match(refusals(rooms('{ match: "" }')).join("\n"), /match must be 1–128 characters/);

@@ -95,7 +95,6 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.socket_watermark_bytes", 1024, 16_777_216],
   ["gateway.socket_unsent_bytes", 0, 16_777_216],
   ["gateway.max_history_bytes", 0, Number.MAX_SAFE_INTEGER],
-  ["cluster.history.replicas", 1, 5],
   ["gateway.max_replay_bytes", 65_536, 1_073_741_824],
   ["gateway.handshake_limit.global_rps", 1, 1_000_000_000],
   ["gateway.handshake_limit.global_burst", 1, 1_000_000_000],
@@ -106,6 +105,9 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.auth_timeout_ms", 100, 600_000],
   ["gateway.max_header_bytes", 2048, 65_536],
   ["gateway.header_timeout_ms", 1000, 120_000],
+  ["tracing.sample_ratio", 0, 1],
+  ["cluster.history.replicas", 1, 5],
+  ["cluster.history.max_bytes", 0, Number.MAX_SAFE_INTEGER],
   ["admin.max_body_bytes", 1024, 67_108_864],
   ["admin.keys[].rps", 1, 1_000_000_000],
   ["admin.keys[].burst", 1, 1_000_000_000],
@@ -214,6 +216,8 @@ function others(part: string, inner: string): string {
   switch (part) {
     case "cluster":
       return 'nats: { servers: ["nats://127.0.0.1:4222"] }, ';
+    case "tracing":
+      return 'otlp_endpoint: "http://127.0.0.1:4318", ';
     case "tenants[]":
       return "id: acme, ";
     case "admin":
@@ -253,6 +257,9 @@ function fileWith(path: string, value: string, companion?: string): string {
   return `{ version: 1, ${path.startsWith("tenants") ? "" : "tenants: [{ id: acme }], "}${inner} }`;
 }
 
+/** Of all numbers, these need not be whole. */
+const FRACTIONS: ReadonlySet<string> = new Set(["tracing.sample_ratio"]);
+
 const files = { "a.ts": "" };
 
 for (const [path, min, max, companion] of RANGES) {
@@ -268,7 +275,8 @@ for (const [path, min, max, companion] of RANGES) {
       );
     };
     for (const value of [min, max]) accepted(fileWith(path, String(value), companion), { files });
-    for (const value of [min - 1, -1 - min, max + 1, min + 0.5]) wrong(String(value));
+    const beside = FRACTIONS.has(path) ? [min - 0.5, max + 0.5] : [min + 0.5];
+    for (const value of [min - 1, -1 - min, max + 1, ...beside]) wrong(String(value));
     for (const value of [`"${min}"`, "true", "lots", ".inf", ".nan", "null", "1e400"]) {
       const got = { null: "nothing", lots: '"lots"' }[value] ?? value;
       const failures = refusals(fileWith(path, value, companion), { files });

@@ -34,6 +34,7 @@ test("What is not run is what is listed here, each with its reason", () => {
     "README.md sh: the first is tried by tests/flow/process_test.ts, the second is what runs these tests",
     "README.md sh: it asks on a terminal, as tests/flow/first_hour_test.ts does",
     "docs/client.md tsx: it needs React",
+    "docs/client.md ts: it needs a browser",
     "docs/deploy.md sh: it builds for seven platforms; tests/flow/release_test.ts does it for one, and installs that",
     "docs/deploy.md sh: it changes the machine; tests/deploy_test.ts reads the files",
     "docs/deploy.md sh: it needs Docker; tests/deploy_test.ts reads the Dockerfile",
@@ -62,7 +63,7 @@ test("No example hides in an indented block, where nothing runs it", () => {
 
 /** Sections that a fragment may begin with, and what stands around it in a whole file. */
 const AROUND: readonly (readonly [readonly string[], (part: object) => object])[] = [
-  [["version", "gateway", "admin", "extensions", "metrics", "tenants"], (part) => part],
+  [["version", "cluster", "gateway", "admin", "extensions", "metrics", "tracing", "tenants"], (part) => part],
   [["auth", "services", "plugins", "webhooks", "origins", "policy", "limits"], (part) => ({
     tenants: [{ id: "acme", ...part }],
   })],

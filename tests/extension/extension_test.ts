@@ -502,6 +502,7 @@ test("A changed extension: old calls are finished by the old worker, which then 
     seq: 1,
     room: null,
     key: null,
+    trace: null,
     data: Json.of(1),
   });
   await stage.turn();

@@ -1,6 +1,8 @@
 // Several gateways of one cluster, over a real NATS, for tests.
 
-import { GatewayProcess, type StartOptions } from "./gateway_process.ts";
+import { Admin } from "./admin_client.ts";
+import { GatewayProcess, type StartOptions, until } from "./gateway_process.ts";
+import { Metrics } from "./metrics_text.ts";
 import type { NatsServer } from "../nats/server.ts";
 
 /** How long a node may take to find the others, on a machine that is busy. */
@@ -32,14 +34,27 @@ export async function startNode(
 
 /** Resolves when each of some nodes knows of all others. */
 export async function acquainted(...nodes: readonly GatewayProcess[]): Promise<void> {
-  const others = nodes.length - 1;
-  await Promise.all(
-    nodes.map((node) =>
-      node.metricsUntil(
-        `${others} other nodes`,
-        (metrics) => metrics.sum("wsprism_cluster_nodes") === others,
-        JOIN_MS,
-      )
-    ),
-  );
+  await Promise.all(nodes.map((node) => counted(node, "wsprism_cluster_nodes", nodes.length - 1)));
+}
+
+/** Resolves when a node knows of so many members of rooms on others. */
+export async function membersKnown(node: GatewayProcess, count: number): Promise<void> {
+  await counted(node, "wsprism_cluster_members", count);
+}
+
+/** Resolves when a node knows of so many sessions on others. */
+export async function sessionsKnown(node: GatewayProcess, count: number): Promise<void> {
+  await counted(node, "wsprism_cluster_sessions", count);
+}
+
+/** Resolves when a metric of a node has come to this. */
+async function counted(node: GatewayProcess, metric: string, count: number): Promise<void> {
+  const wished = async () => (await metricsOf(node)).sum(metric) === count ? true : null;
+  await until(`${metric} to be ${count}`, wished, JOIN_MS);
+}
+
+/** A node's metrics, wherever they are; its admin API has a key named "root". */
+export async function metricsOf(node: GatewayProcess): Promise<Metrics> {
+  if (!node.lines.some(({ message }) => message === "admin listening")) return await node.metrics();
+  return new Metrics((await (await Admin.of(node, "root")).ask("GET", "/metrics")).text);
 }

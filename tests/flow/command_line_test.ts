@@ -109,8 +109,10 @@ test("schema prints a strict JSON Schema", async () => {
     "version",
     "gateway",
     "admin",
+    "cluster",
     "extensions",
     "metrics",
+    "tracing",
     "tenants",
   ]);
   assert.deepEqual(schema.required.toSorted(), ["tenants", "version"]);

@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseEnv } from "node:util";
-import { commandOf, Folder, wsprism } from "./gateway_process.ts";
+import { handshake, statusOf } from "../raw_client.ts";
+import { commandOf, Folder, GatewayProcess, wsprism } from "./gateway_process.ts";
 
 const NAMES = ["wsprism.env", "wsprism.schema.json", "wsprism.yaml"];
 
@@ -67,6 +68,51 @@ test("init writes a configuration for each use that passes its check without a w
     assert.equal(signed.code, 0, signed.stderr);
   }
   assert.equal(secrets.size, 9, "no secret twice");
+});
+
+test("with --env-file the secrets need not be in the environment, and a reload takes up those of the file", async () => {
+  using folder = new Folder();
+  await wsprism(["init", "--use", "chat"], { folder: folder.path });
+  const given = ["--env-file", "wsprism.env"];
+  const file = join(folder.path, "wsprism.env"), before = readFileSync(file, "utf8");
+  const signed = await wsprism(["token", "--tenant", "acme", "--user", "ann", ...given], {
+    folder: folder.path,
+  });
+  assert.deepEqual([signed.code, signed.stderr], [0, ""]);
+  const ticket = signed.stdout.trim();
+  const taken = await wsprism(["check-token", "--tenant", "acme", ticket, ...given], { folder: folder.path });
+  assert.equal(taken.code, 0, taken.stdout);
+
+  const gateway = await GatewayProcess.startText(readFileSync(join(folder.path, "wsprism.yaml"), "utf8"), {
+    dev: false,
+    keeps: folder.path,
+    args: ["--env-file", file],
+    env: { WSPRISM_LISTEN: "127.0.0.1:0" },
+  });
+  try {
+    const path = `/v1/ws?tenant=acme`, bearer = { authorization: `Bearer ${ticket}` };
+    assert.equal(await statusOf(gateway.port, handshake(path, bearer)), 101);
+    // Other secrets, and the ticket is signed with none of them.
+    writeFileSync(file, before.replaceAll(/^(\w+)=.*$/gm, (_, name) => `${name}=${name}${"0".repeat(64)}`));
+    gateway.signal("SIGHUP");
+    assert.equal((await gateway.reloaded(0)).message, "configuration reloaded");
+    assert.equal(await statusOf(gateway.port, handshake(path, bearer)), 401);
+    rmSync(file);
+    const from = gateway.lines.length;
+    gateway.signal("SIGHUP");
+    const refused = await gateway.reloaded(from);
+    assert.match(
+      JSON.stringify(refused),
+      /reload refused.*Cannot read the variables in .* there is no such file/,
+    );
+  } finally {
+    await gateway.kill();
+  }
+  const none = await wsprism(["start", "--env-file", "none.env"], { folder: folder.path });
+  assert.deepEqual([none.code, none.stderr], [
+    3,
+    'Cannot read the variables in "none.env": there is no such file\n',
+  ]);
 });
 
 test("init writes over nothing, and nothing where an option is wrong or nobody can be asked", async () => {

@@ -25,6 +25,9 @@ export const TARGET: Target = targetOf(process.env["WSPRISM_TARGET"] ?? "bun");
 /** What the target's transport cannot do, as src/transport/port.ts and docs name it. */
 export const NATIVE_DENO: boolean = TARGET === "deno-native";
 
+/** Every gateway of this run frames by itself: `WSPRISM_TRANSPORT=raw`, on Bun. */
+export const RAW: boolean = process.env["WSPRISM_TRANSPORT"] === "raw";
+
 /** How long a process may take to start, how long to end, and to read its configuration anew, on a machine that is busy. */
 const PROCESS_MS = 30_000;
 
@@ -51,6 +54,8 @@ export interface StartOptions {
   readonly ca?: string;
   /** A folder for its state that outlives it. */
   readonly keeps?: string;
+  /** What it runs on, where this run's target cannot do what is tested. */
+  readonly target?: Target;
   /** The most file descriptors that it may have. */
   readonly descriptors?: number | undefined;
 }
@@ -80,7 +85,11 @@ function targetOf(text: string): Target {
 
 /** The command line that runs `wsprism` on the target; Deno may read no more than the project and these folders. */
 export function commandOf(...folders: readonly string[]): readonly string[] {
-  switch (TARGET) {
+  return commandOn(TARGET, folders);
+}
+
+function commandOn(target: Target, folders: readonly string[]): readonly string[] {
+  switch (target) {
     case "bun":
       return [
         `${ROOT}/node_modules/bun/bin/bun.exe`,
@@ -108,15 +117,16 @@ export function commandOf(...folders: readonly string[]): readonly string[] {
 
 function launch(
   args: readonly string[],
-  { folder, keeps, env = {}, stdin, descriptors }: {
+  { folder, keeps, env = {}, stdin, descriptors, target = TARGET }: {
     folder: string;
+    target?: Target | undefined;
     descriptors?: number | undefined;
     keeps?: string | undefined;
     env?: Readonly<Record<string, string>> | undefined;
     stdin?: string;
   },
 ): ChildProcess {
-  const command = commandOf(folder, ...(keeps === undefined ? [] : [keeps]));
+  const command = commandOn(target, [folder, ...(keeps === undefined ? [] : [keeps])]);
   const limited = ["sh", "-c", `ulimit -n ${descriptors} && exec "$@"`, "sh"];
   const [file, ...before] = descriptors === undefined ? command : [...limited, ...command];
   const inherited = Object.entries(process.env).filter(([name]) => !OURS.test(name));
@@ -226,17 +236,27 @@ export class GatewayProcess {
   }
 
   private constructor(config: string, options: StartOptions) {
-    const { args = [], env, mayComplain = false, files = {}, ca = null, dev = true, keeps, descriptors } =
-      options;
+    const {
+      args = [],
+      env,
+      mayComplain = false,
+      files = {},
+      ca = null,
+      dev = true,
+      keeps,
+      descriptors,
+      target,
+    } = options;
     this.#folder = new Folder();
     this.ca = ca;
     for (const [name, text] of Object.entries(files)) this.#folder.write(name, text);
     this.#mayComplain = mayComplain;
     const file = this.#folder.write("wsprism.yaml", config);
-    const transport = NATIVE_DENO && !args.includes("--transport") ? ["--transport", "native"] : [];
+    const kind = NATIVE_DENO ? "native" : RAW ? "raw" : null;
+    const transport = kind === null || args.includes("--transport") ? [] : ["--transport", kind];
     this.#child = launch(
       ["start", "--config", file, ...(dev ? ["--dev"] : []), "--log-format", "json", ...transport, ...args],
-      { folder: this.#folder.path, keeps, env, descriptors },
+      { folder: this.#folder.path, keeps, env, descriptors, target },
     );
     this.pid = this.#child.pid!;
     this.exited = new Promise((resolve) => {
@@ -455,7 +475,7 @@ export function lastly(gateway: GatewayProcess): void {
 }
 
 /** A configuration as text, JSON being YAML. */
-function configText(config: object): string {
+export function configText(config: object): string {
   const { gateway = {}, ...others } = config as { gateway?: object };
   return JSON.stringify({ version: 1, gateway: { listen: "127.0.0.1:0", ...gateway }, ...others }, null, 1);
 }

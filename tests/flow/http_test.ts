@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { makePair } from "../certificates.ts";
 import { type Peer, RawClient, statusOf } from "../raw_client.ts";
 import { type Adapter, expected, PLAIN, type RawRequest, UPGRADES } from "../raw_requests.ts";
-import { GatewayProcess, TARGET } from "./gateway_process.ts";
+import { GatewayProcess, RAW, TARGET } from "./gateway_process.ts";
 
 const BASE = {
   tenants: [{ id: "acme", policy: {} }],
@@ -14,7 +14,7 @@ const BASE = {
     keys: [{ id: "ops", secret: "ops-secret-ops-secret-ops-secret-", tenants: ["*"], permissions: ["read"] }],
   },
 };
-const PUBLIC: Adapter = TARGET === "deno" ? "node" : TARGET === "deno-native" ? "deno" : "bun";
+const PUBLIC: Adapter = TARGET === "deno" ? "node" : TARGET === "deno-native" ? "deno" : RAW ? "raw" : "bun";
 // The admin API is served by the runtime's default whatever the public listener is.
 const ADMIN: Adapter = TARGET === "bun" || TARGET === "executable" ? "bun" : "node";
 

@@ -51,6 +51,7 @@ test("The page is told of the tenants that take dev tickets, and of no others", 
         id: "open",
         services: [{ svc: "talk", builtin: "chat" }],
         hot_services: [{ id: 7, kind: "state" }, { id: 9, kind: "relay" }],
+        rooms: [{ match: "loud:*" }, { match: "kept:*", history: {} }],
       },
       {
         id: "closed",
@@ -59,6 +60,11 @@ test("The page is told of the tenants that take dev tickets, and of no others", 
     ],
   }));
   assert.deepEqual(playgroundFacts(config.tenants), {
-    tenants: [{ id: "open", chat: "talk", hot: [{ id: 7, kind: "state" }, { id: 9, kind: "relay" }] }],
+    tenants: [{
+      id: "open",
+      chat: "talk",
+      hot: [{ id: 7, kind: "state" }, { id: 9, kind: "relay" }],
+      kept: "kept:lobby",
+    }],
   });
 });

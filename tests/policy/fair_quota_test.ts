@@ -265,3 +265,16 @@ test("A quota with other limits goes on where the one before was: nobody gets a 
   assert.equal(after.waitMs(bob, 1000, 1), 100);
   assert.equal(after.waitMs(bob, 1100, 1), 0);
 });
+
+test("Nodes that each have a part of a quota's sessions give out the whole together, and no more", () => {
+  let seed = 1;
+  const random = () => (seed = seed * 16_807 % 2_147_483_647) / 2_147_483_647;
+  const got = [3, 1].map((here) => {
+    const quota = new FairQuota(400, 400);
+    quota.weight = 4 / here;
+    const senders = Array.from({ length: here }, () => ({ perSecond: 500, units: 1 }));
+    const outcome = simulate(quota, senders, { seconds: 20, random, warmup: 5 });
+    return outcome.got.reduce((sum, one) => sum + one, 0) / 20;
+  });
+  assert.ok(Math.abs(got[0]! - 300) < 15 && Math.abs(got[1]! - 100) < 15, got.join(" "));
+});

@@ -80,7 +80,7 @@ test("An envelope is read or refused as the protocol's table says", () => {
       if (envelope.ok) {
         const { svc, type, flags = 0, seq = null, room = null, data } = value;
         const { data: json, ...others } = envelope;
-        assert.deepEqual(others, { ok: true, svc, type, flags, seq, room, key: null });
+        assert.deepEqual(others, { ok: true, svc, type, flags, seq, room, key: null, trace: null });
         assert.deepEqual(json?.read(), data === undefined ? undefined : { ok: true, value: data });
         assert.equal(json?.text, JSON.stringify(message.data));
       } else assert.equal(envelope.refusal.close?.code, expected === "BAD_REQUEST" ? 4505 : 4506);
@@ -179,4 +179,19 @@ test("Each character below U+3000 is printable or not as the room rule says", ()
     const name = `a${String.fromCodePoint(point)}`;
     assert.equal(isRoomName(name), isNaiveRoom(name), point.toString(16));
   }
+});
+
+test("A trace is a traceparent or is refused, in short messages and long ones", () => {
+  const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const text = (value: unknown, more = "") =>
+    JSON.stringify({ v: 1, svc: "a", type: "b", trace: value, data: more });
+  for (const more of ["", "x".repeat(2000)]) {
+    const read = decodeJson(text(trace, more));
+    assert.ok(read.ok && read.trace === trace);
+    for (const bad of ["", "nonsense", trace.toUpperCase(), `${trace}0`, 7, {}]) {
+      const refused = decodeJson(text(bad, more));
+      assert.ok(!refused.ok && /trace must be/.test(refused.refusal.msg), String(bad));
+    }
+  }
+  assert.ok(decodeJson(text(null)).ok, "null is none");
 });

@@ -486,7 +486,8 @@ export class HistoryHouse {
       const known = this.#keys.get(`${user} ${key}`);
       if (duplicate) {
         this.seen.duplicates++;
-        if (known === undefined && this.#lost.has(`${user} ${key}`)) return; // said before a crash, and its ack was lost
+        // Said before a crash, and its ack was lost.
+        if (this.#lost.has(`${user} ${key}`)) return;
         assert.ok(known !== undefined && this.now <= known.until + KEY_MS, `${user} has said ${key} before`);
         assert.deepEqual([epoch, offset], [known.epoch, known.offset]);
         assert.equal(this.#log.get(text), undefined, "a duplicate is not said again");

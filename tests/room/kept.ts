@@ -21,6 +21,9 @@ export function keeping(specs: readonly RoomClassSpec[] = [], more: Keeping = {}
     budget: new HistoryBudget(() => more.maxBytes ?? 0),
     disk: more.disk ?? null,
     now: more.now ?? (() => 0),
+    streams: null,
+    unixMs: () => 0,
+    wait: () => new Promise(() => {}),
     newEpoch: () => `e${++epochs}`,
   };
 }

@@ -275,12 +275,14 @@ test("A room that is held exists without members, as often as it is held, and ke
 test("Everything goes over the bus, and what the bus brings goes to the members here", () => {
   const asked: unknown[] = [];
   const openBus: OpenBus = (receiver) => ({
+    deliverHere: (room, frame, except) => receiver.receive(room, frame, except),
     publish: (room, frame, except) => {
       asked.push([room, except]);
       return receiver.receive(room, frame, "somebody elsewhere");
     },
     occupied: () => null,
     vacated: () => {},
+    deliver: () => {},
     owns: () => true,
     peers: null,
   });

@@ -85,6 +85,7 @@ function place() {
     flusher,
     replayPump: new ReplayPump(() => 1, () => {}),
     log: SILENT,
+    tracer: null,
     node: null,
     now: clock.now,
     unixMs: clock.unixMs,

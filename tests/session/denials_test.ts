@@ -312,7 +312,7 @@ test("Replies, events, errors and what administrators send count towards the out
     events: (h, _, time) => void h.connect(`bob ${time}`).ask("room", "join", { room: "a" }),
     errors: (_, ann) => ann.ask("nobody", "hears"),
     "what is sent": (h) => {
-      h.gateway.actions("acme").perform({
+      h.gateway.tenant("acme").actions.perform({
         action: "send",
         to: { user: "ann" },
         type: "t",

@@ -215,7 +215,7 @@ test("Another tenant's token is one that nobody knows, and costs at the limiter 
 test("What a client says before it is greeted counts, and its answers come after the greeting", async () => {
   const house = await resumable();
   let yes: (may: boolean) => void = () => {};
-  house.gateway.watch("acme", {
+  house.gateway.tenant("acme").watchers.push({
     opened: () => new Promise((resolve) => yes = resolve),
     closed: () => {},
     detached: () => {},

@@ -1,6 +1,7 @@
 // A whole gateway without sockets, timers or chance: links that note what they are given, a clock that stands still
 // until told, and event-loop turns that end when a test says so.
 
+import type { Tracer } from "../../src/tracing/tracer.ts";
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { Gateway, type ReloadResult } from "../../src/gateway.ts";
@@ -9,11 +10,13 @@ import type { Log, LogFields } from "../../src/log.ts";
 import type { Answer, Context, ExtService } from "../../src/service/service.ts";
 import type { Envelope } from "../../src/protocol/envelope.ts";
 import type {
+  FrameWay,
   Link,
   LinkHandler,
   ServerHandler,
   StreamHandler,
   Transport,
+  TransportName,
   UpgradeAnswer,
   WireFrame,
 } from "../../src/transport/port.ts";
@@ -63,10 +66,28 @@ export class Clock {
   }
 }
 
+/** Datagrams of a link: what was sent, whether it would arrive or not. */
+export class FakeDatagrams implements FrameWay {
+  readonly got: (string | Uint8Array)[] = [];
+  /** What waits after each write. */
+  waiting = 0;
+
+  write(frames: readonly WireFrame[], count: number): number {
+    for (const { payload } of frames.slice(0, count)) this.got.push(payload);
+    return this.waiting;
+  }
+
+  bufferedBytes(): number {
+    return this.waiting;
+  }
+}
+
 /** The far end of a link: what it got, and how much of it the "kernel" took. */
 export class FakeLink implements Link {
-  readonly transport = "websocket";
+  /** Set before it is opened, as `datagrams` is. */
+  transport: TransportName = "websocket";
   readonly canPing: boolean;
+  datagrams: FakeDatagrams | null = null;
   readonly remoteAddress: string;
   readonly got: (string | Uint8Array)[] = [];
   /** Bytes and messages of each write. */
@@ -206,6 +227,7 @@ export interface HouseOptions {
   /** Contents of the files that the configuration names. */
   readonly files?: Readonly<Record<string, string>>;
   readonly launchHost?: LaunchHost;
+  readonly tracer?: Tracer;
   /** A transport whose clients say hello first, beside the other one. */
   readonly tcp?: Transport<StreamHandler>;
 }
@@ -256,7 +278,9 @@ export class House {
       certificate: null,
       transport: this.transport,
       tcp: options.tcp === undefined ? null : { transport: options.tcp, certificate: null },
+      webtransport: null,
       sse: null,
+      tracer: options.tracer ?? null,
       adminTransport: this.adminTransport,
       launchHost: options.launchHost ?? (() => assert.fail("no extension, no host")),
       env: {},

@@ -66,6 +66,7 @@ export class RealBox implements OutboxOwner {
     const link: Link = {
       transport: "websocket",
       canPing: true,
+      datagrams: null,
       remoteAddress: "192.0.2.1",
       write: (frames, count) => this.#write(frames.slice(0, count)),
       bufferedBytes: () => this.socket.waiting,

@@ -5,7 +5,7 @@ import type { Envelope } from "../../src/protocol/envelope.ts";
 import { PendingCalls } from "../../src/session/pending.ts";
 
 function message(svc: string, seq: number): Envelope {
-  return { ok: true, svc, type: "x", flags: 0, seq, room: null, key: null, data: undefined };
+  return { ok: true, svc, type: "x", flags: 0, seq, room: null, key: null, trace: null, data: undefined };
 }
 
 test("Messages to a service come up one after the other, in order, and those to others do not wait", () => {

@@ -167,7 +167,7 @@ class World {
       case "kick": {
         if (amount !== 1) return;
         const kick = { action: "kick", reason: "why not", session: this.#session } as const;
-        if (house.gateway.actions("acme").perform(kick, { svc: "admin", session: null }).ok) {
+        if (house.gateway.tenant("acme").actions.perform(kick, { svc: "admin", session: null }).ok) {
           this.#kicked = true;
         }
       }

@@ -86,6 +86,18 @@ test("The gateway says how many messages it has taken, so that the client sends 
   assert.equal((await ann.comeBack()).data.heard, 4);
 });
 
+test("A client that says it will be back leaves its session waiting; one that says anything else does not", async () => {
+  for (
+    const [code, waits] of [[4006, true], [1001, true], [1000, false], [1005, false], [4007, false]] as const
+  ) {
+    const all = await resumable();
+    const ann = await Counting.enter(all, "ann");
+    ann.client.gone(code);
+    if (waits) assert.equal((await ann.comeBack()).type, "resumed", String(code));
+    else assert.deepEqual(await refusal(all, `resume=${ann.token}&heard=0`), [401, "ended"], String(code));
+  }
+});
+
 test("A ping says how far the client is, and lets the gateway forget; a pong says how far the gateway is", async () => {
   const all = await resumable();
   const ann = await Counting.enter(all, "ann");
@@ -222,7 +234,7 @@ test("A kick, a new connection with the sid and a goodbye end a session that wai
   };
   await ended(({ session }) => {
     const kick = { action: "kick", reason: "why not", session } as const;
-    assert.ok(all.gateway.actions("acme").perform(kick, { svc: "admin", session: null }).ok);
+    assert.ok(all.gateway.tenant("acme").actions.perform(kick, { svc: "admin", session: null }).ok);
   });
   await ended(async () => {
     const other = await all.enter(null, "tenant=acme&ticket=dev:ann&sid=tab");

@@ -9,7 +9,7 @@ import { type Client, House, OPEN_POLICY } from "./house.ts";
 /** A house with these limits, and a way to act in it. */
 async function open(limits = "{}") {
   const house = await new House({ tenant: [OPEN_POLICY, `limits: ${limits}`] }).start();
-  const actions = house.gateway.actions("acme");
+  const actions = house.gateway.tenant("acme").actions;
   const act = (action: Action, session: string | null = null): Performed => {
     const performed = actions.perform(action, { svc: "orders", session });
     house.turn();
@@ -119,7 +119,10 @@ test("A ticket's rooms hold for joins by action too", async () => {
   const client = await house.enter(await ticket({ sub: "ann", exp, rooms: ["a"] }));
   const [{ data }] = client.link.read() as [{ data: { session: string } }];
   const join = (room: string) =>
-    house.gateway.actions("acme").perform({ action: "join", room }, { svc: "x", session: data.session });
+    house.gateway.tenant("acme").actions.perform({ action: "join", room }, {
+      svc: "x",
+      session: data.session,
+    });
   assert.equal(code(join("b")), "NOT_ALLOWED");
   assert.deepEqual(join("a"), done(1));
 });

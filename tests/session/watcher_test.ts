@@ -22,7 +22,7 @@ async function watched(policy = OPEN_POLICY) {
     message: ({ user }, { svc, type }) => void told.push(["message", user, svc, type]),
     denied: ({ user }, { ruleId, untold }) => void told.push(["denied", user, ruleId, untold]),
   };
-  house.gateway.watch("acme", watcher);
+  house.gateway.tenant("acme").watchers.push(watcher);
   const answer = async (yes: boolean) => {
     answers.shift()!(yes);
     await settle();
@@ -40,7 +40,7 @@ test("A session begins when the watcher agrees: nothing is said to it before, an
   const ann = house.connect("ann", { greet: false });
   ann.tell("room", "join", { room: "a" });
   ann.handler.text(JSON.stringify({ v: 1, svc: "sys", type: "ping" }));
-  house.gateway.actions("acme").perform(
+  house.gateway.tenant("acme").actions.perform(
     { action: "send", to: { user: "ann" }, type: "note" },
     { svc: "x", session: null },
   );

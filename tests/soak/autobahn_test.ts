@@ -61,6 +61,7 @@ const ECHO = `${ROOT}/tests/soak/echo_server.ts`;
 const deno = [...DENO, "run", "--no-prompt", "--no-check", "-A", ECHO];
 const ADAPTERS: readonly Adapter[] = [
   { name: "Bun's own", command: [`${ROOT}/node_modules/bun/bin/bun.exe`, ECHO, "native"], but: [] },
+  { name: "own framing on Bun", command: [`${ROOT}/node_modules/bun/bin/bun.exe`, ECHO, "raw"], but: [] },
   // `ws` takes no message in more than 16,384 fragments, and these have 65,536: a bound that a gateway wants.
   { name: "node:http on Deno", command: [...deno, "node"], but: ["9.3.1", "9.4.1"] },
   // A close frame whose payload is too long is answered with 1000.

@@ -24,12 +24,13 @@ class Echo implements LinkHandler {
   }
 
   #send(payload: string | Uint8Array, bytes: number): void {
-    this.#link!.write([{ payload, bytes, wire: null, tcpWire: null, sseWire: null }], 1);
+    this.#link!.write([{ payload, bytes, wire: null, tcpWire: null, datagram: null, sseWire: null }], 1);
   }
 
   pong(): void {}
   control(): void {}
   onDrain(): void {}
+  onDatagramsDrain(): void {}
   onClose(): void {}
 }
 

@@ -5,13 +5,16 @@ import { createBunTransport } from "../../src/transport/bun.ts";
 import { createDenoTransport } from "../../src/transport/deno.ts";
 import { runtimeName } from "../../src/transport/mod.ts";
 import { createNodeTransport } from "../../src/transport/node.ts";
+import { createRawTransport } from "../../src/transport/raw/raw.ts";
 import { makePair } from "../certificates.ts";
 import { contract } from "./contract.ts";
 
 const runtime = runtimeName();
 for (const tls of [null, makePair("contract")]) {
-  if (runtime === "bun") contract("bun", createBunTransport, { tls });
-  else contract("node", createNodeTransport, { tls });
+  if (runtime === "bun") {
+    contract("bun", createBunTransport, { tls });
+    contract("raw", createRawTransport, { tls });
+  } else contract("node", createNodeTransport, { tls });
   if (runtime === "deno") {
     contract("deno", createDenoTransport, {
       tls,

@@ -6,13 +6,17 @@ import { createDenoTransport } from "../../src/transport/deno.ts";
 import { runtimeName } from "../../src/transport/mod.ts";
 import { createNodeTransport } from "../../src/transport/node.ts";
 import type { LinkHandler, Transport, TransportOptions } from "../../src/transport/port.ts";
+import { createRawTransport } from "../../src/transport/raw/raw.ts";
 import { SseTransport } from "../../src/transport/sse/sse.ts";
+import { createWebTransport } from "../../src/transport/quic/webtransport.ts";
 import { createTcpTransport } from "../../src/transport/stream/tcp.ts";
+import { makePair } from "../certificates.ts";
 import { OP, RawClient } from "../raw_client.ts";
 import { SseClient } from "../sse_client.ts";
 import { type FarEnd, linkContract, type Serving } from "./link_contract.ts";
 import { MemoryTransport } from "./memory.ts";
 import { TcpClient } from "./tcp_client.ts";
+import { HAS_WEBTRANSPORT, WebTransportClient } from "./webtransport_client.ts";
 
 const OPTIONS: TransportOptions = {
   hostname: "127.0.0.1",
@@ -74,8 +78,55 @@ function tcpEnd(client: TcpClient): FarEnd {
   };
 }
 
+if (HAS_WEBTRANSPORT) {
+  const tls = makePair("localhost", { days: 10 });
+  linkContract("webtransport", async () => {
+    const transport = createWebTransport({ ...OPTIONS, tls });
+    let handler!: LinkHandler;
+    const { port } = await transport.start({
+      request: () => new Response("no"),
+      upgrade: () => ({ accept: handler, protocol: null }),
+      accepting: () => {},
+    });
+    return {
+      connect: async (next) => {
+        handler = next;
+        return webTransportEnd(await WebTransportClient.open(port, tls.cert));
+      },
+      stop: () => transport.stop(),
+    };
+  });
+}
+
+function webTransportEnd(client: WebTransportClient): FarEnd {
+  let code: number | null = null;
+  const messages: (string | Uint8Array)[] = [];
+  let wake = () => {};
+  // Who is told to close leaves, as a client does.
+  void (async () => {
+    for (let frame = await client.waits(); frame !== null; frame = await client.waits()) {
+      if (frame.kind === 3) {
+        code = frame.body.readUInt16LE(0);
+        client.leave();
+      } else if (frame.kind <= 2) messages.push(frame.kind === 1 ? frame.body.toString() : frame.body);
+      wake();
+    }
+  })();
+  return {
+    say: (message) => client.send(typeof message === "string" ? 1 : 2, message),
+    next: async () => {
+      while (messages.length === 0) await new Promise<void>((resolve) => wake = resolve);
+      return messages.shift()!;
+    },
+    stall: () => client.pause(),
+    read: () => client.resume(),
+    leave: () => client.leave(),
+    closed: client.closed.then(() => code),
+  };
+}
+
 const HTTP = runtimeName() === "bun"
-  ? { bun: createBunTransport }
+  ? { bun: createBunTransport, raw: createRawTransport }
   : { node: createNodeTransport, ...(runtimeName() === "deno" ? { deno: createDenoTransport } : {}) };
 
 for (const [name, create] of Object.entries(HTTP)) {

@@ -10,6 +10,7 @@ const WIRE_BYTES = 65_536;
 class MemoryLink implements Link {
   readonly transport = "tcp"; // a name of its own needs a line in `TransportName`
   readonly canPing = false;
+  readonly datagrams = null;
   readonly remoteAddress = "192.0.2.1";
   readonly heard: (string | Uint8Array)[] = [];
   readonly #handler: LinkHandler;

@@ -18,9 +18,19 @@ const options = {
 };
 
 const EXPECTED: Record<ReturnType<typeof runtimeName>, Record<TransportKind, string | RegExp>> = {
-  bun: { auto: "bun", native: "bun", node: /^Cannot use transport "node" on Bun/ },
-  deno: { auto: "node", native: "deno", node: "node" },
-  node: { auto: "node", native: /^Cannot use transport "native" on Node/, node: "node" },
+  bun: { auto: "bun", native: "bun", node: /^Cannot use transport "node" on Bun/, raw: "raw" },
+  deno: {
+    auto: "node",
+    native: "deno",
+    node: "node",
+    raw: /^Cannot use transport "raw" elsewhere than on Bun/,
+  },
+  node: {
+    auto: "node",
+    native: /^Cannot use transport "native" on Node/,
+    node: "node",
+    raw: /^Cannot use transport "raw"/,
+  },
 };
 
 test("a kind of transport is what the runtime has for it, or an error that names the mend", () => {

@@ -29,6 +29,7 @@ class Listener implements LinkHandler {
   control(bytes: number): void {
     this.heard.push(bytes);
   }
+  onDatagramsDrain(): void {}
   onDrain(): void {}
   onClose(code: number): void {
     this.heard.push(code);

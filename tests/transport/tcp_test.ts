@@ -3,70 +3,17 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
-import type { Link, LinkHandler, TransportOptions, WireFrame } from "../../src/transport/port.ts";
+import type { Link, TransportOptions, WireFrame } from "../../src/transport/port.ts";
 import { createTcpTransport } from "../../src/transport/stream/tcp.ts";
 import { makePair } from "../certificates.ts";
 import { within } from "../raw_client.ts";
 import { strictly } from "../uncaught.ts";
 import { wireFrame } from "./contract.ts";
+import { Recorder } from "./recorder.ts";
 import { tcpBytes, TcpClient } from "./tcp_client.ts";
 
 const MAX_BYTES = 100_000;
 const STALL_BYTES = 32 * 1024 * 1024;
-
-class Recorder implements LinkHandler {
-  link!: Link;
-  readonly heard: unknown[] = [];
-  controls = 0;
-  readonly closed: Promise<readonly [number, string]>;
-  #closed!: (end: readonly [number, string]) => void;
-  #wakes: (() => void)[] = [];
-  #drains: (() => void)[] = [];
-  #ends = 0;
-
-  constructor() {
-    this.closed = new Promise((resolve) => this.#closed = resolve);
-  }
-
-  open(link: Link): void {
-    this.link = link;
-  }
-  text(message: string): void {
-    this.#hear(message);
-  }
-  binary(message: Uint8Array): void {
-    this.#hear([...message]);
-  }
-  pong(): void {
-    this.#hear("pong!");
-  }
-  control(bytes: number): void {
-    this.controls += 1;
-    this.#hear(`control ${bytes}`);
-  }
-  onDrain(): void {
-    assert.equal(this.link.bufferedBytes(), 0);
-    for (const wake of this.#drains.splice(0)) wake();
-  }
-  drained(): Promise<void> {
-    return new Promise((resolve) => this.#drains.push(resolve));
-  }
-  onClose(code: number, reason: string): void {
-    assert.equal(++this.#ends, 1, "closed twice");
-    this.#closed([code, reason]);
-  }
-  async hears(count: number): Promise<unknown[]> {
-    while (this.heard.length < count) {
-      await within(new Promise<void>((resolve) => this.#wakes.push(resolve)), `${count} at the handler`);
-    }
-    return this.heard;
-  }
-  #hear(what: unknown): void {
-    assert.equal(this.#ends, 0, "heard after the close");
-    this.heard.push(what);
-    for (const wake of this.#wakes.splice(0)) wake();
-  }
-}
 
 function suite(label: string, tls: { cert: string; key: string } | null): void {
   const options: TransportOptions = {

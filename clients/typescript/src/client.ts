@@ -88,8 +88,15 @@ export class Client<Services extends object = AnyServices> {
    * @throws TypeError for an address that is none
    */
   constructor(url: string | URL, options: ClientOptions) {
-    const { clock = systemClock, random = Math.random, timeoutMs = 10_000, outbox, page = browserPage } =
-      options;
+    const {
+      transport = webSocket(),
+      codec = json,
+      clock = systemClock,
+      random = Math.random,
+      timeoutMs = 10_000,
+      outbox,
+      page = browserPage,
+    } = options;
     const handlers = handlersByName();
     const rooms = new Map<string, JoinedRoom>();
 
@@ -98,9 +105,9 @@ export class Client<Services extends object = AnyServices> {
       messenger.forget();
     };
     const connection = connectionOf({
-      transport: webSocket(),
-      codec: json,
       ...options,
+      transport,
+      codec,
       url: new URL(url, (globalThis as { location?: { href: string } }).location?.href),
       clock,
       random,
@@ -119,9 +126,9 @@ export class Client<Services extends object = AnyServices> {
         const { svc, type, seq, room } = message;
         const joined = rooms.get(room!);
         if (joined) {
-          if (svc !== "sys" || type === "presence") return joined.receive(message);
+          if (svc !== "sys" || type === "presence" || type === "joined") return joined.receive(message);
           if (type === "left" && seq === undefined) {
-            joined.out(new WsPrismError("NOT_ALLOWED", "taken out of the room"));
+            joined.out(new WsPrismError("NOT_ALLOWED", "taken out"));
           }
         }
         handlers.emit(`${svc} ${type}`, message.data, message);

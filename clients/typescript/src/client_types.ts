@@ -36,6 +36,8 @@ export interface ClientOptions {
   readonly hot?: HotLaneFactory;
   /** `webSocket()` otherwise. */
   readonly transport?: Transport;
+  /** Taken where `transport` does not come through, such as `sse()` of "wsprism-client/sse" for networks that break WebSockets. */
+  readonly fallback?: Transport;
   /** Keeps what is sent while offline: at most `max` messages (100), each for `ttlMs` (60,000). Otherwise it is refused. */
   readonly outbox?: boolean | { readonly max?: number; readonly ttlMs?: number };
   /** How long connecting may take, and how long an answer, milliseconds; 10,000 otherwise. */

@@ -4,7 +4,7 @@
 //   idle ─▶ opening ─▶ up ─▶ waiting ─▶ opening …        closed from any of them, by a close that says "do not come back"
 
 import type { Connection, ConnectionHandler, ConnectionOptions } from "./connection_types.ts";
-import { remedyFor, type Status } from "./status.ts";
+import { AWAY, remedyFor, type Status } from "./status.ts";
 import { storeOf } from "./store.ts";
 import type { Link, LinkHandler } from "./transport.ts";
 import type { Greeting, Incoming, Refused } from "./wire.ts";
@@ -58,9 +58,9 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   /** The ticket of the last try. */
   let ticket: string | undefined;
   let attempt = 0;
-  let openedAt = 0;
-  let upAt = 0;
-  let heardAt = 0;
+  /** Links in a row that came to nothing: after two it is the fallback's turn, after three the transport's again. */
+  let failed = 0;
+  let openedAt = 0, upAt = 0, heardAt = 0;
   /** Until when a ping that went out must be answered, by whatever; 0 for none. */
   let answerBy = 0;
   /** When the timer that watches is due, and whether one that was late has been forgiven. */
@@ -68,6 +68,8 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   let forgave = false;
   /** When the gateway wants us back, and where. */
   let backAt = 0;
+  /** Whether it said so for another reason, and has a say in what follows only if it is the one who closes. */
+  let isAside = false;
   let elsewhere: URL | undefined;
   /** What the gateway said last that may explain a close. */
   let reason = "";
@@ -102,7 +104,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
   function dial(next: string | undefined): void {
     const mine = run;
     ticket = next;
-    const { url, tenant, sid, transport } = options;
+    const { url, tenant, sid, transport, fallback } = options;
     const request = {
       url: elsewhere ?? url,
       tenant,
@@ -110,15 +112,15 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       // With its former name it takes the place of its former self, which may not be known to be gone yet.
       sid: sid ?? (token ? undefined : greeting?.sid),
       resume: token ? { token, heard } : undefined,
-      protocol: codec.protocol,
+      codec,
     };
     elsewhere = undefined;
     const events: LinkHandler = {
       message: (data) => mine === run && read(data),
-      close: (code, why) => mine === run ? lost(code, why) : gone?.(),
+      close: (code, why, retryAfterMs) => mine === run ? lost(code, why, retryAfterMs) : gone?.(),
     };
     try {
-      link = transport.open(request, events);
+      link = (failed > 1 && fallback || transport).open(request, events);
     } catch (error) {
       end(1006, `${error}`);
     }
@@ -166,7 +168,10 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       // The error may be about a frame of the hot lane, or why a close follows.
       reason = said.reason ?? said.msg ?? type;
       reasonAt = heardAt;
-      if (retryAfterMs) backAt = heardAt + retryAfterMs;
+      if (retryAfterMs) {
+        backAt = heardAt + retryAfterMs;
+        isAside = type === "error";
+      }
       if (said.url) elsewhere = new URL(said.url, options.url);
     }
     return false;
@@ -176,6 +181,8 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
     state = "up";
     upAt = heardAt;
     backAt = tries = 0;
+    // A fallback that works is gone on with.
+    failed &= 2;
     reason = "";
     if (resumed) {
       confirm(count);
@@ -272,19 +279,22 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
     );
   }
 
-  /** Gives a link up that says nothing. */
+  /** Gives a link up that says nothing, or must not stay. What it says may still arrive, and must not end the session. */
   function drop(why: string): void {
     const former = link;
     lost(1006, why);
-    former?.close();
+    former?.close(token ? AWAY : undefined);
   }
 
-  function lost(code: number, why: string): void {
+  function lost(code: number, why: string, retryAfterMs?: number): void {
     const now = clock.now();
     const wasUp = state === "up";
     if (reason && now - reasonAt < PROBE_MS) why = reason;
+    if (link && !wasUp) failed = ++failed % 3;
+    if (retryAfterMs) backAt = now + retryAfterMs;
+    else if (isAside && code === 1006) backAt = 0;
     clear();
-    if (code >= 4500 && code < 5000) return end(code, why);
+    if (code >= 4500) return end(code, why);
     if (code === 4004) {
       if (typeof source !== "function") return end(code, why);
       ticket = undefined;
@@ -355,7 +365,6 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
     sendFrame: (frame) => link!.send(frame),
     stop() {
       const former = link;
-      const wasUp = state === "up";
       if (status.get().state !== "closed") end(1000, "closed");
       return new Promise((resolve) => {
         if (!former) return resolve();
@@ -364,11 +373,12 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
           clock.clearTimeout(late);
           resolve();
         };
-        former.close(wasUp ? 1000 : undefined);
+        former.close(1000);
       });
     },
-    wake() {
+    wake(isOnline) {
       const now = clock.now();
+      if (isOnline) failed = 0;
       if (state === "up") {
         const withinMs = Math.min(PROBE_MS, half());
         ping(withinMs);
@@ -379,7 +389,7 @@ export function connectionOf(options: ConnectionOptions, handler: ConnectionHand
       if (state === "closed") return;
       if (!cached) return void this.stop();
       // A page with an open link may not be kept at all.
-      drop("page hidden");
+      drop("hidden");
       openedAt = -RETRY_MIN_MS;
     },
   };

@@ -34,6 +34,8 @@ export interface ConnectionOptions {
   readonly ticket?: string | (() => string | Promise<string>);
   readonly sid?: string;
   readonly transport: Transport;
+  /** In the place of a transport that seems to be blocked. */
+  readonly fallback?: Transport | undefined;
   readonly codec: Codec;
   readonly clock: Clock;
   readonly random: () => number;
@@ -62,8 +64,8 @@ export interface Connection {
   sendFrame(frame: Uint8Array): void;
   /** Ends the session. Resolves when its link is gone, or a second has passed. */
   stop(): Promise<void>;
-  /** The network is back, or somebody looks: finds out whether the link lives, or tries again now. */
-  wake(): void;
+  /** The network is back, and may be another, or somebody looks: finds out whether the link lives, or tries again now. */
+  wake(isOnline?: boolean): void;
   /** The page goes away: for good, or to come back with `wake`. */
   hide(cached: boolean): void;
 }

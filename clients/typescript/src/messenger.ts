@@ -116,7 +116,7 @@ export function messengerOf(options: MessengerOptions): Messenger {
     pending.set(seq, one);
     signal?.addEventListener("abort", abort);
     if (connection.isUp) transmit(one);
-    if (keepMs) failLater(one, keepMs, "EXPIRED", "not sent in time");
+    if (keepMs) failLater(one, keepMs, "EXPIRED", "not sent");
   }
 
   /** Sends it, unless the gateway would refuse it before its room is entered again. */
@@ -132,10 +132,10 @@ export function messengerOf(options: MessengerOptions): Messenger {
     const encoded = connection.encode({ ...message, key });
     const max = connection.greeting!.max_frame_bytes;
     if (encoded.length * 3 > max && bytesOf(encoded) > max) {
-      return one.fail(new WsPrismError("PAYLOAD_TOO_LARGE", `larger than ${max} bytes`));
+      return one.fail(new WsPrismError("PAYLOAD_TOO_LARGE", `over ${max} bytes`));
     }
     one.isSent = true;
-    failLater(one, timeoutMs, "TIMEOUT", `no answer within ${timeoutMs} ms`);
+    failLater(one, timeoutMs, "TIMEOUT", `no answer in ${timeoutMs} ms`);
     connection.send(encoded);
   }
 

@@ -2,8 +2,11 @@
 
 /** What is told. */
 export interface PageHandler {
-  /** The connection may be dead without a word, or could be tried again: now is a good time to look. */
-  wake(): void;
+  /**
+   * The connection may be dead without a word, or could be tried again: now is a good time to look.
+   * @param isOnline there is a network again, maybe another one
+   */
+  wake(isOnline?: boolean): void;
   /** The page goes: into the back/forward cache (`cached`), from which it may come back (`wake`), or for good. */
   hide(cached: boolean): void;
 }
@@ -11,19 +14,24 @@ export interface PageHandler {
 /** Tells of the page until the returned function is called. */
 export type Page = (handler: PageHandler) => () => void;
 
+/** What there is of a page's events. */
+interface PageNews {
+  readonly type: string;
+  readonly persisted?: boolean;
+  readonly target?: { readonly hidden?: boolean };
+}
+
 /** The page that this runs in; elsewhere nothing is ever told. */
 export const browserPage: Page = (handler) => {
-  const { document } = globalThis as { document?: EventTarget };
-  const listener = ({ type, persisted }: { readonly type: string; readonly persisted?: boolean }) => {
+  const listener = ({ type, persisted, target }: PageNews) => {
     if (type === "pagehide") handler.hide(!!persisted);
-    else handler.wake();
+    // A page that is put away hides after it was told so.
+    else if (!target?.hidden) handler.wake(type === "online");
   };
   const each = (what: "addEventListener" | "removeEventListener") => {
-    for (const type of ["online", "offline", "pageshow", "pagehide"]) {
+    // The last two are the document's, and bubble.
+    for (const type of ["online", "offline", "pageshow", "pagehide", "visibilitychange", "resume"]) {
       (globalThis as Partial<EventTarget>)[what]?.(type, listener as unknown as EventListener);
-    }
-    for (const type of ["visibilitychange", "resume"]) {
-      document?.[what](type, listener as unknown as EventListener);
     }
   };
   each("addEventListener");

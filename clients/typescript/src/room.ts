@@ -115,9 +115,11 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     self.isIn = wasIn = true;
     recovered = !isBack || !!(epoch && since && joined.recovered);
     if (!epoch) cursor = undefined;
-    else if (!replayed) cursor = { epoch, offset };
-    // What is replayed moves the cursor as it comes: should the link be lost before, the rest comes the next time.
-    else cursor = { epoch, offset: since?.epoch === epoch && since.offset <= offset ? since.offset : 0 };
+    // What is replayed moves the cursor as it comes: should the link be lost before, the rest comes the next time. Nothing
+    // may be left to replay because it is on its way, as the answer to an earlier question that this one has overtaken.
+    else if (since?.epoch === epoch && since.offset <= offset && (replayed || joined.recovered)) {
+      cursor = since;
+    } else cursor = { epoch, offset: replayed ? 0 : offset };
     if (!recovered) {
       const gap: Gap = { reason: joined.reason ?? "no_history", since };
       soon(() => handlers.emit("gap", gap));
@@ -140,10 +142,12 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
   function give(message: Incoming): void {
     const { svc, type, data } = message;
     if (svc === "sys") {
-      const { event, user, member } = data as Presence;
+      // Not asked for: the gateway itself has missed something. What comes from now on is behind this place.
+      if (type === "joined") return entered({ member, ...data as object } as Joined, cursor);
+      const { event, user, member: number } = data as Presence;
       const members = new Map(presence.get());
-      if (event === "leave") members.delete(member);
-      else members.set(member, { user, member });
+      if (event === "leave") members.delete(number);
+      else members.set(number, { user, member: number });
       presence.set(members);
       return handlers.emit(type, data);
     }
@@ -162,7 +166,7 @@ export function roomOf(name: string, options: JoinOptions, host: RoomHost): Join
     readers.add(read);
     try {
       while (true) {
-        if (waiting.length > WAITING_MAX) throw new WsPrismError("OVERFLOW", "reads too slowly");
+        if (waiting.length > WAITING_MAX) throw new WsPrismError("OVERFLOW", "reads slowly");
         if (waiting.length) yield waiting.shift()!;
         else if (!isOver) await new Promise<void>((next) => wake = next);
         else if (overBy) throw overBy;

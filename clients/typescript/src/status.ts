@@ -32,6 +32,9 @@ export type Status =
     readonly remedy: string;
   };
 
+/** The close code that says that we come back: browsers let nobody say 1001, and no code at all is a goodbye. */
+export const AWAY = 4006;
+
 const UPDATE = "update this client";
 const REMEDIES: Readonly<Record<number, string>> = {
   1000: "",
@@ -40,7 +43,7 @@ const REMEDIES: Readonly<Record<number, string>> = {
   4004: "pass the ticket as a function",
   4005: "send less",
   4500: "get a new ticket",
-  4501: "connect again only if asked to",
+  4501: "connect again if asked",
   4502: "give each tab its own sid",
   4503: "end another session",
   4505: UPDATE,

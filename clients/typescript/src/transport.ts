@@ -12,23 +12,28 @@ export interface LinkRequest {
   readonly sid: string | undefined;
   /** Undefined asks for a session that can be resumed; a token resumes one of which that many messages were heard. */
   readonly resume: { readonly token: string; readonly heard: number } | undefined;
-  /** "wsprism.v1" or "wsprism.v1.cbor". */
-  readonly protocol: string;
+  /** How the messages are written that will be sent; its `protocol` says so to the gateway. */
+  readonly codec: Codec;
 }
 
 /** The client's end. MUST be called in the order of the wire, and not after `close`; MUST NOT be called from `open`. */
 export interface LinkHandler {
   /** One message: a text, or bytes. */
   message(data: string | ArrayBuffer | Uint8Array): void;
-  /** Comes once: the link is gone, or never came to be (1006). */
-  close(code: number, reason: string): void;
+  /**
+   * Comes once: the link is gone, or never came to be (1006).
+   * @param retryAfterMs when the gateway wants the next one, where it said so while it refused this one
+   */
+  close(code: number, reason: string, retryAfterMs?: number): void;
 }
 
 /** A link that is open, or opens. */
 export interface Link {
   /** MUST take a copy of bytes before it returns. Is not called before the first message has come. */
   send(message: string | Uint8Array): void;
-  /** Ends the link. `LinkHandler.close` follows, however late. */
+  /**
+   * Ends the link: 1000 for good, 4006 to come back. `LinkHandler.close` follows, however late.
+   */
   close(code?: number): void;
   /** Bytes that were sent and still wait here. */
   readonly buffered: number;

@@ -19,7 +19,7 @@ const takesHeaders = () => /^(Node|Bun|Deno)/.test(globalThis.navigator?.userAge
  */
 export function webSocket(options: WebSocketOptions = {}): Transport {
   return {
-    open({ url, tenant, ticket, sid, resume, protocol }: LinkRequest, handler: LinkHandler): Link {
+    open({ url, tenant, ticket, sid, resume, codec }: LinkRequest, handler: LinkHandler): Link {
       const Socket = options.WebSocket ?? globalThis.WebSocket;
       if (!Socket) throw new TypeError("no WebSocket: pass webSocket({ WebSocket })");
       const address = new URL(url);
@@ -28,7 +28,7 @@ export function webSocket(options: WebSocketOptions = {}): Transport {
       address.searchParams.set("tenant", tenant);
       if (sid) address.searchParams.set("sid", sid);
       const protocols = [
-        protocol,
+        codec.protocol,
         resume ? `wsprism.resume.${resume.token}.${resume.heard}` : "wsprism.resume",
       ];
       const asHeader = !options.WebSocket && takesHeaders();

@@ -32,6 +32,10 @@ export interface Greeting {
   readonly user: string;
   readonly sid: string;
   readonly session: string;
+  /** By what it is connected: `websocket`, `sse`, `webtransport`. */
+  readonly transport?: string;
+  /** The gateway's name, where it is one of several. */
+  readonly node?: string;
   readonly ping_interval_ms: number;
   readonly max_frame_bytes: number;
   /** The gateway's clock, Unix time in milliseconds. */

@@ -1,9 +1,5 @@
 // What `wsprism connect` sees of a connection, whatever door it is by.
 
-import { WebSocketWire } from "./websocket_wire.ts";
-import { SseWire } from "./sse_wire.ts";
-import { TcpWire } from "./tcp_wire.ts";
-
 /** Who wants in, and where. */
 export interface Target {
   readonly door: "websocket" | "tcp" | "sse";
@@ -38,18 +34,6 @@ export interface Wire {
   bytes(message: Uint8Array): void;
   /** Says goodbye; `closed` follows. */
   close(): void;
-}
-
-/** Begins to connect. */
-export function connectTo(target: Target, events: WireEvents): Wire {
-  switch (target.door) {
-    case "websocket":
-      return new WebSocketWire(target, events);
-    case "sse":
-      return new SseWire(target, events);
-    case "tcp":
-      return new TcpWire(target, events);
-  }
 }
 
 /** What a handshake says in its query. */

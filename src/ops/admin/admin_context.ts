@@ -185,6 +185,8 @@ export interface AdminContext {
   /** The lines at which a text, that of the configuration in use where none is given, says these; null for what it does not say. */
   readonly lines: (paths: readonly Path[], text?: string) => Promise<readonly (number | null)[]>;
   readonly log: Log;
+  /** The gateway's name among several; null where it is alone. */
+  readonly node: string | null;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Unix time in milliseconds. */
@@ -196,6 +198,8 @@ export interface AdminContext {
   readonly tenants: () => Iterable<AdminTenant>;
   readonly tenant: (id: string) => AdminTenant | undefined;
   readonly draining: () => boolean;
+  /** Whether what it needs to serve anybody is not there yet. */
+  readonly waiting: () => boolean;
   /** Whether something of it is down that a tenant relies on; it serves all the same. */
   readonly degraded: () => boolean;
   /** Whether every listener accepts connections. */

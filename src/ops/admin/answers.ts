@@ -71,6 +71,15 @@ const FAULTS = {
   503: fault("Not now."),
 } as const satisfies Record<FaultStatus | 415, unknown>;
 
+/** Nodes of a cluster that did not answer in time, so that what they have is missing. */
+export const MissingNodes = z.array(z.string()).optional().openapi({
+  description: "Nodes that did not answer in time, whose part is missing; absent where all did.",
+});
+/** The node that has something. */
+export const NodeName = z.string().optional().openapi({
+  description: "The node of the cluster that has it; absent where the gateway is alone.",
+});
+
 /** The answers of a route: this one, or a fault. */
 export function answers<S extends z.ZodType>(description: string, schema: S) {
   return { 200: { description, content: { "application/json": { schema } } }, ...FAULTS } as const;

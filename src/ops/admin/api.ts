@@ -4,6 +4,7 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import { refusal } from "../../protocol/codes.ts";
+import { consoleRoutes } from "../console/page.ts";
 import { describeFault, refuse } from "./answers.ts";
 import type { AdminApp, AdminContext, AdminEnv } from "./admin_context.ts";
 import { decisionRoutes } from "./decision_routes.ts";
@@ -15,6 +16,8 @@ import { explainRoutes } from "./explain_routes.ts";
 import { eventRoutes } from "./event_routes.ts";
 import { gatewayRoutes } from "./gateway_routes.ts";
 import { Methods } from "./methods.ts";
+import { nodeRoutes } from "./node_routes.ts";
+import { overNodes } from "./over_nodes.ts";
 import type { AdminParts } from "./parts.ts";
 import { publishRoutes } from "./publish_routes.ts";
 import { historyRoutes } from "./history_routes.ts";
@@ -54,6 +57,7 @@ export function adminApi(parts: AdminParts): AdminApp {
     return refuse(c, { code: "INTERNAL", msg: "the gateway failed on this request" });
   });
   openRoutes(app, context);
+  if (parts.hasConsole) consoleRoutes(app);
   const description = { title: "wsPrism admin API", version };
   // Written once: that takes as long as serving hundreds of requests, and nobody needs a key to ask for it.
   let document: string | null = null;
@@ -69,6 +73,7 @@ export function adminApi(parts: AdminParts): AdminApp {
   });
 
   app.use("*", auth.admit);
+  if (parts.nodes !== null) app.use("*", overNodes(parts.nodes));
   tenantRoutes(app, parts);
   publishRoutes(app, parts);
   sessionRoutes(app, parts);
@@ -83,13 +88,14 @@ export function adminApi(parts: AdminParts): AdminApp {
   meRoutes(app, parts);
   webhookRoutes(app, parts);
   gatewayRoutes(app, parts);
+  nodeRoutes(app, parts);
   eventRoutes(app, parts);
   const methods = new Methods(app);
   return app;
 }
 
 /** What anybody may ask who can reach the listener. */
-function openRoutes(app: AdminApp, { draining, degraded, accepting }: AdminContext): void {
+function openRoutes(app: AdminApp, { draining, waiting, degraded, accepting }: AdminContext): void {
   const text = (description: string) => ({
     description,
     content: { "text/plain": { schema: z.string() } },
@@ -114,11 +120,12 @@ function openRoutes(app: AdminApp, { draining, degraded, accepting }: AdminConte
       security: [],
       responses: {
         200: text("It does: `ready`, or `degraded` where something is down that a tenant relies on."),
-        503: text("It drains, or connections cannot be accepted."),
+        503: text("It drains, waits for its cluster, or connections cannot be accepted."),
       },
     }),
     (c) => {
       if (draining()) return c.text("draining", 503);
+      if (waiting()) return c.text("waiting for the cluster", 503);
       if (!accepting()) return c.text("not accepting connections", 503);
       return c.text(degraded() ? "degraded" : "ready", 200);
     },

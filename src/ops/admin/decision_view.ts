@@ -44,10 +44,9 @@ export class RuleLines {
 
   /** To be awaited before those of these decisions are shown. */
   async find(decisions: readonly Decision[]): Promise<void> {
-    const rules = new Set(decisions.flatMap(({ finding }) => finding === null ? [] : [finding.ruleId]));
     const paths = new Map<string, Path>();
-    for (const rule of rules) {
-      const path = this.pathOf(rule);
+    for (const { finding, lane } of decisions) {
+      const path = finding === null ? null : this.#pathOf(finding.ruleId, lane);
       if (path !== null && !this.#lines.has(formatPath(path))) paths.set(formatPath(path), path);
     }
     if (paths.size === 0) return;
@@ -55,15 +54,15 @@ export class RuleLines {
     for (const [i, path] of [...paths.keys()].entries()) this.#lines.set(path, lines[i] ?? null);
   }
 
-  pathOf(rule: string): Path | null {
-    const path = placeOf(rule, this.#at);
+  #pathOf(rule: string, lane: "ext" | "hot"): Path | null {
+    const path = placeOf(rule, { ...this.#at, lane });
     return path.length === 0 ? null : path;
   }
 
   /** A decision as it is shown. */
   show(decision: Decision): z.infer<typeof DecisionShape> {
     const { seq, timeMs, session, user, lane, service, bytes, active, finding, repeats, message } = decision;
-    const path = finding === null ? null : this.pathOf(finding.ruleId);
+    const path = finding === null ? null : this.#pathOf(finding.ruleId, lane);
     return {
       seq,
       time_ms: Math.round(timeMs),

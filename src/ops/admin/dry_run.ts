@@ -64,6 +64,6 @@ function ask(
   }, at);
   if (allowed) return { rule: null, why: null, path: null };
   const { check, why } = steps.at(-1)!;
-  const path = placeOf(check, at);
+  const path = placeOf(check, { ...at, lane });
   return { rule: check, why, path: path.length === 0 ? null : path };
 }

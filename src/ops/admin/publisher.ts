@@ -124,8 +124,17 @@ export async function publish(
   if ("rooms" in to) return await toRooms(new Set(to.rooms));
   const frame = frameOf(message, config, null);
   if ("ok" in frame) return frame;
-  const deliveries = targets.places(await found(), frame, except);
-  return deliveries === BUSY ? TENANT_BUSY : { ok: true, deliveries, busy: [], stored: [] };
+  const here = targets.places(await found(), frame, except);
+  return here === BUSY
+    ? TENANT_BUSY
+    : { ok: true, deliveries: here + elsewhere(frame), busy: [], stored: [] };
+
+  function elsewhere(frame: Frame): number {
+    const { peers } = targets;
+    if (peers === null) return 0;
+    if ("users" in to) return peers.users(new Set(to.users), frame, except);
+    return "sessions" in to ? peers.sessions(new Set(to.sessions), frame, except) : peers.all(frame, except);
+  }
 
   async function found(): Promise<Place[]> {
     const places: Place[] = [];
@@ -171,7 +180,7 @@ export async function publish(
     let isChecked = false;
     for (const name of names) {
       if (slice.isOver) await slice.next();
-      if (rooms.find(name) === undefined && !rooms.keeps(name)) {
+      if (rooms.count(name) === 0 && rooms.find(name) === undefined && !rooms.keeps(name)) {
         // The same for each: one tells whether the message can be one at all.
         if (!isChecked) {
           const frame = frameOf(message, config, longest(names));

@@ -4,7 +4,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { refusal } from "../../protocol/codes.ts";
 import type { Actor } from "../../service/action.ts";
 import type { AdminParts } from "./parts.ts";
-import { answers, refuse } from "./answers.ts";
+import { answers, MissingNodes, NodeName, refuse } from "./answers.ts";
 import type { AdminApp } from "./admin_context.ts";
 import { pageAmong, pageOf } from "./page.ts";
 import { NO_SUCH_SESSION } from "./session_routes.ts";
@@ -35,13 +35,17 @@ const Member = z.strictObject({
   session: SessionId,
   user: UserName,
   member: z.int().min(1).openapi({ description: "Its number in the room." }),
+  node: NodeName,
 }).openapi("Member");
 const Place = z.strictObject({ room: RoomName, session: SessionId, member: z.int().min(1), count: Count });
-const Removed = z.strictObject({ removed: Count.openapi({ description: "Sessions that left." }) });
+const Removed = z.strictObject({
+  removed: Count.openapi({ description: "Sessions that left." }),
+  missing_nodes: MissingNodes,
+});
 
 const MemberParams = RoomParams.extend({ session: SessionId });
 
-export function roomRoutes(app: AdminApp, { auth, slices }: AdminParts): void {
+export function roomRoutes(app: AdminApp, { auth, slices, context }: AdminParts): void {
   app.openapi(
     createRoute({
       method: "get",
@@ -50,15 +54,20 @@ export function roomRoutes(app: AdminApp, { auth, slices }: AdminParts): void {
       summary: "List rooms, by name",
       middleware: auth.permit("read"),
       request: { params: TenantParams, query: PageQuery },
-      responses: answers("A page.", z.strictObject({ rooms: z.array(Room), next: Next })),
+      responses: answers(
+        "A page.",
+        z.strictObject({ rooms: z.array(Room), next: Next, missing_nodes: MissingNodes }),
+      ),
     }),
     (c) => {
       const { limit, cursor = null } = c.req.valid("query");
       const rooms = c.var.seat.tenant.rooms.behind(cursor);
       const { items, next } = pageOf(rooms, { keyOf: ({ name }) => name, limit });
-      const shown = items.map(({ name, members, userCount }) => (
-        { room: name, members: members.length, users: userCount }
-      ));
+      const shown = items.map(({ name, count, userCount }) => ({
+        room: name,
+        members: count,
+        users: userCount,
+      }));
       return c.json({ rooms: shown, next }, 200);
     },
   );
@@ -82,13 +91,26 @@ export function roomRoutes(app: AdminApp, { auth, slices }: AdminParts): void {
       const { rooms } = c.var.seat.tenant;
       const { limit, cursor: after = null } = c.req.valid("query");
       const room = rooms.find(c.req.valid("param").room);
-      if (room === undefined) return refuse(c, NO_SUCH_ROOM);
+      const foreign = rooms.foreign(c.req.valid("param").room);
+      if (room === undefined && foreign === null) return refuse(c, NO_SUCH_ROOM);
+      const { node } = context;
+      const here = (room?.members ?? []).map(({ id, member, subscriber: { session, user } }) => ({
+        // Of several nodes each counts the joins that it saw, but members' numbers mean the same on all.
+        place: node === null ? id : member,
+        shown: { session, user, member, ...(node === null ? {} : { node }) },
+      }));
+      const there = [...foreign?.members.values() ?? []].map((
+        { member, session: { session, user, node } },
+      ) => ({
+        place: member,
+        shown: { session, user, member, node: node.facts.name },
+      }));
       const { items, next } = await pageAmong(
-        [...room.members],
-        { keyOf: ({ id }) => id, after, limit },
+        [...here, ...there],
+        { keyOf: ({ place }) => place, after, limit },
         slices.of(c.var.key),
       );
-      const members = items.map(({ subscriber: { session, user }, member }) => ({ session, user, member }));
+      const members = items.map(({ shown }) => shown);
       return c.json({ members, next: next === null ? null : String(next) }, 200);
     },
   );
@@ -114,7 +136,7 @@ export function roomRoutes(app: AdminApp, { auth, slices }: AdminParts): void {
       }
       const membership = session.memberships.get(room)!;
       const { member } = membership;
-      return c.json({ room, session: id, member, count: membership.room.members.length }, 200);
+      return c.json({ room, session: id, member, count: membership.room.count }, 200);
     },
   );
 

@@ -5,7 +5,7 @@ import { CLOSE, refusal } from "../../protocol/codes.ts";
 import { sysKicked } from "../../protocol/sys.ts";
 import type { SessionHandle } from "../../session/session_handle.ts";
 import type { AdminParts } from "./parts.ts";
-import { answers, refuse } from "./answers.ts";
+import { answers, MissingNodes, NodeName, refuse } from "./answers.ts";
 import type { AdminApp } from "./admin_context.ts";
 import { type Page, pageAmong, pageOf } from "./page.ts";
 import { lookOf, lookShape } from "./session_look.ts";
@@ -38,6 +38,7 @@ const summary = {
   ticket_id: z.string().nullable().openapi({ description: "`jti` of its ticket." }),
   trace_id: z.string().openapi({ description: "Finds the session in the log." }),
   room_count: z.int().min(0),
+  node: NodeName,
   detached_ms: z.int().min(0).nullable().openapi({
     description: "How long its client has been away (see docs/recovery.md); null while it is connected.",
   }),
@@ -53,7 +54,10 @@ const SessionDetail = z.strictObject({
   ...lookShape,
 }).openapi("SessionDetail");
 /** How many sessions were ended. */
-export const Disconnected = z.strictObject({ disconnected: z.int().min(0) }).openapi("Disconnected");
+export const Disconnected = z.strictObject({
+  disconnected: z.int().min(0),
+  missing_nodes: MissingNodes,
+}).openapi("Disconnected");
 
 export function sessionRoutes(app: AdminApp, { auth, context, slices }: AdminParts): void {
   const summaryOf = (session: SessionHandle) => ({
@@ -65,6 +69,7 @@ export function sessionRoutes(app: AdminApp, { auth, context, slices }: AdminPar
     ticket_id: session.ticketId,
     trace_id: session.traceId,
     room_count: session.memberships.size,
+    ...(context.node === null ? {} : { node: context.node }),
     detached_ms: session.detachedMs === null ? null : Math.round(session.detachedMs),
   });
 
@@ -85,7 +90,10 @@ export function sessionRoutes(app: AdminApp, { auth, context, slices }: AdminPar
           }),
         }),
       },
-      responses: answers("A page.", z.strictObject({ sessions: z.array(SessionSummary), next: Next })),
+      responses: answers(
+        "A page.",
+        z.strictObject({ sessions: z.array(SessionSummary), next: Next, missing_nodes: MissingNodes }),
+      ),
     }),
     async (c) => {
       const { registry, rooms } = c.var.seat.tenant;

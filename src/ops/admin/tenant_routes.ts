@@ -4,7 +4,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { refusal } from "../../protocol/codes.ts";
 import { LANE_NAMES } from "../../protocol/frame.ts";
 import type { AdminParts } from "./parts.ts";
-import { answers, NOT_KEPT, refuse, textAnswers } from "./answers.ts";
+import { answers, MissingNodes, NOT_KEPT, refuse, textAnswers } from "./answers.ts";
 import type { AdminApp, AdminTenant } from "./admin_context.ts";
 import { Name, TenantParams } from "./words.ts";
 
@@ -23,6 +23,7 @@ const Stats = z.strictObject({
   out: z.strictObject({ control: Traffic, reliable: Traffic, latest: Traffic, lossy: Traffic }),
   dropped: Count.openapi({ description: "Outbound messages that were not delivered." }),
   denied: Count.openapi({ description: "Inbound messages that policy did not let pass." }),
+  missing_nodes: MissingNodes,
 }).openapi("Stats", { description: "Numbers of one tenant; those of messages count from the start." });
 
 export function tenantRoutes(app: AdminApp, { auth, context }: AdminParts): void {
@@ -111,7 +112,14 @@ export function tenantRoutes(app: AdminApp, { auth, context }: AdminParts): void
 function summaryOf(
   { tenant: { id, registry, rooms }, suspended }: AdminTenant,
 ): z.infer<typeof TenantSummary> {
-  return { id, suspended, sessions: registry.size, users: registry.userCount, rooms: rooms.size };
+  const { peers } = rooms;
+  if (peers === null || peers.size === 0) {
+    return { id, suspended, sessions: registry.size, users: registry.userCount, rooms: rooms.size };
+  }
+  let users = registry.userCount, all = rooms.size;
+  for (const user of peers.users()) if (registry.ofUser(user).length === 0) users++;
+  for (const room of peers.rooms.keys()) if (rooms.find(room) === undefined) all++;
+  return { id, suspended, sessions: registry.size + peers.size, users, rooms: all };
 }
 
 function statsOf(seat: AdminTenant): z.infer<typeof Stats> {

@@ -97,7 +97,8 @@ export function userRoutes(app: AdminApp, { auth, context, slices }: AdminParts)
       const { tenant } = c.var.seat;
       const { user } = c.req.valid("param");
       const { for_ms: ms = BAN_MS_MAX } = c.req.valid("json");
-      const disconnected = tenant.registry.ofUser(user).length;
+      const disconnected = tenant.registry.ofUser(user).length +
+        (tenant.rooms.peers?.ofUser(user).length ?? 0);
       const { untilMs, by } = tenant.ban(user, ms, BY);
       if (!await c.var.seat.kept()) return refuse(c, NOT_KEPT);
       return c.json({ user, until_ms: Math.round(untilMs), by, disconnected }, 200);

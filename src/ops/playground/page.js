@@ -13,6 +13,8 @@ const facts = await (await fetch("/playground/facts.json")).json();
 const tenantField = document.querySelector("#tenant");
 const roomField = document.querySelector("#room");
 for (const { id } of facts.tenants) tenantField.append(new Option(id, id));
+// Where something is kept, there is more to see.
+roomField.value = facts.tenants[0]?.kept ?? roomField.value;
 
 function item(list, max, text, more = {}) {
   const line = document.createElement("li");

@@ -52,11 +52,13 @@ interface Stream {
   readonly posts: Posts;
   readonly pages: PageRule;
   /** Whether its session waits for its client once it is gone. */
-  readonly mayResume: () => boolean;
+  readonly mayResume: (token: string) => boolean;
 }
 
-/** What is left of one. */
+/** What is left of one: no more than this, for there can be many. */
 interface Gone extends Pick<Stream, "keyDigest" | "pages" | "mayResume"> {
+  /** By which its session goes on; null where it does not. */
+  readonly token: string | null;
   readonly until: number;
 }
 
@@ -157,13 +159,12 @@ export class SseTransport implements GuestTransport {
       greeting: `retry: ${retryMs}\nevent: open\ndata: ${data}\n\n`,
       join: hot ? this.#joinAll : this.#joinExt,
       drop: drop ?? null,
-      opened: () => void this.#streams.set(id, { keyDigest, link, posts, pages, mayResume: resumes }),
+      opened: () => void this.#streams.set(id, { keyDigest, link, posts, pages, mayResume }),
       ended: () => {
         this.#streams.delete(id);
-        this.#remember(id, { keyDigest, pages, mayResume: resumes });
+        this.#remember(id, { keyDigest, pages, mayResume, token: link.token });
       },
     });
-    const resumes = () => link.token !== null && mayResume(link.token);
     const posts = new Posts({ link, handler, door: this.#door });
     return new Response(link.body.stream, { headers: { ...EVENT_STREAM, ...pages.headers(asked) } });
   }
@@ -192,7 +193,7 @@ export class SseTransport implements GuestTransport {
     if (bearer === null || !timingSafeEqual(digestOf(bearer[1]!), found.keyDigest)) {
       return this.#stranger(asked, WRONG_KEY, page);
     }
-    if (!("link" in found)) return answer(goneRefusal({ resume: found.mayResume() }), page);
+    if (!("link" in found)) return answer(goneRefusal({ resume: isWaitedFor(found) }), page);
     if (method === "DELETE") {
       found.link.leave();
       return new Response(null, { status: 204, headers: page });
@@ -210,7 +211,10 @@ export class SseTransport implements GuestTransport {
     const { taken } = outcome;
     const { closeCode: close, closeReason: reason } = link;
     const ended = close === 0 ? {} : { close, reason };
-    return answer(goneRefusal({ resume: mayResume(), ...ended, taken }), page);
+    return answer(
+      goneRefusal({ resume: isWaitedFor({ token: link.token, mayResume }), ...ended, taken }),
+      page,
+    );
   }
 
   #stranger(asked: UpgradeRequest, refusal: HttpRefusal, page: Readonly<Record<string, string>>): Response {
@@ -237,6 +241,11 @@ export class SseTransport implements GuestTransport {
     this.#joiners.all.forget();
     this.#joiners.ext.forget();
   };
+}
+
+/** Whether the session of a stream that is gone waits for its client. */
+function isWaitedFor({ token, mayResume }: Pick<Gone, "token" | "mayResume">): boolean {
+  return token !== null && mayResume(token);
 }
 
 const ANY_PAGE = { "access-control-allow-origin": "*" };

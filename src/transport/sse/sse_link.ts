@@ -52,6 +52,7 @@ export class SseLink implements Link {
   readonly transport = "sse";
   // A comment goes out, and nobody answers it.
   readonly canPing = false;
+  readonly datagrams = null;
   readonly remoteAddress: string;
   readonly body: EventBody;
   /** Is told of every ext message that is written; null where nobody asks. */

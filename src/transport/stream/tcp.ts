@@ -3,20 +3,13 @@
 
 import { DescriptorWatch } from "../descriptors.ts";
 import { cannotListen } from "../handshake.ts";
-import { runtimeName } from "../mod.ts";
-import type {
-  StreamHandler,
-  TlsPair,
-  Transport,
-  TransportLimits,
-  TransportOptions,
-  WireFrame,
-} from "../port.ts";
+import { runtimeName } from "../runtime_name.ts";
+import type { StreamHandler, TlsPair, Transport, TransportLimits, TransportOptions } from "../port.ts";
 import { BunListener } from "./bun_socket.ts";
 import type { ByteListener, ByteSocket } from "./byte_socket.ts";
 import { NodeListener } from "./node_socket.ts";
-import { RunJoiner } from "./run_joiner.ts";
 import { TcpLink, wireOf } from "./tcp_link.ts";
+import { TurnJoiner } from "./turn_joiner.ts";
 
 const LIMITS: TransportLimits = {
   pings: true,
@@ -34,13 +27,11 @@ class TcpTransport implements Transport<StreamHandler> {
   readonly #options: TransportOptions;
   readonly #listener: ByteListener;
   readonly #links = new Set<TcpLink>();
-  readonly #joiner = new RunJoiner(wireOf);
+  readonly #joiner = new TurnJoiner(wireOf);
   readonly #watch: DescriptorWatch;
   #door: StreamHandler | null = null;
   #maxMessageBytes: number;
   #limits = LIMITS;
-  #turns = 0;
-  #forgets = false;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -84,8 +75,10 @@ class TcpTransport implements Transport<StreamHandler> {
   #connected(socket: ByteSocket): TcpLink {
     const handler = this.#door!.connect();
     const link: TcpLink = new TcpLink(socket, {
+      transport: "tcp",
+      datagrams: null,
       handler,
-      join: this.#join,
+      join: this.#joiner.join,
       maxMessageBytes: () => this.#maxMessageBytes,
       ended: () => this.#links.delete(link),
     });
@@ -93,20 +86,6 @@ class TcpTransport implements Transport<StreamHandler> {
     handler.open(link);
     return link;
   }
-
-  readonly #join = (frames: readonly WireFrame[], count: number): Uint8Array => {
-    // What was joined in a turn is of no use after it.
-    if (count > 1 && !this.#forgets) {
-      this.#forgets = true;
-      this.afterTurn(this.#forget);
-    }
-    return this.#joiner.join(frames, count);
-  };
-
-  readonly #forget = (): void => {
-    this.#forgets = false;
-    this.#joiner.forget();
-  };
 
   renewTls(tls: TlsPair): void {
     this.#listener.renewTls(tls);
@@ -117,9 +96,7 @@ class TcpTransport implements Transport<StreamHandler> {
   }
 
   afterTurn(task: () => void): void {
-    // See node.ts: on Deno immediates alone starve reading.
-    if (runtimeName() !== "bun" && ++this.#turns % 5 === 0) setTimeout(task, 0);
-    else setImmediate(task);
+    this.#joiner.afterTurn(task);
   }
 
   stop(): Promise<void> {

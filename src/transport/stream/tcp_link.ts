@@ -1,6 +1,6 @@
-// A link on plain TCP, framed as tcp_frames.ts says.
+// A link on a stream of bytes, framed as tcp_frames.ts says: a TCP connection, or the first stream of a WebTransport session.
 
-import type { Link, LinkHandler, WireFrame } from "../port.ts";
+import type { FrameWay, Link, LinkHandler, TransportName, WireFrame } from "../port.ts";
 import type { ByteEvents, ByteSocket } from "./byte_socket.ts";
 import { KIND, type Kind, tcpClose, tcpControl, type TcpEvents, tcpFrame, TcpReader } from "./tcp_frames.ts";
 
@@ -30,6 +30,9 @@ export function wireOf(frame: WireFrame): Uint8Array {
 }
 
 export interface TcpLinkOptions {
+  readonly transport: TransportName;
+  /** Beside the stream, where there are any. */
+  readonly datagrams: FrameWay | null;
   readonly handler: LinkHandler;
   /** Brings a flush into one piece. */
   readonly join: (frames: readonly WireFrame[], count: number) => Uint8Array;
@@ -39,8 +42,9 @@ export interface TcpLinkOptions {
 }
 
 export class TcpLink implements Link, ByteEvents {
-  readonly transport = "tcp";
+  readonly transport: TransportName;
   readonly canPing = true;
+  readonly datagrams: FrameWay | null;
   readonly remoteAddress: string;
   readonly #socket: ByteSocket;
   readonly #options: TcpLinkOptions;
@@ -56,6 +60,8 @@ export class TcpLink implements Link, ByteEvents {
   constructor(socket: ByteSocket, options: TcpLinkOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.transport = options.transport;
+    this.datagrams = options.datagrams;
     this.remoteAddress = socket.remoteAddress;
     this.#reader = new TcpReader({ events: new Inbound(this), maxMessageBytes: options.maxMessageBytes });
   }
@@ -116,6 +122,18 @@ export class TcpLink implements Link, ByteEvents {
     this.#lingering = null;
     if (!this.#isOver) this.#over(this.#code === 0 ? 1006 : this.#code, this.#reason);
     this.#socket.destroy();
+  }
+
+  // What comes beside the stream
+
+  /** A hot frame that came by itself. */
+  datagram(bytes: Uint8Array): void {
+    if (bytes.length === 0) this.pinged(bytes); // nothing, which costs its sender what a ping does
+    else this.message(KIND.hot, bytes);
+  }
+
+  datagramsDrained(): void {
+    if (!this.#isOver && this.#code === 0) this.#options.handler.onDatagramsDrain();
   }
 
   // What the reader finds

@@ -23,6 +23,7 @@ const ROUTES: Readonly<Record<string, Need>> = {
   "GET /metrics": { in: "gateway", permission: "read" },
   "GET /v1/config": { in: "gateway", permission: "read" },
   "POST /v1/reload": { in: "gateway", permission: "reload" },
+  "GET /v1/nodes": { in: "gateway", permission: "read" },
   "GET /v1/events": { in: "anywhere", permission: "read" },
   "GET /v1/config/changes": { in: "gateway", permission: "read" },
   "POST /v1/dry-run": { in: "gateway", permission: "read" },

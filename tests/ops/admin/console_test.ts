@@ -40,7 +40,7 @@ test("The last denials are told with their rule, its line and the message; a key
   const told = body.decisions.map((
     one: Record<string, unknown>,
   ) => [one["user"], one["rule_id"], one["line"], one["service"]]);
-  assert.deepEqual(told, [["ann", "allowlist", 6, "secret:x"], ["ann", "mods", 10, "chat:send"]]);
+  assert.deepEqual(told, [["ann", "allowlist", 7, "secret:x"], ["ann", "mods", 10, "chat:send"]]);
   assert.deepEqual(JSON.parse(body.decisions[1].message), send("mods"));
   assert.deepEqual([body.decisions[1].allowed, body.decisions[1].room], [false, "lobby"]);
   assert.equal((await house.get("/v1/tenants/acme/decisions", { key: "other" })).status, 403);
@@ -91,7 +91,7 @@ test("A dry run tells what another file would decide differently, by rule and li
   const told = body.differences.map((
     { before, after }: Record<string, Record<string, unknown>>,
   ) => [before!["rule_id"], before!["line"], after!["rule_id"], after!["line"]]);
-  assert.deepEqual(told, [["allowlist", 6, null, null], ["mods", 10, "nobody", 7]]);
+  assert.deepEqual(told, [["allowlist", 7, null, null], ["mods", 10, "nobody", 7]]);
   assert.equal(body.same + body.different, body.compared);
   const bad = await house.ask("POST", "/v1/dry-run", { body: { config: "version: 1\nno: 1\n" } });
   assert.equal(bad.status, 400);

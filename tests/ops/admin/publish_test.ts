@@ -126,16 +126,16 @@ test("A large batch gives way between its messages", async () => {
     (_, n) => ({ to: { all: true }, svc: "a", type: "t", data: n }),
   );
   let turns = 0;
-  const { adminTransport } = house;
-  const turn = adminTransport!.turn.bind(adminTransport);
-  adminTransport!.turn = () => {
+  const { transport } = house;
+  const turn = transport.turn.bind(transport);
+  transport.turn = () => {
     const ran = turn();
     turns += ran;
     return ran;
   };
   const { body } = await house.publish({ messages });
   assert.equal(body.deliveries, 60_000);
-  assert.equal(turns, 2, "after each 20,000 deliveries");
+  assert.ok(turns >= 3, `${turns}: after each 20,000 deliveries, beside what is flushed`);
   const numbers = told(clients[7]!).map((message) => (message as { data: number }).data);
   assert.deepEqual(numbers, messages.map((_, n) => n));
 });
@@ -215,7 +215,7 @@ test("A room with too much to deliver already takes nothing more, and the answer
   const house = await open({ tenant: [OPEN_POLICY, "limits: { max_frame_bytes: 65536 }"] });
   for (let i = 0; i < 300; i++) house.enterAs(`user-${i}`).client.join("full");
   house.enterAs("ann").client.join("free");
-  const actions = house.gateway.actions("acme");
+  const actions = house.gateway.tenant("acme").actions;
   const fill = (data: string) =>
     (actions.perform({ action: "publish", room: "full", type: "t", data }, { svc: "a", session: null }) as {
       ok: boolean;

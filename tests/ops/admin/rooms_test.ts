@@ -31,7 +31,11 @@ test("Members are listed by when they joined, however they came and went since",
   const second = await house.get(`${path}&cursor=${first.body.next}`);
   const users = [...first.body.members, ...second.body.members].map(({ user }) => user);
   assert.deepEqual(users, [0, 2, 3, 4, 5].map((i) => `user-${i}`));
-  assert.deepEqual(first.body.members[1], { session: entered[2]!.session, user: "user-2", member: 3 });
+  assert.deepEqual(first.body.members[1], {
+    session: entered[2]!.session,
+    user: "user-2",
+    member: 3,
+  });
   assert.equal(second.body.next, null);
   assert.equal((await house.get(`${ROOMS}/none/members`)).status, 404);
 });

@@ -30,6 +30,7 @@ function tenant(rooms: number, sessions: number): { seat: AdminTenant; sent: str
   const all = Array.from({ length: sessions }, (_, i) => ({ session: `s${i}`, user: `u${i}` }));
   const byName = new Map(all.map((session) => [session.session, session]));
   const targets = {
+    peers: null,
     room: (name: string) => sent.push(name) && 1,
     places: (places: readonly Place[]) => {
       sent.push(...places.map(({ subscriber }) => subscriber.session));
@@ -38,6 +39,7 @@ function tenant(rooms: number, sessions: number): { seat: AdminTenant; sent: str
   };
   const found = {
     find: (name: string) => Number(name.slice(1)) < rooms ? {} : undefined,
+    count: (name: string) => Number(name.slice(1)) < rooms ? 1 : 0,
     keeps: () => false,
   };
   const registry = {

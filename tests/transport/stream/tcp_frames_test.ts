@@ -109,12 +109,16 @@ test("What is written is what is read", () => {
     bytes: 3,
     wire: null as Uint8Array | null,
     tcpWire: null as Uint8Array | null,
+    datagram: null,
     sseWire: null,
   };
   assert.equal(tcpFrame(hot, KIND.hot), tcpFrame(hot, KIND.hot));
   const all = Buffer.concat([
     tcpFrame(hot, KIND.hot),
-    tcpFrame({ payload: '{"é":1}', bytes: 8, wire: null, tcpWire: null, sseWire: null }, KIND.ext),
+    tcpFrame(
+      { payload: '{"é":1}', bytes: 8, wire: null, tcpWire: null, datagram: null, sseWire: null },
+      KIND.ext,
+    ),
     tcpControl(KIND.ping, Buffer.from("hi")),
     tcpControl(KIND.pong, new Uint8Array(0)),
     tcpClose(4000, "slow"),
