@@ -3,7 +3,7 @@
 // workers, which themselves have none.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { devNull } from "node:os";
+import { devNull, setPriority } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Confinement, HostProcess } from "./host_process.ts";
@@ -37,7 +37,19 @@ export function launchHost({ confinement, command = ownCommand() }: LaunchOption
     const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
     throw new Error(`an extension host cannot be started: ${reason}`);
   }
+  yieldCpu(child.pid);
   return new ChildHost(child);
+}
+
+/** Where CPUs are scarce, the loop that serves everybody goes before what a tenant's extensions compute. */
+const NICENESS = 5;
+
+/** At once, for threads that the child starts have the niceness of who starts them. */
+function yieldCpu(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, NICENESS);
+  } catch { // It has ended already, or this runtime may not (Deno without --allow-sys=setPriority).
+  }
 }
 
 /**

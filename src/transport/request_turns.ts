@@ -4,7 +4,7 @@
 import type { HttpRefusal } from "./handshake.ts";
 
 /** Requests that begin in one turn of the loop. */
-const PER_TURN = 4;
+const PER_TURN = 2;
 /** Requests that may wait; one more is told to come again. */
 const WAITING_MAX = 1024;
 
