@@ -144,6 +144,7 @@ const LONG_FILES: Readonly<Record<string, string>> = {};
 
 /** Files that make a Proxy, and why. Naming it for scripts, as a text, makes none. */
 const PROXIES: Readonly<Record<string, string>> = {
+  "config/env_file.ts": "Deno guards each variable of the environment, which therefore cannot be copied",
   "extension/host/evaluator.ts":
     "the outermost scope of a compartment must have every name, so that none is looked for behind it",
 };
