@@ -1,35 +1,11 @@
 // The scenarios of tests/vectors/recovery.json, by a client that does what docs/recovery.md says and no more, through each door.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
-import { lastly, ROOT, sharedGateway } from "./gateway_process.ts";
+import { lastly, sharedGateway } from "./gateway_process.ts";
+import { SCENARIOS } from "./recovery_scenarios.ts";
 import { RecoveringClient } from "./recovering_client.ts";
 import { bySse, byTcp, byWebSocket, type Dial } from "./wires.ts";
-
-interface Step {
-  readonly who?: string;
-  readonly connect?: "authed" | "resumed" | "refused";
-  readonly ticket?: boolean;
-  readonly taken?: number;
-  readonly replay?: number;
-  readonly reason?: string;
-  readonly join?: string;
-  readonly say?: readonly string[];
-  readonly sayLater?: readonly string[];
-  readonly hear?: readonly string[];
-  readonly unhear?: number;
-  readonly ping?: number;
-  readonly cut?: boolean;
-  readonly close?: number;
-  readonly wait_ms?: number;
-}
-
-const scenarios = JSON.parse(readFileSync(join(ROOT, "tests/vectors/recovery.json"), "utf8")) as {
-  readonly name: string;
-  readonly steps: readonly Step[];
-}[];
 
 const gateway = await sharedGateway({
   gateway: { drain_grace_ms: 0, tcp: { listen: "127.0.0.1:0" } },
@@ -48,7 +24,7 @@ const DIALS: Readonly<Record<string, Dial>> = {
 };
 
 const through = Object.entries(DIALS).flatMap(([door, dial]) =>
-  scenarios.map((scenario) => ({ ...scenario, name: `through ${door}: ${scenario.name}`, dial }))
+  SCENARIOS.map((scenario) => ({ ...scenario, name: `through ${door}: ${scenario.name}`, dial }))
 );
 
 through.forEach(({ name, steps, dial }, number) => {
