@@ -19,23 +19,15 @@ export interface WebSocketEvents {
   violated(code: 1002 | 1007 | 1009, why: string): void;
 }
 
-/** Turns a compressed message into what it was; see deflate.ts. Null where that is more than `maxBytes`, or broken. */
-export interface Inflater {
-  inflate(message: Uint8Array, maxBytes: number): Uint8Array | null;
-}
-
 export interface WebSocketReaderOptions {
   readonly events: WebSocketEvents;
   /** Asked anew for each frame. */
   readonly maxMessageBytes: () => number;
-  /** Null where messages are not compressed. */
-  readonly inflater: Inflater | null;
 }
 
 const OP = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 const FIN = 0x80;
-const RSV1 = 0x40;
-const RSV23 = 0x30;
+const RESERVED = 0x70;
 const MASKED = 0x80;
 const CONTROL_MAX = 125;
 /** Two bytes, eight of length, four of mask. */
@@ -62,7 +54,6 @@ export class WebSocketReader {
   #controlBytes = 0;
   // The message that is being read: its opcode, 0 between messages.
   #messageOpcode = 0;
-  #compressed = false;
   /** Its bytes so far, and room for more. */
   #message: Uint8Array = NOTHING;
   #messageBytes = 0;
@@ -70,11 +61,6 @@ export class WebSocketReader {
 
   constructor(options: WebSocketReaderOptions) {
     this.#options = options;
-  }
-
-  /** Whether anything of a frame or a message has been read that is not whole yet. */
-  get isMidway(): boolean {
-    return this.#left >= 0 || this.#headerBytes > 0 || this.#messageOpcode !== 0;
   }
 
   /** Reads on. The chunk is not kept. */
@@ -109,10 +95,7 @@ export class WebSocketReader {
     if (opcode > OP.pong || opcode > OP.binary && opcode < OP.close) {
       return this.#violate(1002, "an unknown opcode");
     }
-    if ((first & RSV23) !== 0) return this.#violate(1002, "a reserved bit is set");
-    const rsv1 = (first & RSV1) !== 0;
-    const mayCompress = this.#options.inflater !== null && (opcode === OP.text || opcode === OP.binary);
-    if (rsv1 && !mayCompress) return this.#violate(1002, "a reserved bit is set");
+    if ((first & RESERVED) !== 0) return this.#violate(1002, "a reserved bit is set");
     if ((second & MASKED) === 0) return this.#violate(1002, "an unmasked frame");
     if (isControl) {
       if ((first & FIN) === 0) return this.#violate(1002, "a fragmented control frame");
@@ -139,10 +122,7 @@ export class WebSocketReader {
       if (bytes < 0 || this.#messageBytes + bytes > this.#options.maxMessageBytes()) {
         return void this.#violate(1009, "a message that is too long");
       }
-      if (this.#opcode !== OP.continuation) {
-        this.#messageOpcode = this.#opcode;
-        this.#compressed = (first & RSV1) !== 0;
-      }
+      if (this.#opcode !== OP.continuation) this.#messageOpcode = this.#opcode;
     }
     this.#left = bytes;
   }
@@ -211,19 +191,12 @@ export class WebSocketReader {
   }
 
   #messageEnded(): void {
-    const { events, inflater } = this.#options;
+    const { events } = this.#options;
     const isText = this.#messageOpcode === OP.text;
     let message = this.#message;
     if (message.length > this.#messageBytes) message = message.slice(0, this.#messageBytes);
     this.#messageOpcode = this.#messageBytes = 0;
     this.#message = NOTHING;
-    if (this.#compressed) {
-      const inflated = inflater!.inflate(message, this.#options.maxMessageBytes());
-      if (inflated === null) {
-        return void this.#violate(1009, "a message that is too long when inflated, or broken");
-      }
-      message = inflated;
-    }
     if (!isText) return events.binary(message);
     let text: string;
     try {

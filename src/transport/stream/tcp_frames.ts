@@ -47,11 +47,6 @@ export class TcpReader {
     this.#options = options;
   }
 
-  /** Whether anything of a frame has been read that is not whole yet. */
-  get isMidway(): boolean {
-    return this.#headerBytes > 0 || this.#length >= 0;
-  }
-
   /** Reads so many frames more, and then nothing. */
   leave(frames: number): void {
     this.#left = Math.min(this.#left, frames);

@@ -54,7 +54,7 @@ function heard(bytes: Uint8Array, { cuts = [] as readonly number[], max = 1_000_
     closed: (code: number, reason: string) => log.push({ code, reason }),
     violated: (code: number) => log.push({ violated: code }),
   };
-  const reader = new WebSocketReader({ events, maxMessageBytes: () => max, inflater: null });
+  const reader = new WebSocketReader({ events, maxMessageBytes: () => max });
   let at = 0;
   for (const cut of cuts) {
     reader.read(bytes.subarray(at, at += cut));
