@@ -1,6 +1,7 @@
 // A service of your backend: each message is a signed POST, and the answer says what the sender is told and what else
 // is done. Bounded in number, time and size; a backend that is slow or down delays or fails this service alone.
 
+import { errorText } from "../error_text.ts";
 import type { HttpServiceConfig } from "../config/backend_schema.ts";
 import type { Log } from "../log.ts";
 import type { Breaker } from "../outbound/breaker.ts";
@@ -126,10 +127,11 @@ export class HttpService implements ExtService {
 
   #trace(span: Span, answer: Promise<Answer>): void {
     span.attributes["url.full"] = this.#options.config.url;
-    void answer.then((settled) => {
-      if (!settled.ok) span.fail(settled.msg);
-      span.end();
-    });
+    void answer.then(
+      (settled) => settled.ok || span.fail(settled.msg),
+      // Whoever asked handles it.
+      (cause) => span.fail(errorText(cause)),
+    ).finally(() => span.end());
   }
 
   async #call(
