@@ -139,6 +139,7 @@ export class Outbox extends Lanes {
       return;
     }
     const buffered = this.link.bufferedBytes();
+    if (buffered === 0) return this.drained(); // whatever became of the link's word
     if (buffered < this.#bufferedBytes) {
       this.#bufferedBytes = buffered;
       this.#progressAt = now;

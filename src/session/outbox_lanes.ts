@@ -13,7 +13,7 @@ import type { LaneLook } from "./session_look.ts";
 import type { Replay } from "./replay.ts";
 
 /** Largest sum of frames in one write: a corked socket's buffer cannot be looked at (see port.ts). */
-export const WRITE_BYTES_MAX = 65_536;
+export const WRITE_BYTES_MAX = 16_384;
 
 /** Where an outbox writes: a link, or its way for datagrams; see `FrameWay` of the transports' port. */
 export interface OutboxWay {

@@ -1,7 +1,5 @@
 // The port on `Bun.serve`. One handler object serves all sockets; each finds its link in `socket.data`.
 // Bun's own idling, pings and compression are off: the gateway keeps time itself.
-// A message, open or drain callback is corked by Bun, and a corked socket reads as 0 buffered; so the gateway
-// writes after the turn, where `getBufferedAmount` is exact.
 
 import { lookup } from "node:dns/promises";
 import http from "node:http";
@@ -16,20 +14,12 @@ import {
   plainAddress,
   refusalResponse,
 } from "./handshake.ts";
-import type {
-  Link,
-  LinkHandler,
-  ServerHandler,
-  TlsPair,
-  Transport,
-  TransportLimits,
-  TransportOptions,
-  WireFrame,
-} from "./port.ts";
-import type { BunAnswer, BunHandlers, BunRuntime, BunServer, BunSocket } from "./bun_types.ts";
+import type { ServerHandler, TlsPair, Transport, TransportLimits, TransportOptions } from "./port.ts";
+import { BunLink } from "./bun_link.ts";
+import type { BunAnswer, BunHandlers, BunRuntime, BunServer } from "./bun_types.ts";
 import { isRewritten, PATTERNS, type Segments, targetOf } from "./bun_paths.ts";
 import { DescriptorWatch } from "./descriptors.ts";
-import { FragmentMeter, type Metered } from "./fragment_meter.ts";
+import { FragmentMeter } from "./fragment_meter.ts";
 import { checkHead, NO_SUCH_PATH } from "./request_head.ts";
 import { RequestTurns, TOO_BUSY } from "./request_turns.ts";
 import { type SocketCalls, socketCalls, UNREAD_BYTES } from "./unsent_bytes.ts";
@@ -48,117 +38,11 @@ const LIMITS: TransportLimits = {
   fixed: { headerTimeoutMs: HEADER_TIMEOUT_MS },
 };
 
-/** Bun answers every ping by itself, without a bound; a peer that reads none of the answers is dropped (as `ws` does). */
-const PONGS_WAITING_MAX = 60;
-
 /** More than the header of a frame and, with TLS, what a record adds to it. */
 const WIRE_OVERHEAD = { plain: 14, tls: 14 + 64 } as const;
 
-export class BunLink implements Link, Metered {
-  readonly transport = "websocket";
-  readonly canPing = true;
-  readonly datagrams = null;
-  readonly remoteAddress: string;
-  readonly handler: LinkHandler;
-  #socket: BunSocket<BunLink> | null = null;
-  // What the cork callback sends; set only within `write`.
-  #frames = NO_FRAMES;
-  #count = 0;
-  #pongsWaiting = 0;
-  /** It was closed by us, and may be open still. */
-  #closes = false;
-  readonly peerAddress: string;
-  readonly peerPort: number;
-  countedBytes = 0;
-  toldBytes = -1;
-
-  constructor(handler: LinkHandler, peer: { readonly address: string; readonly port: number }) {
-    this.peerAddress = peer.address;
-    this.peerPort = peer.port;
-    this.remoteAddress = plainAddress(peer.address);
-    this.handler = handler;
-  }
-
-  tell(fragments: number): void {
-    for (let i = 0; i < fragments && this.#socket !== null && !this.#closes; i++) this.handler.control(0);
-  }
-
-  opened(socket: BunSocket<BunLink>): void {
-    this.#socket = socket;
-    this.handler.open(this);
-  }
-
-  closed(code: number, reason: string): void {
-    this.#socket = null;
-    this.handler.onClose(code, reason);
-  }
-
-  pinged(socket: BunSocket<BunLink>, bytes: number): void {
-    this.handler.control(bytes);
-    if (socket.getBufferedAmount() > 0 && ++this.#pongsWaiting > PONGS_WAITING_MAX) socket.terminate();
-  }
-
-  drained(socket: BunSocket<BunLink>): void {
-    if (socket.getBufferedAmount() > 0) return;
-    this.#pongsWaiting = 0;
-    this.handler.onDrain();
-  }
-
-  write(frames: readonly WireFrame[], count: number): number {
-    const socket = this.#socket;
-    if (socket === null || count === 0) return 0;
-    if (count === 1) {
-      // A positive result says that nothing waits, for less than asking.
-      if (socket.send(frames[0]!.payload) > 0) return 0;
-    } else {
-      this.#frames = frames;
-      this.#count = count;
-      socket.cork(sendCorked);
-      this.#frames = NO_FRAMES;
-    }
-    return socket.getBufferedAmount();
-  }
-
-  sendAll(socket: BunSocket<BunLink>): void {
-    const frames = this.#frames;
-    const count = this.#count;
-    for (let i = 0; i < count; i++) socket.send(frames[i]!.payload);
-  }
-
-  bufferedBytes(): number {
-    return this.#socket?.getBufferedAmount() ?? 0;
-  }
-
-  ping(): void {
-    this.#socket?.ping();
-  }
-
-  pause(): void {
-    this.#socket?.pause();
-  }
-
-  resume(): void {
-    this.#socket?.resume();
-  }
-
-  close(code: number, reason: string): void {
-    this.#closes = true;
-    this.#socket?.close(code, reason);
-  }
-
-  terminate(): void {
-    this.#socket?.terminate();
-  }
-}
-
 function isEventStream({ headers }: Response): boolean {
   return headers.get("content-type")?.startsWith("text/event-stream") === true;
-}
-
-const NO_FRAMES: readonly WireFrame[] = [];
-
-function sendCorked(socket: BunSocket<BunLink>): void {
-  socket.data.sendAll(socket);
 }
 
 /** What Bun has told a peer whose frames were broken; to the close callback it says 1006 and a description. */
@@ -172,6 +56,8 @@ class BunTransport implements Transport {
   #limits: TransportLimits = LIMITS;
   readonly #options: TransportOptions;
   readonly #links = new Set<BunLink>();
+  /** Those of which `#heard` was told in this turn; some more than once. */
+  readonly #full: BunLink[] = [];
   /** Servers that listen no more, each kept by the links that it accepted. */
   readonly #former = new Set<BunServer<BunLink>>();
   #door: ServerHandler | null = null;
@@ -271,14 +157,17 @@ class BunTransport implements Transport {
             link.countedBytes += message.length + overhead;
             link.handler.binary(message);
           }
+          if (link.isFull) this.#heard(link);
         },
         ping: (socket, data) => {
           socket.data.countedBytes += data.length + overhead;
           socket.data.pinged(socket, data.length);
+          if (socket.data.isFull) this.#heard(socket.data);
         },
         pong: (socket) => {
           socket.data.countedBytes += 125 + overhead;
           socket.data.handler.pong();
+          if (socket.data.isFull) this.#heard(socket.data);
         },
         drain: (socket) => socket.data.drained(socket),
         close: (socket, code, reason) => {
@@ -287,6 +176,17 @@ class BunTransport implements Transport {
         },
       },
     };
+  }
+
+  /**
+   * A full link was heard. Once what was read is handled, Bun writes what waits for that socket, and calls no drain callback
+   * if all of it leaves then (1.4.5); so the link is looked at after the turn.
+   */
+  #heard(link: BunLink): void {
+    if (this.#full.push(link) > 1) return;
+    this.afterTurn(() => {
+      for (const each of this.#full.splice(0)) each.settle();
+    });
   }
 
   // Bun ignores `reload({ tls })`. A server that is stopped keeps its links, and the port is free in the same turn, so

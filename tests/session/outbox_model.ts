@@ -36,7 +36,7 @@ export type Happening =
   | { readonly tooSlow: SlowCause };
 
 /** Largest sum of one write, and of one turn's; how often a gap is told. */
-const WRITE_BYTES = 65_536;
+const WRITE_BYTES = 16_384;
 const TURN_BYTES = 262_144;
 const GAP_MS = 1000;
 

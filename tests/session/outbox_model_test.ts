@@ -184,8 +184,8 @@ class Pair {
       }
       assert.ok(
         happening.wrote.length === 1 ||
-          happening.wrote.reduce((sum, name) => sum + bytesOf(name), 0) <= 65_536,
-        "more than 64 KiB in one write",
+          happening.wrote.reduce((sum, name) => sum + bytesOf(name), 0) <= 16_384,
+        "more than 16 KiB in one write",
       );
     }
   }
