@@ -18,7 +18,7 @@ export const echo200: Shape = {
   sampleEvery: 1,
 };
 
-function oneRoom(sessions: number, pace: Pace = tenByFour): Shape {
+export function oneRoom(sessions: number, pace: Pace = tenByFour): Shape {
   return { service: "echo", sessions, rooms: 1, pace, sampleEvery: 64 };
 }
 
@@ -36,7 +36,7 @@ const ROOMS: Shape = {
   sampleEvery: 64,
   seconds: { atLeast: 5 },
 };
-const IDLE: Shape = { ...ROOMS, pace: { kind: "idle" }, baselineSessions: 2000 };
+export const IDLE: Shape = { ...ROOMS, pace: { kind: "idle" }, baselineSessions: 2000 };
 const GAME: Shape = {
   service: "relay",
   sessions: 100,

@@ -8,6 +8,7 @@ import { handshakes } from "./handshakes.ts";
 import { hot } from "./hot.ts";
 import { neighbours } from "./neighbours.ts";
 import { recovery } from "./recovery.ts";
+import { raw } from "./raw.ts";
 import { policy } from "./policy.ts";
 import { reload } from "./reload.ts";
 import { slow } from "./slow.ts";
@@ -20,6 +21,7 @@ export interface Group {
 
 export const groups: readonly Group[] = [
   { name: "hot", rows: hot },
+  { name: "raw", rows: raw },
   { name: "streams", rows: streams },
   { name: "slow", rows: slow },
   { name: "policy", rows: policy },

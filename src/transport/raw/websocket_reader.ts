@@ -30,6 +30,8 @@ const FIN = 0x80;
 const RESERVED = 0x70;
 const MASKED = 0x80;
 const CONTROL_MAX = 125;
+/** Longest payload whose length stands in the second byte. */
+const SHORT_MAX = 125;
 /** Two bytes, eight of length, four of mask. */
 const HEADER_MAX = 14;
 
@@ -67,9 +69,28 @@ export class WebSocketReader {
   read(chunk: Uint8Array): void {
     let at = 0;
     while (at < chunk.length && !this.#ended) {
-      at = this.#left < 0 ? this.#readHeader(chunk, at) : this.#readPayload(chunk, at);
+      const after = this.#left < 0 && this.#headerBytes === 0 ? this.#readWhole(chunk, at) : at;
+      if (after > at) at = after;
+      else at = this.#left < 0 ? this.#readHeader(chunk, at) : this.#readPayload(chunk, at);
       if (this.#left === 0 && !this.#ended) this.#frameEnded();
     }
+  }
+
+  /** The usual frame, a short message that the chunk holds whole. @returns where it ends; `at` where there is none */
+  #readWhole(chunk: Uint8Array, at: number): number {
+    const first = chunk[at]!, second = chunk[at + 1]!;
+    const bytes = second & 0x7f;
+    const from = at + 6, end = from + bytes;
+    const isText = first === (FIN | OP.text);
+    if (
+      !isText && first !== (FIN | OP.binary) || second < MASKED || bytes > SHORT_MAX || end > chunk.length ||
+      this.#messageOpcode !== 0 || bytes > this.#options.maxMessageBytes()
+    ) return at;
+    const mask = chunk[at + 2]! | chunk[at + 3]! << 8 | chunk[at + 4]! << 16 | chunk[at + 5]! << 24;
+    const message = new Uint8Array(bytes);
+    unmask(chunk, from, bytes, message, 0, mask, 0);
+    this.#deliver(message, isText);
+    return end;
   }
 
   /** @returns where in the chunk the header, or the chunk, ends */
@@ -191,12 +212,16 @@ export class WebSocketReader {
   }
 
   #messageEnded(): void {
-    const { events } = this.#options;
     const isText = this.#messageOpcode === OP.text;
     let message = this.#message;
     if (message.length > this.#messageBytes) message = message.slice(0, this.#messageBytes);
     this.#messageOpcode = this.#messageBytes = 0;
     this.#message = NOTHING;
+    this.#deliver(message, isText);
+  }
+
+  #deliver(message: Uint8Array, isText: boolean): void {
+    const { events } = this.#options;
     if (!isText) return events.binary(message);
     let text: string;
     try {

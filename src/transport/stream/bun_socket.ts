@@ -1,5 +1,6 @@
 // Byte sockets on `Bun.listen`. Bun keeps nothing of what the kernel does not take, so that it waits here, in order.
 
+import { Buffer } from "node:buffer";
 import { plainAddress } from "../handshake.ts";
 import type { TlsPair } from "../port.ts";
 import { type SocketCalls, socketCalls, UNREAD_BYTES } from "../unsent_bytes.ts";
@@ -57,10 +58,14 @@ class BunSocket implements ByteSocket {
   readonly #waiting: Uint8Array[] = [];
   #from = 0;
   #waitingBytes = 0;
+  /** What it is sent while it is read gathers, and leaves as one; one list for all, for one is read at a time. */
+  readonly #gathered: Uint8Array[];
+  #isRead = false;
   #ending = false;
 
-  constructor(raw: RawSocket) {
+  constructor(raw: RawSocket, gathered: Uint8Array[]) {
     this.#raw = raw;
+    this.#gathered = gathered;
     this.remoteAddress = plainAddress(raw.remoteAddress);
   }
 
@@ -69,6 +74,10 @@ class BunSocket implements ByteSocket {
     if (raw === null || this.#ending) return 0;
     let taken = 0;
     if (this.#waitingBytes === 0) {
+      if (this.#isRead) {
+        this.#gathered.push(bytes);
+        return 0;
+      }
       taken = Math.max(0, raw.write(bytes));
       if (taken === bytes.length) return 0;
       this.#from = taken;
@@ -81,6 +90,24 @@ class BunSocket implements ByteSocket {
     return this.#waitingBytes;
   }
 
+  data(chunk: Uint8Array): void {
+    if (this.events === null) return;
+    this.#isRead = true;
+    this.events.data(chunk);
+    this.#release();
+  }
+
+  /** Writes what has gathered. */
+  #release(): void {
+    if (!this.#isRead) return;
+    this.#isRead = false;
+    const gathered = this.#gathered;
+    if (gathered.length === 0) return;
+    const bytes = gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered);
+    gathered.length = 0;
+    this.write(bytes);
+  }
+
   pause(): void {
     this.#raw?.pause();
   }
@@ -91,6 +118,7 @@ class BunSocket implements ByteSocket {
 
   end(): void {
     if (this.#ending) return;
+    this.#release();
     this.#ending = true;
     if (this.#waitingBytes === 0) this.#raw?.shutdown();
   }
@@ -119,6 +147,8 @@ class BunSocket implements ByteSocket {
 
   gone(): void {
     this.#raw = null;
+    if (this.#isRead) this.#gathered.length = 0;
+    this.#isRead = false;
     this.#waiting.length = 0;
     this.#waitingBytes = 0;
     this.events?.ended();
@@ -131,7 +161,7 @@ const HANDLERS: Omit<Handlers, "open"> = {
   handshake: (raw, success) => {
     if (!success) raw.data?.destroy();
   },
-  data: (raw, chunk) => raw.data?.events?.data(chunk),
+  data: (raw, chunk) => raw.data?.data(chunk),
   drain: (raw) => raw.data?.drain(raw),
   end: (raw) => raw.data?.events?.ended(),
   close: (raw) => raw.data?.gone(),
@@ -160,6 +190,7 @@ export class BunListener implements ByteListener {
   #open(tls: TlsPair | null): RawListener {
     const { hostname, connected, socketUnsentBytes, reusePort } = this.#options;
     const { Bun } = globalThis as unknown as { Bun: Runtime };
+    const gathered: Uint8Array[] = [];
     const listener = Bun.listen({
       hostname,
       port: this.#port,
@@ -170,7 +201,7 @@ export class BunListener implements ByteListener {
       socket: {
         ...HANDLERS,
         open: (raw) => {
-          const socket = raw.data = new BunSocket(raw);
+          const socket = raw.data = new BunSocket(raw, gathered);
           raw.setNoDelay(true);
           socket.events = connected(socket);
         },
