@@ -4,25 +4,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { within } from "../raw_client.ts";
 import { lastly, sharedGateway } from "./gateway_process.ts";
-import { bySse, byTcp, byWebSocket, type Dial, type Wire } from "./wires.ts";
+import { ALL_DOORS, type Dial, doorsOf, type Wire } from "./wires.ts";
 
 /** Said by each member. */
 const SAID = 100;
 
 const gateway = await sharedGateway({
-  gateway: { drain_grace_ms: 0, tcp: { listen: "127.0.0.1:0" } },
+  gateway: { drain_grace_ms: 0, ...ALL_DOORS.gateway },
   tenants: [{
     id: "acme",
     policy: { ext_allowlist: ["room:*", "chat:*"], rate_limit_rps: 100_000, rate_limit_burst: 100_000 },
   }],
-});
-const tcpPort = (await gateway.logged("listening for TCP"))["port"] as number;
-
-const DOORS: Readonly<Record<string, Dial>> = {
-  websocket: byWebSocket,
-  tcp: byTcp(() => tcpPort),
-  sse: bySse,
-};
+}, ALL_DOORS.options);
+const DOORS = await doorsOf(gateway);
 
 /** Somebody in the room. */
 class Member {

@@ -5,25 +5,18 @@ import { test } from "node:test";
 import { lastly, sharedGateway } from "./gateway_process.ts";
 import { SCENARIOS } from "./recovery_scenarios.ts";
 import { RecoveringClient } from "./recovering_client.ts";
-import { bySse, byTcp, byWebSocket, type Dial } from "./wires.ts";
+import { ALL_DOORS, doorsOf } from "./wires.ts";
 
 const gateway = await sharedGateway({
-  gateway: { drain_grace_ms: 0, tcp: { listen: "127.0.0.1:0" } },
+  gateway: { drain_grace_ms: 0, ...ALL_DOORS.gateway },
   tenants: [{
     id: "acme",
     resume: { window_ms: 1000, max_messages: 10 },
     policy: { ext_allowlist: ["room:*", "chat:*"] },
   }],
-});
+}, ALL_DOORS.options);
 
-const tcpPort = (await gateway.logged("listening for TCP"))["port"] as number;
-const DIALS: Readonly<Record<string, Dial>> = {
-  "a WebSocket": byWebSocket,
-  TCP: byTcp(() => tcpPort),
-  "a stream of events": bySse,
-};
-
-const through = Object.entries(DIALS).flatMap(([door, dial]) =>
+const through = Object.entries(await doorsOf(gateway)).flatMap(([door, dial]) =>
   SCENARIOS.map((scenario) => ({ ...scenario, name: `through ${door}: ${scenario.name}`, dial }))
 );
 

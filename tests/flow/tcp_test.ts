@@ -149,10 +149,10 @@ test("who never shakes hands is dropped when the hello is due", async () => {
   }
 });
 
-test("100,000 mutated frames end connections and nothing else", async () => {
+test("20,000 mutated frames end connections and nothing else", async () => {
   const gateway = await GatewayProcess.start(house());
   try {
-    await fuzzTcp(gateway, 100_000);
+    await fuzzTcp(gateway, 20_000);
     const after = await open(gateway);
     assert.equal((await after.message())["type"], "authed");
     after.socket.destroy();

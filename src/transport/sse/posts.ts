@@ -17,7 +17,10 @@ const IGNORED_BYTES_MAX = 1_048_576;
 
 const NOTHING = new Uint8Array(0);
 
-const decoder = new TextDecoder("utf-8", { fatal: true });
+// A byte order mark is no part of JSON, here as little as by other doors.
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+/** What JSON calls space. */
+const SPACE: ReadonlySet<string> = new Set(" \t\r\n");
 
 export interface PostsOptions {
   readonly link: SseLink;
@@ -117,14 +120,14 @@ export class Posts {
   #messagesOf(bytes: Uint8Array, isLines: boolean): Message[] | HttpRefusal {
     let text: string;
     try {
-      text = decoder.decode(bytes).trim();
+      text = trimmed(decoder.decode(bytes));
     } catch {
       return refusal(400, "BAD_REQUEST", "body must be UTF-8");
     }
     if (text === "") return EMPTY;
     const whole = this.#options.door.read(text);
     if ("key" in whole && !isLines) return [{ text, ...whole }];
-    const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+    const lines = text.split("\n").map(trimmed).filter((line) => line !== "");
     if (lines.length === 1) {
       return "key" in whole ? [{ text, ...whole }] : { status: 400, headers: {}, body: whole.refuse };
     }
@@ -139,6 +142,14 @@ export class Posts {
     }
     return messages;
   }
+}
+
+/** `String.trim` takes away more than JSON calls space. */
+function trimmed(text: string): string {
+  let from = 0, to = text.length;
+  while (from < to && SPACE.has(text[from]!)) from++;
+  while (to > from && SPACE.has(text[to - 1]!)) to--;
+  return text.slice(from, to);
 }
 
 function refusal(status: number, code: string, msg: string): HttpRefusal {
