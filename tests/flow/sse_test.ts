@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { within } from "../raw_client.ts";
 import { type HttpAnswer, Requests, SseClient, type StreamAsked } from "../sse_client.ts";
@@ -121,30 +120,6 @@ test("without hot=1 no hot frame comes, and what follows does", async () => {
   await ann.message("sys.pong");
   await ann.goodbye();
   ann.drop();
-});
-
-test("curl is enough", async () => {
-  const curl = (...args: readonly string[]) => spawn("curl", ["-sN", ...args]);
-  const stream = curl(`${gateway.origin}/v1/sse?tenant=acme&ticket=dev:curl`);
-  let said = "";
-  stream.stdout.on("data", (chunk) => said += chunk);
-  const opened = await until(
-    "the first event",
-    () => /^event: open\ndata: (.*)\n\n/m.exec(said)?.[1] ?? null,
-  );
-  const { post, key } = JSON.parse(opened) as { post: string; key: string };
-  const posting = curl(
-    "-H",
-    `authorization: Bearer ${key}`,
-    "-d",
-    '{"v":1,"svc":"sys","type":"ping"}',
-    `${gateway.origin}${post}`,
-  );
-  let answer = "";
-  posting.stdout.on("data", (chunk) => answer += chunk);
-  await until("the pong", () => said.includes('"pong"') || null);
-  assert.deepEqual(JSON.parse(await until("the answer", () => answer || null)), { taken: 1 });
-  stream.kill();
 });
 
 test("what is no handshake is refused as at any door, with a body that says why", async () => {

@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { makePair } from "../certificates.ts";
 import { within } from "../raw_client.ts";
@@ -156,28 +155,6 @@ test("20,000 mutated frames end connections and nothing else", async () => {
     const after = await open(gateway);
     assert.equal((await after.message())["type"], "authed");
     after.socket.destroy();
-  } finally {
-    await gateway.stop();
-  }
-});
-
-test("Python's standard library is enough", async () => {
-  const gateway = await GatewayProcess.start(house());
-  try {
-    const { port } = await gateway.logged("listening for TCP");
-    const script = `
-import json, socket, struct
-s = socket.create_connection(("127.0.0.1", ${port}), 10); f = s.makefile("rb")
-def send(kind, body): s.sendall(struct.pack("<IB", len(body) + 1, kind) + body)
-def receive():
-    length, kind = struct.unpack("<IB", f.read(5)); return kind, f.read(length - 1)
-send(1, json.dumps({"v": 1, "svc": "sys", "type": "hello", "data": {"tenant": "acme", "ticket": "dev:py"}}).encode())
-print(json.loads(receive()[1])["data"]["user"])
-send(4, b"hi"); print(receive())
-send(3, struct.pack("<H", 1000)); print(struct.unpack("<H", receive()[1])[0])
-`;
-    const said = execFileSync("python3", ["-c", script], { encoding: "utf8" });
-    assert.equal(said, "py\n(5, b'hi')\n1000\n");
   } finally {
     await gateway.stop();
   }
