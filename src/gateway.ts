@@ -122,6 +122,7 @@ export class Gateway {
       cluster: this.#cluster,
       clock,
       dev: options.dev,
+      deflates: options.transport.limits.deflates,
       services: options.services,
       persistence: this.#persistence,
       extensions: {

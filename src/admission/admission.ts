@@ -289,7 +289,7 @@ export class Admission {
     if (full !== null) return this.#denyCapacity(full, caller);
     tenant.metrics.upgrades.add({ status: "ok" });
     const user = new Return({ session: found, token, heard, address, addressGroup });
-    return { accept: new Connection(tenant, user, cbor) };
+    return accepted(tenant, user, cbor);
   }
 
   #noReturn(failure: ResumeFailure, tenant: Tenant): ResumeFailure {
@@ -374,7 +374,11 @@ export class Admission {
 
 /** A connection that serves this user first. */
 function accept(user: ConnectionUser, { entry, cbor }: AdmissibleCaller): HandshakeAnswer {
-  return { accept: new Connection(entry.tenant, user, cbor) };
+  return accepted(entry.tenant, user, cbor);
+}
+
+function accepted(tenant: Tenant, user: ConnectionUser, cbor: boolean): HandshakeAnswer {
+  return { accept: new Connection(tenant, user, cbor), compression: tenant.settings.compression };
 }
 
 /** These headers of a handshake, as far as they are there. */

@@ -3,7 +3,7 @@
 // of events.
 
 import type { ErrorCode } from "../protocol/codes.ts";
-import type { LinkHandler } from "../transport/port.ts";
+import type { Compression, LinkHandler } from "../transport/port.ts";
 import type { ResumeRequest } from "./resume_request.ts";
 import type { FoundTicket } from "./ticket.ts";
 
@@ -38,4 +38,6 @@ export interface HandshakeRefusal {
 }
 
 /** The handler of the connection that is let in, or why it is not. */
-export type HandshakeAnswer = { readonly accept: LinkHandler } | { readonly refuse: HandshakeRefusal };
+export type HandshakeAnswer =
+  | { readonly accept: LinkHandler; readonly compression: Compression | null }
+  | { readonly refuse: HandshakeRefusal };

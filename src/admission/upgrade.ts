@@ -61,7 +61,9 @@ export function answerUpgrade(
 }
 
 function asUpgrade(answer: HandshakeAnswer, protocol: string | null): UpgradeAnswer {
-  return "accept" in answer ? { accept: answer.accept, protocol } : { refuse: httpRefusal(answer.refuse) };
+  return "accept" in answer
+    ? { accept: answer.accept, protocol, compression: answer.compression }
+    : { refuse: httpRefusal(answer.refuse) };
 }
 
 /** A refusal as an HTTP answer with a JSON body. */

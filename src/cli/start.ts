@@ -166,7 +166,9 @@ async function start(options: StartOptions, context: StartContext): Promise<numb
     const quicOptions = webtransportOptions(config, quicCertificate);
     const certificate = tls === undefined ? null : loadCertificate(tls, SYSTEM_CLOCK.unixMs());
     const publicOptions = transportOptions(config, certificate);
-    const transport = createTransport(options.transport ?? config.gateway.transport, publicOptions);
+    const transport = createTransport(options.transport ?? config.gateway.transport, publicOptions, {
+      deflatesFor: config.tenants.find(({ compression }) => compression !== undefined)?.id ?? null,
+    });
     const sse = new SseTransport({
       maxMessageBytes: publicOptions.maxMessageBytes,
       bodyTimeoutMs: publicOptions.headerTimeoutMs,

@@ -63,7 +63,7 @@ export function diffConfigs(before: Config, after: Config, fixed: readonly strin
   for (const tenant of after.tenants) {
     const known = former.get(tenant.id);
     if (known === undefined) added.push(tenant.id);
-    else changes.push(...diffTenant(known, tenant));
+    else changes.push(...diffTenant(known, tenant, deflates(before)));
     former.delete(tenant.id);
   }
   return { changes, added, removed: [...former.keys()] };
@@ -89,12 +89,17 @@ export function diffGeneral(before: Config, after: Config, fixed: readonly strin
   return changes;
 }
 
-/** What differs between two configurations of one tenant. */
-export function diffTenant(before: TenantConfig, after: TenantConfig): Change[] {
+/** What differs between two configurations of one tenant. @param deflates whether the transport does, which is chosen at start */
+export function diffTenant(before: TenantConfig, after: TenantConfig, deflates: boolean): Change[] {
   if (before === after) return [];
   return [...compare(before, after, TENANT_SHAPE, "")].map(({ path, from, to }) => (
-    { tenant: after.id, key: path, before: from, after: to, restart: false }
+    { tenant: after.id, key: path, before: from, after: to, restart: path === "compression" && !deflates }
   ));
+}
+
+/** Whether the transport that was chosen for a configuration deflates. */
+function deflates({ gateway, tenants }: Config): boolean {
+  return gateway.transport === "raw" || tenants.some(({ compression }) => compression !== undefined);
 }
 
 /**

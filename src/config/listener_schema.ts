@@ -1,8 +1,9 @@
-// `gateway.tls`, `gateway.tcp` and `gateway.webtransport`: the certificate of the public listener, and further listeners.
+// `gateway.tls`, `gateway.tcp`, `gateway.webtransport` and `tenants[].compression`: the certificate of the public listener,
+// further listeners, and what travels deflated.
 
 import * as z from "zod";
 import { parseListen } from "./addresses.ts";
-import { text } from "./fields.ts";
+import { text, whole } from "./fields.ts";
 
 const certificateFiles = z.strictObject({
   cert_file: z.string().min(1).max(4096).meta({
@@ -35,6 +36,21 @@ export const tcpSchema = z.strictObject({
   description:
     "A listener for clients that speak plain TCP, without HTTP and WebSockets. Without it there is none.",
 });
+
+/** `tenants[].compression`. */
+export const compressionSchema = z.strictObject({
+  min_bytes: whole(1, 1_048_576, 1024, "Shorter messages go as they are."),
+  max_inflated_bytes: z.int().min(1024).max(16_777_216).optional().meta({
+    description:
+      "What one message of a client may inflate to, in bytes; above it the connection ends with 1009. Absent: " +
+      "`limits.max_frame_bytes`.",
+    wish: "1024..16777216",
+  }),
+}).meta({
+  description:
+    "Deflates ext messages on WebSockets (permessage-deflate, without context takeover) for clients that offer it. " +
+    "Needs the framing of `gateway.transport: raw`, which `auto` then takes; Bun only. Absent: nothing is deflated.",
+}).optional();
 
 /** `gateway.webtransport`. */
 export const webtransportSchema = z.strictObject({

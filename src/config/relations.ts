@@ -34,6 +34,7 @@ export function checkRelations(tree: Tree): ConfigIssue[] {
       const message = `must not be "${name}", a service that every tenant has already`;
       failures.push(tree.issue([...path, "services", at, "svc"], message));
     });
+    checkCompression([...path, "compression"], tree, failures);
     checkRooms(list(tenant["rooms"]), [...path, "rooms"], tree, failures);
     const ids = list(tenant["hot_services"]).map((service) => map(service)["id"]);
     checkUnique(ids, [...path, "hot_services"], "id", tree, failures);
@@ -65,6 +66,12 @@ function checkSessions(
   if (sessions["mode"] !== "single" || most === undefined || most === 1) return;
   const key = [...path, "max_sessions_per_user"];
   failures.push(tree.issue(key, `must be 1 with mode "single", got ${shown(tree, key, most)}`));
+}
+
+function checkCompression(path: Path, tree: Tree, failures: ConfigIssue[]): void {
+  const transport = map(map(tree.root)["gateway"])["transport"];
+  if (!tree.has(path) || transport !== "native" && transport !== "node") return;
+  failures.push(tree.issue(path, `needs gateway.transport "raw" or "auto", got "${transport}"`, "key"));
 }
 
 /** Messages of a room that are given at once to who missed them. */

@@ -15,7 +15,7 @@ import { httpServiceSchema, stateDirSchema, webhookSchema } from "./backend_sche
 import { extensionKeys, extensionsSchema, pluginsSchema } from "./extension_schema.ts";
 import { flag, limit, name, rate, text, whole } from "./fields.ts";
 import { gatewayQuotasSchema, quotasSchema, rulesSchema } from "./policy_schema.ts";
-import { tcpSchema, tlsSchema, webtransportSchema } from "./listener_schema.ts";
+import { compressionSchema, tcpSchema, tlsSchema, webtransportSchema } from "./listener_schema.ts";
 import { recoveryKeys, resumeSchema, roomClassesSchema } from "./recovery_schema.ts";
 import { tracingSchema } from "./tracing_schema.ts";
 
@@ -118,7 +118,8 @@ const gateway = z.strictObject({
   transport: z.enum(["auto", "native", "node", "raw"]).default("auto").meta({
     description:
       "How sockets are served: `native` is the runtime's own server, `node` is `node:http` with `ws`, `raw` is own framing " +
-      "on Bun's sockets (experimental); `auto` takes `native` on Bun and `node` on Deno.",
+      "on Bun's sockets (experimental); `auto` takes `native` on Bun, or `raw` where a tenant has `compression`, and " +
+      "`node` on Deno.",
   }),
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,
@@ -303,6 +304,7 @@ const tenant = z.strictObject({
   limits: limits.prefault({}),
   delivery: delivery.prefault({}),
   resume: resumeSchema,
+  compression: compressionSchema,
   rooms: roomClassesSchema,
   policy: policy.prefault({}),
   services: z.array(service).default([{ svc: "chat", builtin: "chat" }]).meta({

@@ -21,6 +21,8 @@ export interface TenantDeps {
   readonly clock: Clock;
   /** Whether a tenant without `auth` accepts dev tickets. */
   readonly dev: boolean;
+  /** Whether the public transport does, which no reload changes. */
+  readonly deflates: boolean;
   /** Further ext services of every tenant, by name. */
   readonly services: ReadonlyMap<string, ExtService>;
   /** For the signatures of all tickets: the runtime verifies them on threads of its own. */

@@ -32,7 +32,7 @@ import { tenantRooms } from "./tenant_rooms.ts";
 import type { TenantRecord } from "./tenant_record.ts";
 import { TenantExtensions } from "./tenant_extensions.ts";
 import type { TenantDeps } from "./tenant_deps.ts";
-import { resumeSettings, sessionLimits } from "./tenant_settings.ts";
+import { compressionSettings, resumeSettings, sessionLimits } from "./tenant_settings.ts";
 import { TenantServices } from "./tenant_services.ts";
 import { tenantVerifier } from "./tenant_verifier.ts";
 import { type EventSink, TenantWatch } from "./tenant_watch.ts";
@@ -360,6 +360,7 @@ export class TenantRuntime implements TenantView {
       rooms: config.limits,
       roomClasses: new RoomClasses(config.rooms),
       resume: resumeSettings(config),
+      compression: compressionSettings(config),
     };
     const print = openFingerprint(config);
     const origins = new OriginRule(config.origins, { thisMachine: this.#deps.dev });

@@ -2,6 +2,7 @@
 
 import type { AuthConfig, TenantConfig } from "../config/schema.ts";
 import type { SessionLimits } from "../session/registry.ts";
+import type { Compression } from "../transport/port.ts";
 import type { ResumeSettings } from "../session/settings.ts";
 
 export function sessionLimits({ limits, policy: { sessions } }: TenantConfig): SessionLimits {
@@ -20,6 +21,14 @@ export function resumeSettings({ resume }: TenantConfig): ResumeSettings | null 
     maxBytes: resume.max_bytes,
     maxMessages: resume.max_messages,
     maxDetached: resume.max_detached,
+  };
+}
+
+/** @returns null where nothing is deflated */
+export function compressionSettings({ compression, limits }: TenantConfig): Compression | null {
+  return compression === undefined ? null : {
+    minBytes: compression.min_bytes,
+    maxInflatedBytes: compression.max_inflated_bytes ?? limits.max_frame_bytes,
   };
 }
 

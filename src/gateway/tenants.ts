@@ -92,7 +92,7 @@ export class Tenants implements Iterable<TenantRuntime> {
         opening.push(known ?? new TenantRuntime({ config, schemas }, gateway, this.#deps));
         if (known !== undefined) parts.set(known, known.prepare({ config, schemas }, gateway, "anew"));
       } else if (known!.config !== config) {
-        const changed = diffTenant(known!.config, config);
+        const changed = diffTenant(known!.config, config, this.#deps.deflates);
         if (changed.length > 0) parts.set(known!, known!.prepare({ config, schemas }, gateway));
         changes.push(...changed);
       }

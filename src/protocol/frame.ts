@@ -59,6 +59,7 @@ export class Frame {
   tcpWire: Uint8Array | null = null;
   datagram: Uint8Array | null = null;
   sseWire: Uint8Array | null = null;
+  deflatedWire: Uint8Array | null = null;
   /** What it is kept in, where a member may be given it from there instead of live. */
   origin: object | null = null;
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */

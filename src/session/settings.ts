@@ -5,6 +5,7 @@ import type { TenantPolicy } from "../policy/policy.ts";
 import type { RoomClasses } from "../room/room_class.ts";
 import type { RoomLimits } from "../room/rooms.ts";
 import type { AnyDispatcher } from "../service/dispatcher.ts";
+import type { Compression } from "../transport/port.ts";
 import type { Authenticator } from "./grant.ts";
 import type { OutboxLimits } from "./outbox_limits.ts";
 import type { SessionLimits } from "./registry.ts";
@@ -22,6 +23,8 @@ export interface TenantSettings {
   readonly roomClasses: RoomClasses;
   /** Null where a session ends with its connection. */
   readonly resume: ResumeSettings | null;
+  /** Null where nothing is deflated. */
+  readonly compression: Compression | null;
 }
 
 /** `resume` of a tenant that has it. */

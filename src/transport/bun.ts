@@ -34,6 +34,7 @@ const LIMITS: TransportLimits = {
   showsControl: true,
   showsFragments: false,
   boundsFragments: true,
+  deflates: false,
   renewsTls: true,
   fixed: { headerTimeoutMs: HEADER_TIMEOUT_MS },
 };

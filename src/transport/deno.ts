@@ -33,6 +33,7 @@ const LIMITS: TransportLimits = {
   showsFragments: false,
   boundsFragments: false,
   // A second server can share the port only with --unstable-net, and both ways to end the first one end its links.
+  deflates: false,
   renewsTls: false,
   fixed: { maxHeaderBytes: 65_536, headerTimeoutMs: Infinity, socketUnsentBytes: Infinity }, // and 431 is a 400 (Deno 2.9.6)
 };

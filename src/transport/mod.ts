@@ -16,8 +16,28 @@ export type TransportKind = "auto" | "native" | "node" | "raw";
 
 export { runtimeName } from "./runtime_name.ts";
 
-/** @throws when `kind` does not work on this runtime. */
-export function createTransport(kind: TransportKind, options: TransportOptions): Transport {
+/** What a transport has to do, and not each can. */
+export interface Wants {
+  /** The first tenant that wants its messages deflated. */
+  readonly deflatesFor: string | null;
+}
+
+/** @throws when `kind` does not work on this runtime, or does not do what is wanted. */
+export function createTransport(
+  kind: TransportKind,
+  options: TransportOptions,
+  { deflatesFor }: Wants = { deflatesFor: null },
+): Transport {
+  const deflates = deflatesFor !== null;
+  const transport = create(deflates && kind === "auto" && runtimeName() === "bun" ? "raw" : kind, options);
+  if (!deflates || transport.limits.deflates) return transport;
+  throw new Error(
+    `Cannot deflate messages with transport "${transport.name}", as compression of tenant "${deflatesFor}" asks: ` +
+      'run on Bun with gateway.transport "raw" or "auto", or remove the key',
+  );
+}
+
+function create(kind: TransportKind, options: TransportOptions): Transport {
   const runtime = runtimeName();
   if (runtime === "bun") {
     if (kind === "raw") return createRawTransport(options);

@@ -43,6 +43,7 @@ const LIMITS: TransportLimits = {
   showsControl: true,
   showsFragments: true,
   boundsFragments: true,
+  deflates: false,
   renewsTls: true,
   fixed: { socketUnsentBytes: Infinity }, // Deno shows no descriptor
 };

@@ -10,6 +10,8 @@ export interface WireFrame {
   readonly payload: string | Uint8Array;
   /** Size of the payload on the wire in bytes (UTF-8 for text), without the WebSocket header. */
   readonly bytes: number;
+  /** A message of the ext lane, which may be worth deflating. */
+  readonly isExt: boolean;
   /** Scratch of an adapter that writes raw server frames: header and payload, built once per frame. */
   wire: Uint8Array | null;
   /** The same of an adapter that frames as tcp_frames.ts does. */
@@ -18,6 +20,8 @@ export interface WireFrame {
   datagram: Uint8Array | null;
   /** The same as an event of a stream. */
   sseWire: Uint8Array | null;
+  /** As `wire`, deflated, or not where that is no shorter. */
+  deflatedWire: Uint8Array | null;
 }
 
 /** The transports by the names that `sys.authed`, metrics and rules of a policy have for them. */
@@ -111,9 +115,22 @@ export interface UpgradeRequest {
   header(name: string): string | null;
 }
 
+/** permessage-deflate (RFC 7692) for clients that offer it. */
+export interface Compression {
+  /** Shorter messages go as they are. */
+  readonly minBytes: number;
+  /** What one message may inflate to; above it the link ends with 1009. */
+  readonly maxInflatedBytes: number;
+}
+
 /** Either a session's handler and the subprotocol to select, or an HTTP refusal. */
 export type UpgradeAnswer =
-  | { readonly accept: LinkHandler; readonly protocol: string | null }
+  | {
+    readonly accept: LinkHandler;
+    readonly protocol: string | null;
+    /** Asked of a transport that has `TransportLimits.deflates`; null or absent: nothing is deflated. */
+    readonly compression?: Compression | null;
+  }
   | { readonly refuse: HttpRefusal };
 
 /** An HTTP answer: a status, headers and a body (JSON unless the headers say otherwise). */
@@ -236,6 +253,8 @@ export interface TransportLimits {
   readonly showsFragments: boolean;
   /** False: the bound of a message holds per WebSocket frame only, not over all its fragments. */
   readonly boundsFragments: boolean;
+  /** False: whatever a handshake's answer says, nothing is deflated. */
+  readonly deflates: boolean;
   /** False: `renewTls` throws, and a new certificate needs a restart. */
   readonly renewsTls: boolean;
   /** Options that the runtime does not take, with the value that holds instead; Infinity where nothing bounds it. */

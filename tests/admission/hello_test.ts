@@ -42,7 +42,10 @@ class House {
   ms = 0;
   readonly asked: Handshake[] = [];
   readonly admitted = new Admitted();
-  says: () => HandshakeAnswer | Promise<HandshakeAnswer> = () => ({ accept: this.admitted });
+  says: () => HandshakeAnswer | Promise<HandshakeAnswer> = () => ({
+    accept: this.admitted,
+    compression: null,
+  });
   readonly wheel = new TimerWheel(() => this.ms);
   readonly hellos = new Hellos({
     answer: (handshake) => {
@@ -124,7 +127,7 @@ test("messages that come while admission is asked are kept, in order, and not to
     handler.text(HELLO);
     assert.equal(link.paused, true);
     for (let i = 0; i < count; i++) handler.text(`${i}`);
-    answer({ accept: house.admitted });
+    answer({ accept: house.admitted, compression: null });
     await new Promise((resolve) => setTimeout(resolve, 0));
     if (count === 16) {
       assert.equal(link.paused, false);

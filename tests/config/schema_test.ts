@@ -94,6 +94,8 @@ const RANGES: readonly [path: string, min: number, max: number, companion?: stri
   ["gateway.state_tenant_max_bytes", 65_536, Number.MAX_SAFE_INTEGER],
   ["gateway.socket_watermark_bytes", 1024, 16_777_216],
   ["gateway.socket_unsent_bytes", 0, 16_777_216],
+  ["tenants[].compression.min_bytes", 1, 1_048_576],
+  ["tenants[].compression.max_inflated_bytes", 1024, 16_777_216],
   ["gateway.max_history_bytes", 0, Number.MAX_SAFE_INTEGER],
   ["gateway.max_replay_bytes", 65_536, 1_073_741_824],
   ["gateway.handshake_limit.global_rps", 1, 1_000_000_000],

@@ -185,6 +185,7 @@ class FakeTransport implements Transport {
       showsControl: true,
       showsFragments: true,
       boundsFragments: true,
+      deflates: false,
       renewsTls: true,
       fixed: {},
     };

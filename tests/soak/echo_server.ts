@@ -24,7 +24,16 @@ class Echo implements LinkHandler {
   }
 
   #send(payload: string | Uint8Array, bytes: number): void {
-    this.#link!.write([{ payload, bytes, wire: null, tcpWire: null, datagram: null, sseWire: null }], 1);
+    this.#link!.write([{
+      payload,
+      bytes,
+      wire: null,
+      tcpWire: null,
+      datagram: null,
+      sseWire: null,
+      deflatedWire: null,
+      isExt: true,
+    }], 1);
   }
 
   pong(): void {}

@@ -156,6 +156,8 @@ export function wireFrame(payload: string | Uint8Array): WireFrame {
     tcpWire: null,
     datagram: null,
     sseWire: null,
+    deflatedWire: null,
+    isExt: true,
   };
 }
 

@@ -88,6 +88,7 @@ export class MemoryTransport implements Transport<StreamHandler> {
     showsControl: true,
     showsFragments: true,
     boundsFragments: true,
+    deflates: false,
     renewsTls: true,
     fixed: {},
   };

@@ -70,7 +70,16 @@ export class TcpWire implements Wire {
 
   #write(payload: string | Uint8Array, kind: typeof KIND.ext | typeof KIND.hot): void {
     const bytes = typeof payload === "string" ? new TextEncoder().encode(payload).length : payload.length;
-    const frame = { payload, bytes, wire: null, tcpWire: null, sseWire: null, datagram: null };
+    const frame = {
+      payload,
+      bytes,
+      wire: null,
+      tcpWire: null,
+      sseWire: null,
+      deflatedWire: null,
+      isExt: true,
+      datagram: null,
+    };
     this.#socket.write(tcpFrame(frame, kind));
   }
 }

@@ -21,6 +21,7 @@ import { readHead, STREAM_KIND } from "./stream_head.ts";
 import { StreamSocket } from "./stream_socket.ts";
 
 const LIMITS: TransportLimits = {
+  deflates: false,
   pings: true,
   terminates: true,
   pauses: true,

@@ -4,17 +4,19 @@
 import { DescriptorWatch } from "../descriptors.ts";
 import { cannotListen } from "../handshake.ts";
 import type {
+  Compression,
+  LinkHandler,
   ServerHandler,
   TlsPair,
   Transport,
   TransportLimits,
   TransportOptions,
-  UpgradeAnswer,
 } from "../port.ts";
 import { RequestTurns } from "../request_turns.ts";
 import { BunListener } from "../stream/bun_socket.ts";
 import type { ByteSocket } from "../stream/byte_socket.ts";
 import { TurnJoiner } from "../stream/turn_joiner.ts";
+import { deflatedFrame } from "./deflate.ts";
 import { RawConnection, type RawListener } from "./raw_connection.ts";
 import { WebSocketLink } from "./websocket_link.ts";
 import { serverFrame } from "./websocket_writer.ts";
@@ -26,6 +28,7 @@ const LIMITS: TransportLimits = {
   showsControl: true,
   showsFragments: true,
   boundsFragments: true,
+  deflates: true,
   renewsTls: true,
   fixed: {},
 };
@@ -39,6 +42,8 @@ class RawTransport implements Transport {
   readonly name = "raw";
   readonly #options: TransportOptions;
   readonly #joiner = new TurnJoiner(serverFrame);
+  /** The same for those who agreed to be sent deflated messages, by the least that is worth it. */
+  readonly #deflating = new Map<number, TurnJoiner>();
   readonly #requests = new RequestTurns((task) => this.afterTurn(task));
   readonly #listener: BunListener;
   readonly #watch: DescriptorWatch;
@@ -85,7 +90,7 @@ class RawTransport implements Transport {
       turn: () => this.#requests.enter(),
       waits: (connection) => this.#awaits(connection),
       asked: (connection) => void this.#waiting.delete(connection),
-      link: (socket, accepted) => this.#link(socket, accepted),
+      link: (socket, handler, compression) => this.#link(socket, handler, compression),
       gone: (connection) => void this.#connections.delete(connection),
     };
     try {
@@ -132,15 +137,26 @@ class RawTransport implements Transport {
     if (this.#waiting.size > WAITING_MAX) this.#waiting.keys().next().value!.drop();
   }
 
-  #link(socket: ByteSocket, { accept: handler }: Extract<UpgradeAnswer, { accept: unknown }>): WebSocketLink {
-    const link: WebSocketLink = new WebSocketLink(socket, {
+  #link(socket: ByteSocket, handler: LinkHandler, compression: Compression | null): WebSocketLink {
+    const joiner = compression === null ? this.#joiner : this.#deflatingFrom(compression.minBytes);
+    const options = {
       handler,
-      join: this.#joiner.join,
+      join: joiner.join,
       maxMessageBytes: () => this.#maxMessageBytes,
-      ended: () => this.#links.delete(link),
-    });
+      ended: () => void this.#links.delete(link),
+    };
+    const link: WebSocketLink = new WebSocketLink(socket, options, compression);
     this.#links.add(link);
     return link;
+  }
+
+  #deflatingFrom(minBytes: number): TurnJoiner {
+    let joiner = this.#deflating.get(minBytes);
+    if (joiner === undefined) {
+      joiner = new TurnJoiner((frame) => deflatedFrame(frame, minBytes));
+      this.#deflating.set(minBytes, joiner);
+    }
+    return joiner;
   }
 
   #look(): void {

@@ -10,9 +10,10 @@ import {
   refusalHeaders,
   refusalResponse,
 } from "../handshake.ts";
-import type { ServerHandler, UpgradeAnswer } from "../port.ts";
+import type { Compression, LinkHandler, ServerHandler, UpgradeAnswer } from "../port.ts";
 import { checkHead, pathAndQuery } from "../request_head.ts";
 import type { ByteEvents, ByteSocket } from "../stream/byte_socket.ts";
+import { AGREED, offersDeflate } from "./deflate.ts";
 import { answerHead, HttpAnswer } from "./http_answer.ts";
 import { HttpBody } from "./http_body.ts";
 import { endOfHead, type HttpHead, readHead } from "./http_head.ts";
@@ -35,7 +36,8 @@ export interface RawListener {
   readonly asked: (connection: RawConnection) => void;
   /** Another request is awaited. */
   readonly waits: (connection: RawConnection) => void;
-  readonly link: (socket: ByteSocket, accepted: Extract<UpgradeAnswer, { accept: unknown }>) => WebSocketLink;
+  /** @param compression null where the client and the tenant have agreed to none */
+  readonly link: (socket: ByteSocket, handler: LinkHandler, compression: Compression | null) => WebSocketLink;
   readonly gone: (connection: RawConnection) => void;
 }
 
@@ -152,11 +154,16 @@ export class RawConnection implements ByteEvents {
       ["sec-websocket-accept", key],
     ];
     if (answer.protocol !== null) said.push(["sec-websocket-protocol", answer.protocol]);
+    const { accept, compression = null } = answer;
+    const agreed = compression !== null && offersDeflate(header("sec-websocket-extensions"))
+      ? compression
+      : null;
+    if (agreed !== null) said.push(["sec-websocket-extensions", AGREED]);
     this.#socket.write(answerHead(101, said));
     this.#state = "open";
-    const opened = this.#link = link(this.#socket, answer);
+    const opened = this.#link = link(this.#socket, accept, agreed);
     this.#listener.gone(this);
-    answer.accept.open(opened);
+    accept.open(opened);
     const early = this.#bytes;
     this.#bytes = NOTHING;
     this.#socket.resume();

@@ -1,6 +1,7 @@
 // A WebSocket on a byte socket, with framing of this house: what is written to many is joined once and the same bytes go to
 // all of them.
 
+import type { Compression } from "../port.ts";
 import type { ByteSocket } from "../stream/byte_socket.ts";
 import { FramedLink, type FramedLinkOptions, type Words } from "../stream/framed_link.ts";
 import { type WebSocketEvents, WebSocketReader } from "./websocket_reader.ts";
@@ -18,10 +19,14 @@ export class WebSocketLink extends FramedLink {
   readonly datagrams = null;
   readonly #reader: WebSocketReader;
 
-  constructor(socket: ByteSocket, options: FramedLinkOptions) {
+  constructor(socket: ByteSocket, options: FramedLinkOptions, compression: Compression | null) {
     super(socket, options, WORDS);
     const { maxMessageBytes } = options;
-    this.#reader = new WebSocketReader({ events: new Inbound(this), maxMessageBytes });
+    this.#reader = new WebSocketReader({
+      events: new Inbound(this),
+      maxMessageBytes,
+      maxInflatedBytes: compression?.maxInflatedBytes ?? null,
+    });
   }
 
   protected read(chunk: Uint8Array): void {

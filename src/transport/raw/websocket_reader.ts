@@ -3,6 +3,7 @@
 // what was announced, and a message that is too long is known from its announcement.
 
 import { isUtf8 } from "node:buffer";
+import { inflate } from "./deflate.ts";
 import { unmask } from "./mask.ts";
 
 /** What is read, in order. MUST NOT throw. `violated` and `closed` are the last that is heard. */
@@ -23,11 +24,15 @@ export interface WebSocketReaderOptions {
   readonly events: WebSocketEvents;
   /** Asked anew for each frame. */
   readonly maxMessageBytes: () => number;
+  /** What a deflated message may inflate to; null where none was agreed to. */
+  readonly maxInflatedBytes: number | null;
 }
 
 const OP = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 const FIN = 0x80;
 const RESERVED = 0x70;
+/** Of the first frame of a message: it is deflated. */
+const RSV1 = 0x40;
 const MASKED = 0x80;
 const CONTROL_MAX = 125;
 /** Longest payload whose length stands in the second byte. */
@@ -56,6 +61,7 @@ export class WebSocketReader {
   #controlBytes = 0;
   // The message that is being read: its opcode, 0 between messages.
   #messageOpcode = 0;
+  #isDeflated = false;
   /** Its bytes so far, and room for more. */
   #message: Uint8Array = NOTHING;
   #messageBytes = 0;
@@ -116,7 +122,11 @@ export class WebSocketReader {
     if (opcode > OP.pong || opcode > OP.binary && opcode < OP.close) {
       return this.#violate(1002, "an unknown opcode");
     }
-    if ((first & RESERVED) !== 0) return this.#violate(1002, "a reserved bit is set");
+    const mayBeDeflated = this.#options.maxInflatedBytes !== null &&
+      (opcode === OP.text || opcode === OP.binary);
+    if ((first & RESERVED & (mayBeDeflated ? ~RSV1 : 0xff)) !== 0) {
+      return this.#violate(1002, "a reserved bit is set");
+    }
     if ((second & MASKED) === 0) return this.#violate(1002, "an unmasked frame");
     if (isControl) {
       if ((first & FIN) === 0) return this.#violate(1002, "a fragmented control frame");
@@ -143,7 +153,10 @@ export class WebSocketReader {
       if (bytes < 0 || this.#messageBytes + bytes > this.#options.maxMessageBytes()) {
         return void this.#violate(1009, "a message that is too long");
       }
-      if (this.#opcode !== OP.continuation) this.#messageOpcode = this.#opcode;
+      if (this.#opcode !== OP.continuation) {
+        this.#messageOpcode = this.#opcode;
+        this.#isDeflated = (first & RSV1) !== 0;
+      }
     }
     this.#left = bytes;
   }
@@ -217,7 +230,13 @@ export class WebSocketReader {
     if (message.length > this.#messageBytes) message = message.slice(0, this.#messageBytes);
     this.#messageOpcode = this.#messageBytes = 0;
     this.#message = NOTHING;
-    this.#deliver(message, isText);
+    if (!this.#isDeflated) return this.#deliver(message, isText);
+    const inflated = inflate(message, this.#options.maxInflatedBytes!);
+    if (typeof inflated !== "number") return this.#deliver(inflated, isText);
+    this.#violate(
+      inflated,
+      inflated === 1009 ? "a message that inflates to too much" : "a message that does not inflate",
+    );
   }
 
   #deliver(message: Uint8Array, isText: boolean): void {

@@ -4,6 +4,8 @@ import { Buffer } from "node:buffer";
 import type { WireFrame } from "../port.ts";
 
 const FIN = 0x80;
+/** The message is deflated (RFC 7692). */
+const RSV1 = 0x40;
 const TEXT = 1;
 const BINARY = 2;
 const CLOSE = 8;
@@ -13,6 +15,13 @@ const PONG = 10;
 /** The bytes of a message with its header, built at the first call and kept on the frame. */
 export function serverFrame(frame: WireFrame): Uint8Array {
   return frame.wire ??= build(frame);
+}
+
+/** A message that is deflated already, with its header. */
+export function deflatedMessage(payload: Uint8Array, isText: boolean): Uint8Array {
+  const out = header(RSV1 | (isText ? TEXT : BINARY), payload.length);
+  out.set(payload, out.length - payload.length);
+  return out;
 }
 
 /** A close frame; `code` 1005 sends none. `reason` MUST be at most 123 bytes. */

@@ -34,6 +34,7 @@ const LIMITS: TransportLimits = {
   showsControl: true, // there are none
   showsFragments: true,
   boundsFragments: true,
+  deflates: false,
   renewsTls: true,
   fixed: {},
 };

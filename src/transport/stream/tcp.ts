@@ -18,6 +18,7 @@ const LIMITS: TransportLimits = {
   showsControl: true,
   showsFragments: true, // there are none
   boundsFragments: true,
+  deflates: false,
   renewsTls: true,
   fixed: {},
 };

@@ -54,7 +54,7 @@ function heard(bytes: Uint8Array, { cuts = [] as readonly number[], max = 1_000_
     closed: (code: number, reason: string) => log.push({ code, reason }),
     violated: (code: number) => log.push({ violated: code }),
   };
-  const reader = new WebSocketReader({ events, maxMessageBytes: () => max });
+  const reader = new WebSocketReader({ events, maxMessageBytes: () => max, maxInflatedBytes: null });
   let at = 0;
   for (const cut of cuts) {
     reader.read(bytes.subarray(at, at += cut));
@@ -172,6 +172,8 @@ test("What a server writes is what a client's library reads: header of the right
       tcpWire: null as Uint8Array | null,
       datagram: null,
       sseWire: null,
+      deflatedWire: null,
+      isExt: true,
     };
     const wire = serverFrame(one);
     assert.equal(serverFrame(one), wire);
@@ -191,6 +193,8 @@ test("What a server writes is what a client's library reads: header of the right
     tcpWire: null,
     datagram: null,
     sseWire: null,
+    deflatedWire: null,
+    isExt: true,
   });
   assert.deepEqual([...text], [0x81, 5, ...Buffer.from("é✓")]);
   assert.deepEqual([...pingFrame()], [0x89, 0]);

@@ -111,12 +111,23 @@ test("What is written is what is read", () => {
     tcpWire: null as Uint8Array | null,
     datagram: null,
     sseWire: null,
+    deflatedWire: null,
+    isExt: true,
   };
   assert.equal(tcpFrame(hot, KIND.hot), tcpFrame(hot, KIND.hot));
   const all = Buffer.concat([
     tcpFrame(hot, KIND.hot),
     tcpFrame(
-      { payload: '{"é":1}', bytes: 8, wire: null, tcpWire: null, datagram: null, sseWire: null },
+      {
+        payload: '{"é":1}',
+        bytes: 8,
+        wire: null,
+        tcpWire: null,
+        datagram: null,
+        sseWire: null,
+        deflatedWire: null,
+        isExt: true,
+      },
       KIND.ext,
     ),
     tcpControl(KIND.ping, Buffer.from("hi")),
