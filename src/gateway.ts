@@ -151,6 +151,7 @@ export class Gateway {
       }),
       retry: new Retry(clock.random),
       log,
+      access: this.#context.access,
       tracer,
       now: clock.now,
       newId: clock.newId,

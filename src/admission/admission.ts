@@ -5,6 +5,7 @@ import type { Log } from "../log.ts";
 import { Counts } from "../metrics/metrics.ts";
 import type { Refusal } from "../protocol/codes.ts";
 import { NAME_PATTERN, NAME_RULE } from "../protocol/limits.ts";
+import type { AccessLog } from "../session/access_log.ts";
 import { Connection, type ConnectionUser } from "../session/connection.ts";
 import type { Grant, Identity } from "../session/grant.ts";
 import type { ResumeFailure } from "../session/resume_tokens.ts";
@@ -53,6 +54,7 @@ export interface AdmissionOptions {
   readonly delay: Delay;
   readonly retry: Retry;
   readonly log: Log;
+  readonly access: AccessLog;
   /** Null where nothing is traced. */
   readonly tracer: Tracer | null;
   readonly now: () => number;

@@ -1,10 +1,13 @@
-// What the log says of handshakes that are refused: each at debug, and some at info, for whoever wonders why nobody gets in
+// What the log says of handshakes that are refused: each in the access log, and some at info in any case, for whoever wonders why nobody gets in
 // should not have to ask again with another level. Clients decide how many there are, so the lines have a bound.
 
+import type { AccessLog } from "../session/access_log.ts";
 import type { Log } from "../log.ts";
 
 export interface RefusalLogOptions {
   readonly log: Log;
+  /** Takes what is not told at info. */
+  readonly access: AccessLog;
   readonly now: () => number;
 }
 
@@ -27,6 +30,7 @@ const ORIGIN_CHARS_MAX = 200;
 
 export class RefusalLog {
   readonly #log: Log;
+  readonly #access: AccessLog;
   readonly #now: () => number;
   #since = -Infinity;
   #lines = 0;
@@ -34,8 +38,9 @@ export class RefusalLog {
   readonly #origins = new Set<string>();
   #originsSince = -Infinity;
 
-  constructor({ log, now }: RefusalLogOptions) {
+  constructor({ log, access, now }: RefusalLogOptions) {
     this.#log = log;
+    this.#access = access;
     this.#now = now;
   }
 
@@ -53,7 +58,7 @@ export class RefusalLog {
       this.#log.info("handshake refused", unsaid === 0 ? fields : { ...fields, not_logged_before: unsaid });
     } else {
       this.#unsaid++;
-      this.#log.debug("handshake refused", fields);
+      this.#access.line("handshake refused", fields);
     }
   }
 

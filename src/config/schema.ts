@@ -121,6 +121,11 @@ const gateway = z.strictObject({
       "on Bun's sockets (experimental); `auto` takes `native` on Bun, or `raw` where a tenant has `compression`, and " +
       "`node` on Deno.",
   }),
+  access_log: flag(
+    false,
+    "Whether each session's beginning and end, and each refused handshake, is a line of the log at level info, 1,000 a " +
+      "second at most. Otherwise they are at debug.",
+  ),
   quotas: gatewayQuotasSchema,
   tls: tlsSchema,
   tcp: tcpSchema,

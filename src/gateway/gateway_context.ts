@@ -1,5 +1,6 @@
 // What all sessions of a gateway share, made.
 
+import { AccessLog } from "../session/access_log.ts";
 import { Flusher } from "../session/flusher.ts";
 import type { GatewayContext } from "../session/gateway_context.ts";
 import { Totals } from "../session/registry.ts";
@@ -40,6 +41,7 @@ export function gatewayContext(
     }),
     replayPump,
     log,
+    access: new AccessLog({ log, now, isOn: () => context.settings.accessLog }),
     tracer,
     node,
     now,

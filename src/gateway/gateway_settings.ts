@@ -12,6 +12,7 @@ export function gatewaySettings(gateway: GatewayConfig): GatewaySettings {
     maxSessions: gateway.max_connections,
     maxHeldBytes: gateway.max_outbox_bytes,
     maxReplayBytes: gateway.max_replay_bytes,
+    accessLog: gateway.access_log,
   };
 }
 

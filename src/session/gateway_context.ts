@@ -1,5 +1,6 @@
 // What all sessions of a gateway share, whatever their tenant.
 
+import type { AccessLog } from "./access_log.ts";
 import type { Log } from "../log.ts";
 import type { Tracer } from "../tracing/tracer.ts";
 import type { Flusher } from "./flusher.ts";
@@ -17,6 +18,8 @@ export interface GatewayContext {
   readonly flusher: Flusher;
   readonly replayPump: ReplayPump;
   readonly log: Log;
+  /** Of who comes and goes. */
+  readonly access: AccessLog;
   /** Null where nothing is traced. */
   readonly tracer: Tracer | null;
   /** This gateway's name among several; null where it is alone. */

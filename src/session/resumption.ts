@@ -103,7 +103,7 @@ export class Resumption {
     if (!fits || unwritten === null) return owner.overflow();
     owner.schedule();
     const { user, session, traceId } = owner;
-    gateway.log.debug("session detached", { tenant: id, user, session, trace_id: traceId, code, reason });
+    gateway.access.line("session detached", { tenant: id, user, session, trace_id: traceId, code, reason });
     for (const watcher of watchers) watcher.detached(owner, { code, reason });
     // The client of one that was taken over is here: nobody goes for its sake.
     if (reason !== TAKEN_OVER.reason) this.#tenant.boundDetached();
@@ -121,7 +121,7 @@ export class Resumption {
     metrics.resumes.add({ outcome: "ok" });
     const { user, session, traceId } = owner;
     const who = { tenant: id, user, session, trace_id: traceId };
-    gateway.log.debug("session resumed", { ...who, detached_ms: detachedMs });
+    gateway.access.line("session resumed", { ...who, detached_ms: detachedMs });
     for (const watcher of watchers) watcher.resumed(owner, detachedMs);
     connection.attached();
     connection.resumable(this.#current.token, owner.replay!.sentCount);

@@ -102,7 +102,7 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     }
     connection.attached();
     this.schedule();
-    gateway.log.debug("session opened", { ...this.who, address: this.address });
+    gateway.access.line("session opened", { ...this.who, address: this.address, transport: this.transport });
     const may = welcomed(this, watchers);
     if (may === null) this.#begin(true);
     else void may.then((yes) => this.#begin(yes));
@@ -208,15 +208,12 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     this.#end(CLOSE.slowConsumer, farewell, false);
   }
 
-  lost(code: number, reason: string, unwritten: readonly Frame[] | null): void {
+  lost(code: number, _reason: string, unwritten: readonly Frame[] | null): void {
     if (this.#state === "open" && this.#resumption?.survives(code)) {
       return this.#detach({ code, reason: "connection_lost" }, unwritten);
     }
     this.#connection = null;
     this.#leave(code, code === 1006 ? "connection_lost" : "client_closed");
-    const { gateway } = this.home;
-    const seconds = Math.round((gateway.now() - this.openedAt) / 100) / 10;
-    gateway.log.debug("session closed", { ...this.who, code, reason, seconds });
   }
 
   deliver(frame: Frame): void {
@@ -393,6 +390,7 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     this.#joined = null;
     for (const membership of memberships.values()) rooms.leave(membership);
     const durationMs = Math.round(gateway.now() - this.openedAt);
+    gateway.access.line("session closed", { ...this.who, code, reason, duration_ms: durationMs });
     for (const watcher of watchers) watcher.closed(this, { code, reason, durationMs });
   }
 }

@@ -46,4 +46,6 @@ export interface GatewaySettings {
   readonly maxHeldBytes: number;
   /** Bytes of replays that may be on their way, all sessions together. */
   readonly maxReplayBytes: number;
+  /** Who comes and goes is logged at info. */
+  readonly accessLog: boolean;
 }

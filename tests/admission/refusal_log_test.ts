@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { RefusalLog } from "../../src/admission/refusal_log.ts";
+import { AccessLog } from "../../src/session/access_log.ts";
 import type { LogFields } from "../../src/log.ts";
 
 function world() {
@@ -9,7 +10,12 @@ function world() {
     void lines.push({ level, message, fields });
   const clock = { nowMs: 5 };
   const log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") };
-  return { lines, clock, refusals: new RefusalLog({ log, now: () => clock.nowMs }) };
+  const now = () => clock.nowMs;
+  return {
+    lines,
+    clock,
+    refusals: new RefusalLog({ log, now, access: new AccessLog({ log, now, isOn: () => false }) }),
+  };
 }
 
 const LINE = { tenant: "acme", status: 401, code: "UNAUTHENTICATED", reason: "bad_ticket", address: "::1" };

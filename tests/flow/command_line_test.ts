@@ -380,6 +380,42 @@ test("--log-level bounds what is logged from below", async () => {
   await gateway.stop();
 });
 
+test("with an access log, who comes, goes and is refused is told at info, and a reload ends it", async () => {
+  const config = (access_log: boolean) => ({
+    gateway: { access_log, drain_grace_ms: 0 },
+    tenants: [{ id: "acme" }],
+  });
+  await using gateway = await GatewayProcess.start(config(true));
+  const client = await Client.open(gateway, { user: "ann" });
+  const opened = await gateway.logged("session opened");
+  assert.deepEqual([opened.level, opened["transport"], opened["address"]], [
+    "INFO",
+    "websocket",
+    "127.0.0.1",
+  ]);
+  await client.close();
+  const closed = await gateway.logged("session closed");
+  assert.deepEqual([closed.level, closed["user"], closed["code"], closed["reason"]], [
+    "INFO",
+    "ann",
+    1000,
+    "client_closed",
+  ]);
+  assert.equal(typeof closed["duration_ms"], "number");
+  // More than are told without it.
+  for (let i = 0; i < 20; i++) {
+    await assert.rejects(Client.connect(gateway, { tenant: "nobody", ticket: "s3cr3t" }));
+  }
+  const refused = () => gateway.lines.filter(({ message }) => message === "handshake refused");
+  await until("every refusal to be told", () => Promise.resolve(refused().length === 20));
+  assert.ok(!JSON.stringify(gateway.lines).includes("s3cr3t"));
+  await gateway.reload(config(false));
+  const count = gateway.lines.filter(({ message }) => message === "session opened").length;
+  await (await Client.open(gateway)).close();
+  await gateway.stop();
+  assert.equal(gateway.lines.filter(({ message }) => message === "session opened").length, count);
+});
+
 test("a transport's lacks are warned of at the start, and named", async () => {
   await using gateway = await GatewayProcess.startText(GOOD);
   const { transport } = await gateway.logged("listening");

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { TenantMetrics } from "../../src/metrics/metrics.ts";
 import { CLOSE } from "../../src/protocol/codes.ts";
 import { extFrame, LANE, LANE_NAMES } from "../../src/protocol/frame.ts";
+import { AccessLog } from "../../src/session/access_log.ts";
 import { Connection, type ConnectionUser } from "../../src/session/connection.ts";
 import { Flusher } from "../../src/session/flusher.ts";
 import { Totals } from "../../src/session/registry.ts";
@@ -79,12 +80,14 @@ function place() {
       maxSessions: 0,
       maxHeldBytes: 0,
       maxReplayBytes: 1,
+      accessLog: false,
     },
     totals,
     wheel,
     flusher,
     replayPump: new ReplayPump(() => 1, () => {}),
     log: SILENT,
+    access: new AccessLog({ log: SILENT, now: clock.now, isOn: () => false }),
     tracer: null,
     node: null,
     now: clock.now,
