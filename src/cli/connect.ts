@@ -9,6 +9,7 @@ import { Command } from "commander";
 import { errorText } from "../error_text.ts";
 import { envelopeOf, HELP, hotLine, lineOf, plain, readLine } from "./connect/lines.ts";
 import { connectTo } from "./connect/doors.ts";
+import { noWebTransport } from "./connect/webtransport_wire.ts";
 import type { Target, Wire } from "./connect/wire.ts";
 import { writeNow } from "./descriptor.ts";
 import { type Done, EXIT } from "./exit.ts";
@@ -21,6 +22,7 @@ interface ConnectOptions {
   readonly sid?: string;
   readonly join?: string;
   readonly ca?: string;
+  readonly certHash?: string;
   readonly json: boolean;
   readonly raw: boolean;
 }
@@ -32,6 +34,7 @@ const DOORS: Readonly<Record<string, Pick<Target, "door" | "tls"> & { readonly p
   "tcps:": { door: "tcp", tls: true, port: 7700 },
   "sse+http:": { door: "sse", tls: false, port: 80 },
   "sse+https:": { door: "sse", tls: true, port: 443 },
+  "wt:": { door: "webtransport", tls: true, port: 7443 },
 };
 
 const EXAMPLES = `
@@ -42,13 +45,15 @@ Examples:
   wsprism connect ws://localhost:8080 --tenant acme --user ann --join lobby       a gateway that was started with --dev
   wsprism connect sse+https://gw.example --tenant acme --ticket "$(wsprism token --tenant acme --user ann)"
   echo hello | wsprism connect tcp://localhost:7700 --tenant acme --user bot --join lobby --json
+  wsprism connect wt://localhost:7443 --cert-hash "$HASH" --tenant acme --user ann   with what "wsprism webtransport-cert" prints
 
-URLs are ws://, wss://, tcp://, tcps://, sse+http:// and sse+https://. Input that ends is sent to its end, and what comes of it
+URLs are ws://, wss://, tcp://, tcps://, sse+http://, sse+https://, and wt:// (WebTransport) where the runtime has a client for it,
+which Bun has not. Input that ends is sent to its end, and what comes of it
 is awaited. Exit codes: 0 done, 1 no connection or one that the gateway ended, 2 usage, 4 not let in.`;
 
 export function connectCommand(done: Done): Command {
   return new Command("connect")
-    .description("talk to a gateway from a terminal: by WebSocket, TCP or a stream of events")
+    .description("talk to a gateway from a terminal: by WebSocket, TCP, a stream of events or WebTransport")
     .argument("<url>", "where: the gateway's address, with a path in front of its own where there is one")
     .option("--tenant <id>", "the tenant")
     .option("--user <name>", "who you are, where development tickets are accepted (--dev)")
@@ -58,6 +63,10 @@ export function connectCommand(done: Done): Command {
     .option("--json", "print each message as a line of JSON", false)
     .option("--raw", "print messages as they go over the wire, both ways", false)
     .option("--ca <file>", "certificates to trust (PEM), in the place of the system's")
+    .option(
+      "--cert-hash <hash>",
+      "with wt://, SHA-256 of the certificate to trust (base64), whoever signed it",
+    )
     .addHelpText("after", EXAMPLES)
     .action(async (url: string, options: ConnectOptions) => done(await connect(url, options)));
 }
@@ -86,6 +95,17 @@ function targetOf(url: string, options: ConnectOptions): Target | string {
     return "--user and --ticket both say who you are";
   }
   const given = options.ticket ?? process.env["WSPRISM_TICKET"] ?? query.get("ticket");
+  const isQuic = door.door === "webtransport";
+  const lacking = isQuic ? noWebTransport() : null;
+  if (lacking !== null) return lacking;
+  if (isQuic && options.ca !== undefined) return "--ca is not for wt://: name the certificate by --cert-hash";
+  if (!isQuic && options.certHash !== undefined) return "--cert-hash is for wt:// alone";
+  const hash = options.certHash === undefined
+    ? null
+    : Uint8Array.from(Buffer.from(options.certHash, "base64"));
+  if (hash !== null && hash.length !== 32) {
+    return `--cert-hash must be 32 bytes in base64, got "${options.certHash}"`;
+  }
   let ca: string | null = null;
   if (options.ca !== undefined) {
     try {
@@ -99,11 +119,12 @@ function targetOf(url: string, options: ConnectOptions): Target | string {
     tls: door.tls,
     hostname: hostname.replace(/^\[(.*)\]$/, "$1"),
     port: port === "" ? door.port : Number(port),
-    prefix: pathname.replace(/\/+$/, "").replace(/\/v1\/(?:ws|sse)$/, ""),
+    prefix: pathname.replace(/\/+$/, "").replace(/\/v1\/(?:ws|sse|wt)$/, ""),
     tenant: options.tenant ?? query.get("tenant"),
     ticket: options.user === undefined ? given : `dev:${options.user}`,
     sid: options.sid ?? query.get("sid"),
     ca,
+    certificateHash: hash,
   };
 }
 

@@ -1,29 +1,34 @@
 // `wsprism connect` by each door of a running gateway.
 
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
 import process from "node:process";
 import { after, test } from "node:test";
 import { makePair } from "../certificates.ts";
 import { within } from "../raw_client.ts";
 import { Client } from "./client.ts";
+import { certificateHash } from "../transport/webtransport_client.ts";
 import { commandOf, Folder, GatewayProcess, until, wsprism } from "./gateway_process.ts";
+import { ALL_DOORS } from "./wires.ts";
 
 const folder = new Folder();
 after(() => folder[Symbol.dispose]());
 const policy = { ext_allowlist: ["room:*", "chat:*"], hot_allowlist: ["1:*"] };
 const { cert, key } = makePair("localhost");
 const tls = { cert_file: "cert.pem", key_file: "key.pem" };
+const quic = "webtransport" in ALL_DOORS.gateway ? ALL_DOORS.options.files!["cert.pem"] as string : null;
+/** What a client by WebTransport is told of the certificate. */
+const trust = quic === null ? [] : ["--cert-hash", Buffer.from(certificateHash(quic)).toString("base64")];
 
 async function started(secure: boolean): Promise<{ gateway: GatewayProcess; urls: readonly string[] }> {
   const gateway = await GatewayProcess.start({
     gateway: {
       drain_grace_ms: 0,
-      tcp: { listen: "127.0.0.1:0", ...(secure ? { tls } : {}) },
-      ...(secure ? { tls } : {}),
+      ...(secure ? { tls, tcp: { listen: "127.0.0.1:0", tls } } : ALL_DOORS.gateway),
     },
     tenants: [{ id: "acme", policy }],
-  }, secure ? { files: { "cert.pem": cert, "key.pem": key }, ca: cert } : {});
+  }, secure ? { files: { "cert.pem": cert, "key.pem": key }, ca: cert } : ALL_DOORS.options);
   after(() => gateway.kill());
   const tcpPort = (await gateway.logged("listening for TCP"))["port"];
   const s = secure ? "s" : "";
@@ -33,13 +38,17 @@ async function started(secure: boolean): Promise<{ gateway: GatewayProcess; urls
       `ws${s}://localhost:${gateway.port}`,
       `sse+http${s}://localhost:${gateway.port}/`,
       `tcp${s}://localhost:${tcpPort}`,
+      ...(secure || quic === null
+        ? []
+        : [`wt://127.0.0.1:${(await gateway.logged("listening for WebTransport"))["port"]}`]),
     ],
   };
 }
 
 const { gateway, urls } = await started(false);
 const connect = (url: string, args: readonly string[], stdin = "") =>
-  wsprism(["connect", url, "--tenant", "acme", ...args], { folder: folder.path, stdin });
+  wsprism(["connect", url, "--tenant", "acme", ...trusting(url), ...args], { folder: folder.path, stdin });
+const trusting = (url: string) => url.startsWith("wt:") ? trust : [];
 
 for (const url of urls) {
   const door = url.split(":")[0];
@@ -61,7 +70,7 @@ for (const url of urls) {
     );
     assert.deepEqual([code, stderr], [0, 'wsprism connect: no "/nonsense"; /help tells what there is\n']);
     const said = stdout.split("\n");
-    assert.match(said[0]!, /^you are ann of acme, by (websocket|sse|tcp), session /);
+    assert.match(said[0]!, /^you are ann of acme, by (websocket|sse|tcp|webtransport), session /);
     assert.match(stdout, /^sys\.joined lobby \{"member":1,"count":1\}$/m);
     // A terminal that obeyed what others say would be theirs.
     assert.ok(said.includes("[lobby] ann: hello \\u202e there"), stdout);
@@ -95,7 +104,7 @@ for (const url of urls) {
     const bad = await connect(url, ["--ticket", "bad"]);
     assert.deepEqual([bad.code, bad.stdout.includes("you are")], [4, false]);
     assert.match(bad.stderr, /ticket|authentication failed/);
-    const nobody = await wsprism(["connect", url, "--tenant", "nobody", "--user", "ann"], {
+    const nobody = await wsprism(["connect", url, "--tenant", "nobody", "--user", "ann", ...trusting(url)], {
       folder: folder.path,
       stdin: "",
     });
@@ -111,7 +120,18 @@ for (const url of urls) {
 
   test(`by ${door} a session that the gateway ends is told`, async () => {
     const [file, ...before] = commandOf(folder.path);
-    const args = [...before, "connect", url, "--tenant", "acme", "--user", "bob", "--sid", "one"];
+    const args = [
+      ...before,
+      "connect",
+      url,
+      "--tenant",
+      "acme",
+      "--user",
+      "bob",
+      "--sid",
+      "one",
+      ...trusting(url),
+    ];
     const child = spawn(file!, args, { cwd: folder.path, env: { ...process.env, NO_COLOR: "1" } });
     let said = "", complained = "";
     child.stdout.on("data", (chunk) => said += chunk);
@@ -150,6 +170,13 @@ test("what is no use of it is told", async () => {
       [["localhost"], /must be such as/],
       [["ws://localhost", "--user", "a", "--ticket", "b"], /both say who you are/],
       [["ws://localhost", "--ca", "/nowhere"], /Cannot read \/nowhere/],
+      [["ws://localhost", "--cert-hash", "aaaa"], /--cert-hash is for wt:\/\/ alone/],
+      ...(quic === null
+        ? [[["wt://localhost"], /this runtime has no client for it; run wsPrism on Deno/] as const]
+        : [
+          [["wt://localhost", "--cert-hash", "aaaa"], /must be 32 bytes in base64, got "aaaa"/] as const,
+          [["wt://localhost", "--ca", "/nowhere"], /--ca is not for wt:\/\//] as const,
+        ]),
     ] as const
   ) {
     const { code, stderr } = await wsprism(["connect", ...args], { folder: folder.path, stdin: "" });

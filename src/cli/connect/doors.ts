@@ -3,6 +3,7 @@
 import { SseWire } from "./sse_wire.ts";
 import { TcpWire } from "./tcp_wire.ts";
 import { WebSocketWire } from "./websocket_wire.ts";
+import { WebTransportWire } from "./webtransport_wire.ts";
 import type { Target, Wire, WireEvents } from "./wire.ts";
 
 /** Begins to connect. */
@@ -14,5 +15,7 @@ export function connectTo(target: Target, events: WireEvents): Wire {
       return new SseWire(target, events);
     case "tcp":
       return new TcpWire(target, events);
+    case "webtransport":
+      return new WebTransportWire(target, events);
   }
 }

@@ -6,7 +6,7 @@ import { KIND, tcpClose, tcpControl, tcpFrame, TcpReader } from "../../transport
 import type { Target, Wire, WireEvents } from "./wire.ts";
 
 /** Longest message that is read. */
-const MESSAGE_BYTES_MAX = 33_554_432;
+export const MESSAGE_BYTES_MAX = 33_554_432;
 
 export class TcpWire implements Wire {
   readonly #socket: Socket;
@@ -57,29 +57,30 @@ export class TcpWire implements Wire {
   }
 
   text(message: string): void {
-    this.#write(message, KIND.ext);
+    this.#socket.write(framed(message, KIND.ext));
   }
 
   bytes(message: Uint8Array): void {
-    this.#write(message, KIND.hot);
+    this.#socket.write(framed(message, KIND.hot));
   }
 
   close(): void {
     this.#socket.write(tcpClose(1000, ""));
   }
+}
 
-  #write(payload: string | Uint8Array, kind: typeof KIND.ext | typeof KIND.hot): void {
-    const bytes = typeof payload === "string" ? new TextEncoder().encode(payload).length : payload.length;
-    const frame = {
-      payload,
-      bytes,
-      wire: null,
-      tcpWire: null,
-      sseWire: null,
-      deflatedWire: null,
-      isExt: true,
-      datagram: null,
-    };
-    this.#socket.write(tcpFrame(frame, kind));
-  }
+/** A message as a frame. */
+export function framed(payload: string | Uint8Array, kind: typeof KIND.ext | typeof KIND.hot): Uint8Array {
+  const bytes = typeof payload === "string" ? new TextEncoder().encode(payload).length : payload.length;
+  const frame = {
+    payload,
+    bytes,
+    wire: null,
+    tcpWire: null,
+    sseWire: null,
+    deflatedWire: null,
+    isExt: true,
+    datagram: null,
+  };
+  return tcpFrame(frame, kind);
 }

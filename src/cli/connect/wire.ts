@@ -2,7 +2,7 @@
 
 /** Who wants in, and where. */
 export interface Target {
-  readonly door: "websocket" | "tcp" | "sse";
+  readonly door: "websocket" | "tcp" | "sse" | "webtransport";
   readonly tls: boolean;
   readonly hostname: string;
   readonly port: number;
@@ -13,6 +13,8 @@ export interface Target {
   readonly sid: string | null;
   /** Certificates to trust in the place of the system's, as PEM. */
   readonly ca: string | null;
+  /** SHA-256 of the certificate to trust in the place of any authority's; by WebTransport only. */
+  readonly certificateHash: Uint8Array<ArrayBuffer> | null;
 }
 
 /** MUST NOT throw. */
