@@ -51,7 +51,7 @@ async function flat(
 }
 
 test("1,000,000 mutated TCP frames", async () => {
-  await flat("TCP frames", 100_000, 1_000_000, fuzzTcp);
+  await flat("TCP frames", 300_000, 1_000_000, fuzzTcp);
 });
 
 test("100,000 mutated POST bodies", async () => {
