@@ -10,7 +10,7 @@ const WT_PATH = "/v1/wt";
 
 /** Why this runtime cannot come in by this door; null where it can. */
 export function noWebTransport(): string | null {
-  return typeof globalThis.WebTransport === "function"
+  return typeof WebTransport === "function"
     ? null
     : "Cannot connect by WebTransport: this runtime has no client for it; run wsPrism on Deno, with --unstable-net, for wt://";
 }
