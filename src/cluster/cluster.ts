@@ -1,6 +1,7 @@
 // This gateway as one node of several: its connections to NATS, who else is there, and what these have. The composition root
 // of this folder.
 
+import type { Tracer } from "../tracing/tracer.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { Bus, BusReceiver } from "./bus.ts";
@@ -35,6 +36,8 @@ export interface ClusterOptions {
     readonly random: () => number;
   };
   readonly log: Log;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   /** What this node says of itself to the others. */
   readonly self: () => Pick<NodeFacts, "sessions" | "draining">;
   /** All sessions of this node, and where they are, as changes that lead there. */
@@ -177,6 +180,7 @@ export class Cluster {
       subjects,
       links,
       counts,
+      tracer: this.#options.tracer,
       now: this.#options.clock.now,
     });
     this.#buses.push(bus);

@@ -1,6 +1,7 @@
 // A tenant's bus where there are several nodes. Members of this node are handed a message at once, those of others over
 // NATS: order holds for what one node publishes in a room. While NATS is away, those of this node go on among themselves.
 
+import { SPAN_KIND, type Tracer } from "../tracing/tracer.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Bus, BusReceiver } from "./bus.ts";
 import { BUSY } from "./bus.ts";
@@ -20,6 +21,8 @@ export interface NatsBusOptions {
   /** What is said reliably, and what on the hot lane: the one never waits for the other. */
   readonly links: { readonly m: Link; readonly h: Link };
   readonly counts: WireCounts;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   readonly now: () => number;
 }
 
@@ -46,14 +49,18 @@ export class NatsBus implements Bus {
   }
 
   publish(room: string, frame: Frame, except: string | null): number {
-    const { receiver, nodes, links } = this.#options;
+    const { receiver, nodes, links, tracer } = this.#options;
     const deliveries = receiver.receive(room, frame, except);
     // Nobody else is there to hear it.
     if (deliveries === BUSY || nodes.others.size === 0) return deliveries;
     const lane = frame.isExt ? "m" : "h";
     const subject = this.#subjects.get(room)?.[lane] ??
       this.#options.subjects.room(lane, this.#options.tenant, room);
-    if (links[lane].publish(subject, encodeFrame(room, frame, nodes.incarnation))) this.published++;
+    const span = frame.isExt ? tracer?.active?.child("bus publish", SPAN_KIND.producer) ?? null : null;
+    const encoded = encodeFrame(room, frame, nodes.incarnation, span?.traceparent);
+    if (links[lane].publish(subject, encoded)) this.published++;
+    else span?.fail("NATS is away");
+    span?.end();
     return deliveries;
   }
 
@@ -94,7 +101,7 @@ export class NatsBus implements Bus {
   }
 
   #hear(payload: Uint8Array): void {
-    const { counts, receiver, nodes } = this.#options;
+    const { counts, receiver, nodes, tracer, tenant } = this.#options;
     const message = decode(payload, counts);
     if (message === null) return;
     const { kind, fields } = message;
@@ -103,6 +110,11 @@ export class NatsBus implements Bus {
     const frame = frameOf(wired, (node) => nodes.numberOf(node));
     if (frame === null || typeof room !== "string") return void counts.broken++;
     this.heard++;
+    const parent = kind === KIND.ext && tracer !== null ? wired[2] : null;
+    const span = typeof parent === "string" ? tracer!.goOn("bus deliver", SPAN_KIND.consumer, parent) : null;
     receiver.receiveForeign(room, frame);
+    if (span === null) return;
+    Object.assign(span.attributes, { "wsprism.tenant": tenant, "wsprism.room": room });
+    span.end();
   }
 }

@@ -11,7 +11,7 @@ export const WIRE_VERSION = 1;
 
 /** Kinds, of which none is ever given another meaning. */
 export const KIND = {
-  /** `[room, frame…]`: a message of the ext lane to a room. */
+  /** `[room, frame…, traceparent?]`: a message of the ext lane to a room. */
   ext: 1,
   /** The same of the hot lane. */
   hot: 2,
@@ -119,9 +119,15 @@ export function decode(
   return { kind: list[1], fields: list.slice(2) };
 }
 
-/** A frame for a room's members on other nodes. */
-export function encodeFrame(room: string, frame: Frame, sender: string): Uint8Array {
-  return encode(frame.isExt ? KIND.ext : KIND.hot, room, ...wireFrame(frame, sender));
+/** A frame for a room's members on other nodes. @param traceparent of the span that it is sent in, on the ext lane */
+export function encodeFrame(
+  room: string,
+  frame: Frame,
+  sender: string,
+  traceparent: string | null = null,
+): Uint8Array {
+  const traced = traceparent === null ? [] : [traceparent];
+  return encode(frame.isExt ? KIND.ext : KIND.hot, room, ...wireFrame(frame, sender), ...traced);
 }
 
 /** What frames of one sender differ by in their keys (service/service.ts). */

@@ -17,13 +17,14 @@ export function buildCluster(
   options: GatewayOptions,
   { tenants, sessions, draining }: ClusterNode,
 ): Cluster | null {
-  const { config, clock, log, build } = options;
+  const { config, clock, log, tracer, build } = options;
   if (config.cluster === undefined) return null;
   return new Cluster({
     config: config.cluster,
     version: build["version"] ?? "",
     clock,
     log,
+    tracer,
     self: () => ({ sessions: sessions(), draining: draining() }),
     state: function* () {
       yield* stateOf([...tenants()].map(({ tenant }) => tenant), clock);

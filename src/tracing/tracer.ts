@@ -1,10 +1,10 @@
 // Traces: what the gateway did for one message or handshake, as spans within each other. Where nobody asked for traces
 // there is no tracer, and a null check is all that they cost.
 
-import { readTraceparent } from "./traceparent.ts";
+import { readTraceparent, type TraceParent } from "./traceparent.ts";
 
 /** What a span is to its neighbours, numbered as OTLP numbers it. */
-export const SPAN_KIND = { internal: 1, server: 2, client: 3, producer: 4 } as const;
+export const SPAN_KIND = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 } as const;
 export type SpanKind = typeof SPAN_KIND[keyof typeof SPAN_KIND];
 
 export type Attributes = Record<string, string | number | boolean>;
@@ -57,6 +57,16 @@ export class Tracer {
     if (random() >= ratio) return null;
     const given = parent === null ? null : readTraceparent(parent);
     if (given?.sampled === false) return null;
+    return this.#span(name, kind, given);
+  }
+
+  /** Goes on with what another gateway of the cluster has begun to trace, and has decided on. */
+  goOn(name: string, kind: SpanKind, parent: string): Span | null {
+    const given = readTraceparent(parent);
+    return given?.sampled === true ? this.#span(name, kind, given) : null;
+  }
+
+  #span(name: string, kind: SpanKind, given: TraceParent | null): Span {
     return new Span(this.#options, {
       name,
       kind,

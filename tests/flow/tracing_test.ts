@@ -8,6 +8,9 @@ import { after, test } from "node:test";
 import { readTraceparent } from "../../src/tracing/traceparent.ts";
 import { Backend } from "./backend_process.ts";
 import { Client } from "./client.ts";
+import { WITHOUT_NATS } from "../nats/find.ts";
+import { NatsServer } from "../nats/server.ts";
+import { acquainted, membersKnown, startNode } from "./cluster_nodes.ts";
 import { lastly, sharedGateway, until } from "./gateway_process.ts";
 import { KEY, Receiver } from "./webhook_receiver.ts";
 
@@ -118,6 +121,37 @@ test("a webhook's event says of which trace it is a part", async () => {
   const { trace, span: id } = readTraceparent((event as unknown as { traceparent: string }).traceparent)!;
   assert.equal((await span(trace, "webhook message.ext")).spanId, id);
   ann.close();
+});
+
+test("a message's trace goes on at the other nodes that hear it", { skip: WITHOUT_NATS }, async () => {
+  await using nats = await NatsServer.start();
+  const { port } = collector.address() as AddressInfo;
+  const config = (sample_ratio: number) => ({
+    gateway: { drain_grace_ms: 0 },
+    tracing: {
+      otlp_endpoint: `http://127.0.0.1:${port}`,
+      sample_ratio,
+      headers: [{ name: "x-collector-key", value: "of the collector" }],
+    },
+    tenants: [{ id: "acme", policy: { ext_allowlist: ["room:*", "chat:send"] } }],
+  });
+  await using one = await startNode(nats, config(1), { name: "one" });
+  // What is traced was decided where the message came in.
+  await using two = await startNode(nats, config(0.000001), { name: "two" });
+  await acquainted(one, two);
+  const ann = await Client.open(one, { user: "ann" }), bob = await Client.open(two, { user: "bob" });
+  await ann.join("r");
+  await bob.join("r");
+  await membersKnown(one, 1);
+  const trace = TRACE.replace("4bf9", "5cf9");
+  ann.send({ svc: "chat", type: "send", room: "r", trace: `00-${trace}-${SPAN}-01`, data: { msg: "hello" } });
+  await bob.next("chat.msg");
+  const service = await span(trace, "service chat"), published = await span(trace, "bus publish");
+  const delivered = await span(trace, "bus deliver");
+  assert.deepEqual([published.parentSpanId, published.kind], [service.spanId, 4]);
+  assert.deepEqual([delivered.parentSpanId, delivered.kind], [published.spanId, 5]);
+  for (const client of [ann, bob]) await client.close();
+  for (const node of [one, two]) await node.stop();
 });
 
 test("a refusal is in its trace with the rule behind it, and so is a handshake that failed", async () => {
