@@ -9,14 +9,19 @@ import { loadConfig } from "../src/config/load.ts";
 import { deployFile, deployPath, isInstalled, ran } from "./deploy_files.ts";
 import { findNats, WITHOUT_NATS } from "./nats/find.ts";
 
-const NODE = "cluster/node.yaml";
+const TRIED = "cluster/node.yaml", SERVED = "cluster/wsprism.yaml";
+const SECRETS = {
+  WSPRISM_ACME_SECRET: "0123456789abcdef0123456789abcdef",
+  WSPRISM_OPS_SECRET: "fedcba9876543210fedcba9876543210",
+  WSPRISM_NATS_PASSWORD: "secret",
+};
 
-function loaded(env: Readonly<Record<string, string>>) {
+function loaded(name: string, env: Readonly<Record<string, string>>) {
   return loadConfig({
-    text: deployFile(NODE),
-    file: "node.yaml",
+    text: deployFile(name),
+    file: name,
     env,
-    dev: true,
+    dev: name === TRIED,
     read: (name) => readFileSync(name),
     prepare: { script: () => assert.fail(), wasm: () => assert.fail() },
     noQuic: null,
@@ -24,21 +29,38 @@ function loaded(env: Readonly<Record<string, string>>) {
   });
 }
 
-test("The nodes' file loads, and what differs between nodes comes from the environment", () => {
+test("The nodes' files load, and what differs between nodes comes from the environment", () => {
   const env = { WSPRISM_LISTEN: "127.0.0.1:8082", WSPRISM_NODE: "b", WSPRISM_ADMIN: "127.0.0.1:9092" };
-  const result = loaded({ ...env, WSPRISM_NATS: "nats://nats:4222" });
-  assert.ok(result.ok, JSON.stringify(result));
-  const { gateway, admin, cluster } = result.config;
-  assert.deepEqual([gateway.listen, admin?.listen, cluster?.node], ["127.0.0.1:8082", "127.0.0.1:9092", "b"]);
-  assert.deepEqual(cluster?.nats.servers, ["nats://nats:4222"]);
-  assert.ok(loaded({}).ok);
+  for (const [file, secrets] of [[TRIED, {}], [SERVED, SECRETS]] as const) {
+    const result = loaded(file, { ...secrets, ...env, WSPRISM_NATS: "nats://nats:4222" });
+    assert.ok(result.ok, JSON.stringify(result));
+    const { gateway, admin, cluster } = result.config;
+    assert.deepEqual(
+      [gateway.listen, admin?.listen, cluster?.node],
+      ["127.0.0.1:8082", "127.0.0.1:9092", "b"],
+    );
+    assert.deepEqual(cluster?.nats.servers, ["nats://nats:4222"]);
+    const alone = loaded(file, secrets);
+    assert.ok(alone.ok, JSON.stringify(alone));
+  }
 });
 
-test("The variables that the script, the unit and the manifest set are those that the file takes", () => {
-  const taken = new Set([...deployFile(NODE).matchAll(/\$\{(WSPRISM_\w+)/g)].map(([, name]) => name!));
-  taken.add("WSPRISM_LISTEN");
-  for (const file of ["cluster/try.sh", "cluster/wsprism@.service", "cluster/kubernetes.yaml"]) {
-    const set = [...deployFile(file).matchAll(/(WSPRISM_\w+)(?:=|, value)/g)].map(([, name]) => name!);
+test("The variables that the script, the unit and the manifest set are those that their file takes", () => {
+  const files = {
+    "cluster/try.sh": TRIED,
+    "cluster/wsprism@.service": SERVED,
+    "cluster/kubernetes.yaml": SERVED,
+  };
+  for (const [file, config] of Object.entries(files)) {
+    const taken = new Set([...deployFile(config).matchAll(/\$\{(WSPRISM_\w+)/g)].map(([, name]) => name!));
+    taken.add("WSPRISM_LISTEN");
+    const text = deployFile(file);
+    assert.ok(
+      text.includes(`--config ${config === TRIED ? "node" : "/etc/wsprism/wsprism"}.yaml`) ||
+        text.includes('"--config", "/etc/wsprism/wsprism.yaml"'),
+      file,
+    );
+    const set = [...text.matchAll(/(WSPRISM_\w+)(?:=|, value)/g)].map(([, name]) => name!);
     assert.ok(set.length > 0, file);
     for (const name of set) assert.ok(taken.has(name), `${file} sets ${name}`);
   }
@@ -55,7 +77,7 @@ test("The manifest is three nodes that drain in time, probed where they answer",
     "PodDisruptionBudget",
   ]);
   const { spec: pod } = deployment.spec.template;
-  const graceMs = parse(deployFile(NODE)).gateway.drain_grace_ms;
+  const graceMs = parse(deployFile(SERVED)).gateway.drain_grace_ms;
   assert.ok(pod.terminationGracePeriodSeconds * 1000 > graceMs);
   const [container] = pod.containers;
   assert.equal(container.readinessProbe.httpGet.path, "/readyz");
