@@ -9,6 +9,7 @@ import { hot } from "./hot.ts";
 import { neighbours } from "./neighbours.ts";
 import { recovery } from "./recovery.ts";
 import { raw } from "./raw.ts";
+import { operators } from "./console.ts";
 import { policy } from "./policy.ts";
 import { reload } from "./reload.ts";
 import { slow } from "./slow.ts";
@@ -30,6 +31,7 @@ export const groups: readonly Group[] = [
   { name: "recovery", rows: recovery },
   { name: "backend", rows: backend },
   { name: "extensions", rows: extensions },
+  { name: "operators", rows: operators },
   { name: "neighbours", rows: neighbours },
   { name: "client", rows: client },
 ];
