@@ -1,5 +1,6 @@
 // The way of one message through the very policy that a gateway would judge it by, check by check, with what each one
-// found and where the configuration says so. Buckets are full, as for a session that has said nothing yet.
+// found and where the configuration says so. Buckets are full, as for a session that has said nothing yet, except those of
+// the session that is asked about, if any.
 
 import { parseExtEntry, parseHotEntry } from "../config/allowlist.ts";
 import type { Path } from "../config/places.ts";
@@ -15,6 +16,7 @@ import {
   newPolicyInput,
   type PolicyInput,
   type PolicySubject,
+  type SessionPolicyState,
   type Way,
   wayOf,
 } from "./input.ts";
@@ -45,6 +47,8 @@ export interface Question {
   readonly active: string | null;
   /** Rooms that its ticket lets it join; null for any. */
   readonly rooms: Patterns | null;
+  /** What policy keeps of the session, to be written to, and when that is; without it, the session has said nothing. */
+  readonly session?: { readonly state: SessionPolicyState; readonly now: number };
 }
 
 export interface Explanation {
@@ -118,6 +122,7 @@ class Explainer {
   readonly #config: TenantConfig;
   readonly #root: Path;
   readonly #input: PolicyInput;
+  readonly #now: number;
 
   constructor(
     policy: TenantPolicy,
@@ -130,12 +135,15 @@ class Explainer {
     this.#root = ["tenants", at.index];
     this.#input = newPolicyInput(question.subject);
     this.#input.bytes = question.message.length;
+    this.#now = question.session?.now ?? NOW;
+    if (question.session !== undefined) this.#input.sessionState = question.session.state;
   }
 
   run(): Explanation {
     const { sessionState, bytes } = this.#input;
-    const way = this.#step(CHECK.size, this.#policy.size(bytes)) &&
-      this.#step(CHECK.session, this.#policy.arrive(sessionState, bytes, NOW)) && this.#decode();
+    const way = !this.#throttled(sessionState.throttledUntil - this.#now) &&
+      this.#step(CHECK.size, this.#policy.size(bytes)) &&
+      this.#step(CHECK.session, this.#policy.arrive(sessionState, bytes, this.#now)) && this.#decode();
     if (way) {
       for (const check of this.#policy.checks(way)) {
         if (!(check instanceof Ruled ? this.#rules(check) : this.#check(check))) break;
@@ -143,6 +151,14 @@ class Explainer {
       this.#join();
     }
     return { allowed: this.#steps.at(-1)?.verdict !== "deny", steps: this.#steps };
+  }
+
+  /** Before anything else, as in session/message_handler.ts. @param waitMs how long its messages are not looked at */
+  #throttled(waitMs: number): boolean {
+    if (waitMs <= 0) return false;
+    const why = `it sent far too many messages; none is looked at for another ${Math.ceil(waitMs)} ms`;
+    this.#add("throttled", "deny", [], why);
+    return true;
   }
 
   /** Reads the message. @returns its way, null where it cannot be read */
@@ -185,7 +201,7 @@ class Explainer {
   }
 
   #check(check: Check): boolean {
-    return this.#step(check.id, check.judge(this.#input, NOW));
+    return this.#step(check.id, check.judge(this.#input, this.#now));
   }
 
   #rules(ruled: Ruled): boolean {
@@ -195,7 +211,7 @@ class Explainer {
         this.#add(rule.id, "skip", at, "not about this message");
         continue;
       }
-      const denial = rule.judge(this.#input, NOW);
+      const denial = rule.judge(this.#input, this.#now);
       if (denial === null) this.#add(rule.id, "pass", at, "");
       else if (denial.dryRun || denial.action === "observe") {
         this.#found(rule.id, { verdict: "note", denial, at });

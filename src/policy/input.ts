@@ -174,6 +174,18 @@ export class SessionPolicyState {
     }
   }
 
+  /** A copy to be asked with, what it has taken and its mutes: what is done to it is done to nobody. Shares begin anew. */
+  copy(): SessionPolicyState {
+    const copy = new SessionPolicyState();
+    copy.messagesFullAt = this.messagesFullAt;
+    copy.bytesFullAt = this.bytesFullAt;
+    copy.throttledUntil = this.throttledUntil;
+    for (const [id, { fullAt, mutedUntil, violations }] of this.#rules ?? []) {
+      Object.assign(copy.inRule(id), { fullAt, mutedUntil, violations: structuredClone(violations) });
+    }
+    return copy;
+  }
+
   notice(ruleId: string): Notice {
     const notices = this.#notices ??= new Map();
     let notice = notices.get(ruleId);

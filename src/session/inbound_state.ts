@@ -14,8 +14,31 @@ export class InboundState extends SessionPolicyState {
   /** Ext messages that wait for services; null until a service is asynchronous. */
   pending: PendingCalls | null = null;
 
+  /** What has come from its client, whatever became of it. */
+  readonly heard = { extMessages: 0, extBytes: 0, hotMessages: 0, hotBytes: 0 };
+
   constructor(session: SessionHandle) {
     super();
     this.session = session;
   }
+
+  ext(bytes: number): void {
+    this.heard.extMessages++;
+    this.heard.extBytes += bytes;
+  }
+
+  hot(bytes: number): void {
+    this.heard.hotMessages++;
+    this.heard.hotBytes += bytes;
+  }
+}
+
+/** What came from a client, for the access log. @param inbound null for a client that has said nothing */
+export function heardFrom(inbound: InboundState | null) {
+  return {
+    ext_messages_in: inbound?.heard.extMessages ?? 0,
+    ext_bytes_in: inbound?.heard.extBytes ?? 0,
+    hot_messages_in: inbound?.heard.hotMessages ?? 0,
+    hot_bytes_in: inbound?.heard.hotBytes ?? 0,
+  };
 }

@@ -123,6 +123,7 @@ export class MessageHandler {
     const { metrics } = this.#options;
     const depth = from.session.policy.maxJsonDepth;
     metrics.in.ext.add(1, bytes);
+    from.ext(bytes);
     if (now < from.throttledUntil) return this.#denials.ignored(from, "ext");
     const state = from;
     const early = from.session.policy.size(bytes) ?? from.session.policy.arrive(state, bytes, now);
@@ -291,6 +292,7 @@ export class MessageHandler {
     const { policy } = from.session;
     const bytes = frame.length;
     metrics.in.hot.add(1, bytes);
+    from.hot(bytes);
     if (now < from.throttledUntil) return this.#denials.ignored(from, "hot");
     const state = from;
     const early = policy.size(bytes) ?? policy.arrive(state, bytes, now);

@@ -14,7 +14,7 @@ import { Backlog } from "./backlog.ts";
 import type { Connection } from "./connection.ts";
 import type { Grant, Identity, Rejection } from "./grant.ts";
 import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./greeting.ts";
-import { InboundState } from "./inbound_state.ts";
+import { heardFrom, InboundState } from "./inbound_state.ts";
 import { type Joined, membershipIn, membershipsOf, withMembership, withoutMembership } from "./joined.ts";
 import { replayBounds } from "./outbox_limits.ts";
 import type { SlowCause } from "./outbox_owner.ts";
@@ -30,6 +30,8 @@ import { TicketHolder } from "./ticket_holder.ts";
 
 export class Session extends TicketHolder implements ResumptionOwner, SessionHandle, Renewing {
   openedAt = 0;
+  /** That of its connection, or of its last one. */
+  transport: TransportName = "websocket";
   #connection: Connection | null = null;
   /** Null where it ends with its connection. */
   #resumption: Resumption | null = null;
@@ -49,10 +51,6 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
   constructor(tenant: Tenant, identity: Identity) {
     super(tenant, identity);
     this.#resume = identity.resume;
-  }
-
-  get transport(): TransportName {
-    return this.#connection?.transport ?? "websocket";
   }
 
   get memberships(): ReadonlyMap<string, Membership> {
@@ -111,6 +109,7 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
   /** What it is sent goes over this connection from now on. */
   attach(connection: Connection): void {
     this.#connection = connection;
+    this.transport = connection.transport;
   }
 
   recover(missed: Missed): void {
@@ -331,7 +330,7 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
 
   /** Its client is back. */
   #resumed(connection: Connection): void {
-    this.#connection = connection;
+    this.attach(connection);
     this.#resumption!.resumed(this.#backlog!, connection, () => this.#greeting());
   }
 
@@ -390,7 +389,9 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     this.#joined = null;
     for (const membership of memberships.values()) rooms.leave(membership);
     const durationMs = Math.round(gateway.now() - this.openedAt);
-    gateway.access.line("session closed", { ...this.who, code, reason, duration_ms: durationMs });
+    const { address, transport } = this, how = { code, reason, duration_ms: durationMs };
+    const line = { ...this.who, address, transport, ...how, ...heardFrom(this.#inbound) };
+    gateway.access.line("session closed", line);
     for (const watcher of watchers) watcher.closed(this, { code, reason, durationMs });
   }
 }

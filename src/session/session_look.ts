@@ -30,6 +30,8 @@ export interface SessionLook extends Pressure {
   readonly quotas: readonly QuotaFill[];
   /** How long its messages are still not looked at, for it sent far too many; null while they are. */
   readonly throttledMs: number | null;
+  /** What policy keeps of it, a copy; null before its first message. */
+  readonly policyState: SessionPolicyState | null;
 }
 
 /** Of a session for which nothing waits. */
@@ -55,5 +57,6 @@ export function lookAt(
     backlog: { messages: backlog?.count ?? 0, bytes: backlog?.heldBytes ?? 0 },
     quotas: policy.fill(inbound, user, now),
     throttledMs: throttled > 0 ? throttled : null,
+    policyState: inbound?.copy() ?? null,
   };
 }

@@ -164,6 +164,10 @@ task("1: find the slow client, and why it is slow", async () => {
   await row(page, "Lanes", /reliable\s*[1-9]/).waitFor();
   await row(page, "Rooms", "firehose").waitFor();
   await picture(page, "slow-session");
+  await page.getByRole("link", { name: "Why would a message be refused?" }).click();
+  await page.getByRole("heading", { name: /^(Allowed|Denied by )/ }).waitFor();
+  await page.getByText("Its user, claims and rooms").waitFor();
+  await picture(page, "why-session");
 });
 
 task("2: find who floods, and with what", async () => {

@@ -393,14 +393,17 @@ test("with an access log, who comes, goes and is refused is told at info, and a 
     "websocket",
     "127.0.0.1",
   ]);
+  const ping = '{"v":1,"svc":"sys","type":"ping"}';
+  for (let i = 0; i < 2; i++) client.send(ping);
+  client.binary([1, 200, 1, 0, 5]);
+  await client.next("sys.pong");
+  await client.next("sys.pong");
   await client.close();
   const closed = await gateway.logged("session closed");
-  assert.deepEqual([closed.level, closed["user"], closed["code"], closed["reason"]], [
-    "INFO",
-    "ann",
-    1000,
-    "client_closed",
-  ]);
+  const said = ["level", "user", "address", "transport", "code", "reason"].map((name) => closed[name]);
+  assert.deepEqual(said, ["INFO", "ann", "127.0.0.1", "websocket", 1000, "client_closed"]);
+  const heard = ["ext_messages_in", "ext_bytes_in", "hot_messages_in", "hot_bytes_in"];
+  assert.deepEqual(heard.map((name) => closed[name]), [2, 2 * ping.length, 1, 5]);
   assert.equal(typeof closed["duration_ms"], "number");
   // More than are told without it.
   for (let i = 0; i < 20; i++) {

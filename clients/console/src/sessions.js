@@ -92,6 +92,9 @@ function Session({ api, tenant, me, go, id }) {
       <h2>${user} <span class="faint">on ${data.transport}, ${data.address}</span></h2>
       <${Fault} error=${error} />
       <p class="actions">
+        <a href=${`#/${encodeURIComponent(tenant)}/why?session=${
+          encodeURIComponent(id)
+        }`}>Why would a message be refused?</a>
         <${Act} label="Kick" ask=${`End this session of ${user}?`} disabled=${may("disconnect")}
           act=${async () => {
             await api.delete(`${url}?reason=kicked`);

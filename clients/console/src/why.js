@@ -17,6 +17,7 @@ export function Why({ api, tenant, query, me }) {
     claims: "{}",
     room: "",
     member: true,
+    session: "",
     ...Object.fromEntries(new URLSearchParams(query)),
     ...asked,
   };
@@ -25,9 +26,12 @@ export function Why({ api, tenant, query, me }) {
   const set = (name, value) => setAsked((before) => ({ ...before, [name]: value }));
   const ask = async () => {
     try {
-      const { lane, message, user, room, member } = form;
+      const { lane, message, user, room, member, session } = form;
       const claims = form.claims.trim() === "" ? {} : JSON.parse(form.claims);
-      const body = { lane, message, user, claims, member, ...(room === "" ? {} : { room }) };
+      const sender = session === ""
+        ? { user, claims, member, ...(room === "" ? {} : { room }) }
+        : { session };
+      const body = { lane, message, ...sender };
       setFound({ data: await api.post(path`/v1/tenants/${tenant}/explain`, body), error: null });
     } catch (error) {
       setFound({ data: null, error });
@@ -44,15 +48,23 @@ export function Why({ api, tenant, query, me }) {
       </label>
       <label>Lane <select value=${form.lane} onChange=${(event) => set("lane", event.currentTarget.value)}>
         <option value="ext">ext</option><option value="hot">hot, in hexadecimal digits</option></select></label>
-      <label>User <input value=${form.user} onInput=${(event) =>
-    set("user", event.currentTarget.value)} /></label>
-      <label>Claims <input value=${form.claims} onInput=${(event) =>
-    set("claims", event.currentTarget.value)} /></label>
-      <label>Room joined last <input value=${form.room}
-        onInput=${(event) => set("room", event.currentTarget.value)} /></label>
-      <label class="check"><input type="checkbox" checked=${form.member}
-        onChange=${(event) =>
-    set("member", event.currentTarget.checked)} /> is a member of the message's room</label>
+      <label>Session <input placeholder="none" value=${form.session} onInput=${(event) =>
+    set("session", event.currentTarget.value.trim())} /></label>
+      ${
+    form.session !== ""
+      ? html`<p class="faint">Its user, claims and rooms, and what it has taken of its own quotas.</p>`
+      : html`
+        <label>User <input value=${form.user} onInput=${(event) =>
+          set("user", event.currentTarget.value)} /></label>
+        <label>Claims <input value=${form.claims} onInput=${(event) =>
+          set("claims", event.currentTarget.value)} /></label>
+        <label>Room joined last <input value=${form.room}
+          onInput=${(event) => set("room", event.currentTarget.value)} /></label>
+        <label class="check"><input type="checkbox" checked=${form.member}
+          onChange=${(event) =>
+            set("member", event.currentTarget.checked)} /> is a member of the message's room</label>
+      `
+  }
       <button>Explain</button>
     </form>
     <${Fault} error=${error} />
@@ -73,7 +85,7 @@ export function Why({ api, tenant, query, me }) {
           step.why ?? "",
         ])} />
         <p
-          class="faint">Quotas are those of a session's first message. Rooms of a ticket count when a room is joined.</p>
+          class="faint">Quotas are full, those of a session itself excepted. Rooms of a ticket count when a room is joined.</p>
       </section>
     `
   }

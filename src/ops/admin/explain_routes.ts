@@ -4,13 +4,16 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { formatPath, type Path } from "../../config/places.ts";
 import { explain, hotBytes, type Question } from "../../policy/explain.ts";
 import { placesOf, plainly } from "../../policy/explained.ts";
+import { SessionPolicyState } from "../../policy/input.ts";
 import { type Narrowing, readNarrowing } from "../../policy/narrowing.ts";
 import { GatewayQuotas } from "../../policy/quotas.ts";
 import { answers, jsonBody, refuse } from "./answers.ts";
 import type { AdminApp } from "./admin_context.ts";
 import type { AdminParts } from "./parts.ts";
 import { freshPolicy, type SchemaCache } from "./fresh_policy.ts";
-import { RoomName, TenantParams, UserName } from "./words.ts";
+import { NO_SUCH_SESSION } from "./session_routes.ts";
+import { RoomName, SessionId, TenantParams, UserName } from "./words.ts";
+import type { SessionHandle } from "../../session/session_handle.ts";
 
 const Asked = z.strictObject({
   lane: z.enum(["ext", "hot"]),
@@ -19,11 +22,19 @@ const Asked = z.strictObject({
       "As a client would send it: JSON, or its text; on the hot lane hexadecimal digits, in pairs.",
     example: '{"v":1,"svc":"chat","type":"send","room":"lobby","data":{"msg":"hi"}}',
   }),
-  user: UserName.default("user").openapi({ description: "Who sends it." }),
-  claims: z.record(z.string(), z.unknown()).default({}).openapi({ description: "Of the sender's ticket." }),
+  session: SessionId.optional().openapi({
+    description:
+      "A session that is connected: its user, claims, transport and rooms, what it has taken of its own quotas " +
+      "and of rules' rates, and its mutes. Excludes `user`, `claims`, `room` and `member`.",
+  }),
+  user: UserName.optional().openapi({ description: "Who sends it; `user` when absent." }),
+  claims: z.record(z.string(), z.unknown()).optional().openapi({
+    description: "Of the sender's ticket; none when absent.",
+  }),
   room: RoomName.optional().openapi({ description: "The room that the session joined last." }),
-  member: z.boolean().default(false).openapi({
-    description: "Whether the session is a member of the message's room, whichever that is.",
+  member: z.boolean().optional().openapi({
+    description:
+      "Whether the session is a member of the message's room, whichever that is; it is not when absent.",
   }),
 }).openapi("Question");
 
@@ -60,23 +71,30 @@ export function explainRoutes(app: AdminApp, { auth, context }: AdminParts): voi
       middleware: [auth.permit("read"), auth.bounded],
       request: { params: TenantParams, body: jsonBody(Asked) },
       responses: answers(
-        "The verdict of each check. Quotas are those of a session's first message.",
+        "The verdict of each check. Quotas, those of a `session` itself excepted, are as if nobody had taken of them.",
         Explanation,
       ),
     }),
     async (c) => {
-      const { config, tenant: { id } } = c.var.seat;
+      const { config, tenant: { id, registry } } = c.var.seat;
       const asked = c.req.valid("json");
-      const claims = asked.claims ?? {};
-      const narrowing = readNarrowing(claims);
-      if (typeof narrowing === "string") return bad(c, `body.claims: ${narrowing}`);
       const message = bytesOf(asked);
       if (typeof message === "string") return bad(c, `body.message: ${message}`);
+      const about = asked.session === undefined ? null : registry.find(asked.session);
+      if (about === undefined) return refuse(c, NO_SUCH_SESSION);
+      if (about !== null && SAID.some((field) => asked[field] !== undefined)) {
+        return bad(c, `body: session says ${SAID.join(", ")} already`);
+      }
+      const narrowing = about?.narrowing ?? readNarrowing(asked.claims ?? {});
+      if (typeof narrowing === "string") return bad(c, `body.claims: ${narrowing}`);
       const running = context.config();
       const index = running.tenants.findIndex((tenant) => tenant.id === id);
       const gateway = new GatewayQuotas(running.gateway.quotas);
       const policy = freshPolicy(config, gateway, schemas).narrowed(narrowing);
-      const question = questionOf({ ...asked, claims }, message, narrowing);
+      const { lane } = asked;
+      const question = about === null
+        ? { lane, message, ...senderOf(asked, narrowing) }
+        : { lane, message, ...speakerOf(about, context.now()) };
       const explanation = explain(policy, question, { config, index });
       const places = placesOf(explanation);
       const lines = await context.lines(places);
@@ -86,6 +104,9 @@ export function explainRoutes(app: AdminApp, { auth, context }: AdminParts): voi
     },
   );
 }
+
+/** What a session says of the sender. */
+const SAID = ["user", "claims", "room", "member"] as const;
 
 const bad = (c: Parameters<typeof refuse>[0], msg: string) => refuse(c, { code: "BAD_REQUEST", msg });
 
@@ -98,12 +119,23 @@ function bytesOf({ lane, message }: z.infer<typeof Asked>): Uint8Array | string 
   return bytes ?? "must be hexadecimal digits in pairs on the hot lane";
 }
 
-function questionOf(
-  { lane, user, claims, room, member }: Omit<z.infer<typeof Asked>, "message">,
-  message: Uint8Array,
+type Sender = Omit<Question, "lane" | "message">;
+
+function senderOf(
+  { user = "user", claims = {}, room, member = false }: z.infer<typeof Asked>,
   { rooms }: Narrowing,
-): Question {
+): Sender {
   const membership = (name: string) => member || name === room ? true : undefined;
-  const subject = { user: user ?? "user", claims: claims ?? {}, transport: "websocket", membership };
-  return { lane, message, subject, active: room ?? null, rooms };
+  return { subject: { user, claims, transport: "websocket", membership }, active: room ?? null, rooms };
+}
+
+/** The sender that a session is. */
+function speakerOf(session: SessionHandle, now: number): Sender {
+  const { policyState } = session.look(now);
+  return {
+    subject: session,
+    active: session.active?.room.name ?? null,
+    rooms: session.narrowing.rooms,
+    session: { state: policyState ?? new SessionPolicyState(), now },
+  };
 }

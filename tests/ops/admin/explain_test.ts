@@ -85,3 +85,45 @@ test("Claims that no ticket could have are refused", async () => {
   assert.equal(status, 400);
   assert.match(body.msg, /^body.claims: rooms must be/);
 });
+
+test("A session is asked about as it is: who it is, its rooms, and what it has taken", async () => {
+  const house = await open({
+    tenant: [
+      "policy:",
+      '  ext_allowlist: ["room:*", "chat:send"]',
+      "  quotas: { session: { messages_per_second: 1, burst: 3 } }",
+      '  rules: [{ id: members, match: { service: "chat:send" }, require: [member] }]',
+    ],
+  });
+  const { client, session } = house.enterAs("ann");
+  const about = async (room: string, more = {}) =>
+    await ask(house, { lane: "ext", message: say(room, {}), session, ...more });
+  assert.equal((await about("mods")).body.rule_id, "members");
+  client.join("mods");
+  assert.equal((await about("mods")).body.allowed, true);
+  assert.equal((await about("others")).body.rule_id, "members");
+  for (let i = 0; i < 2; i++) client.tell("chat", "send", { room: "mods", data: {} });
+  for (let i = 0; i < 2; i++) {
+    const { body } = await about("mods");
+    assert.equal(body.rule_id, "quota.session", "and asking takes nothing");
+    assert.ok(body.steps.at(-1).retry_after_ms > 0);
+  }
+  house.clock.advance(1000);
+  for (let i = 0; i < 3; i++) assert.equal((await about("mods")).body.allowed, true);
+  const both = await about("mods", { user: "bob" });
+  assert.deepEqual([both.status, both.body.msg], [
+    400,
+    "body: session says user, claims, room, member already",
+  ]);
+  assert.equal((await about("mods", { session: "nobody" })).status, 404);
+});
+
+test("A key learns nothing of another tenant's session by asking about it", async () => {
+  const house = await open({ tenant: TENANT });
+  const { session } = house.enterAs("ann");
+  const body = { lane: "ext", message: say("a", {}), session };
+  for (const tenant of ["acme", "other"]) {
+    const { status } = await house.ask("POST", `/v1/tenants/${tenant}/explain`, { key: "other", body });
+    assert.ok(status === 403 || status === 404, `${tenant}: ${status}`);
+  }
+});
