@@ -10,7 +10,8 @@ export class NatsCluster {
     this.servers = servers;
   }
 
-  static async start(): Promise<NatsCluster> {
+  /** @param args further arguments of each server */
+  static async start(args: readonly string[] = []): Promise<NatsCluster> {
     const ports = await Promise.all([freePort(), freePort(), freePort()]);
     const routes = ports.map((port) => `nats://127.0.0.1:${port}`).join(",");
     const servers = await Promise.all(ports.map((port, i) => {
@@ -22,7 +23,7 @@ export class NatsCluster {
         "--routes",
         routes,
       ];
-      return NatsServer.start({ args: ["-n", `n${i}`, ...cluster] });
+      return NatsServer.start({ args: ["-n", `n${i}`, ...cluster, ...args] });
     }));
     return new NatsCluster(servers);
   }
@@ -37,7 +38,8 @@ export class NatsCluster {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port of 127.0.0.1 that nobody has now. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
