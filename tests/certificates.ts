@@ -21,6 +21,8 @@ export interface Wish {
   /** The curve for "ec". */
   readonly curve?: string;
   readonly issuer?: TestPair;
+  /** Signs nothing: some take no other for a server's. */
+  readonly isLeaf?: boolean;
 }
 
 let folder: string | null = null;
@@ -37,7 +39,7 @@ function place(): string {
 
 /** Makes a certificate for localhost and 127.0.0.1, signed by itself unless there is an issuer. */
 export function makePair(name: string, wish: Wish = {}): TestPair {
-  const { days = 365, kind = "ec", curve = "P-256", issuer } = wish;
+  const { days = 365, kind = "ec", curve = "P-256", issuer, isLeaf = false } = wish;
   const stem = join(place(), `${++count}`);
   const [certFile, keyFile] = [`${stem}.pem`, `${stem}.key`];
   execFileSync("openssl", [
@@ -48,6 +50,7 @@ export function makePair(name: string, wish: Wish = {}): TestPair {
     ...["-keyout", keyFile, "-out", certFile, "-days", String(days), "-subj", `/CN=${name}`],
     ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
     ...(issuer === undefined ? [] : ["-CA", issuer.certFile, "-CAkey", issuer.keyFile]),
+    ...(isLeaf ? ["-addext", "basicConstraints=critical,CA:FALSE"] : []),
   ], { stdio: "pipe" });
   return { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8"), certFile, keyFile };
 }

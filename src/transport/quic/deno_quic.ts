@@ -29,7 +29,9 @@ export interface BidirectionalStream {
 }
 
 interface QuicIncoming {
+  /** Rejects where the peer does not end its handshake in `maxIdleTimeout`; until then nothing ends it. */
   accept(): Promise<QuicConnection>;
+  refuse(): void;
 }
 
 export interface QuicListener {

@@ -8,6 +8,8 @@ import type { StreamSocket } from "./stream_socket.ts";
 
 /** How long a stream's end may take once its frame has come: a browser that is told to stop before calls that an error. */
 const END_MS = 1000;
+/** What is read of a stream that means nothing here. */
+const MEANINGLESS_BYTES_MAX = 65_536;
 
 export interface HotReaderOptions {
   readonly link: TcpLink;
@@ -17,8 +19,8 @@ export interface HotReaderOptions {
 
 export interface LargeFramesOptions extends HotReaderOptions {
   readonly maxBytes: () => number;
-  /** Gets streams that are HTTP/3's own, and stay open; few, as QUIC lets only so many be. */
-  readonly open: unknown[];
+  /** Holds streams that are HTTP/3's own, while they are open; few, as QUIC lets only so many be. */
+  readonly open: Set<unknown>;
 }
 
 /** Reads datagrams until the connection ends. Of those that nobody has read the runtime keeps the newest. */
@@ -29,6 +31,7 @@ export async function readDatagrams(connection: QuicConnection, options: HotRead
       if (socket.isPaused) await socket.unpaused();
       const datagram = await connection.readDatagram();
       if (datagram[0] === SESSION) link.datagram(datagram.subarray(1));
+      else link.noise();
     }
   } catch {
     // The connection is gone.
@@ -45,6 +48,7 @@ export async function readLargeFrames(
     for (;;) {
       const { value, done } = await streams.read();
       if (done) return;
+      if (options.socket.isPaused) await options.socket.unpaused();
       void readLargeFrame(value, options);
     }
   } catch {
@@ -55,8 +59,9 @@ export async function readLargeFrames(
 /** A stream of one frame, whose length says where it ends, for not every client can end a stream (Deno 2.9.6). */
 async function readLargeFrame(
   stream: ReadableStream<Uint8Array>,
-  { link, socket, maxBytes, open }: LargeFramesOptions,
+  options: LargeFramesOptions,
 ): Promise<void> {
+  const { link, socket, maxBytes } = options;
   let isRead = false;
   const violated = (code: number, why: string) => {
     isRead = true;
@@ -81,7 +86,7 @@ async function readLargeFrame(
   let overdue: ReturnType<typeof setTimeout> | null = null;
   try {
     const head = await readHead(reader, STREAM_KIND.unidirectional);
-    if (head === null) return void open.push(reader);
+    if (head === null) return void readMeaningless(reader, options);
     frames.read(head);
     for (;;) {
       if (socket.isPaused) await socket.unpaused();
@@ -94,4 +99,25 @@ async function readLargeFrame(
     // It was reset, or the connection is gone.
   }
   if (overdue !== null) clearTimeout(overdue);
+  if (!isRead) link.noise();
+}
+
+/** A stream that is HTTP/3's own, and means nothing here. One that ends makes room for the next, and costs its sender. */
+async function readMeaningless(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  { open, link }: LargeFramesOptions,
+): Promise<void> {
+  open.add(reader); // one that is collected as garbage is closed, and all ends
+  try {
+    for (let bytes = 0;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      bytes += value.length;
+      if (bytes > MEANINGLESS_BYTES_MAX) return; // what else comes on it waits for ever
+    }
+  } catch {
+    // It was reset, or the connection is gone.
+  }
+  open.delete(reader);
+  link.noise();
 }

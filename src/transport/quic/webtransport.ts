@@ -34,6 +34,10 @@ const LIMITS: TransportLimits = {
 
 /** Connections without a session yet; above it, the one that has waited longest goes. */
 const ARRIVALS_MAX = 1000;
+/** QUIC's own handshakes that are under way. Nothing can end one, so above it newcomers are refused. */
+const HANDSHAKES_MAX = 1000;
+/** What may come on the stream that asked for a session, for as long as that lasts: capsules, which mean nothing here. */
+const CAPSULES_BYTES_MAX = 65_536;
 /**
  * Streams that a peer may have open: the one that asked for the session, and that for messages; HTTP/3's own three, and
  * hot frames that are too large for a datagram. Few, for Deno keeps 1.25 MB of each for who reads slowly.
@@ -57,7 +61,7 @@ interface MessageStream {
   readonly writable: WritableStream<Uint8Array>;
   readonly head: Uint8Array;
   /** Streams that only stay open. */
-  readonly open: unknown[];
+  readonly open: Set<unknown>;
 }
 
 class WebTransportTransport implements Transport {
@@ -66,8 +70,9 @@ class WebTransportTransport implements Transport {
   readonly #options: TransportOptions;
   readonly #joiner = new TurnJoiner(wireOf);
   /** Each with its connection's streams that only stay open: one that is collected as garbage is closed, and all ends. */
-  readonly #links = new Map<TcpLink, unknown[]>();
+  readonly #links = new Map<TcpLink, Set<unknown>>();
   readonly #arrivals = new Set<Arrival>();
+  #handshakes = 0;
   /** One more for each new certificate; an earlier one that is collected as garbage would end the endpoint's listening. */
   readonly #listeners: QuicListener[] = [];
   #endpoint: QuicEndpoint | null = null;
@@ -136,7 +141,17 @@ class WebTransportTransport implements Transport {
         if (this.#endpoint !== null) this.#door!.accepting(false, String(error));
         return;
       }
-      void this.#arrive(incoming);
+      if (this.#handshakes < HANDSHAKES_MAX) void this.#arrive(incoming);
+      else incoming.refuse();
+    }
+  }
+
+  async #handshake(incoming: Incoming): Promise<QuicConnection> {
+    this.#handshakes++;
+    try {
+      return await incoming.accept();
+    } finally {
+      this.#handshakes--;
     }
   }
 
@@ -146,7 +161,7 @@ class WebTransportTransport implements Transport {
     if (this.#arrivals.size > ARRIVALS_MAX) this.#drop(this.#arrivals.values().next().value!);
     const tooLate = setTimeout(() => this.#drop(arrival), this.#options.headerTimeoutMs);
     try {
-      const connection = arrival.connection = await incoming.accept();
+      const connection = arrival.connection = await this.#handshake(incoming);
       if (arrival.isOver) return this.#drop(arrival);
       connection.closed.catch(() => {});
       const settings = (await connection.createUnidirectionalStream({ waitUntilAvailable: true }))
@@ -170,7 +185,7 @@ class WebTransportTransport implements Transport {
         reader,
         writable: stream.writable,
         head,
-        open: [settings, asking],
+        open: new Set([settings, asking]),
       });
       void refuseMore(streams);
     } catch {
@@ -190,11 +205,15 @@ class WebTransportTransport implements Transport {
     return request?.isSession === true ? request : null;
   }
 
-  /** The stream that asked for a session ends with it. Until then nothing comes on it that matters here. */
+  /** The stream that asked for a session ends with it. Until then little comes on it, and nothing that matters here. */
   async #untilItEnds({ readable }: BidirectionalStream, connection: QuicConnection): Promise<void> {
     const reader = readable.getReader();
     try {
-      for (;;) if ((await reader.read()).done) break;
+      for (let bytes = 0; bytes <= CAPSULES_BYTES_MAX;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        bytes += value.length;
+      }
     } catch {
       // It was reset, or the connection is gone.
     }

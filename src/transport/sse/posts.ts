@@ -1,7 +1,7 @@
 // What one client says: POSTs of one message or several, taken in the order in which they came, each message once. A POST
 // is read when all before it are taken, in bounded size and time; one that cannot be read is refused whole.
 
-import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import type { EventsHandler, HttpRefusal, LinkHandler, ReadMessage } from "../port.ts";
 import type { SseLink } from "./sse_link.ts";
 
@@ -43,12 +43,18 @@ interface Message extends ReadMessage {
   readonly text: string;
 }
 
+/** What is remembered of a message with a key: not its text, of which there may be a lot. */
+interface Taken {
+  readonly seq: number | null;
+  readonly digest: string;
+}
+
 export class Posts {
   readonly #options: PostsOptions;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   /** Messages by their keys, in the order in which they came. */
-  readonly #taken = new Map<string, Message>();
+  readonly #taken = new Map<string, Taken>();
 
   constructor(options: PostsOptions) {
     this.#options = options;
@@ -88,14 +94,17 @@ export class Posts {
     const { link, handler } = this.#options;
     let taken = 0, duplicates = 0;
     for (const message of messages) {
-      const { text, key } = message;
+      const { text, key, seq } = message;
       await link.unpaused;
       if (link.isClosed) return { taken };
-      if (key !== null && this.#taken.get(key)?.text === text) {
-        duplicates++;
-        continue;
+      if (key !== null) {
+        const digest = createHash("sha256").update(text).digest("base64");
+        if (this.#taken.get(key)?.digest === digest) {
+          duplicates++;
+          continue;
+        }
+        this.#note(key, { seq, digest });
       }
-      if (key !== null) this.#note(key, message);
       taken++;
       handler.text(text);
     }
@@ -103,9 +112,9 @@ export class Posts {
     return accepted(duplicates === 0 ? { taken } : { taken, duplicates });
   }
 
-  #note(key: string, message: Message): void {
+  #note(key: string, taken: Taken): void {
     this.#taken.delete(key);
-    this.#taken.set(key, message);
+    this.#taken.set(key, taken);
     if (this.#taken.size > KEYS_MAX) this.#taken.delete(this.#taken.keys().next().value!);
     this.#options.link.wrote ??= (text) => this.#wrote(text);
   }
@@ -114,7 +123,7 @@ export class Posts {
   #wrote(text: string): void {
     const seq = this.#options.door.refusedBy(text);
     if (seq === null) return;
-    for (const [key, message] of this.#taken) if (message.seq === seq) this.#taken.delete(key);
+    for (const [key, taken] of this.#taken) if (taken.seq === seq) this.#taken.delete(key);
   }
 
   #messagesOf(bytes: Uint8Array, isLines: boolean): Message[] | HttpRefusal {
@@ -188,20 +197,28 @@ async function bodyOf(
     void reader.cancel().catch(() => {});
   }, timeoutMs);
   try {
-    const chunks: Uint8Array[] = [];
-    let size = 0;
+    // Copied, for a chunk of a byte may hold on to much more.
+    let bytes = NOTHING, size = 0;
     for (;;) {
       const { done, value } = await reader.read();
       if (isLate) return TOO_LATE;
       if (done) break;
+      const from = size;
       size += value.length;
-      if (size <= maxBytes) chunks.push(value);
-      else chunks.length = 0;
+      if (size > maxBytes) bytes = NOTHING;
+      else {
+        if (size > bytes.length) {
+          const longer = new Uint8Array(Math.max(size, Math.min(2 * bytes.length, maxBytes)));
+          longer.set(bytes);
+          bytes = longer;
+        }
+        bytes.set(value, from);
+      }
       if (size <= maxBytes + IGNORED_BYTES_MAX) continue;
       void reader.cancel().catch(() => {});
       return TOO_LARGE;
     }
-    return size > maxBytes ? TOO_LARGE : chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    return size > maxBytes ? TOO_LARGE : bytes.subarray(0, size);
   } finally {
     clearTimeout(timer);
   }

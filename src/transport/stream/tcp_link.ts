@@ -82,6 +82,11 @@ export class TcpLink extends FramedLink {
     else this.message(KIND.hot, bytes);
   }
 
+  /** Something came that says nothing, not even a ping; it costs as much. */
+  noise(): void {
+    if (this.isOpen) this.handler.control(0);
+  }
+
   datagramsDrained(): void {
     if (this.isOpen) this.handler.onDatagramsDrain();
   }
