@@ -346,9 +346,8 @@ export class NatsStream implements HistoryStream {
   async #ask(): Promise<StreamState> {
     const info = await (await this.#api().manager).streams.info(this.name);
     this.#note(info);
-    const { state: { first_seq, last_seq, bytes }, config: { max_bytes } } = info;
-    const isRoomy = max_bytes <= 0 || bytes < 0.9 * max_bytes;
-    return { first: first_seq, last: last_seq, isRoomy };
+    const { state: { first_seq, last_seq } } = info;
+    return { first: first_seq, last: last_seq };
   }
 
   /** Goes by what the server says of the stream. */

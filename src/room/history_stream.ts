@@ -37,8 +37,6 @@ export interface StreamState {
   /** The oldest record that is still there, of whichever room; above `last` for none. */
   readonly first: number;
   readonly last: number;
-  /** Whether records go for their age alone, and not because there are too many of all rooms. */
-  readonly isRoomy: boolean;
 }
 
 /** A room's newest record. */

@@ -72,8 +72,7 @@ export class StreamFollower implements StreamListener {
   #former: Former | null = null;
   /** Who waits until a record has been dealt with here. */
   readonly #awaited: { readonly sequence: number; readonly resolve: () => void }[] = [];
-  /** When the log was last seen to have nothing more; when its newest record was stored, here and by the log's clock. */
-  #verifiedAt = 0;
+  /** When its newest record was stored, here and by the log's clock. */
   #changedAt: number;
   #storedMs = 0;
 
@@ -148,7 +147,7 @@ export class StreamFollower implements StreamListener {
     const under = this.ready ?? this.#reading;
     if (under !== null) return await under;
     const { stream, name, now, wait } = this.#options;
-    const run = this.#run, chain = this.#chain, place = placeOf(stream.last), askedAt = now();
+    const run = this.#run, chain = this.#chain, place = placeOf(stream.last);
     let head = await stream.newest(name);
     if (head !== null && head.sequence < chain) {
       // One that was asked may not have been the leader any more.
@@ -158,7 +157,11 @@ export class StreamFollower implements StreamListener {
     if (run !== this.#run || chain !== this.#chain) return;
     if (head !== null && head.sequence > chain || !this.#waiting.isEmpty) return await this.#catchUp();
     if (head !== null && (head.sequence < chain || head.id !== this.#chainId)) return stream.suspect();
-    this.#verifiedAt = askedAt;
+    if (head === null) {
+      const { first } = await stream.state();
+      if (run !== this.#run || chain !== this.#chain) return;
+      if (first > this.#seen + 1) this.#cutOff(placeOf(first - 1));
+    }
     this.window.advance(place);
     // A cursor is proven by what stands in the log. So something stands there, also in a room where nothing is said.
     if (now() - this.#changedAt > stream.maxAgeMs / 2) await this.#mark(head === null ? 0 : chain);
@@ -213,7 +216,7 @@ export class StreamFollower implements StreamListener {
   async #load(told: (frame: Frame, record: StreamRecord) => void): Promise<void> {
     const { stream, name, now, bounds, changed, renewed } = this.#options;
     const run = this.#run;
-    const place = placeOf(stream.last), askedAt = now();
+    const place = placeOf(stream.last);
     let window = new StreamWindow(bounds(), place), isWhole = false;
     let chain = 0, chainId = "", life = "", changedAt = this.#changedAt, storedMs = 0;
     let first: number | null = null, count = 0, isCleared = false;
@@ -260,7 +263,6 @@ export class StreamFollower implements StreamListener {
     this.#chainId = chainId;
     this.#changedAt = changedAt;
     this.#storedMs = storedMs;
-    this.#verifiedAt = askedAt;
     changed();
     renewed();
   }
@@ -284,42 +286,40 @@ export class StreamFollower implements StreamListener {
 
   /** Takes what stands behind the newest record, until nothing waits any more, and at least up to a sequence. */
   async #readOn(run: number, upTo: number): Promise<void> {
-    const { stream, name, now, wait, lost, bounds } = this.#options;
+    const { stream, name, wait } = this.#options;
     for (let tries = 0; tries < LAG_TRIES; tries++) {
-      const askedAt = now();
       // From the last one on: if it is still there, nothing behind it is missing.
-      const from = Math.max(1, this.#chain, sequenceOf(this.window.last));
-      const read = await stream.read(name, from, READ);
+      const read = await stream.read(name, Math.max(1, this.#chain, sequenceOf(this.window.last)), READ);
       if (run !== this.#run) return;
       const next = read.records[0];
       if (next?.sequence === this.#chain && next.id !== this.#chainId) return stream.suspect();
       if (next !== undefined && next.sequence > this.#chain) {
-        const isWhole = await this.#isWhole(from, read.records.length + read.pending);
+        const count = read.records.length + read.pending;
+        const isWhole = count < stream.roomMax && (await stream.state()).first <= this.#seen + 1;
         if (run !== this.#run) return;
-        if (!isWhole) {
-          const place = placeOf(next.sequence);
-          this.window = new StreamWindow(bounds(), place);
-          lost("trimmed", place);
-        }
+        if (!isWhole) this.#cutOff(placeOf(next.sequence));
       }
       for (const record of read.records) if (record.sequence > this.#chain) this.#take(record);
       if (read.pending > 0) {
         tries = 0;
         continue;
       }
-      if (this.#drain() && this.#chain >= upTo) return void (this.#verifiedAt = askedAt);
+      if (this.#drain() && this.#chain >= upTo) return;
       await wait(LAG_MS);
       if (run !== this.#run) return;
     }
     throw new Error("the log does not tell what it has told of");
   }
 
-  /** Whether nothing can be missing between a record that is gone and those that were read behind it. */
-  async #isWhole(from: number, count: number): Promise<boolean> {
-    const { stream, now } = this.#options;
-    if (count >= stream.roomMax) return false;
-    const { first, isRoomy } = await stream.state();
-    return first <= from + 1 || isRoomy && now() - this.#verifiedAt < stream.maxAgeMs;
+  /** Up to here it is known what came. */
+  get #seen(): number {
+    return Math.max(this.#chain, sequenceOf(this.window.seen));
+  }
+
+  /** What came before this place is gone, and members have not heard it. */
+  #cutOff(place: number): void {
+    this.window = new StreamWindow(this.#options.bounds(), place);
+    this.#options.lost("trimmed", place);
   }
 
   #take(record: StreamRecord): void {
@@ -327,14 +327,13 @@ export class StreamFollower implements StreamListener {
     const { kind, sequence, id } = record;
     this.#chain = sequence;
     this.#chainId = id;
-    this.#verifiedAt = now();
     this.#changedAt = this.#at(record);
     this.#storedMs = record.storedMs;
     const offset = offsetOf(sequence, id);
     if (kind === "message") {
       const frame = this.#frameOf(record, offset);
       this.window.append(offset, frame, this.#changedAt);
-      this.window.trim(this.#verifiedAt);
+      this.window.trim(now());
       changed();
       deliver(frame, record.except);
       while (this.#awaited.length > 0 && this.#awaited[0]!.sequence <= sequence) {

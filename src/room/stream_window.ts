@@ -54,6 +54,11 @@ export class StreamWindow {
     return this.#entries[this.#head]?.offset ?? this.#last + 1;
   }
 
+  /** Up to here it is known what came. */
+  get seen(): number {
+    return Math.max(this.#last, this.#place);
+  }
+
   apply(bounds: HistoryBounds, now: number): void {
     this.#bounds = bounds;
     this.trim(now);
@@ -111,7 +116,7 @@ export class StreamWindow {
   knows(offset: number): boolean {
     if (offset === this.#floor || this.#entries[this.#behind(offset - 1)]?.offset === offset) return true;
     return !isOfMessage(offset) && sequenceOf(offset) >= sequenceOf(this.#floor) &&
-      offset <= Math.max(this.#last, this.#place);
+      offset <= this.seen;
   }
 
   /** Null when a client with this cursor can be given all that it missed. */

@@ -111,6 +111,35 @@ test("Who was cut off for longer than the room keeps is told so, before what is 
   assert.ok((hearer.told[0]!["offset"] as number) < hearer.heard[1]!.offset, "told before");
 });
 
+for (const keep of [2, 0]) {
+  test(
+    `Who was cut off while a stream was trimmed to ${keep} records is told that something is gone`,
+    SKIP,
+    async () => {
+      await using nats = await NatsServer.start();
+      await using proxy = await TcpProxy.to(nats.port);
+      await using a = await node(nats.url);
+      await using b = await node(proxy.origin.replace("http", "nats"));
+      const { hearer } = await b.join("chat:1");
+      await a.say("chat:1", 0);
+      await hearer.until(() => hearer.heard.length === 1, "one");
+      proxy.refuse(true);
+      proxy.cut();
+      await until("word that it is away", () => b.link.isUp ? null : true);
+      for (let n = 1; n < 10; n++) await a.say("chat:1", n);
+      const manager = await jetstreamManager(a.link.connection!);
+      const stream = (await manager.streams.list().next())[0]!.config.name;
+      await manager.streams.purge(stream, { keep });
+      proxy.refuse(false);
+      await hearer.until(() => hearer.told.length === 1, "word of it");
+      await a.say("chat:1", 10);
+      await hearer.until(() => hearer.said.includes(10), "what follows");
+      assert.deepEqual(hearer.told.map(({ recovered, reason }) => [recovered, reason]), [[false, "trimmed"]]);
+      assert.deepEqual(hearer.said, keep === 2 ? [0, 8, 9, 10] : [0, 10]);
+    },
+  );
+}
+
 test(
   "A stream that lost its end is a new epoch on every node, and who heard what is gone is not recovered",
   SKIP,
