@@ -21,7 +21,7 @@ import { isRewritten, PATTERNS, type Segments, targetOf } from "./bun_paths.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { FragmentMeter } from "./fragment_meter.ts";
 import { checkHead, NO_SUCH_PATH } from "./request_head.ts";
-import { RequestTurns, TOO_BUSY } from "./request_turns.ts";
+import { PLAIN, RequestTurns, TOO_BUSY, UPGRADES } from "./request_turns.ts";
 import { type SocketCalls, socketCalls, UNREAD_BYTES } from "./unsent_bytes.ts";
 
 /** Bun drops what has sent no whole head after this time, TLS handshake included, and has no option for it (1.4.5). */
@@ -67,7 +67,8 @@ class BunTransport implements Transport {
   #maxMessageBytes: number;
   #socketCalls: SocketCalls | null = null;
   readonly #watch: DescriptorWatch;
-  readonly #turns = new RequestTurns((task) => this.afterTurn(task));
+  readonly #turns = new RequestTurns((task) => this.afterTurn(task), PLAIN);
+  readonly #upgrades = new RequestTurns((task) => this.afterTurn(task), UPGRADES);
   #meter: FragmentMeter | null = null;
   /** Where it listens, and listens again. */
   #port = 0;
@@ -267,6 +268,9 @@ class BunTransport implements Transport {
     }
     const malformed = checkHandshake(method, header);
     if (malformed !== null) return refusalResponse(malformed);
+    if (this.#upgrades.isFull) return refusalResponse(TOO_BUSY);
+    const turn = this.#upgrades.enter();
+    if (turn !== null) await turn;
     const verdict = await door.upgrade({ target, remoteAddress, header });
     if ("refuse" in verdict) return refusalResponse(verdict.refuse);
     // Without this header Bun echoes the first subprotocol offered, which can be the ticket; an empty one sends none.

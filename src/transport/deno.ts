@@ -13,7 +13,7 @@ import {
 } from "./handshake.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
-import { RequestTurns, TOO_BUSY } from "./request_turns.ts";
+import { PLAIN, RequestTurns, TOO_BUSY, UPGRADES } from "./request_turns.ts";
 import type {
   Link,
   LinkHandler,
@@ -147,7 +147,8 @@ class DenoTransport implements Transport {
   readonly #buffered = new Set<DenoLink>();
   #abort = new AbortController();
   readonly #watch: DescriptorWatch;
-  readonly #requests = new RequestTurns((task) => this.afterTurn(task));
+  readonly #requests = new RequestTurns((task) => this.afterTurn(task), PLAIN);
+  readonly #upgrades = new RequestTurns((task) => this.afterTurn(task), UPGRADES);
   #door: ServerHandler | null = null;
   #port = 0;
   /** It could not accept a connection, and has ended. */
@@ -219,6 +220,8 @@ class DenoTransport implements Transport {
     const header: HeaderReader = (name) => headers.get(name);
     const malformed = checkHandshake(method, header);
     if (malformed !== null) return refusalResponse(malformed);
+    if (this.#upgrades.isFull) return refusalResponse(TOO_BUSY);
+    await this.#upgrades.enter();
     const verdict = await door.upgrade({ target, remoteAddress, header });
     if ("refuse" in verdict) return refusalResponse(verdict.refuse);
     const { idleTimeoutMs } = this.#options;

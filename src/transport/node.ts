@@ -25,7 +25,7 @@ import {
 } from "./handshake.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { checkHead, pathAndQuery } from "./request_head.ts";
-import { RequestTurns, TOO_BUSY } from "./request_turns.ts";
+import { PLAIN, RequestTurns, TOO_BUSY, UPGRADES } from "./request_turns.ts";
 import { Joiner, LinkSocket, NodeLink } from "./node_link.ts";
 import type {
   ServerHandler,
@@ -151,7 +151,8 @@ class NodeTransport implements Transport {
   #server: Server | TlsServer | null = null;
   #turns = 0;
   readonly #watch: DescriptorWatch;
-  readonly #requests = new RequestTurns((task) => this.afterTurn(task));
+  readonly #requests = new RequestTurns((task) => this.afterTurn(task), PLAIN);
+  readonly #handshakes = new RequestTurns((task) => this.afterTurn(task), UPGRADES);
   #door: ServerHandler | null = null;
   #address: AddressInfo | null = null;
   #knocking: ReturnType<typeof setInterval> | null = null;
@@ -210,6 +211,10 @@ class NodeTransport implements Transport {
       const refused = refusalOf(request, true);
       if (refused !== null) return refuse(socket, refused);
       const remoteAddress = plainAddress(socket.remoteAddress);
+      if (this.#handshakes.isFull) return refuse(socket, TOO_BUSY);
+      const turn = this.#handshakes.enter();
+      if (turn !== null) await turn;
+      if (socket.destroyed) return;
       const verdict = await verdictOn(door, request, remoteAddress);
       if ("refuse" in verdict) return refuse(socket, verdict.refuse);
       if (verdict.protocol !== null) this.#selected.set(request, verdict.protocol);

@@ -12,7 +12,7 @@ import type {
   TransportLimits,
   TransportOptions,
 } from "../port.ts";
-import { RequestTurns } from "../request_turns.ts";
+import { PLAIN, RequestTurns, UPGRADES } from "../request_turns.ts";
 import { BunListener } from "../stream/bun_socket.ts";
 import type { ByteSocket } from "../stream/byte_socket.ts";
 import { TurnJoiner } from "../stream/turn_joiner.ts";
@@ -44,7 +44,8 @@ class RawTransport implements Transport {
   readonly #joiner = new TurnJoiner(serverFrame);
   /** The same for those who agreed to be sent deflated messages, by the least that is worth it. */
   readonly #deflating = new Map<number, TurnJoiner>();
-  readonly #requests = new RequestTurns((task) => this.afterTurn(task));
+  readonly #requests = new RequestTurns((task) => this.afterTurn(task), PLAIN);
+  readonly #upgrades = new RequestTurns((task) => this.afterTurn(task), UPGRADES);
   readonly #listener: BunListener;
   readonly #watch: DescriptorWatch;
   readonly #links = new Set<WebSocketLink>();
@@ -88,6 +89,7 @@ class RawTransport implements Transport {
       maxHeaderBytes,
       isTls: tls !== null,
       turn: () => this.#requests.enter(),
+      upgradeTurn: () => this.#upgrades.enter(),
       waits: (connection) => this.#awaits(connection),
       asked: (connection) => void this.#waiting.delete(connection),
       link: (socket, handler, compression) => this.#link(socket, handler, compression),

@@ -32,6 +32,8 @@ export interface RawListener {
   readonly isTls: boolean;
   /** A request begins when its turn comes; null for at once. */
   readonly turn: () => Promise<void> | null;
+  /** The same of a handshake. */
+  readonly upgradeTurn: () => Promise<void> | null;
   /** The head has come, or nothing more will. */
   readonly asked: (connection: RawConnection) => void;
   /** Another request is awaited. */
@@ -132,7 +134,10 @@ export class RawConnection implements ByteEvents {
   }
 
   async #upgrade({ headers, target }: HttpHead): Promise<void> {
-    const { handler, link } = this.#listener;
+    const { handler, link, upgradeTurn } = this.#listener;
+    const turn = upgradeTurn();
+    if (turn !== null) await turn;
+    if (this.#state !== "asking") return;
     const header = (name: string) => headers.get(name) ?? null;
     let answer: UpgradeAnswer;
     try {
