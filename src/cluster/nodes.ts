@@ -55,7 +55,8 @@ const NOBODY_MS = 700;
 const FROZEN_MS = 3400;
 /** After this node's own connection was away, the others get this long to be heard again. */
 const GRACE_MS = 3000;
-const PROBE_MS = 1000;
+/** Short: what is asked in the moment that a node is killed is answered by nobody, not even by NATS. */
+const PROBE_MS = 200;
 /** Nodes that are known at the same time. */
 const NODES_MAX = 250;
 
