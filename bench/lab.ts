@@ -120,6 +120,8 @@ export interface Cpus {
   readonly realtime: boolean;
 }
 
+const DENO_QUIC = ["deno", "run", "--no-prompt", "--unstable-net", "--allow-net=127.0.0.1", "--allow-env"];
+
 const running = new Set<ChildProcess>();
 let gateways = 0;
 
@@ -147,9 +149,7 @@ export class Lab {
 
   /** @throws when it is not ready in time, with the last that it wrote */
   async gateway(options: GatewayOptions = {}): Promise<Gateway> {
-    const folder = `${WORK}/${process.pid}-${++gateways}`;
-    this.#folders.push(folder);
-    mkdirSync(folder, { recursive: true });
+    const folder = this.folder();
     for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(`${folder}/${name}`, text);
     const [port, adminPort] = [await freePort(), await freePort()];
     const config: Config = parse(readFileSync(`${HERE}/bench/bench.yaml`, "utf8"));
@@ -235,6 +235,26 @@ export class Lab {
     const cpu = this.#options.cpus?.load ?? null;
     const scheduled = chrt.length > 0 && cpu !== null ? ["chrt", ...chrt] : [];
     return await this.#program([...scheduled, BUN, file], { file, job, cpu });
+  }
+
+  /** The same on Deno, which has WebTransport. */
+  async denoProgram(file: string, job: unknown): Promise<Program> {
+    const cpu = this.#options.cpus?.load ?? null;
+    return await this.#program([...DENO_QUIC, file], { file, job, cpu });
+  }
+
+  /** A bare server on Deno that has WebTransport. */
+  denoQuicControl(name: string, job: unknown): Promise<Server> {
+    const command = [...DENO_QUIC, `bench/controls/${name}.ts`, JSON.stringify(job)];
+    return this.#server(command, this.#options.cpus?.server ?? null);
+  }
+
+  /** A folder of its own for one measurement. */
+  folder(): string {
+    const folder = `${WORK}/${process.pid}-${++gateways}`;
+    this.#folders.push(folder);
+    mkdirSync(folder, { recursive: true });
+    return folder;
   }
 
   /** The same in Node, made into one file first. */

@@ -3,6 +3,7 @@
 import type { Row } from "../row.ts";
 import { backend } from "./backend.ts";
 import { client } from "./client.ts";
+import { datagrams } from "./datagrams.ts";
 import { extensions } from "./extensions.ts";
 import { handshakes } from "./handshakes.ts";
 import { hot } from "./hot.ts";
@@ -24,6 +25,7 @@ export const groups: readonly Group[] = [
   { name: "hot", rows: hot },
   { name: "raw", rows: raw },
   { name: "streams", rows: streams },
+  { name: "datagrams", rows: datagrams },
   { name: "slow", rows: slow },
   { name: "policy", rows: policy },
   { name: "handshakes", rows: handshakes },

@@ -20,7 +20,7 @@ export interface WireFrame {
   datagram: Uint8Array | null;
   /** The same as an event of a stream. */
   sseWire: Uint8Array | null;
-  /** As `wire`, deflated, or not where that is no shorter. */
+  /** As `wire`, deflated. */
   deflatedWire: Uint8Array | null;
 }
 

@@ -1,5 +1,5 @@
-// A transport that answers each message with itself, as Autobahn's cases want it: `echo_server.ts KIND`, a kind of
-// src/transport/mod.ts. It prints its port, and ends when its stdin does.
+// A transport that answers each message with itself, as Autobahn's cases want it: `echo_server.ts KIND [deflate]`, a kind
+// of src/transport/mod.ts. It prints its port, and ends when its stdin does.
 
 import process from "node:process";
 import { createTransport, type TransportKind } from "../../src/transport/mod.ts";
@@ -43,6 +43,10 @@ class Echo implements LinkHandler {
   onClose(): void {}
 }
 
+const COMPRESSION = process.argv[3] === "deflate"
+  ? { minBytes: 1, maxInflatedBytes: MAX_MESSAGE_BYTES }
+  : null;
+
 const transport = createTransport(process.argv[2] as TransportKind, {
   hostname: "127.0.0.1",
   port: 0,
@@ -57,7 +61,7 @@ const transport = createTransport(process.argv[2] as TransportKind, {
 });
 const { port } = await transport.start({
   request: () => new Response(null, { status: 404 }),
-  upgrade: () => ({ accept: new Echo(), protocol: null }),
+  upgrade: () => ({ accept: new Echo(), protocol: null, compression: COMPRESSION }),
   accepting: () => {},
 });
 process.stdout.write(`${port}\n`);

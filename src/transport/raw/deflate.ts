@@ -24,7 +24,7 @@ export function offersDeflate(header: string | null): boolean {
     header.split(",").some((offer) => isMet(offer.split(";").map((part) => part.trim())));
 }
 
-/** The frame on the wire for those who agreed: deflated where that is worth it. */
+/** The frame on the wire for those who agreed: deflated where its length is worth it. */
 export function deflatedFrame(frame: WireFrame, minBytes: number): Uint8Array {
   if (!frame.isExt || frame.bytes < minBytes || frame.bytes > DEFLATED_MAX) return serverFrame(frame);
   return frame.deflatedWire ??= deflate(frame);
@@ -67,11 +67,7 @@ function isMet([name, ...params]: readonly string[]): boolean {
   });
 }
 
-function deflate(frame: WireFrame): Uint8Array {
-  const { payload } = frame;
+function deflate({ payload }: WireFrame): Uint8Array {
   const whole = deflateRawSync(payload, { level: LEVEL, finishFlush: constants.Z_SYNC_FLUSH });
-  const bytes = whole.length - TAIL.length;
-  return bytes < frame.bytes
-    ? deflatedMessage(whole.subarray(0, bytes), typeof payload === "string")
-    : serverFrame(frame);
+  return deflatedMessage(whole.subarray(0, -TAIL.length), typeof payload === "string");
 }
