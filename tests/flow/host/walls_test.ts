@@ -16,6 +16,11 @@ import { RawHost, TARGET } from "./raw_host.ts";
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const MEBIBYTE = 1_048_576;
 const RSS_BYTES = 192 * MEBIBYTE;
+/**
+ * What the system lets a host have beyond what it began with (src/extension/confine.ts): twice its 64 MiB, and 1 GiB for stacks. On a
+ * machine that is busy, who looks at it looks late.
+ */
+const OVER_BYTES = (2 * 64 + 1024) * MEBIBYTE;
 const SECRET = "a text that nobody may read";
 
 const outside = mkdtempSync(join(tmpdir(), "wsprism-walls-"));
@@ -68,7 +73,7 @@ for (const name of readdirSync(`${ROOT}tests/extension/walls`).sort()) {
         host.bounds = { busyMs: 600, rssBytes: RSS_BYTES };
         assert.equal(await host.asked(slot, {}), null);
         assert.ok(host.killed !== null || name.includes("memory"), host.ended ?? "");
-        assert.ok(host.rssBytes < RSS_BYTES + 128 * MEBIBYTE, `${Math.round(host.rssBytes / MEBIBYTE)} MiB`);
+        assert.ok(host.rssBytes < RSS_BYTES + OVER_BYTES, `${Math.round(host.rssBytes / MEBIBYTE)} MiB`);
         return;
       }
       const word = await host.asked(slot, {
