@@ -93,8 +93,11 @@ class BunSocket implements ByteSocket {
   data(chunk: Uint8Array): void {
     if (this.events === null) return;
     this.#isRead = true;
-    this.events.data(chunk);
-    this.#release();
+    try {
+      this.events.data(chunk);
+    } finally {
+      this.#release(); // whatever happened, nothing of this peer's stays in the list
+    }
   }
 
   /** Writes what has gathered. */
