@@ -2,23 +2,22 @@
 // capacity, and only then the ticket. The answer to a bad ticket comes a moment later.
 
 import type { Log } from "../log.ts";
-import { Counts } from "../metrics/metrics.ts";
-import type { Refusal } from "../protocol/codes.ts";
+import type { Counts } from "../metrics/metrics.ts";
 import { NAME_PATTERN, NAME_RULE } from "../protocol/limits.ts";
 import type { AccessLog } from "../session/access_log.ts";
 import { Connection, type ConnectionUser } from "../session/connection.ts";
 import type { Grant, Identity } from "../session/grant.ts";
 import type { ResumeFailure } from "../session/resume_tokens.ts";
 import { Session } from "../session/session.ts";
-import type { Tenant } from "../session/tenant.ts";
+import type { Comer, Fetched, Tenant } from "../session/tenant.ts";
 import type { Tracer } from "../tracing/tracer.ts";
 import type { AddressFinder } from "./address.ts";
 import type { Delay } from "./delay.ts";
 import { traceHandshake } from "./handshake_trace.ts";
-import type { Handshake, HandshakeAnswer, HandshakeRefusal } from "./handshake.ts";
+import type { Handshake, HandshakeAnswer } from "./handshake.ts";
 import type { HandshakeLimiter } from "./limiter.ts";
 import type { OriginRule } from "./origin.ts";
-import { RefusalLog } from "./refusal_log.ts";
+import { type Caller, CAPACITY_RETRY_MS, Refusals } from "./refusals.ts";
 import { Return } from "./resume_request.ts";
 import { type Retry, SPREAD_MS } from "./retry.ts";
 import type { Outcome, TenantAuth } from "./tenant_auth.ts";
@@ -33,9 +32,6 @@ import {
   type Unverified,
   WRONG_SID,
 } from "./verifier.ts";
-
-/** After a capacity refusal: come back no sooner, milliseconds. */
-const CAPACITY_RETRY_MS = 1000;
 
 /** A tenant, seen from outside; a reload changes all but the tenant itself. */
 export interface TenantEntry {
@@ -70,17 +66,18 @@ export interface HandshakeConfig {
   readonly drainRetryMs: number;
 }
 
-/** Who asks, as far as that is understood. */
-interface Caller {
-  readonly address: string;
-  readonly addressGroup: string;
-  /** Null before the tenant is known. */
+/** Who asks, once its tenant was looked for. */
+interface SomeCaller extends Caller {
   readonly entry: TenantEntry | null;
 }
 
-/** Who passed all but the ticket. */
-interface AdmissibleCaller extends Caller {
+/** Who knocks at a tenant that there is. */
+interface KnownCaller extends SomeCaller {
   readonly entry: TenantEntry;
+}
+
+/** Who passed all but the ticket. */
+interface AdmissibleCaller extends KnownCaller {
   /** What the client asked for. */
   readonly sid: string | null;
   readonly traceId: string;
@@ -88,21 +85,22 @@ interface AdmissibleCaller extends Caller {
   readonly resume: Identity["resume"];
 }
 
-const DRAINING_MSG = "gateway is draining";
-
 export class Admission {
-  /** Refusals before the tenant was known, by `reason`. */
-  readonly strayRejections = new Counts();
   #config: HandshakeConfig;
   readonly #options: AdmissionOptions;
-  readonly #refusals: RefusalLog;
+  readonly #refusals: Refusals;
   #draining = false;
   #waiting = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#config = options.config;
-    this.#refusals = new RefusalLog(options);
+    this.#refusals = new Refusals(options, () => this.#config.drainRetryMs);
+  }
+
+  /** Refusals before the tenant was known, by `reason`. */
+  get strayRejections(): Counts {
+    return this.#refusals.stray;
   }
 
   /** Another configuration holds for handshakes from now on. */
@@ -146,46 +144,60 @@ export class Admission {
     const { limiter, now, retry } = this.#options;
     const { tenant, sid, cbor } = handshake;
     const caller = this.#callerOf(handshake);
-    const { entry, address, addressGroup } = caller;
-    if (this.#draining) return this.#denyDraining(caller);
-    if (this.#waiting) return this.#denyWaiting(caller);
+    const { entry, addressGroup } = caller;
+    if (this.#draining) return this.#refusals.draining(caller);
+    if (this.#waiting) return this.#refusals.waiting(caller);
     const limited = limiter.take(addressGroup, now());
     if (limited !== null) {
       const { reason, waitMs } = limited;
       const retryAfterMs = retry.after(waitMs, reason === "global_rate" ? SPREAD_MS.all : SPREAD_MS.one);
       const msg = "too many handshakes";
-      return this.#deny({ status: 429, code: "RATE_LIMITED", msg, reason, retryAfterMs }, caller);
+      return this.#refusals.deny({ status: 429, code: "RATE_LIMITED", msg, reason, retryAfterMs }, caller);
     }
     if (handshake.fault !== null) {
-      return this.#deny(
+      return this.#refusals.deny(
         { status: 400, code: "BAD_REQUEST", msg: handshake.fault, reason: "bad_query" },
         caller,
       );
     }
     if (entry === null) {
       const msg = tenant === "" ? "query needs tenant=<id>" : "no such tenant";
-      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" }, caller);
+      return this.#refusals.deny({ status: 400, code: "BAD_REQUEST", msg, reason: "unknown_tenant" }, caller);
     }
     const { closed } = entry.tenant.registry;
-    if (closed !== null) return this.#denyClosed(closed, caller);
+    if (closed !== null) return this.#refusals.closed(closed, caller);
     if (sid !== null && !NAME_PATTERN.test(sid)) {
       const msg = `sid must be ${NAME_RULE}`;
-      return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_sid" }, caller);
+      return this.#refusals.deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_sid" }, caller);
     }
     const origin = handshake.header("origin");
     if (origin !== null && !entry.origins.allows(origin, handshake.header("host"))) {
       this.#refusals.origin(entry.tenant.id, origin);
       const msg = "pages of this origin may not connect";
-      return this.#deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, caller);
+      return this.#refusals.deny({ status: 403, code: "NOT_ALLOWED", msg, reason: "origin" }, caller);
     }
     const { resume: asked } = handshake;
-    if (asked.kind === "bad") return this.#denyResume(caller);
-    const resumed = asked.kind === "token" ? this.#resume(asked, { caller, entry, cbor }) : asked.kind;
-    if (typeof resumed !== "string") return resumed;
+    if (asked.kind === "bad") return this.#refusals.badResume(caller);
+    const known: KnownCaller = { ...caller, entry };
+    if (asked.kind !== "token") return this.#admit(handshake, known, asked.kind);
+    const resumed = this.#resume(asked, known, cbor);
+    const go = (on: HandshakeAnswer | ResumeFailure): HandshakeAnswer | Promise<HandshakeAnswer> =>
+      typeof on === "string" ? this.#admit(handshake, known, on) : on;
+    return resumed instanceof Promise ? resumed.then(go) : go(resumed);
+  }
+
+  /** Lets in who brings a ticket. */
+  #admit(
+    handshake: Handshake,
+    caller: KnownCaller,
+    resumed: Identity["resume"],
+  ): HandshakeAnswer | Promise<HandshakeAnswer> {
+    const { sid, cbor } = handshake, { entry, address, addressGroup } = caller;
+    const origin = handshake.header("origin");
     const full = this.#denyFull(caller, entry);
     if (full !== null) return full;
     const traceId = this.#options.newId();
-    const admissible: AdmissibleCaller = { ...caller, entry, sid, cbor, traceId, resume: resumed };
+    const admissible: AdmissibleCaller = { ...caller, sid, cbor, traceId, resume: resumed };
     const { auth } = entry;
     const headers = pick(auth.headers, handshake);
     const { ticket: found } = handshake;
@@ -206,10 +218,13 @@ export class Admission {
 
   /** Answers a handshake that knocked at no door. */
   noSuchPath(handshake: Handshake, msg: string): HandshakeAnswer {
-    return this.#deny({ status: 404, code: "NOT_FOUND", msg, reason: "path" }, this.#callerOf(handshake));
+    return this.#refusals.deny(
+      { status: 404, code: "NOT_FOUND", msg, reason: "path" },
+      this.#callerOf(handshake),
+    );
   }
 
-  #callerOf({ remoteAddress, header, tenant }: Handshake): Caller {
+  #callerOf({ remoteAddress, header, tenant }: Handshake): SomeCaller {
     const { addresses } = this.#config;
     const address = addresses.find(remoteAddress, header);
     const entry = this.#options.entries.get(tenant) ?? null;
@@ -220,9 +235,9 @@ export class Admission {
     if (!outcome.ok) return this.#refuse(outcome, caller);
     const { entry } = caller;
     // Verifying may have taken its time.
-    if (this.#draining) return this.#denyDraining(caller);
+    if (this.#draining) return this.#refusals.draining(caller);
     const { closed } = entry.tenant.registry;
-    if (closed !== null) return this.#denyClosed(closed, caller);
+    if (closed !== null) return this.#refusals.closed(closed, caller);
     const full = this.#denyFull(caller, entry);
     if (full !== null) return full;
     const session = this.#session(outcome, caller);
@@ -238,7 +253,7 @@ export class Admission {
     if (waits.isFull(addressGroup)) {
       const msg = "too many connections await their ticket";
       const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.one);
-      return this.#deny(
+      return this.#refusals.deny(
         { status: 503, code: "RESOURCE_EXHAUSTED", msg, reason: "pending", retryAfterMs },
         caller,
       );
@@ -278,17 +293,35 @@ export class Admission {
   /** The connection on which a client comes back to its session, or why it cannot. */
   #resume(
     { token, heard }: { token: string; heard: number },
-    { caller, entry, cbor }: { caller: Caller; entry: TenantEntry; cbor: boolean },
-  ): HandshakeAnswer | ResumeFailure {
-    const { tenant } = entry;
-    const { address, addressGroup } = caller;
+    caller: KnownCaller,
+    cbor: boolean,
+  ): HandshakeAnswer | ResumeFailure | Promise<HandshakeAnswer | ResumeFailure> {
+    const { tenant } = caller.entry, { address, addressGroup } = caller;
+    const comer = { token, heard, address, addressGroup, cbor };
     const found = tenant.settings.resume === null ? "unknown" : tenant.resumeTokens.find(token);
+    const fetching = found === "unknown" ? tenant.elsewhere?.fetch(tenant, comer) ?? null : null;
+    if (fetching === null) return this.#return(found, caller, comer);
+    return fetching.then((fetched) => {
+      if (this.#draining) return this.#refusals.draining(caller);
+      return this.#return(fetched, caller, comer);
+    });
+  }
+
+  /** Brings a client to its session, once that is found or it is known why there is none. */
+  #return(
+    found: Fetched,
+    caller: KnownCaller,
+    { token, heard, cbor }: Comer,
+  ): HandshakeAnswer | ResumeFailure {
+    const { entry: { tenant }, address, addressGroup } = caller;
+    if (found === "bad") return this.#refusals.badResume(caller);
     if (typeof found === "string") return this.#noReturn(found, tenant);
+    if ("ok" in found) return this.#refusals.capacity(found, caller);
     const fault = found.mayResume(heard);
-    if (fault === "bad" || found.cbor !== cbor) return this.#denyResume(caller);
+    if (fault === "bad" || found.cbor !== cbor) return this.#refusals.badResume(caller);
     if (fault === "overflow") return this.#noReturn("overflow", tenant);
     const full = addressGroup === found.addressGroup ? null : tenant.registry.addressRefusal(addressGroup);
-    if (full !== null) return this.#denyCapacity(full, caller);
+    if (full !== null) return this.#refusals.capacity(full, caller);
     tenant.metrics.upgrades.add({ status: "ok" });
     const user = new Return({ session: found, token, heard, address, addressGroup });
     return accepted(tenant, user, cbor);
@@ -306,71 +339,30 @@ export class Admission {
   ): HandshakeAnswer | Promise<HandshakeAnswer> {
     const { auth } = caller.entry;
     auth.refuse({ ...BAD_TICKET, msg: failure, reason: "resume" }, "none", caller.addressGroup);
-    const answer = this.#deny(
+    const answer = this.#refusals.deny(
       { status: 401, code: "AUTH_FAILED", msg: failure, reason: "resume" },
       caller,
     );
     return this.#options.delay.after(auth.config.failure_delay_ms, answer);
   }
 
-  #denyResume(caller: Caller): HandshakeAnswer {
-    const msg =
-      "resume takes a token, and heard a number of messages heard on that session in the same encoding";
-    return this.#deny({ status: 400, code: "BAD_REQUEST", msg, reason: "bad_resume" }, caller);
-  }
-
   #refuse(refused: Unverified, caller: AdmissibleCaller): HandshakeAnswer | Promise<HandshakeAnswer> {
     const { code, msg, reason, retryAfterMs, ruleId } = refused;
     const { delay, retry } = this.#options;
     if (isBad(refused)) {
-      const answer = this.#deny({ status: 401, code, msg, reason }, caller);
+      const answer = this.#refusals.deny({ status: 401, code, msg, reason }, caller);
       return delay.after(caller.entry.auth.config.failure_delay_ms, answer);
     }
     if (reason === "banned") {
-      return this.#deny({ status: 403, code, msg, reason, retryAfterMs, ruleId }, caller);
+      return this.#refusals.deny({ status: 403, code, msg, reason, retryAfterMs, ruleId }, caller);
     }
     const wait = retry.after(retryAfterMs ?? CAPACITY_RETRY_MS, SPREAD_MS.all);
-    return this.#deny({ status: 503, code, msg, reason, retryAfterMs: wait }, caller);
-  }
-
-  #denyDraining(caller: Caller): HandshakeAnswer {
-    const retryAfterMs = this.#options.retry.after(this.#config.drainRetryMs, SPREAD_MS.all);
-    return this.#deny(
-      { status: 503, code: "DRAINING", msg: DRAINING_MSG, reason: "draining", retryAfterMs },
-      caller,
-    );
-  }
-
-  #denyWaiting(caller: Caller): HandshakeAnswer {
-    const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.all);
-    const msg = "gateway waits for its cluster";
-    return this.#deny({ status: 503, code: "UNAVAILABLE", msg, reason: "waiting", retryAfterMs }, caller);
-  }
-
-  #denyClosed({ code, msg }: Refusal, caller: Caller): HandshakeAnswer {
-    return this.#deny({ status: 403, code, msg, reason: "suspended" }, caller);
+    return this.#refusals.deny({ status: 503, code, msg, reason, retryAfterMs: wait }, caller);
   }
 
   #denyFull(caller: Caller, { tenant }: TenantEntry): HandshakeAnswer | null {
     const full = tenant.registry.capacityRefusal(caller.addressGroup);
-    return full === null ? null : this.#denyCapacity(full, caller);
-  }
-
-  #denyCapacity(full: Refusal, caller: Caller): HandshakeAnswer {
-    const retryAfterMs = this.#options.retry.after(CAPACITY_RETRY_MS, SPREAD_MS.all);
-    return this.#deny(
-      { status: 503, code: full.code, msg: full.msg, reason: "capacity", retryAfterMs },
-      caller,
-    );
-  }
-
-  #deny(refuse: HandshakeRefusal, { entry, address }: Caller): HandshakeAnswer {
-    const { status, code, reason } = refuse;
-    const metrics = entry?.tenant.metrics;
-    (metrics?.handshakeRejections ?? this.strayRejections).add({ reason });
-    metrics?.upgrades.add({ status: String(status) });
-    this.#refusals.refused({ tenant: entry?.tenant.id ?? null, status, code, reason, address });
-    return { refuse };
+    return full === null ? null : this.#refusals.capacity(full, caller);
   }
 }
 

@@ -50,6 +50,11 @@ const TICK_MS = 50;
 const SETTLE_MS = 2000;
 /** How long it listens whether there is anybody. */
 const GREET_MS = 400;
+/** How long a node may take for one answer about a session. */
+const HANDOVER_MS = 2000;
+
+/** Answers what another node asks about a session. Never rejects. */
+export type HandoverAnswerer = (asker: string, fields: readonly unknown[]) => Promise<readonly unknown[]>;
 type Respond = (payload: Uint8Array) => void;
 const ANSWER = new Uint8Array([1]);
 
@@ -72,6 +77,7 @@ export class Cluster {
   readonly #buses: NatsBus[] = [];
   readonly #decisions = new Map<string, TenantDecisions>();
   readonly #obeying = new Map<string, (fields: readonly unknown[]) => boolean>();
+  readonly #handingOver = new Map<string, HandoverAnswerer>();
   readonly #startedMs: number;
   #stopTicking: (() => void)[] = [];
   #isJoined = false;
@@ -210,6 +216,26 @@ export class Cluster {
     return this.reliable.publish(subject, encode(KIND.order, tenant, ...fields));
   }
 
+  /** Has a tenant's sessions handed over to nodes that ask for them. */
+  handOver(tenant: string, answerer: HandoverAnswerer): () => void {
+    this.#handingOver.set(tenant, answerer);
+    return () => {
+      if (this.#handingOver.get(tenant) === answerer) this.#handingOver.delete(tenant);
+    };
+  }
+
+  /** Asks a node about a session that it has. @returns null where it does not answer in time; never rejects */
+  async askForSession(
+    node: string,
+    tenant: string,
+    ...fields: readonly unknown[]
+  ): Promise<readonly unknown[] | null> {
+    const asked = encode(KIND.handover, tenant, this.incarnation, ...fields);
+    const answer = await this.reliable.ask(this.subjects.node(node), asked, HANDOVER_MS);
+    const read = answer instanceof Uint8Array ? decode(answer, this.counts) : null;
+    return read?.kind === KIND.handedOver ? read.fields : null;
+  }
+
   /** Has a tenant's decisions told to the nodes that come, and heard from these. */
   decisions(tenant: string, decisions: TenantDecisions): () => void {
     this.#decisions.set(tenant, decisions);
@@ -240,7 +266,10 @@ export class Cluster {
     if (!reliable.isUp && reliable.connection === null) return;
     this.#stopTicking = [
       clock.every(TICK_MS, () => this.nodes.tick()),
-      clock.every(1000, () => this.#buses.forEach((bus) => bus.sweep())),
+      clock.every(1000, () => {
+        this.#buses.forEach((bus) => bus.sweep());
+        this.replicas.sweep();
+      }),
     ];
     const since = clock.now();
     await clock.wait(GREET_MS);
@@ -292,6 +321,14 @@ export class Cluster {
         const [text] = fields;
         if (typeof text !== "string") return false;
         void this.answers(text).then((answer) => respond(encode(KIND.answer, answer)));
+        return true;
+      }
+      case KIND.handover: {
+        const [tenant, asker, ...rest] = fields;
+        if (typeof tenant !== "string" || typeof asker !== "string") return false;
+        const answerer = this.#handingOver.get(tenant);
+        if (answerer === undefined) respond(encode(KIND.handedOver, "gone", "unknown"));
+        else void answerer(asker, rest).then((answer) => respond(encode(KIND.handedOver, ...answer)));
         return true;
       }
       case KIND.decision: {

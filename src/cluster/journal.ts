@@ -15,6 +15,8 @@ export const CHANGE = {
   joined: 3,
   /** `[tenant, session, room]` */
   left: 4,
+  /** `[tenant, session, incarnation]`: it goes on at that node, which tells of it next. */
+  moved: 5,
 } as const;
 
 export type Change = readonly [number, ...(readonly (string | number)[])];

@@ -10,7 +10,17 @@ import type { Nodes } from "./nodes.ts";
 import type { Peers } from "./peers.ts";
 import { RoomSubscriptions } from "./room_subscriptions.ts";
 import type { Subjects } from "./subjects.ts";
-import { decode, encode, encodeFrame, frameOf, KIND, ORDER, type WireCounts, wireFrame } from "./wire.ts";
+import {
+  decode,
+  encode,
+  encodeFrame,
+  frameOf,
+  KIND,
+  name,
+  ORDER,
+  type WireCounts,
+  wireFrame,
+} from "./wire.ts";
 
 export interface NatsBusOptions {
   readonly tenant: string;
@@ -50,6 +60,7 @@ export class NatsBus implements Bus {
 
   publish(room: string, frame: Frame, except: string | null): number {
     const { receiver, nodes, links, tracer } = this.#options;
+    if (frame.isExt) nodes.name(frame);
     const deliveries = receiver.receive(room, frame, except);
     // Nobody else is there to hear it.
     if (deliveries === BUSY || nodes.others.size === 0) return deliveries;
@@ -110,8 +121,11 @@ export class NatsBus implements Bus {
     const frame = frameOf(wired, (node) => nodes.numberOf(node));
     if (frame === null || typeof room !== "string") return void counts.broken++;
     this.heard++;
+    if (kind === KIND.ext) name(frame, wired[3], wired[4]);
     const parent = kind === KIND.ext && tracer !== null ? wired[2] : null;
-    const span = typeof parent === "string" ? tracer!.goOn("bus deliver", SPAN_KIND.consumer, parent) : null;
+    const span = typeof parent === "string" && parent !== ""
+      ? tracer!.goOn("bus deliver", SPAN_KIND.consumer, parent)
+      : null;
     receiver.receiveForeign(room, frame);
     if (span === null) return;
     Object.assign(span.attributes, { "wsprism.tenant": tenant, "wsprism.room": room });

@@ -170,6 +170,11 @@ export class NatsLink {
     return this.#settling ??= this.#settle();
   }
 
+  /** Whether the server is one of several, which hear of subscriptions a little later than it does. */
+  get hasSeveralServers(): boolean {
+    return (this.#connection?.info?.connect_urls?.length ?? 0) > 1;
+  }
+
   /** Whether the largest message that the server takes has so many bytes. */
   takes(bytes: number): boolean {
     return bytes <= (this.#connection?.info?.max_payload ?? 1_048_576);

@@ -3,6 +3,7 @@
 // gets more time. Each start of a gateway is another incarnation.
 
 import type { Log } from "../log.ts";
+import type { Frame } from "../protocol/frame.ts";
 import type { Link } from "./nats_link.ts";
 import type { Subjects } from "./subjects.ts";
 import { encode, isCount, isText, KIND } from "./wire.ts";
@@ -70,6 +71,8 @@ export class Nodes {
   /** Numbers that are given. */
   readonly #numbers = new Set<number>();
   #patientUntil = 0;
+  /** Messages of this node that were named. */
+  #named = 0;
   #lastBeat = Number.NEGATIVE_INFINITY;
   #lastTick: number;
 
@@ -112,6 +115,12 @@ export class Nodes {
       if (theirs > ownWeight || theirs === ownWeight && other > own) return false;
     }
     return true;
+  }
+
+  /** Gives a message of this node its name among those of all nodes. */
+  name(frame: Frame): void {
+    frame.source = this.#options.incarnation;
+    frame.sourceNumber = ++this.#named;
   }
 
   /** Says that this node is there. */

@@ -70,6 +70,11 @@ export class Replicas implements NodesWatcher {
     return this.#tenants;
   }
 
+  /** Call it each second or so. */
+  sweep(): void {
+    for (const peers of this.#tenants.values()) peers.sweep(this.#options.now());
+  }
+
   /** Whether all nodes that are there have been told of. */
   get isComplete(): boolean {
     for (const node of this.#options.nodes.others.values()) {
@@ -141,7 +146,7 @@ export class Replicas implements NodesWatcher {
     replica.asking = null;
     const { round } = asking;
     for (const [key, { tenant, session }] of [...replica.sessions]) {
-      if (session.round !== round) {
+      if (session.node !== replica.node || session.round !== round) {
         this.#close(replica, key, null);
         continue;
       }
@@ -188,10 +193,16 @@ export class Replicas implements NodesWatcher {
         }
         const { node, round } = replica;
         const who = { node, session, user: a, sid: b, traceId: c, openedMs: d };
-        const opened = { ...who, memberships: new Map(), round };
+        const opened = this.of(tenant).open({ ...who, memberships: new Map(), round });
         replica.sessions.set(key, { tenant, session: opened });
-        return this.of(tenant).open(opened);
+        return;
       }
+      case CHANGE.moved:
+        if (known === undefined) return;
+        replica.sessions.delete(key);
+        // Its new node may have told of it before.
+        if (known.node === replica.node) this.of(tenant).moving(known, this.#options.now());
+        return;
       case CHANGE.closed:
         if (known !== undefined) this.#close(replica, key, null);
         return;
@@ -208,6 +219,7 @@ export class Replicas implements NodesWatcher {
   #close(replica: Replica, key: string, reason: LeaveReason | null): void {
     const { tenant, session } = replica.sessions.get(key)!;
     replica.sessions.delete(key);
-    this.of(tenant).close(session, reason);
+    // What has moved to another node is that one's to tell of.
+    if (session.node === replica.node) this.of(tenant).close(session, reason);
   }
 }

@@ -11,7 +11,7 @@ export const WIRE_VERSION = 1;
 
 /** Kinds, of which none is ever given another meaning. */
 export const KIND = {
-  /** `[room, frame…, traceparent?]`: a message of the ext lane to a room. */
+  /** `[room, frame…, traceparent | "", node, number]`: a message of the ext lane to a room, and what names it. */
   ext: 1,
   /** The same of the hot lane. */
   hot: 2,
@@ -34,11 +34,14 @@ export const KIND = {
   decision: 11,
   /** Are you there? */
   probe: 12,
+  /** A question about a session whose client has come to the asking node, and its answer. */
+  handover: 13,
+  handedOver: 14,
 } as const;
 
 export type Kind = (typeof KIND)[keyof typeof KIND];
 
-/** What sessions of another node are to get, or are to do; the first field behind the tenant. */
+/** What sessions of another node are to get, or are to do; the first field behind the tenant. Frames are named at the end. */
 export const ORDER = {
   /** `[session, why]`: it gives way to another one of its user. */
   end: 1,
@@ -126,8 +129,16 @@ export function encodeFrame(
   sender: string,
   traceparent: string | null = null,
 ): Uint8Array {
-  const traced = traceparent === null ? [] : [traceparent];
-  return encode(frame.isExt ? KIND.ext : KIND.hot, room, ...wireFrame(frame, sender), ...traced);
+  const wired = wireFrame(frame, sender);
+  if (!frame.isExt) return encode(KIND.hot, room, ...wired);
+  return encode(KIND.ext, room, ...wired, traceparent ?? "", frame.source, frame.sourceNumber);
+}
+
+/** Has a frame be named as the node did that published it; one of an earlier release did not. */
+export function name(frame: Frame, source: unknown, number: unknown): void {
+  if (!isText(source) || !isCount(number)) return;
+  frame.source = source;
+  frame.sourceNumber = number;
 }
 
 /** What frames of one sender differ by in their keys (service/service.ts). */

@@ -1,6 +1,7 @@
 // Tells the other nodes of one tenant's sessions and of their rooms, and this one's registry of theirs.
 
 import { CHANGE, type Change, type Journal } from "../cluster/journal.ts";
+import type { Nodes } from "../cluster/nodes.ts";
 import type { ForeignSession, Peers } from "../cluster/peers.ts";
 import type { Membership, RoomWatcher } from "../room/rooms.ts";
 import type { GivesWay, SessionElsewhere, SessionPeers } from "../session/registry.ts";
@@ -13,6 +14,7 @@ export interface TenantJournalOptions extends Clocks {
   readonly tenant: string;
   readonly journal: Journal;
   readonly peers: Peers;
+  readonly nodes: Pick<Nodes, "find">;
   readonly orders: TenantOrders;
 }
 
@@ -45,9 +47,28 @@ export class TenantJournal implements SessionPeers<SessionHandle>, RoomWatcher {
     journal.add([CHANGE.closed, tenant, session]);
   }
 
+  movedIn(session: SessionHandle): void {
+    this.#options.peers.withdraw(session.session);
+    this.opened(session);
+  }
+
+  movedOut(session: SessionHandle, incarnation: string): void {
+    const { journal, tenant, peers, nodes, now } = this.#options;
+    journal.add([CHANGE.moved, tenant, session.session, incarnation]);
+    const { user, sid, traceId } = session;
+    const node = nodes.find(incarnation) ?? { incarnation, facts: { name: incarnation } };
+    const who = { session: session.session, user, sid, traceId, openedMs: openedMs(session, this.#options) };
+    const rooms = [...session.memberships.values()].map(({ room, member }) => [room.name, member] as const);
+    peers.adopt({ node, ...who, memberships: new Map(), round: 0 }, rooms, now());
+  }
+
   joined(membership: Membership): void {
     const { journal, tenant } = this.#options;
     journal.add(joinedChange(tenant, membership));
+  }
+
+  arrived(membership: Membership): void {
+    this.joined(membership);
   }
 
   left({ subscriber, room }: Membership): void {

@@ -8,8 +8,10 @@ import type { SessionPeers } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TargetPeers } from "../session/targets.ts";
 import type { Tenant } from "../session/tenant.ts";
+import type { Clock } from "./clock.ts";
 import type { Clocks } from "./clocks.ts";
 import { TenantDecisions } from "./tenant_decisions.ts";
+import { TenantHandover } from "./tenant_handover.ts";
 import { TenantJournal } from "./tenant_journal.ts";
 import { TenantOrders } from "./tenant_orders.ts";
 import type { Decision, TenantRecord } from "./tenant_record.ts";
@@ -28,18 +30,21 @@ export class TenantNode {
   readonly #orders: TenantOrders;
   readonly #journal: TenantJournal;
   readonly #clocks: Clocks;
+  readonly #handover: TenantHandover;
 
   /** Has no effects. */
-  constructor(id: string, cluster: Cluster, { now, unixMs }: Clocks) {
+  constructor(id: string, cluster: Cluster, { now, unixMs, wait }: Clocks & Pick<Clock, "wait">) {
     this.#id = id;
     this.#cluster = cluster;
     this.#clocks = { now, unixMs };
     const common = { tenant: id, now, unixMs };
-    const orders = this.#orders = new TenantOrders({ ...common, cluster });
+    const handover = this.#handover = new TenantHandover({ cluster, now, unixMs, wait });
+    const orders = this.#orders = new TenantOrders({ ...common, cluster, handover });
     this.#journal = new TenantJournal({
       ...common,
       orders,
       journal: cluster.journal,
+      nodes: cluster.nodes,
       peers: cluster.peers(id),
     });
   }
@@ -67,7 +72,11 @@ export class TenantNode {
     const { unixMs } = this.#clocks;
     const carryOut = (decision: Decision) => carriedOut(served, decision, unixMs());
     const decisions = new TenantDecisions({ tenant: id, cluster, record, carryOut, unixMs });
-    const stops = [this.#orders.attach(served.tenant), decisions.attach()];
+    const stops = [
+      this.#orders.attach(served.tenant),
+      this.#handover.attach(served.tenant),
+      decisions.attach(),
+    ];
     return () => stops.forEach((stop) => stop());
   }
 }

@@ -3,7 +3,7 @@
 
 import type { Cluster } from "../cluster/cluster.ts";
 import type { ForeignSession, Peers, PeersWatcher } from "../cluster/peers.ts";
-import { frameOf, ORDER, wireFrame } from "../cluster/wire.ts";
+import { frameOf, name, ORDER, wireFrame } from "../cluster/wire.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import { sysKicked } from "../protocol/sys.ts";
@@ -12,11 +12,13 @@ import type { GivesWay } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { SessionAction, TargetPeers } from "../session/targets.ts";
 import type { Tenant } from "../session/tenant.ts";
+import type { TenantHandover } from "./tenant_handover.ts";
 import { type Clocks, openedMs } from "./clocks.ts";
 
 export interface TenantOrdersOptions extends Clocks {
   readonly tenant: string;
   readonly cluster: Cluster;
+  readonly handover: TenantHandover;
 }
 
 export class TenantOrders implements TargetPeers, PeersWatcher {
@@ -54,7 +56,14 @@ export class TenantOrders implements TargetPeers, PeersWatcher {
     const { size } = this.#peers;
     if (
       size === 0 ||
-      !this.#order(null, ORDER.everybody, wireFrame(frame, this.#options.cluster.incarnation), except)
+      !this.#order(
+        null,
+        ORDER.everybody,
+        wireFrame(frame, this.#options.cluster.incarnation),
+        except,
+        null,
+        ...named(frame),
+      )
     ) return 0;
     return size - (except !== null && this.#peers.find(except) !== undefined ? 1 : 0);
   }
@@ -98,9 +107,24 @@ export class TenantOrders implements TargetPeers, PeersWatcher {
     const wired = wireFrame(frame, this.#options.cluster.incarnation);
     for (const [node, some] of names) {
       const { cluster, tenant } = this.#options;
-      if (!cluster.order(node, tenant, order, wired, except, [...some])) return 0;
+      if (!cluster.order(node, tenant, order, wired, except, [...some], ...named(frame))) return 0;
     }
     return count;
+  }
+
+  name(frame: Frame): void {
+    this.#options.cluster.nodes.name(frame);
+  }
+
+  /** Sends something after those of these sessions that have gone on to another node. */
+  #follow(
+    tenant: Tenant,
+    sessions: readonly string[],
+    { frame, except }: { frame: Frame; except: string | null },
+  ): void {
+    for (const session of sessions) {
+      if (session !== except) this.#options.handover.departures.forward(tenant, session, frame);
+    }
   }
 
   #order(session: ForeignSession | null, ...fields: readonly unknown[]): boolean {
@@ -109,7 +133,14 @@ export class TenantOrders implements TargetPeers, PeersWatcher {
   }
 
   /** @returns false for what cannot be read */
-  #obey(tenant: Tenant, [order, first, second, third]: readonly unknown[]): boolean {
+  #obey(tenant: Tenant, fields: readonly unknown[]): boolean {
+    const [order, first, second, third, source, number] = fields;
+    const { cluster, handover } = this.#options;
+    if (typeof first === "string") {
+      if (handover.later(first, () => void this.#obey(tenant, fields))) return true;
+      const node = handover.departures.nodeOf(first);
+      if (node !== null) return cluster.order(node, tenant.id, ...fields) || true;
+    }
     switch (order) {
       case ORDER.end: {
         if (typeof first !== "string" || second !== "replaced" && second !== "max_sessions_exceeded") {
@@ -126,14 +157,22 @@ export class TenantOrders implements TargetPeers, PeersWatcher {
       case ORDER.users:
       case ORDER.sessions:
       case ORDER.everybody: {
-        const { nodes } = this.#options.cluster;
+        const { nodes } = cluster;
         const frame = Array.isArray(first) ? frameOf(first, (node) => nodes.numberOf(node)) : null;
         const except = typeof second === "string" ? second : null;
         const names = Array.isArray(third) ? third.filter((one) => typeof one === "string") : [];
         if (frame === null) return false;
-        if (order === ORDER.everybody) tenant.targets.allHere(frame, except);
-        else if (order === ORDER.users) tenant.targets.usersHere(names, frame, except);
-        else tenant.targets.sessionsHere(names, frame, except);
+        name(frame, source, number);
+        if (order === ORDER.everybody) {
+          tenant.targets.allHere(frame, except);
+          for (const session of handover.arriving()) if (session.session !== except) session.deliver(frame);
+        } else if (order === ORDER.users) {
+          tenant.targets.usersHere(names, frame, except);
+          this.#follow(tenant, handover.departures.goneOf(new Set(names)), { frame, except });
+        } else {
+          tenant.targets.sessionsHere(names, frame, except);
+          this.#follow(tenant, names.filter((one) => !handover.deliver(one, frame)), { frame, except });
+        }
         return true;
       }
       default:
@@ -141,6 +180,11 @@ export class TenantOrders implements TargetPeers, PeersWatcher {
         return true;
     }
   }
+}
+
+/** What names a frame, at the end of an order. */
+function named({ source, sourceNumber }: Frame): readonly unknown[] {
+  return [source, sourceNumber];
 }
 
 function giveWay(session: SessionHandle, why: GivesWay): void {

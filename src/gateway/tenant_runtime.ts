@@ -103,6 +103,7 @@ export class TenantRuntime implements TenantView {
       gateway,
       peers: node?.targets ?? null,
       newId: deps.clock.newId,
+      incarnation: cluster?.incarnation ?? "",
     });
     const { auth, origins } = parts;
     this.entry = { tenant: this.tenant, auth, origins, waits: null };

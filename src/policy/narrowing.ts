@@ -66,6 +66,16 @@ export function readNarrowing(claims: Readonly<Record<string, unknown>>): Narrow
   };
 }
 
+/** The claims from which `readNarrowing` makes the same again. */
+export function narrowingClaims({ rooms, ext, hot, limits, sid }: Narrowing): Record<string, unknown> {
+  return {
+    ...(rooms === null ? {} : { rooms: rooms.sources }),
+    ...(ext === null && hot === null ? {} : { services: [...ext ?? [], ...hot ?? []] }),
+    ...(limits === null ? {} : { limits }),
+    ...(sid === null ? {} : { sid }),
+  };
+}
+
 /** Claims by these names only: an object's own, for JSON may have a `__proto__`. */
 function own(claims: Readonly<Record<string, unknown>>, name: string): unknown {
   return Object.hasOwn(claims, name) ? claims[name] : undefined;

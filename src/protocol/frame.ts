@@ -62,6 +62,12 @@ export class Frame {
   deflatedWire: Uint8Array | null = null;
   /** What it is kept in, where a member may be given it from there instead of live. */
   origin: object | null = null;
+  /**
+   * Where there are several nodes: what names it on all of them, in two parts. That is the node that has published it and
+   * its number there, or what a presence event tells and of which member. Null for one that only this node knows.
+   */
+  source: string | null = null;
+  sourceNumber = 0;
   /** The CBOR form of an ext frame, built when the first session wants it (see cbor.ts). */
   cbor: Frame | null = null;
 
@@ -72,6 +78,11 @@ export class Frame {
     this.bytes = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
     this.lane = lane;
   }
+}
+
+/** One name for the same message on all nodes; null where it has none. */
+export function nameOf({ source, sourceNumber }: Frame): string | null {
+  return source === null ? null : `${source} ${sourceNumber}`;
 }
 
 /**

@@ -2,11 +2,14 @@
 
 /** Names with `*` for any characters, none included. */
 export class Patterns {
+  /** As they were given. */
+  readonly sources: readonly string[];
   readonly #exact = new Set<string>();
   /** Patterns with a `*`, split at it. */
   readonly #wild: (readonly string[])[] = [];
 
   constructor(patterns: readonly string[]) {
+    this.sources = patterns;
     for (const pattern of patterns) {
       if (pattern.includes("*")) this.#wild.push(pattern.split("*"));
       else this.#exact.add(pattern);

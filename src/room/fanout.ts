@@ -72,6 +72,8 @@ class Backlog {
   bytes = 0;
 }
 
+const NOTHING: Pick<Backlog, "jobs" | "head"> = { jobs: [], head: 0 };
+
 export class Fanout {
   readonly #wake: () => void;
   readonly #backlogs = new Map<Line, Backlog>();
@@ -124,6 +126,17 @@ export class Fanout {
     const backlog = this.#backlogs.get(line);
     if (backlog === undefined) return false;
     return backlog.jobs.length - backlog.head >= WAITING_MAX || backlog.bytes >= WAITING_BYTES_MAX;
+  }
+
+  /** What waits in a line for one receiver, in its order: for one that leaves before it is served. */
+  due(line: Line, session: string): Frame[] {
+    const { jobs, head } = this.#backlogs.get(line) ?? NOTHING;
+    return jobs.slice(head).flatMap(({ frame, except, members, next }) => {
+      const place = except === session
+        ? -1
+        : members.findIndex(({ subscriber }) => subscriber.session === session);
+      return place >= next && members[place]!.index >= 0 ? [frame] : [];
+    });
   }
 
   /** Forgets what waits in a line that is no more. */

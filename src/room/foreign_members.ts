@@ -22,6 +22,10 @@ export class ForeignMembers implements PeersWatcher {
     peers.watch(this);
   }
 
+  moved(room: string): void {
+    this.#rooms.setForeign(room, this.#peers.rooms.get(room) ?? null);
+  }
+
   joined(member: ForeignMember): void {
     const { room } = member;
     this.#rooms.setForeign(room, this.#peers.rooms.get(room) ?? null);

@@ -48,6 +48,8 @@ export class Presence implements RoomWatcher {
     const why = reason === null ? {} : { reason };
     const data = { event, user, member, count: room.count, ...why, ...at };
     const frame = sysPresence(traceId, room.name, data);
+    frame.source = `${event} ${room.name}`;
+    frame.sourceNumber = member;
     if (this.#fanout.publish(observers, frame, null) >= 0) return;
     // A room that takes no more messages: an event that is lost would never be made up for, so this one overtakes them.
     for (const observer of observers.members) observer.subscriber.deliver(frame);

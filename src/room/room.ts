@@ -74,6 +74,8 @@ export class Room implements Audience, Line {
   foreign: ForeignRoom | null = null;
   /** Until what is said on other nodes arrives; null from then on. */
   live: Promise<void> | null = null;
+  /** Members that still count as another node's. */
+  arriving = 0;
   readonly #members: Membership[] = [];
   /** Sessions of each user here. */
   readonly #users = new Map<string, number>();
@@ -112,7 +114,7 @@ export class Room implements Audience, Line {
 
   /** Members on all nodes. */
   get count(): number {
-    return this.#members.length + (this.foreign?.members.size ?? 0);
+    return this.#members.length - this.arriving + (this.foreign?.members.size ?? 0);
   }
 
   /** Users on all nodes. */
@@ -149,12 +151,21 @@ export class Room implements Audience, Line {
     else this.#observers!.remove(membership);
   }
 
+  /** Hands a message to all members here though too much waits for the room already. */
+  overtake(frame: Frame, except: string | null): void {
+    for (const { subscriber } of this.#members) if (subscriber.session !== except) subscriber.deliver(frame);
+  }
+
   /**
    * @param id see `Membership.id`
+   * @param member its number, where it has one already
    * @returns the membership, and whether its user was not here before
    */
-  add(subscriber: Subscriber, id: number): { membership: Membership; firstOfUser: boolean } {
-    const member = this.#freeNumber();
+  add(
+    subscriber: Subscriber,
+    id: number,
+    member = this.#freeNumber(),
+  ): { membership: Membership; firstOfUser: boolean } {
     const membership: Membership = {
       room: this,
       subscriber,

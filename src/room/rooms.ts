@@ -5,47 +5,35 @@
 import { type Bus, type BusReceiver, BUSY, type OpenBus } from "../cluster/bus.ts";
 import type { ForeignMember, ForeignRoom, LeaveReason, Peers } from "../cluster/peers.ts";
 import { OrderedIndex } from "../collections/ordered_index.ts";
-import { type Refusal, refusal } from "../protocol/codes.ts";
+import type { Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import { sysMissed } from "../protocol/sys.ts";
 import type { Delivered, Fanout } from "./fanout.ts";
 import { ForeignMembers, type ForeignMembersRooms } from "./foreign_members.ts";
 import { Histories, type HistoriesOptions, type HistoriesRooms, type Loss } from "./histories.ts";
-import { type KeptRoom, NO_MORE_ROOMS, type Published, type SenderKey } from "./kept_room.ts";
+import { type KeptRoom, NO_MORE_ROOMS, type Published } from "./kept_room.ts";
 import { type Membership, Room, type Subscriber } from "./room.ts";
+import {
+  type PublishOptions,
+  ROOM_FULL,
+  type RoomLimits,
+  type RoomSeat,
+  type RoomWatcher,
+  TOO_MANY_ROOMS,
+  USER_IN_TOO_MANY_ROOMS,
+} from "./room_watcher.ts";
 
 export { BUSY };
+export {
+  type PublishOptions,
+  ROOM_FULL,
+  type RoomLimits,
+  type RoomSeat,
+  type RoomWatcher,
+  TOO_MANY_ROOMS,
+  USER_IN_TOO_MANY_ROOMS,
+} from "./room_watcher.ts";
 export { type Membership, Observers, Room, type Subscriber } from "./room.ts";
-
-/** Told of every change, after it was made. MUST NOT join or leave inside it. */
-export interface RoomWatcher {
-  joined(membership: Membership): void;
-  left(membership: Membership): void;
-  /** The last member of this node has left. The room is gone here, unless somebody holds it. */
-  emptied(room: Room): void;
-  /** The same of members on other nodes; `count` is how many are in the room now, on all nodes. */
-  foreignJoined?(member: ForeignMember, count: number): void;
-  foreignLeft?(member: ForeignMember, count: number, reason: LeaveReason | null): void;
-}
-
-/** Bounds of a tenant; 0 is none. Users count once however many sessions they have. */
-export interface RoomLimits {
-  readonly max_rooms_total: number;
-  readonly max_users_per_room: number;
-  readonly max_rooms_per_user: number;
-}
-
-export const ROOM_FULL = refusal("RESOURCE_EXHAUSTED", "room has its maximum of users");
-export const TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "tenant has its maximum of rooms");
-export const USER_IN_TOO_MANY_ROOMS = refusal("RESOURCE_EXHAUSTED", "user is in the maximum of rooms");
-
-/** Somebody that a message is not for, and by what it is known when it is said again. */
-export interface PublishOptions {
-  /** The session that is left out, by its name; null for none. */
-  readonly except: string | null;
-  /** Null for a message that may be said twice. */
-  readonly key?: SenderKey | null;
-}
 
 const TO_ALL: PublishOptions = { except: null };
 
@@ -210,7 +198,7 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     const room = this.#rooms.get(name);
     if (room === undefined) return;
     // Its publisher has been told that it goes to all.
-    if (this.#fanout.publish(room, frame, null) === BUSY && frame.isExt) overtake(room, frame, null);
+    if (this.#fanout.publish(room, frame, null) === BUSY && frame.isExt) room.overtake(frame, null);
   }
 
   setForeign(name: string, foreign: ForeignRoom | null): void {
@@ -233,7 +221,7 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
 
   /** How many are in a room, on all nodes. */
   count(name: string): number {
-    const here = this.#rooms.get(name)?.members.length ?? 0;
+    const room = this.#rooms.get(name), here = room === undefined ? 0 : room.members.length - room.arriving;
     return here + (this.#bus.peers?.rooms.get(name)?.members.size ?? 0);
   }
 
@@ -283,14 +271,11 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     const { user } = subscriber;
     const refused = this.#refuses(name, user);
     if (refused !== null) return refused;
-    const room = this.#rooms.get(name) ?? this.#add(name);
-    if (room.members.length === 0) this.#occupy(room);
-    if (room.kept === null) this.histories.begin(name, room.class);
-    const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId);
+    const membership = this.#enter(name, subscriber);
+    const { room } = membership;
     // Who is told later that it is in the room hears of itself then.
     const isTold = room.class?.presence === true && room.live === null;
     if (isTold) room.setPresence(membership, true);
-    if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
     for (const watcher of this.#watchers) watcher.joined(membership);
     if (room.class?.presence && !isTold) room.setPresence(membership, true);
     return membership;
@@ -298,14 +283,59 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
 
   /** Removes a membership; call it once for each. */
   leave(membership: Membership): void {
-    const { room } = membership;
-    const { user } = membership.subscriber;
-    if (room.remove(membership)) {
-      const rooms = this.#roomsOfUser.get(user)! - 1;
-      if (rooms > 0) this.#roomsOfUser.set(user, rooms);
-      else this.#roomsOfUser.delete(user);
-    }
+    this.#remove(membership);
     for (const watcher of this.#watchers) watcher.left(membership);
+    this.#vacate(membership.room);
+  }
+
+  /**
+   * Adds a member of another node that is about to go on here, by its number there: it hears what is said from now on, and
+   * is counted with those of the other node until `arrived`, or `depart` where nothing comes of it.
+   */
+  arrive(name: string, subscriber: Subscriber, { member, presence }: RoomSeat): Membership {
+    const membership = this.#enter(name, subscriber, member);
+    membership.room.arriving++;
+    if (presence) membership.room.setPresence(membership, true);
+    return membership;
+  }
+
+  /** It is this node's from now on, and MUST NOT be the other's any more. */
+  arrived(membership: Membership): void {
+    membership.room.arriving--;
+    for (const watcher of this.#watchers) watcher.arrived?.(membership);
+  }
+
+  /** Removes a member that goes on at another node, which counts it from now on, or that has not come from there. */
+  depart(membership: Membership, hasArrived: boolean): void {
+    if (!hasArrived) membership.room.arriving--;
+    this.#remove(membership);
+    if (hasArrived) { for (const watcher of this.#watchers) watcher.departed?.(membership); }
+    this.#vacate(membership.room);
+  }
+
+  /** What waits in a room's line for a member that goes on elsewhere. */
+  due({ room, subscriber: { session } }: Membership): Frame[] {
+    return this.#fanout.due(room, session);
+  }
+
+  #enter(name: string, subscriber: Subscriber, member?: number): Membership {
+    const { user } = subscriber, room = this.#rooms.get(name) ?? this.#add(name);
+    if (room.members.length === 0) this.#occupy(room);
+    if (room.kept === null) this.histories.begin(name, room.class);
+    const { membership, firstOfUser } = room.add(subscriber, ++this.#lastId, member);
+    if (firstOfUser) this.#roomsOfUser.set(user, (this.#roomsOfUser.get(user) ?? 0) + 1);
+    return membership;
+  }
+
+  #remove(membership: Membership): void {
+    const { room, subscriber: { user } } = membership;
+    if (!room.remove(membership)) return;
+    const rooms = this.#roomsOfUser.get(user)! - 1;
+    if (rooms > 0) this.#roomsOfUser.set(user, rooms);
+    else this.#roomsOfUser.delete(user);
+  }
+
+  #vacate(room: Room): void {
     if (room.members.length > 0) return;
     this.#occupied--;
     this.#bus.vacated(room.name);
@@ -367,10 +397,4 @@ export class Rooms implements BusReceiver, HistoriesRooms, ForeignMembersRooms {
     if (limits.max_rooms_per_user > 0 && rooms >= limits.max_rooms_per_user) return USER_IN_TOO_MANY_ROOMS;
     return null;
   }
-}
-
-/** Hands a message to all members here though too much waits for the room already. @returns to how many */
-function overtake({ members }: Room, frame: Frame, except: string | null): number {
-  for (const { subscriber } of members) if (subscriber.session !== except) subscriber.deliver(frame);
-  return members.length;
 }

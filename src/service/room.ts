@@ -5,7 +5,8 @@ import { type Refusal, refusal } from "../protocol/codes.ts";
 import type { Envelope } from "../protocol/envelope.ts";
 import { Frame, LANE } from "../protocol/frame.ts";
 import { DEFAULT_ROOM } from "../protocol/limits.ts";
-import { type JoinedData, sysJoined, sysLeft, sysPresence, sysRefused } from "../protocol/sys.ts";
+import { type JoinedData, sysJoined, sysLeft, sysMissed, sysPresence, sysRefused } from "../protocol/sys.ts";
+import type { Cursor } from "../room/history.ts";
 import type { KeptRoom, Missed, Page, Range, Wish } from "../room/kept_room.ts";
 import type { Membership, Room } from "../room/rooms.ts";
 import { type Answer, type Context, DONE, type ExtService, UNKNOWN_TYPE } from "./service.ts";
@@ -68,9 +69,21 @@ function join(context: Context, message: Envelope): Answer {
   return DONE;
 }
 
+/**
+ * What a member has missed that comes from another node, where it had been given all up to the cursor. It is told of nothing
+ * but a loss.
+ */
+export function catchUp(context: Context, joined: Membership, since: Cursor): Missed {
+  const wish: Wish = { since },
+    ready = joined.room.kept?.prepare(wish) ?? joined.room.ready ?? Promise.resolve();
+  return new LateJoin(context, joined, { wish, seq: null, isLate: true, ready, isUntold: true });
+}
+
 interface Joining {
   readonly wish: Wish | null;
   readonly seq: number | null;
+  /** It has been a member for long: nothing is answered where nothing is lost. */
+  readonly isUntold?: boolean;
   /** Answered only once the room's history was opened, while its messages came already. */
   readonly isLate?: boolean;
 }
@@ -80,13 +93,16 @@ function joinedFrame(
   context: Context,
   joined: Membership,
   joining: Joining,
-): { frame: Frame; missed: Missed | null } {
+): { frame: Frame; missed: Missed | null; isWhole: boolean } {
   const { room, member } = joined;
   const { kept } = room;
   const data: JoinedData = { member, count: room.count };
   const found = kept === null ? null : missedBy(joined, kept, joining);
   const told = found === null ? data : { ...data, ...found.told };
-  return { frame: sysJoined(context.traceId, room.name, told, joining.seq), missed: found?.missed ?? null };
+  const frame = joining.isUntold
+    ? sysMissed(context.traceId, room.name, told)
+    : sysJoined(context.traceId, room.name, told, joining.seq);
+  return { frame, missed: found?.missed ?? null, isWhole: found?.told.recovered === true };
 }
 
 /**
@@ -119,8 +135,9 @@ class LateJoin implements Missed {
       if (joined.index < 0 || this.#stopped) return null;
       const { kept } = joined.room;
       if (kept !== null && this.#hid) joined.heardAfter = kept.last;
-      const { frame, missed } = joinedFrame(context, joined, joining);
+      const { frame, missed, isWhole } = joinedFrame(context, joined, joining);
       this.#missed = missed;
+      if (joining.isUntold && isWhole) return [];
       return ownPresence && joined.observerIndex >= 0 ? [frame, presenceOf(context, joined)] : [frame];
     }, () => {
       context.leave(joined);

@@ -106,6 +106,10 @@ export class StateService implements HotService, RoomWatcher {
     state.changed = state.changed.filter((cell) => cell.sender !== membership.subscriber);
   }
 
+  departed(membership: Membership): void {
+    this.left(membership);
+  }
+
   emptied(room: Room): void {
     this.#states.delete(room);
   }

@@ -4,11 +4,12 @@
 // connection they are dropped.
 
 import { cborForm } from "../protocol/cbor.ts";
-import type { Frame } from "../protocol/frame.ts";
+import { type Frame, nameOf } from "../protocol/frame.ts";
 import type { TenantMetrics } from "../metrics/metrics.ts";
 import type { Connection } from "./connection.ts";
 import type { Missed } from "../room/kept_room.ts";
 import type { Flushable, Flusher } from "./flusher.ts";
+import type { Parting } from "./handover.ts";
 import { LaneQueue } from "./lane_queue.ts";
 import { Replay, type ReplayBounds } from "./replay.ts";
 import type { ReplayPump } from "./replay_pump.ts";
@@ -38,11 +39,16 @@ export class Backlog implements Flushable {
   readonly #missed: Missed[] = [];
   #page: readonly Frame[] = NO_FRAMES;
   #pageAt = 0;
-  #loading = false;
+  /** Until the next page of a history has been read. */
+  #loading: Promise<void> | null = null;
   /** What is live while histories are told; null while none is. */
   #behind: LaneQueue | null = null;
   #countedBytes = 0;
   #overflowed = false;
+  /** Names of what has come since its session was asked for by another node; null where none asks. */
+  #names: Set<string> | null = null;
+  /** Names of what has come, there or here, for a while after its session came from another node. */
+  #known: Set<string> | null = null;
 
   constructor(options: BacklogOptions) {
     this.#options = options;
@@ -70,6 +76,7 @@ export class Backlog implements Flushable {
   }
 
   send(frame: Frame): void {
+    if (this.#known !== null && this.#isKnown(frame)) return;
     // Behind what is lost nothing more is told: the session ends, and a gap must not come before that word.
     if (this.#overflowed) return;
     const connection = this.#connection;
@@ -77,6 +84,51 @@ export class Backlog implements Flushable {
     else if (frame.isExt) this.#wait(frame);
     else if (connection !== null) connection.send(frame);
     else this.#options.metrics.drops.add(frame.lane, "detached", 1, frame.bytes);
+  }
+
+  /** Another node asks for the session: from now on it is noted what comes. */
+  note(): void {
+    this.#names ??= new Set();
+  }
+
+  /** Names of what has come since then; null where no other node asks, or the client has come back here. */
+  get names(): ReadonlySet<string> | null {
+    return this.#names;
+  }
+
+  isPortable(frameBytesMax: number, namesMax: number): boolean {
+    const { sent, waiting } = this.replay.list();
+    const fits = (frame: Frame): boolean => frame.bytes <= frameBytesMax;
+    return sent.every(fits) && waiting.every(fits) && (this.#names?.size ?? 0) <= namesMax;
+  }
+
+  /** Has what was missed in rooms wait with all else. Resolves with whether there was room for it. */
+  async gather(): Promise<boolean> {
+    while (this.#connection === null && this.#behind !== null) {
+      const frame = this.#nextMissed();
+      if (frame === null) await this.#loading;
+      else if (!this.replay.wait(this.#options.cbor ? cborForm(frame) : frame)) return false;
+    }
+    this.#recount();
+    return !this.#overflowed;
+  }
+
+  /**
+   * Goes on where another node's has ended.
+   * @param arrived what has come here already, some of which has come there as well
+   * @returns whether all that waits has room
+   */
+  goOn({ sentCount, sent, waiting, names }: Parting, arrived: readonly Frame[]): boolean {
+    const fits = this.replay.goOn(sentCount, sent, waiting);
+    this.#known = new Set(names);
+    for (const frame of arrived) this.send(frame);
+    this.#recount();
+    return fits && !this.#overflowed;
+  }
+
+  /** From now on nothing comes any more that the other node has had as well. */
+  settled(): void {
+    this.#known = null;
   }
 
   /** Puts what was missed in a room before all that is sent from now on. */
@@ -89,6 +141,7 @@ export class Backlog implements Flushable {
   /** What waits goes to this connection, which has been greeted, before anything else. */
   attach(connection: Connection): void {
     this.#connection = connection;
+    this.#names = null;
     if (!this.isEmpty) this.#options.pump.add(this);
   }
 
@@ -134,7 +187,7 @@ export class Backlog implements Flushable {
       if (connection.waitingBytes >= CONNECTION_BYTES_MAX) break;
       const frame = this.replay.waiting > 0 ? this.replay.next() : this.#nextMissed();
       if (frame === null) {
-        if (this.#loading) break;
+        if (this.#loading !== null) break;
         continue;
       }
       given += Math.max(1, frame.bytes);
@@ -151,14 +204,13 @@ export class Backlog implements Flushable {
     this.#pageAt = 0;
     const first = this.#missed[0];
     if (first === undefined) this.#caughtUp();
-    else if (!this.#loading) {
+    else if (this.#loading === null) {
       const page = first.next();
       if (!(page instanceof Promise)) this.#take(page);
       else {
-        this.#loading = true;
         // What cannot be read any more is a loss that somebody has to hear of: the session ends, and comes back.
-        void page.then((loaded) => this.#take(loaded), () => this.#options.evicted()).then(() => {
-          this.#loading = false;
+        this.#loading = page.then((loaded) => this.#take(loaded), () => this.#options.evicted()).then(() => {
+          this.#loading = null;
           this.drained();
         });
       }
@@ -194,9 +246,22 @@ export class Backlog implements Flushable {
     this.#options.evicted();
   }
 
+  /** Whether it has come before; the next time, it has. */
+  #isKnown(frame: Frame): boolean {
+    const name = nameOf(frame);
+    if (name === null) return false;
+    if (this.#known!.has(name)) return true;
+    this.#known!.add(name);
+    return false;
+  }
+
   #wait(frame: Frame): void {
     if (this.#overflowed) return;
     for (const missed of this.#missed) if (missed.hides?.(frame)) return;
+    if (this.#names !== null) {
+      const name = nameOf(frame);
+      if (name !== null) this.#names.add(name);
+    }
     const kept = this.#options.cbor ? cborForm(frame) : frame;
     if (!(this.#behind === null ? this.replay.wait(kept) : this.#waitBehind(this.#behind, kept))) {
       this.#overflowed = true;

@@ -54,6 +54,11 @@ export class LaneQueue {
     return frame;
   }
 
+  /** All frames, oldest first. */
+  list(): Frame[] {
+    return Array.from({ length: this.size }, (_, i) => this.ring[this.slot(i)]!);
+  }
+
   /** Moves all frames to `list`, from `at` on. @returns where they end */
   moveTo(list: Frame[], at: number): number {
     for (let i = 0; i < this.size; i++) list[at++] = this.ring[this.slot(i)]!;

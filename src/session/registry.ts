@@ -84,6 +84,9 @@ export type GivesWay = "replaced" | "max_sessions_exceeded";
 export interface SessionPeers<S> {
   opened(session: S): void;
   closed(session: S): void;
+  /** The same of one that was on another node before, and of one that goes on at another node. */
+  movedIn(session: S): void;
+  movedOut(session: S, node: string): void;
   ofUser(user: string): readonly SessionElsewhere[];
   /** How many there are. */
   readonly size: number;
@@ -212,6 +215,23 @@ export class Registry<S extends Registered> {
     for (const other of exceeding) other.end(CLOSE.kicked, sysKicked(other.traceId, "max_sessions_exceeded"));
     for (const other of replacedElsewhere) this.#peers!.end(other, "replaced");
     for (const other of exceedingFar) this.#peers!.end(other, "max_sessions_exceeded");
+    this.#add(session);
+    this.#peers?.opened(session);
+    return null;
+  }
+
+  /** Takes in a session that was on another node, where it was counted. */
+  moveIn(session: S): void {
+    this.#add(session);
+    this.#peers?.movedIn(session);
+  }
+
+  /** Forgets a session that goes on at another node, which counts it from now on. */
+  moveOut(session: S, node: string): void {
+    if (this.#remove(session)) this.#peers?.movedOut(session, node);
+  }
+
+  #add(session: S): void {
     this.#byId.set(session.session, session);
     this.#inOrder.set(session.session, session);
     const sessions = this.#byUser.get(session.user);
@@ -221,8 +241,6 @@ export class Registry<S extends Registered> {
     if (this.#countsAddresses) this.#countAddress(session);
     this.#tag(session);
     this.#totals.sessions++;
-    this.#peers?.opened(session);
-    return null;
   }
 
   #refusal(addressGroup: string, leaving: readonly S[]): Refusal | null {
@@ -241,9 +259,12 @@ export class Registry<S extends Registered> {
 
   /** Forgets a session that was admitted; does nothing for any other. */
   remove(session: S): void {
-    if (!this.#byId.delete(session.session)) return;
+    if (this.#remove(session)) this.#peers?.closed(session);
+  }
+
+  #remove(session: S): boolean {
+    if (!this.#byId.delete(session.session)) return false;
     this.#inOrder.delete(session.session);
-    this.#peers?.closed(session);
     this.#totals.sessions--;
     this.#untag(session, session.ticketId);
     const sessions = this.#byUser.get(session.user)!;
@@ -252,6 +273,7 @@ export class Registry<S extends Registered> {
       this.#byUser.delete(session.user);
     }
     if (this.#countsAddresses) this.#uncountAddress(session.addressGroup);
+    return true;
   }
 
   /** A reload has set a bound for addresses where there was none, or taken it away. */

@@ -99,6 +99,19 @@ export class Replay {
     this.#prepend(missed);
   }
 
+  /** All that is kept: what was sent, and what waits, each oldest first. */
+  list(): { readonly sent: Frame[]; readonly waiting: Frame[] } {
+    return { sent: this.#sent.list(), waiting: this.#waiting.list() };
+  }
+
+  /** Goes on where another node's has ended; nothing may have been sent yet. @returns whether all that waits has room */
+  goOn(sentCount: number, sent: readonly Frame[], waiting: readonly Frame[]): boolean {
+    this.#sentCount = sentCount;
+    for (const frame of sent) this.#sent.push(frame, 0);
+    for (const frame of waiting) this.#waiting.push(frame, 0);
+    return this.#trim();
+  }
+
   #prepend(frames: readonly Frame[]): void {
     if (frames.length === 0) return;
     const after = this.#waiting;

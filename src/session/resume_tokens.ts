@@ -13,19 +13,26 @@ interface Gone {
   readonly until: number;
 }
 
+/** Of a token, what nobody guesses: two ids. */
+const SECRET_CHARS = 32;
 /** Reasons that are kept; the oldest is forgotten first. */
 const GONE_MAX = 100_000;
 
 export class ResumeTokens<S> {
   readonly #newId: () => string;
   readonly #now: () => number;
+  readonly #node: string;
   readonly #sessions = new Map<string, S>();
   readonly #gone = new Map<string, Gone>();
 
-  /** @param newId ids of 64 bits or more that are hard to guess */
-  constructor(newId: () => string, now: () => number) {
+  /**
+   * @param newId ids of 64 bits or more that are hard to guess
+   * @param node behind each token, where there are several nodes: who has the session
+   */
+  constructor(newId: () => string, now: () => number, node = "") {
     this.#newId = newId;
     this.#now = now;
+    this.#node = node;
   }
 
   /** Tokens that are good. */
@@ -34,14 +41,22 @@ export class ResumeTokens<S> {
   }
 
   issue(session: S): ResumeToken {
-    const token = this.#newId() + this.#newId();
+    const token = this.#newId() + this.#newId() + this.#node;
     const digest = digestOf(token);
     this.#sessions.set(digest, session);
-    return { token, digest };
+    return { digest, token };
   }
 
   find(token: string): S | ResumeFailure {
-    const digest = digestOf(token);
+    return this.findDigest(digestOf(token));
+  }
+
+  /** The token of this digest, which another node has given, leads to this session. */
+  adopt(digest: string, session: S): void {
+    this.#sessions.set(digest, session);
+  }
+
+  findDigest(digest: string): S | ResumeFailure {
     const session = this.#sessions.get(digest);
     if (session !== undefined) return session;
     const gone = this.#gone.get(digest);
@@ -71,6 +86,12 @@ export interface ResumeToken {
   readonly digest: string;
 }
 
-function digestOf(token: string): string {
+/** The node that has given a token, where there are several nodes and they say so; null otherwise. */
+export function nodeOf(token: string): string | null {
+  return token.length > SECRET_CHARS ? token.slice(SECRET_CHARS) : null;
+}
+
+/** What is kept of a token. */
+export function digestOf(token: string): string {
   return createHash("sha256").update(token).digest("base64url");
 }

@@ -8,7 +8,7 @@ import type { Context } from "../service/service.ts";
 import type { Backlog } from "./backlog.ts";
 import type { Connection } from "./connection.ts";
 import type { ResumableSession } from "./resumable_session.ts";
-import type { ResumeFailure, ResumeToken } from "./resume_tokens.ts";
+import { digestOf, type ResumeFailure, type ResumeToken } from "./resume_tokens.ts";
 import type { ResumeSettings } from "./settings.ts";
 import type { Tenant } from "./tenant.ts";
 
@@ -53,13 +53,41 @@ export class Resumption {
   #detachedAt: number | null = null;
   #current: ResumeToken;
   /** The token that the client came back with, until its end has answered for the current one. */
-  #former: ResumeToken | null = null;
+  #former: string | null = null;
 
   constructor(tenant: Tenant, owner: ResumptionOwner, settings: ResumeSettings) {
     this.#tenant = tenant;
     this.#owner = owner;
     this.#settings = settings;
     this.#current = tenant.resumeTokens.issue(owner);
+  }
+
+  /**
+   * It goes on here as it was on another node, its client away for so long.
+   * @param digest of the token that the client has
+   */
+  arrive(taken: number, detachedMs: number, digest: string): void {
+    const { gateway, metrics, detached, resumeTokens } = this.#tenant;
+    this.taken = taken;
+    this.#detachedAt = gateway.now() - detachedMs;
+    this.#former = digest;
+    resumeTokens.adopt(digest, this.#owner);
+    metrics.detached++;
+    detached.add(this.#owner);
+  }
+
+  /** It goes on at another node. */
+  depart(): void {
+    const { metrics, detached, resumeTokens } = this.#tenant;
+    resumeTokens.revoke(this.#current.digest);
+    if (this.#former !== null) resumeTokens.revoke(this.#former);
+    if (detached.delete(this.#owner)) metrics.detached--;
+    this.#detachedAt = null;
+  }
+
+  /** Digests of the tokens that lead to it. */
+  get digests(): readonly string[] {
+    return this.#former === null ? [this.#current.digest] : [this.#current.digest, this.#former];
   }
 
   /** What may be kept and for how long, as it is now. */
@@ -145,7 +173,7 @@ export class Resumption {
   /** The client's end has answered since it was given its token. */
   confirm(): void {
     if (this.#former === null) return;
-    this.#tenant.resumeTokens.revoke(this.#former.digest);
+    this.#tenant.resumeTokens.revoke(this.#former);
     this.#former = null;
   }
 
@@ -154,7 +182,7 @@ export class Resumption {
     const { resumeTokens, settings } = this.#tenant;
     const keepMs = settings.resume === null ? 0 : Math.max(settings.resume.windowMs, REASON_MS_MIN);
     resumeTokens.end(this.#current.digest, this.failure, keepMs);
-    if (this.#former !== null) resumeTokens.end(this.#former.digest, this.failure, keepMs);
+    if (this.#former !== null) resumeTokens.end(this.#former, this.failure, keepMs);
   }
 
   /**
@@ -164,10 +192,11 @@ export class Resumption {
    */
   accept(token: string): boolean {
     const { resumeTokens } = this.#tenant;
-    if (token === this.#current.token) {
+    const digest = digestOf(token);
+    if (digest === this.#current.digest) {
       this.confirm();
-      this.#former = this.#current;
-    } else if (token !== this.#former?.token) return false;
+      this.#former = digest;
+    } else if (digest !== this.#former) return false;
     // It has never seen the current one.
     else resumeTokens.revoke(this.#current.digest);
     this.#current = resumeTokens.issue(this.#owner);

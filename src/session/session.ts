@@ -7,41 +7,31 @@ import { looksLikeCborMap } from "../protocol/cbor.ts";
 import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Json } from "../protocol/json.ts";
-import { type Authed, sysAuthed, sysError, sysExpiring, sysLeft, sysRefused } from "../protocol/sys.ts";
-import type { Missed } from "../room/kept_room.ts";
-import type { Membership } from "../room/rooms.ts";
-import { Backlog } from "./backlog.ts";
+import { type Authed, sysAuthed, sysError, sysExpiring, sysRefused } from "../protocol/sys.ts";
 import type { Connection } from "./connection.ts";
 import type { Grant, Identity, Rejection } from "./grant.ts";
 import { EarlyMessages, greeting, TOO_EARLY, UNRECORDED, welcomed } from "./greeting.ts";
 import { heardFrom, InboundState } from "./inbound_state.ts";
-import { type Joined, membershipIn, membershipsOf, withMembership, withoutMembership } from "./joined.ts";
-import { replayBounds } from "./outbox_limits.ts";
+import { Arrivals, type Arrived, type Mover, type Parting } from "./handover.ts";
+import { moverOf, partingOf } from "./parting.ts";
 import type { SlowCause } from "./outbox_owner.ts";
+import { Reachable } from "./reachable.ts";
 import { Renewals, type Renewing } from "./renewals.ts";
-import type { Replay } from "./replay.ts";
-import { type LostConnection, Resumption, type ResumptionOwner, TAKEN_OVER } from "./resumption.ts";
-import { SESSION_ENDED, type SessionHandle } from "./session_handle.ts";
-import type { ReturnRequest } from "./resumable_session.ts";
+import { Resumption, type ResumptionOwner, TAKEN_OVER } from "./resumption.ts";
+import type { SessionHandle } from "./session_handle.ts";
 import { lookAt, type Pressure, type SessionLook } from "./session_look.ts";
 import type { Tenant } from "./tenant.ts";
-import type { TransportName } from "../transport/port.ts";
-import { TicketHolder } from "./ticket_holder.ts";
 
-export class Session extends TicketHolder implements ResumptionOwner, SessionHandle, Renewing {
+export class Session extends Reachable implements ResumptionOwner, SessionHandle, Renewing {
   openedAt = 0;
-  /** That of its connection, or of its last one. */
-  transport: TransportName = "websocket";
-  #connection: Connection | null = null;
-  /** Null where it ends with its connection. */
-  #resumption: Resumption | null = null;
-  /** What waits behind a replay or for a connection; null where nothing ever did. */
-  #backlog: Backlog | null = null;
   readonly #resume: Identity["resume"];
-  /** "admitted" from the registry's yes to the greeting. */
-  #state: "new" | "admitted" | "open" | "ended" = "new";
-  #joined: Joined = null;
-  #active: Membership | null = null;
+  /**
+   * "admitted" from the registry's yes to the greeting; "arriving" while it comes from another node, "moved" once it has
+   * gone to one.
+   */
+  #state: "new" | "admitted" | "open" | "ended" | "arriving" | "moved" = "new";
+  /** What comes for it while it is "arriving"; where what is for it alone goes once it has "moved". */
+  #on: Arrivals | ((frame: Frame) => void) | null = null;
   /** What came while it was "admitted". */
   #early: EarlyMessages | null = null;
   #inbound: InboundState | null = null;
@@ -53,36 +43,12 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     this.#resume = identity.resume;
   }
 
-  get memberships(): ReadonlyMap<string, Membership> {
-    return membershipsOf(this.#joined);
-  }
-
   get isOpen(): boolean {
     return this.#state === "open";
   }
 
-  get active(): Membership | null {
-    return this.#active;
-  }
-
-  get detachedMs(): number | null {
-    return this.#resumption?.detachedMs ?? null;
-  }
-
-  get awayUntil(): number {
-    return this.#resumption?.awayUntil ?? Number.POSITIVE_INFINITY;
-  }
-
-  get taken(): number | null {
-    return this.#resumption?.taken ?? null;
-  }
-
-  get replay(): Replay | null {
-    return this.#resumption === null ? null : this.#backlog!.replay;
-  }
-
   opened(connection: Connection): void {
-    if (this.#state !== "new") return this.#resumed(connection);
+    if (this.#state !== "new") return this.cameBack(connection);
     this.attach(connection);
     const { gateway, metrics, registry, watchers } = this.home;
     this.openedAt = gateway.now();
@@ -95,8 +61,8 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     metrics.sessions++;
     const { resume } = this.home.settings;
     if (this.#resume !== "no" && resume !== null) {
-      this.#resumption = new Resumption(this.home, this, resume);
-      this.#backlogOf(connection);
+      this.resumption = new Resumption(this.home, this, resume);
+      this.backlogOf(connection);
     }
     connection.attached();
     this.schedule();
@@ -106,62 +72,108 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     else void may.then((yes) => this.#begin(yes));
   }
 
-  /** What it is sent goes over this connection from now on. */
-  attach(connection: Connection): void {
-    this.#connection = connection;
-    this.transport = connection.transport;
+  /** Another node asks for it, whose client has come there. @returns null where it may have it */
+  requested(heard: number): "overflow" | "bad" | null {
+    const fault = this.mayResume(heard);
+    if (fault !== null) return fault;
+    const former = this.connection;
+    if (former !== null) this.detach(TAKEN_OVER, former.release(null));
+    if (this.#state === "open") this.backlog!.note();
+    return this.mayResume(heard);
   }
 
-  recover(missed: Missed): void {
-    if (this.#state === "open") this.#backlogOf(this.#connection).recover(missed);
-    else missed.stop();
+  /** Digests of the tokens by which its client may come back. */
+  get digests(): readonly string[] {
+    return this.resumption?.digests ?? [];
   }
 
-  mayResume(heard: number): "overflow" | "bad" | null {
-    const { replay } = this;
-    if (replay === null || heard > replay.sentCount) return "bad";
-    if (replay.reachesBackTo(heard) && !this.#backlog!.hasOverflowed) return null;
-    this.overflow();
-    return "overflow";
+  /** Who it is, for a node that asks for it. */
+  mover(): Mover {
+    return moverOf(this, this.home, this.rightEndsAt);
   }
 
-  comeBack({ token, heard, address, addressGroup }: ReturnRequest): boolean {
-    if (this.#state !== "open" || this.mayResume(heard) !== null) return false;
-    if (!this.#resumption!.accept(token)) return false;
-    const former = this.#connection;
-    if (former !== null) this.#detach(TAKEN_OVER, former.release(null));
-    // What the former connection had not written is kept as well now, and may have taken the place of what was missed.
-    if (this.#state !== "open" || this.mayResume(heard) !== null) return false;
-    this.replay!.rewind(heard);
-    const { addressGroup: before } = this;
-    this.address = address;
-    this.addressGroup = addressGroup;
-    this.home.registry.readdress(this, before);
-    return true;
+  /** Has it be ready to go. Resolves with whether it still may: its client may have come back here meanwhile. */
+  async mayDepart(): Promise<boolean> {
+    const backlog = this.backlog;
+    if (backlog === null) return false;
+    if (!await backlog.gather()) this.overflow();
+    return this.#state === "open" && this.connection === null && backlog.names !== null;
+  }
+
+  /** Whether it can be handed over: no message has more bytes, and no more names have been noted. */
+  isPortable(frameBytesMax: number, namesMax: number): boolean {
+    return this.backlog!.isPortable(frameBytesMax, namesMax);
+  }
+
+  /**
+   * It goes on at another node from now on. Call it right after `mayDepart`.
+   * @param forward brings it there what is for it alone
+   */
+  depart(node: string, forward: (frame: Frame) => void): Parting {
+    const { registry, rooms, gateway } = this.home;
+    const parting = partingOf(this, this.backlog!, this.home);
+    this.#state = "moved";
+    this.#on = forward;
+    this.resumption!.depart();
+    this.backlog!.discard();
+    this.unschedule();
+    registry.moveOut(this, node);
+    gateway.access.line("session moved", { ...this.who, to: node });
+    for (const membership of this.leaveAll()) rooms.depart(membership, true);
+    return parting;
+  }
+
+  /** It is coming from another node. @param maxBytes what it may hear before it is whole */
+  expect(maxBytes: number): void {
+    this.#state = "arriving";
+    this.#on = new Arrivals(maxBytes);
+  }
+
+  /**
+   * It goes on here as it was on another node, its client away.
+   * @returns whether all that waits for it is there
+   */
+  arrive({ parting, openedAt, digest, memberships, active }: Arrived): boolean {
+    const arrivals = this.#on, { registry, rooms, settings } = this.home;
+    if (!(arrivals instanceof Arrivals) || settings.resume === null) return false;
+    this.#on = null;
+    this.openedAt = openedAt;
+    this.resumption = new Resumption(this.home, this, settings.resume);
+    this.#state = "open";
+    registry.moveIn(this);
+    for (const membership of memberships) {
+      this.enter(membership, membership === active);
+      rooms.arrived(membership);
+    }
+    this.resumption.arrive(parting.taken, parting.detachedMs, digest);
+    const fits = this.backlogOf(null).goOn(parting, arrivals.frames);
+    if (!fits || arrivals.hasOverflowed) this.overflow();
+    else this.schedule();
+    return this.isOpen;
+  }
+
+  /** Nothing that comes from now on has come at its former node as well. */
+  settled(): void {
+    this.backlog?.settled();
+  }
+
+  /** It does not come after all. */
+  lose(): void {
+    if (!(this.#on instanceof Arrivals)) return;
+    this.#on = null;
+    this.#state = "ended";
   }
 
   text(message: string, now: number): void {
     if (this.#state !== "open") return this.#keep(message);
-    this.#resumption?.count();
+    this.resumption?.count();
     this.home.handler.text(this.#hear(now), message, now);
   }
 
   binary(message: Uint8Array, now: number): void {
     if (this.#state !== "open") return this.#keep(message);
-    if (this.#resumption !== null && this.cbor && looksLikeCborMap(message)) this.#resumption.count();
+    if (this.resumption !== null && this.cbor && looksLikeCborMap(message)) this.resumption.count();
     this.home.handler.binary(this.#hear(now), message, now);
-  }
-
-  ponged(): void {
-    this.#resumption?.confirm();
-  }
-
-  drained(): void {
-    this.#backlog?.drained();
-  }
-
-  hasHeard(count: number): boolean {
-    return this.replay === null || this.replay.heard(count);
   }
 
   control(bytes: number, now: number): void {
@@ -172,21 +184,21 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
 
   timedOut(): void {
     const { code, name } = CLOSE.idleTimeout;
-    if (this.#state === "open" && this.#resumption !== null && this.home.settings.resume !== null) {
-      return this.#detach({ code, reason: name }, this.#connection!.release(CLOSE.idleTimeout));
+    if (this.#state === "open" && this.resumption !== null && this.home.settings.resume !== null) {
+      return this.detach({ code, reason: name }, this.connection!.release(CLOSE.idleTimeout));
     }
     this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
   }
 
   expire(): void {
-    this.#resumption!.failure = "expired";
+    this.resumption!.failure = "expired";
     this.#leave(1006, "connection_lost");
   }
 
   overflow(): void {
     if (this.#state === "ended") return;
-    if (this.#connection !== null) return this.tooSlow("full", this.#backlog!.heldBytes);
-    if (this.#resumption !== null) this.#resumption.failure = "overflow";
+    if (this.connection !== null) return this.tooSlow("full", this.backlog!.heldBytes);
+    if (this.resumption !== null) this.resumption.failure = "overflow";
     this.#leave(CLOSE.slowConsumer.code, "resume_overflow");
   }
 
@@ -201,70 +213,43 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
   tooSlow(cause: SlowCause, waitingBytes: number): void {
     const { metrics, gateway } = this.home;
     if (cause === "stalled") metrics.writerTimeouts++;
-    if (this.#resumption !== null) this.#resumption.failure = "overflow";
+    if (this.resumption !== null) this.resumption.failure = "overflow";
     gateway.log.warn("session too slow", { ...this.who, cause, waiting_bytes: waitingBytes });
     const farewell = sysError(this.traceId, "RESOURCE_EXHAUSTED", CLOSE.slowConsumer.reason);
     this.#end(CLOSE.slowConsumer, farewell, false);
   }
 
   lost(code: number, _reason: string, unwritten: readonly Frame[] | null): void {
-    if (this.#state === "open" && this.#resumption?.survives(code)) {
-      return this.#detach({ code, reason: "connection_lost" }, unwritten);
+    if (this.#state === "open" && this.resumption?.survives(code)) {
+      return this.detach({ code, reason: "connection_lost" }, unwritten);
     }
-    this.#connection = null;
+    this.connection = null;
     this.#leave(code, code === 1006 ? "connection_lost" : "client_closed");
   }
 
   deliver(frame: Frame): void {
-    if (this.#state !== "open") return;
+    if (this.#state !== "open") return this.#elsewhere(frame);
     this.home.rooms.delivered.bytes += frame.bytes;
-    this.#send(frame);
+    this.send(frame);
   }
 
   receive(frame: Frame): void {
-    if (this.#state === "open") this.#send(frame);
-  }
-
-  membership(room: string): Membership | undefined {
-    return membershipIn(this.#joined, room);
-  }
-
-  join(room: string): Membership | Refusal {
-    // A service that answers later may still hold its context.
-    if (this.#state !== "open") return SESSION_ENDED;
-    let membership = this.membership(room);
-    if (membership === undefined) {
-      const refused = this.roomRefusal(room);
-      if (refused !== null) return refused;
-      const joined = this.home.rooms.join(room, this);
-      if ("ok" in joined) return joined;
-      membership = joined;
-      this.#joined = withMembership(this.#joined, membership);
-    }
-    this.#active = membership;
-    return membership;
-  }
-
-  leave(membership: Membership): void {
-    // The membership may be an older one: the session can have left the room and joined it again since.
-    if (this.membership(membership.room.name) !== membership) return;
-    this.#joined = withoutMembership(this.#joined, membership);
-    if (this.#active === membership) this.#active = null;
-    this.home.rooms.leave(membership);
+    if (this.#state === "open") this.send(frame);
+    else if (this.#on instanceof Arrivals) this.#on.add(frame);
   }
 
   pressure(now: number): Pressure | null {
-    return this.#connection?.pressure(now) ?? null;
+    return this.connection?.pressure(now) ?? null;
   }
 
   look(now: number): SessionLook {
     const { user, policy } = this;
-    const parts = { user, policy, connection: this.#connection, backlog: this.#backlog };
+    const parts = { user, policy, connection: this.connection, backlog: this.backlog };
     return lookAt({ ...parts, inbound: this.#inbound }, now);
   }
 
   throttle(until: number): void {
-    this.#connection?.pauseUntil(until);
+    this.connection?.pauseUntil(until);
   }
 
   renew(data: Json | undefined, seq: number | null): void {
@@ -273,13 +258,8 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
 
   renewed(grant: Grant, seq: number | null): void {
     this.home.registry.retag(this, this.hold(grant, this.#inbound));
-    for (const membership of [...this.memberships.values()]) {
-      const { name } = membership.room;
-      if (this.roomRefusal(name) === null) continue;
-      this.leave(membership);
-      this.deliver(sysLeft(this.traceId, name, null));
-    }
-    this.deliver(sysAuthed(this.traceId, this.#greeting(), seq));
+    this.leaveForbidden();
+    this.deliver(sysAuthed(this.traceId, this.greeting(), seq));
     this.schedule();
   }
 
@@ -299,8 +279,8 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     const resumed = this.#resume === "no" || this.#resume === "asked"
       ? {}
       : { resumed: { ok: false, reason: this.#resume } as const };
-    if (this.#resumption !== null) this.#connection!.resumable(this.#resumption.offer.token, 0);
-    this.deliver(sysAuthed(this.traceId, { ...this.#greeting(), ...resumed }, null));
+    if (this.resumption !== null) this.connection!.resumable(this.resumption.offer.token, 0);
+    this.deliver(sysAuthed(this.traceId, { ...this.greeting(), ...resumed }, null));
     const early = this.#early;
     this.#early = null;
     early?.replay(this, this.home.gateway.now());
@@ -318,42 +298,19 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
     return this.#inbound ??= new InboundState(this);
   }
 
-  #greeting(): Authed {
-    const resume = this.#resumption === null ? {} : { resume: this.#resumption.offer };
+  protected readdressed(before: string): void {
+    this.home.registry.readdress(this, before);
+  }
+
+  protected greeting(): Authed {
+    const resume = this.resumption === null ? {} : { resume: this.resumption.offer };
     return greeting(this, this.home.gateway, { expiresAt: this.rightEndsAt, resume });
   }
 
-  #detach(lost: LostConnection, unwritten: readonly Frame[] | null): void {
-    this.#connection = null;
-    this.#resumption!.detach(this.#backlog!, unwritten, lost);
-  }
-
-  /** Its client is back. */
-  #resumed(connection: Connection): void {
-    this.attach(connection);
-    this.#resumption!.resumed(this.#backlog!, connection, () => this.#greeting());
-  }
-
-  #send(frame: Frame): void {
-    if (this.#backlog === null) this.#connection?.send(frame);
-    else this.#backlog.send(frame);
-  }
-
-  /** @param connection what it goes to when it is made now */
-  #backlogOf(connection: Connection | null): Backlog {
-    if (this.#backlog !== null) return this.#backlog;
-    const { gateway, metrics } = this.home;
-    this.#backlog = new Backlog({
-      cbor: this.cbor,
-      flusher: gateway.flusher,
-      pump: gateway.replayPump,
-      metrics,
-      bounds: () => this.#resumption?.settings ?? replayBounds(this.home.settings.outbox),
-      overflowed: () => this.scheduleOverflow(),
-      evicted: () => this.overflow(),
-    });
-    if (connection !== null) this.#backlog.attach(connection);
-    return this.#backlog;
+  /** For one that is not quite here, or not any more. */
+  #elsewhere(frame: Frame): void {
+    if (this.#on instanceof Arrivals) this.#on.add(frame);
+    else if (frame.isExt) this.#on?.(frame);
   }
 
   #refused(refused: Refusal): void {
@@ -363,8 +320,8 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
 
   /** Every end of ours. @param reliable whether what waits on the reliable lane goes out before the close */
   #end(code: CloseCode, farewell: Frame | null, reliable: boolean): void {
-    if (this.#state === "ended") return;
-    const connection = this.#connection;
+    if (this.#state === "ended" || this.#state === "moved") return;
+    const connection = this.connection;
     // Not behind what waits: that ends with the session.
     if (farewell !== null) connection?.send(farewell);
     // Out of every index now, not when the peer answers: its place is free for the next one.
@@ -375,19 +332,17 @@ export class Session extends TicketHolder implements ResumptionOwner, SessionHan
   /** The end itself: the session is in no room and no index any more, and those who watch are told. */
   #leave(code: number, reason: string): void {
     const wasIn = this.#state === "open" || this.#state === "admitted";
+    if (this.#state === "moved") return;
     this.#state = "ended";
     if (!wasIn) return;
     const { registry, rooms, metrics, watchers, gateway, detached } = this.home;
     if (detached.delete(this)) metrics.detached--;
     else metrics.sessions--;
-    this.#backlog?.discard();
-    this.#resumption?.end();
+    this.backlog?.discard();
+    this.resumption?.end();
     registry.remove(this);
     this.unschedule();
-    this.#active = null;
-    const { memberships } = this;
-    this.#joined = null;
-    for (const membership of memberships.values()) rooms.leave(membership);
+    for (const membership of this.leaveAll()) rooms.leave(membership);
     const durationMs = Math.round(gateway.now() - this.openedAt);
     const { address, transport } = this, how = { code, reason, duration_ms: durationMs };
     const line = { ...this.who, address, transport, ...how, ...heardFrom(this.#inbound) };

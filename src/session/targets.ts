@@ -19,6 +19,8 @@ export interface TargetPeers {
   all(frame: Frame, except: string | null): number;
   /** Has a session do something. @returns false when no other node has it */
   act(session: string, action: SessionAction): boolean;
+  /** Names a frame before anybody gets it, so that a session on its way between nodes gets it once. */
+  name(frame: Frame): void;
 }
 
 export interface TargetsOptions {
@@ -48,11 +50,13 @@ export class Targets {
 
   users(names: Iterable<string>, frame: Frame, except: string | null): number {
     const { peers } = this.#options, users = new Set(names);
+    this.#name(frame);
     return this.#and(this.usersHere(users, frame, except), () => peers!.users(users, frame, except));
   }
 
   sessions(names: Iterable<string>, frame: Frame, except: string | null): number {
     const { peers } = this.#options, sessions = new Set(names);
+    this.#name(frame);
     return this.#and(
       this.sessionsHere(sessions, frame, except),
       () => peers!.sessions(sessions, frame, except),
@@ -61,6 +65,7 @@ export class Targets {
 
   all(frame: Frame, except: string | null): number {
     const { peers } = this.#options;
+    this.#name(frame);
     return this.#and(this.allHere(frame, except), () => peers!.all(frame, except));
   }
 
@@ -79,6 +84,11 @@ export class Targets {
     return this.#send([...this.#options.registry.all()], frame, except);
   }
 
+  /** What waits in their line for a session that goes on elsewhere. */
+  due(session: string): Frame[] {
+    return this.#options.fanout.due(this.#line, session);
+  }
+
   /** The tenant's sessions on other nodes; null where there are no other nodes. */
   get peers(): TargetPeers | null {
     return this.#options.peers;
@@ -89,6 +99,10 @@ export class Targets {
     // Never the same twice, so its number says nothing.
     const audience: Audience = { line: this.#line, members, version: 0 };
     return this.#options.fanout.publish(audience, frame, except);
+  }
+
+  #name(frame: Frame): void {
+    if (frame.isExt) this.#options.peers?.name(frame);
   }
 
   #and(here: number, elsewhere: () => number): number {

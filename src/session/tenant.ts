@@ -3,7 +3,7 @@
 
 import type { TenantMetrics } from "../metrics/metrics.ts";
 import type { Ban, Bans } from "../policy/bans.ts";
-import { CLOSE } from "../protocol/codes.ts";
+import { CLOSE, type Refusal } from "../protocol/codes.ts";
 import { sysKicked } from "../protocol/sys.ts";
 import type { Fanout } from "../room/fanout.ts";
 import type { Rooms } from "../room/rooms.ts";
@@ -11,8 +11,8 @@ import type { GatewayContext } from "./gateway_context.ts";
 import { MessageHandler } from "./message_handler.ts";
 import type { DecisionRecorder } from "./recorder.ts";
 import type { Registry } from "./registry.ts";
-import { ResumeTokens } from "./resume_tokens.ts";
-import type { ResumableSession } from "./resumable_session.ts";
+import { type ResumeFailure, ResumeTokens } from "./resume_tokens.ts";
+import type { ResumableSession, ReturnRequest } from "./resumable_session.ts";
 import type { SessionHandle } from "./session_handle.ts";
 import type { TenantSettings } from "./settings.ts";
 import { type TargetPeers, Targets } from "./targets.ts";
@@ -32,7 +32,23 @@ export interface TenantOptions {
   readonly peers?: TargetPeers | null;
   /** A new id of 64 bits, hard to guess. */
   readonly newId: () => string;
+  /** Behind each token for coming back: this node; empty where the gateway is alone. */
+  readonly incarnation?: string;
 }
+
+/** Fetches sessions that other nodes have. */
+export interface SessionsElsewhere {
+  /** @returns null where no other node can have the session of this token; later what became of it, or why it cannot come */
+  fetch(tenant: Tenant, comer: Comer): Promise<Fetched> | null;
+}
+
+/** A client that comes with a token of another node. */
+export interface Comer extends ReturnRequest {
+  readonly cbor: boolean;
+}
+
+/** A session that is here from now on, or why it is not. */
+export type Fetched = ResumableSession | ResumeFailure | "bad" | Refusal;
 
 /** One tenant at run time. Nothing in it is reachable from another tenant's sessions. */
 export class Tenant {
@@ -57,6 +73,8 @@ export class Tenant {
   readonly resumeTokens: ResumeTokens<ResumableSession>;
   /** Sessions whose clients are away, those that are longest first. */
   readonly detached = new Set<ResumableSession>();
+  /** Those on other nodes; null where there are none. */
+  elsewhere: SessionsElsewhere | null = null;
 
   constructor(options: TenantOptions) {
     const { rooms, registry, fanout } = options;
@@ -77,7 +95,7 @@ export class Tenant {
       },
     });
     const { log, tracer, now, unixMs } = options.gateway;
-    this.resumeTokens = new ResumeTokens(options.newId, now);
+    this.resumeTokens = new ResumeTokens(options.newId, now, options.incarnation);
     this.handler = new MessageHandler({ tenant: this, metrics: options.metrics, log, tracer, now, unixMs });
   }
 

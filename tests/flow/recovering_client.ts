@@ -23,7 +23,7 @@ export class RecoveringClient {
   /** The number of ext messages sent on this session. */
   sent = 0;
   token: string | null = null;
-  readonly #door: Door;
+  #door: Door;
   readonly #who: Identity;
   readonly #dial: Dial;
   #wire: Wire | null = null;
@@ -37,6 +37,11 @@ export class RecoveringClient {
     this.#door = door;
     this.#who = who;
     this.#dial = dial;
+  }
+
+  /** Where it knocks from now on. */
+  turnTo(door: Door): void {
+    this.#door = door;
   }
 
   get isConnected(): boolean {

@@ -1,0 +1,159 @@
+// Sessions that move between nodes because their clients come back to another one: nobody notices but the nodes.
+
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { WITHOUT_NATS } from "../nats/find.ts";
+import { NatsServer } from "../nats/server.ts";
+import { Client } from "./client.ts";
+import { acquainted, membersKnown, startNode } from "./cluster_nodes.ts";
+import { until } from "./gateway_process.ts";
+import { RecoveringClient } from "./recovering_client.ts";
+
+const SKIP = { skip: WITHOUT_NATS };
+
+function config(more: object = {}): object {
+  return {
+    gateway: { drain_grace_ms: 0 },
+    tenants: [{
+      id: "acme",
+      resume: { window_ms: 30_000 },
+      rooms: [{ match: "*", presence: true }],
+      policy: {
+        ext_allowlist: ["room:*", "chat:send", "sys:ping"],
+        rate_limit_rps: 10_000,
+        rate_limit_burst: 10_000,
+      },
+      ...more,
+    }],
+  };
+}
+
+const said = (msg: string, room = "r") => ({ svc: "chat", type: "send", room, data: { msg } });
+
+/** Resolves when a client hears nothing any more that was said before. */
+async function caughtUp(client: RecoveringClient): Promise<void> {
+  const pongs = () => client.messages.filter(({ type }) => type === "pong").length, before = pongs();
+  client.ping();
+  await client.until(() => pongs() > before, "an answer");
+}
+
+test(
+  "A client that comes back to another node finds its session there, and its rooms have not noticed",
+  SKIP,
+  async () => {
+    await using nats = await NatsServer.start();
+    await using one = await startNode(nats, config(), { name: "one" });
+    await using two = await startNode(nats, config(), { name: "two" });
+    await acquainted(one, two);
+    const bob = await Client.open(two, { user: "bob" });
+    await bob.join("r");
+    await bob.next("sys.presence");
+    const ann = new RecoveringClient(one, { user: "ann", sid: "tab" });
+    const authed = await ann.connect();
+    ann.send({ svc: "room", type: "join", room: "r", seq: 1 });
+    await ann.until(() => ann.messages.some(({ type }) => type === "joined"), "to be in the room");
+    const { member } = ann.messages.find(({ type }) => type === "joined")!.data;
+    assert.equal((await bob.next("sys.presence")).data.count, 2);
+    ann.cut();
+    await until(
+      "it to be away",
+      async () => (await one.metrics()).sum("wsprism_sessions_detached") === 1 ? true : null,
+    );
+    bob.send(said("while away"));
+    await bob.next("chat.msg");
+    ann.turnTo(two);
+    const resumed = await ann.connect({ ticket: false });
+    assert.deepEqual([resumed.type, "data" in resumed && resumed.data.session], [
+      "resumed",
+      "data" in authed && authed.data.session,
+    ]);
+    assert.equal("data" in resumed && resumed.data.node, "two");
+    assert.equal("data" in resumed && resumed.data.replay, 1);
+    ann.send(said("here again"));
+    await caughtUp(ann);
+    assert.deepEqual(ann.chat, ["while away", "here again"]);
+    assert.deepEqual((await bob.next("chat.msg")).data.msg, "here again");
+    bob.send({ svc: "room", type: "members", room: "r", seq: 5 });
+    const { data } = await bob.next("room.reply");
+    assert.deepEqual(
+      data.members.map((
+        one: { user: string; member: number },
+      ) => [one.user, one.user === "ann" && one.member]),
+      [["bob", false], ["ann", member]],
+    );
+    await bob.hearsNothing();
+    assert.equal((await one.metrics()).sum("wsprism_sessions_detached"), 0);
+    assert.equal((await one.metrics()).sum("wsprism_cluster_members"), 2);
+    assert.equal((await two.metrics()).sum("wsprism_cluster_members"), 0);
+    ann.close(1000);
+    assert.deepEqual([(await bob.next("sys.presence")).data.event], ["leave"]);
+    await membersKnown(one, 1);
+    await bob.close();
+    await one.stop();
+    await two.stop();
+  },
+);
+
+test(
+  "Moving from node to node under traffic, a session hears everything once, and each speaker in order",
+  SKIP,
+  async () => {
+    await using nats = await NatsServer.start();
+    const names = ["one", "two", "three"];
+    await using one = await startNode(nats, config({ rooms: [] }), { name: "one" });
+    await using two = await startNode(nats, config({ rooms: [] }), { name: "two" });
+    await using three = await startNode(nats, config({ rooms: [] }), { name: "three" });
+    const nodes = [one, two, three];
+    await acquainted(...nodes);
+    const speakers = await Promise.all(nodes.map((node, i) => Client.open(node, { user: `speaker-${i}` })));
+    const ann = new RecoveringClient(one, { user: "ann" });
+    await ann.connect();
+    for (const room of ["r", "q"]) {
+      ann.send({ svc: "room", type: "join", room, seq: 1, data: { presence: true } });
+    }
+    await ann.until(() => ann.messages.filter(({ type }) => type === "joined").length === 2, "to be in");
+    for (const speaker of speakers) for (const room of ["r", "q"]) await speaker.join(room);
+    await membersKnown(one, 4);
+    let count = 0, speaking = true;
+    const spoken = (async () => {
+      while (speaking) {
+        speakers.forEach((speaker, i) => {
+          for (const room of ["r", "q"]) speaker.send(said(`${i} ${room} ${count}`, room));
+        });
+        count++;
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+    })();
+    for (let move = 1; move <= 30; move++) {
+      const before = ann.chat.length;
+      await ann.until(() => ann.chat.length > before + 20, "some talk");
+      if (move % 3 > 0) ann.cut();
+      ann.turnTo(nodes[move % 3]!);
+      const arrival = await ann.connect({ ticket: false });
+      assert.equal(arrival.type, "resumed", `move ${move} to ${names[move % 3]}: ${JSON.stringify(arrival)}`);
+    }
+    speaking = false;
+    await spoken;
+    await ann.until(() => ann.chat.length >= count * 6, "all that was said");
+    await caughtUp(ann);
+    for (let i = 0; i < speakers.length; i++) {
+      for (const room of ["r", "q"]) {
+        assert.deepEqual(
+          ann.chat.filter((text) => text.startsWith(`${i} ${room} `)),
+          Array.from({ length: count }, (_, n) => `${i} ${room} ${n}`),
+        );
+      }
+    }
+    const comings = ann.messages.filter(({ type }) => type === "presence").map(({ data }) => data.event);
+    assert.equal(comings.includes("leave"), false);
+    await until("one place", async () => {
+      const members = await Promise.all(
+        nodes.map(async (node) => (await node.metrics()).sum("wsprism_cluster_members")),
+      );
+      return members.reduce((sum, n) => sum + n, 0) === 16 ? true : null;
+    });
+    for (const speaker of speakers) await speaker.close();
+    ann.close(1000);
+    for (const node of nodes) await node.stop();
+  },
+);
