@@ -1,17 +1,7 @@
 // The log of one class of rooms as a JetStream stream. What is stored in it is published again by the server (RePublish), so
 // nodes listen to plain subjects and need no consumers.
 
-import { createHash } from "node:crypto";
-import {
-  jetstream,
-  JetStreamApiError,
-  type JetStreamClient,
-  type JetStreamManager,
-  jetstreamManager,
-  type StoredMsg,
-  type StreamConfig,
-  type StreamInfo,
-} from "@nats-io/jetstream";
+import type { StoredMsg, StreamInfo } from "@nats-io/jetstream";
 import { errorText } from "../error_text.ts";
 import type { Log } from "../log.ts";
 import type { HistoryBounds } from "../room/history.ts";
@@ -25,15 +15,24 @@ import type {
   StreamRecord,
   StreamState,
 } from "../room/history_stream.ts";
+import { JetStreamApi } from "./jetstream_api.ts";
 import type { StreamLink } from "./stream_link.ts";
+import { StreamWitness } from "./stream_witness.ts";
 import { type StreamCounts, StreamWriter } from "./stream_writer.ts";
 import {
+  codeOf,
   COMPARED,
+  epochOf,
   HEADER,
   maxAgeMsOf,
   META,
+  NAME_IN_USE,
+  NOT_FOUND,
+  ownMetadata,
   recordOf,
+  renewedMetadata,
   roomMaxOf,
+  STREAM_NOT_FOUND,
   streamConfig,
   streamNames,
 } from "./stream_names.ts";
@@ -44,10 +43,6 @@ const REQUEST_MS = 5000;
 const READ_BYTES = 4_194_304;
 /** Between two attempts to have the stream, and two looks at a stream that seems to have lost its end. */
 const RETRY_MS = 500;
-/** "stream name already in use with a different configuration", and "message not found". */
-const NAME_IN_USE = 10058;
-const STREAM_NOT_FOUND = 10059;
-const NOT_FOUND = 404;
 
 export interface NatsStreamOptions {
   readonly link: StreamLink;
@@ -77,17 +72,14 @@ export class NatsStream implements HistoryStream {
   #epoch = "";
   #meta: Readonly<Record<string, string>> = {};
   #last = 0;
+  readonly #witness = new StreamWitness();
   #countsFrom = 0;
   #having: Promise<void> | null = null;
   #has = false;
   #isStopped = false;
   #looking: Promise<void> | null = null;
   #isSuspect = false;
-  #clients: {
-    readonly of: unknown;
-    readonly manager: Promise<JetStreamManager>;
-    readonly client: JetStreamClient;
-  } | null = null;
+  readonly #api: JetStreamApi;
   readonly #heard = new Map<string, Heard>();
   readonly #writer: StreamWriter;
   #complaint = "";
@@ -97,16 +89,17 @@ export class NatsStream implements HistoryStream {
     this.#bounds = options.bounds;
     const { prefix, tenant, match } = options;
     this.#names = streamNames(prefix, tenant, match);
+    this.#api = new JetStreamApi(options.link, REQUEST_MS);
     this.#writer = new StreamWriter({
       ...options,
-      client: () => this.#api().client,
+      client: () => this.#api.client,
       having: () => this.#has ? null : this.#have(),
       known: () => ({ epoch: this.#epoch, last: this.#last }),
       suspect: () => {
         this.#isSuspect = true;
         return this.look();
       },
-      placed: (sequence) => void (this.#last = Math.max(this.#last, sequence)),
+      placed: (sequence, id) => this.#note(sequence, id),
       failed: (error) => {
         this.#complain("NATS did not store a message", error);
         this.look().catch(() => {});
@@ -165,7 +158,7 @@ export class NatsStream implements HistoryStream {
       const listening = link.listen(this.#names.out(room), (data, { headers }) => {
         const record = recordOf(headers, data);
         if (record === null) return;
-        if (record.sequence > this.#last) this.#last = record.sequence;
+        this.#note(record.sequence, record.id);
         listener.receive(record);
       });
       this.#heard.set(room, { listener, listening });
@@ -187,7 +180,7 @@ export class NatsStream implements HistoryStream {
 
   async read(room: string, from: number, limit: number): Promise<StreamRead> {
     await this.#have();
-    const manager = await this.#api().manager;
+    const manager = await this.#api.manager;
     const records: StreamRecord[] = [];
     let pending = 0;
     const query = { seq: from, next_by_subj: this.#names.in(room), batch: limit, max_bytes: READ_BYTES };
@@ -207,7 +200,7 @@ export class NatsStream implements HistoryStream {
 
   async newest(room: string): Promise<StreamHead | null> {
     await this.#have();
-    const manager = await this.#api().manager;
+    const manager = await this.#api.manager;
     const found: StoredMsg | null = await manager.streams.getMessage(this.name, {
       last_by_subj: this.#names.in(room),
     });
@@ -215,7 +208,7 @@ export class NatsStream implements HistoryStream {
   }
 
   async digestOf(sequence: number): Promise<string | null> {
-    const manager = await this.#api().manager;
+    const manager = await this.#api.manager;
     const found = await manager.streams.getMessage(this.name, { seq: sequence });
     return found?.header.get(HEADER.digest) || null;
   }
@@ -226,7 +219,7 @@ export class NatsStream implements HistoryStream {
   }
 
   async purge(room: string, before: number): Promise<void> {
-    const manager = await this.#api().manager;
+    const manager = await this.#api.manager;
     await manager.streams.purge(this.name, { filter: this.#names.in(room), seq: before });
   }
 
@@ -265,15 +258,36 @@ export class NatsStream implements HistoryStream {
   #have(): Promise<void> {
     if (this.#has) return Promise.resolve();
     if (this.#isStopped || !this.#options.link.isUp) return Promise.reject(new Error("NATS is away"));
-    return this.#having ??= this.#make().then(() => {
-      this.#has = true;
-      this.#complaint = "";
-    }).finally(() => this.#having = null);
+    return this.#having ??= this.#open().finally(() => this.#having = null);
   }
 
-  async #make(): Promise<void> {
+  async #open(): Promise<void> {
+    const { epoch } = this, before = this.#last;
+    const { last_seq } = (await this.#make()).state;
+    this.#has = true;
+    this.#complaint = "";
+    // It is another, or somebody else has seen to it.
+    if (this.#epoch !== epoch) return void (this.#isSuspect = false);
+    // While NATS was away it may have lost its end, and others may have stored more since.
+    if (last_seq < before || !await this.#isWitnessed()) this.#isSuspect = true;
+    if (this.#isSuspect) await this.#look();
+  }
+
+  #isWitnessed(): Promise<boolean> {
+    return this.#witness.isThere(async (seq) => {
+      const found = await (await this.#api.manager).streams.getMessage(this.name, { seq });
+      return found?.header.get(HEADER.id) ?? null;
+    });
+  }
+
+  #note(sequence: number, id: string): void {
+    this.#last = Math.max(this.#last, sequence);
+    this.#witness.note(sequence, id);
+  }
+
+  async #make(): Promise<StreamInfo> {
     const { replicas, maxBytes, newId } = this.#options;
-    const manager = await this.#api().manager;
+    const manager = await this.#api.manager;
     const wanted = streamConfig(this.#names, { bounds: this.#bounds, replicas, maxBytes });
     try {
       let info: StreamInfo;
@@ -298,7 +312,8 @@ export class NatsStream implements HistoryStream {
         };
         info = await manager.streams.update(this.name, { ...wanted, metadata });
       }
-      this.#note(info);
+      this.#goBy(info);
+      return info;
     } catch (error) {
       this.#complain("NATS has no stream for a history", error);
       throw error;
@@ -328,55 +343,37 @@ export class NatsStream implements HistoryStream {
 
   /** It gives sequences a second time: another epoch begins. All nodes that see it come to the same one. */
   async #renew(): Promise<void> {
-    const manager = await this.#api().manager;
+    const manager = await this.#api.manager;
     const { config } = await manager.streams.info(this.name);
     const metadata = ownMetadata(config);
     if (metadata[META.epoch] !== this.#meta[META.epoch]) return void await this.#ask();
-    const next = createHash("sha256").update(`after ${metadata[META.epoch]}`).digest("hex").slice(0, 16);
-    const info = await manager.streams.update(this.name, {
-      ...config,
-      metadata: { ...metadata, [META.epoch]: next },
-    });
+    const next = renewedMetadata(metadata);
+    const info = await manager.streams.update(this.name, { ...config, metadata: next });
     this.#options.log.warn("a stream has lost its newest messages: its rooms begin a new epoch", {
       stream: this.name,
     });
-    this.#note(info);
+    this.#goBy(info);
   }
 
   async #ask(): Promise<StreamState> {
-    const info = await (await this.#api().manager).streams.info(this.name);
-    this.#note(info);
+    const info = await (await this.#api.manager).streams.info(this.name);
+    this.#goBy(info);
     const { state: { first_seq, last_seq } } = info;
     return { first: first_seq, last: last_seq };
   }
 
   /** Goes by what the server says of the stream. */
-  #note({ config, created, state }: StreamInfo): void {
-    const metadata = ownMetadata(config);
-    const epoch = createHash("sha256").update(`${created} ${metadata[META.epoch]}`).digest("hex").slice(
-      0,
-      12,
-    );
+  #goBy({ config, created, state }: StreamInfo): void {
+    const metadata = ownMetadata(config), epoch = epochOf(created, metadata);
     const isOther = this.#epoch !== "" && this.#epoch !== epoch;
     this.#meta = metadata;
     this.#epoch = epoch;
     this.#countsFrom = Number(metadata[META.countsFrom] ?? 0);
     if (!isOther) return void (this.#last = Math.max(this.#last, state.last_seq));
     this.#last = state.last_seq;
+    this.#witness.forget();
     this.#options.counts.epochs++;
     for (const listener of [...this.listeners()]) listener.renew();
-  }
-
-  #api(): { readonly manager: Promise<JetStreamManager>; readonly client: JetStreamClient } {
-    const { connection } = this.#options.link;
-    if (connection === null) throw new Error("NATS is away");
-    if (this.#clients?.of === connection) return this.#clients;
-    const options = { timeout: REQUEST_MS };
-    const client = jetstream(connection, options);
-    // Without a look at the account, which need not be allowed.
-    const manager = jetstreamManager(connection, { ...options, checkAPI: false });
-    this.#clients = { of: connection, client, manager };
-    return this.#clients;
   }
 
   /** Tells of a fault once, as long as it is the same. */
@@ -386,12 +383,4 @@ export class NatsStream implements HistoryStream {
     this.#complaint = why;
     this.#options.log.warn(what, { stream: this.name, why });
   }
-}
-
-function codeOf(error: unknown): number {
-  return error instanceof JetStreamApiError ? error.code : 0;
-}
-
-function ownMetadata({ metadata = {} }: Pick<StreamConfig, "metadata">): Record<string, string> {
-  return Object.fromEntries(Object.entries(metadata).filter(([name]) => !name.startsWith("_nats.")));
 }

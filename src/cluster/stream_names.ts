@@ -2,7 +2,13 @@
 
 import { createHash } from "node:crypto";
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
-import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
+import {
+  DiscardPolicy,
+  JetStreamApiError,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from "@nats-io/jetstream";
 import type { HistoryBounds } from "../room/history.ts";
 import type { StreamDraft, StreamRecord } from "../room/history_stream.ts";
 import { token } from "./subjects.ts";
@@ -130,3 +136,31 @@ export function recordOf(head: MsgHdrs | undefined, data: Uint8Array): StreamRec
 }
 
 const TEXT = new TextDecoder();
+
+/** "stream name already in use with a different configuration", and "message not found". */
+export const NAME_IN_USE = 10058;
+export const STREAM_NOT_FOUND = 10059;
+export const NOT_FOUND = 404;
+
+export function codeOf(error: unknown): number {
+  return error instanceof JetStreamApiError ? error.code : 0;
+}
+
+/** What gateways note of a stream; the server notes things of its own there. */
+export function ownMetadata({ metadata = {} }: Pick<StreamConfig, "metadata">): Record<string, string> {
+  return Object.fromEntries(Object.entries(metadata).filter(([name]) => !name.startsWith("_nats.")));
+}
+
+/** The epoch of rooms in a stream, which is another one once it was made anew, or has lost its end. */
+export function epochOf(created: string, metadata: Readonly<Record<string, string>>): string {
+  return hash(`${created} ${metadata[META.epoch]}`).slice(0, 12);
+}
+
+/** The same on whichever node notes that it has lost its end. */
+export function renewedMetadata(metadata: Readonly<Record<string, string>>): Record<string, string> {
+  return { ...metadata, [META.epoch]: hash(`after ${metadata[META.epoch]}`).slice(0, 16) };
+}
+
+function hash(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

@@ -29,7 +29,7 @@ export interface StreamWriterOptions {
   readonly client: () => JetStreamClient;
   /** Null when the stream is there. */
   readonly having: () => Promise<void> | null;
-  readonly placed: (sequence: number) => void;
+  readonly placed: (sequence: number, id: string) => void;
   /** The epoch of the stream, and the highest sequence that is known of it. */
   readonly known: () => { readonly epoch: string; readonly last: number };
   /** Sequences are not what they were. Resolves when that has been looked into. */
@@ -87,7 +87,7 @@ export class StreamWriter {
         counts.pending--;
         if (place !== null) {
           counts.stored++;
-          placed(place.sequence);
+          placed(place.sequence, draft.id);
         } else if (draft.kind === "message") counts.failed++;
         done(place);
       },

@@ -13,6 +13,7 @@ import {
   type StreamRead,
   type StreamRecord,
 } from "./history_stream.ts";
+import { Awaited } from "./awaited.ts";
 import { StreamQueue } from "./stream_queue.ts";
 import { floorOf, StreamWindow } from "./stream_window.ts";
 
@@ -71,7 +72,7 @@ export class StreamFollower implements StreamListener {
   readonly #waiting = new StreamQueue();
   #former: Former | null = null;
   /** Who waits until a record has been dealt with here. */
-  readonly #awaited: { readonly sequence: number; readonly resolve: () => void }[] = [];
+  readonly #awaited = new Awaited();
   /** When its newest record was stored, here and by the log's clock. */
   #changedAt: number;
   #storedMs = 0;
@@ -120,13 +121,13 @@ export class StreamFollower implements StreamListener {
   /** Resolves when a record has been dealt with here, or cannot be; null where that is so already. */
   reached(sequence: number): Promise<void> | null {
     if (sequence <= this.#chain || this.#ready !== null || this.#isGone) return null;
-    if (this.#awaited.length === 0) void this.#options.wait(REACHED_MS).then(() => this.#reach());
-    return new Promise((resolve) => this.#awaited.push({ sequence, resolve }));
+    if (this.#awaited.isEmpty) void this.#options.wait(REACHED_MS).then(() => this.#reach());
+    return this.#awaited.add(sequence);
   }
 
   stop(): void {
     this.#isGone = true;
-    for (const { resolve } of this.#awaited.splice(0)) resolve();
+    this.#awaited.all()();
     this.#run++;
     this.#options.stream.forget(this.#options.name, this);
   }
@@ -160,6 +161,7 @@ export class StreamFollower implements StreamListener {
     if (head === null) {
       const { first } = await stream.state();
       if (run !== this.#run || chain !== this.#chain) return;
+      if (chain > 0 && first <= chain) return stream.suspect();
       if (first > this.#seen + 1) this.#cutOff(placeOf(first - 1));
     }
     this.window.advance(place);
@@ -289,14 +291,20 @@ export class StreamFollower implements StreamListener {
     const { stream, name, wait } = this.#options;
     for (let tries = 0; tries < LAG_TRIES; tries++) {
       // From the last one on: if it is still there, nothing behind it is missing.
-      const read = await stream.read(name, Math.max(1, this.#chain, sequenceOf(this.window.last)), READ);
+      const from = Math.max(1, this.#chain, sequenceOf(this.window.last));
+      const read = await stream.read(name, from, READ);
       if (run !== this.#run) return;
       const next = read.records[0];
       if (next?.sequence === this.#chain && next.id !== this.#chainId) return stream.suspect();
       if (next !== undefined && next.sequence > this.#chain) {
         const count = read.records.length + read.pending;
-        const isWhole = count < stream.roomMax && (await stream.state()).first <= this.#seen + 1;
+        const { first } = await stream.state();
         if (run !== this.#run) return;
+        const isWhole = count < stream.roomMax && first <= this.#seen + 1;
+        // It has not let go of the newest record, and does not have it: it has lost its end, and was given another.
+        if (isWhole && first <= from && from === this.#chain && next.kind !== "clear") {
+          return stream.suspect();
+        }
         if (!isWhole) this.#cutOff(placeOf(next.sequence));
       }
       for (const record of read.records) if (record.sequence > this.#chain) this.#take(record);
@@ -336,9 +344,7 @@ export class StreamFollower implements StreamListener {
       this.window.trim(now());
       changed();
       deliver(frame, record.except);
-      while (this.#awaited.length > 0 && this.#awaited[0]!.sequence <= sequence) {
-        this.#awaited.shift()!.resolve();
-      }
+      this.#awaited.reached(sequence);
     } else if (kind === "clear") {
       this.life = record.life;
       this.window = new StreamWindow(bounds(), offset);
@@ -348,9 +354,9 @@ export class StreamFollower implements StreamListener {
   }
 
   async #reach(): Promise<void> {
-    const waiting = this.#awaited.splice(0);
-    if (waiting.some(({ sequence }) => sequence > this.#chain)) await this.check().catch(() => {});
-    for (const { resolve } of waiting) resolve();
+    const isBehind = this.#awaited.isBeyond(this.#chain), release = this.#awaited.all();
+    if (isBehind) await this.check().catch(() => {});
+    release();
   }
 
   /** When a record was stored, by this node's clock. */
@@ -384,15 +390,7 @@ export class StreamFollower implements StreamListener {
     const { last } = this.window;
     // The same from all nodes that are in the room, so that one of them is stored.
     const id = recordId(`mark ${behind} ${sequenceOf(last)} ${name}`);
-    await stream.append(name, {
-      kind: "mark",
-      text: "",
-      id,
-      except: null,
-      life: this.life,
-      digest: null,
-      last,
-      behind,
-    });
+    const nothing = { text: "", except: null, digest: null };
+    await stream.append(name, { kind: "mark", id, life: this.life, last, behind, ...nothing });
   }
 }

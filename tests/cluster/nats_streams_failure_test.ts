@@ -183,6 +183,50 @@ test(
   },
 );
 
+for (const isHeard of [true, false]) {
+  const what = isHeard ? "whose members have heard it" : "which was only told that it is stored";
+  test(
+    `A stream that lost its end, and grew beyond it before the node comes back ${what}, is a new epoch`,
+    SKIP,
+    async () => {
+      await using nats = await NatsServer.start();
+      await using proxy = await TcpProxy.to(nats.port);
+      const copy = `${nats.folder}-copy`;
+      await using a = await node(proxy.origin.replace("http", "nats"));
+      await using b = await node(nats.url);
+      const { hearer } = await a.join("chat:1");
+      const { hearer: there } = await b.join("chat:1");
+      await a.say("chat:1", 1);
+      for (const one of [hearer, there]) await one.until(() => one.heard.length === 1, "one");
+      const { epoch } = await a.room("chat:1");
+      await nats.kill();
+      cpSync(nats.folder, copy, { recursive: true });
+      await nats.resume();
+      await isUp(a, b);
+      // Nobody on the other node hears it.
+      const room = isHeard ? "chat:2" : "chat:3";
+      const far = isHeard ? (await a.join(room)).hearer : null;
+      for (let n = 2; n < 5; n++) await saidAtLast(a, room, n);
+      await far?.until(() => far.heard.length === 3, "all of it");
+      proxy.refuse(true);
+      proxy.cut();
+      await nats.kill();
+      rmSync(nats.folder, { recursive: true });
+      cpSync(copy, nats.folder, { recursive: true });
+      rmSync(copy, { recursive: true });
+      await nats.resume();
+      await isUp(b);
+      for (let n = 10; n < 20; n++) await saidAtLast(b, "chat:1", n);
+      proxy.refuse(false);
+      for (const one of [hearer, there, ...far === null ? [] : [far]]) {
+        await one.until(() => one.told.length > 0, "word of it");
+      }
+      await until("an epoch", async () => (await b.room("chat:1")).epoch === epoch ? null : true);
+      assert.equal((await a.room("chat:1")).epoch, (await b.room("chat:1")).epoch);
+    },
+  );
+}
+
 test(
   "A stream that lost its end unseen, and grew beyond it, does not take a cursor for good that points to another message",
   SKIP,
