@@ -24,7 +24,7 @@ import { partMetrics } from "./gateway/part_metrics.ts";
 import { Persistence } from "./gateway/persistence.ts";
 import { publicHandler } from "./gateway/public_handler.ts";
 import { type FurtherListener, furtherListeners } from "./gateway/further_listeners.ts";
-import { handshakeBudget, sendElsewhere } from "./gateway/drain.ts";
+import { handshakeBudget, hasHeirs, sendElsewhere } from "./gateway/drain.ts";
 import { poll } from "./gateway/staggered_close.ts";
 import { type ReloadCause, Reloader, type ReloadResult } from "./gateway/reloader.ts";
 import { type Plan, Tenants } from "./gateway/tenants.ts";
@@ -276,7 +276,8 @@ export class Gateway {
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
     const { totals } = this.#context;
     const budgetPerSecond = handshakeBudget(this.#config.gateway, this.#cluster);
-    await sendElsewhere({ sessions, graceMs, budgetPerSecond, isEmpty: () => totals.sessions === 0, clock });
+    const isEmpty = () => totals.sessions === 0, handsOver = hasHeirs(this.#cluster);
+    await sendElsewhere({ sessions, graceMs, budgetPerSecond, isEmpty, handsOver, clock });
     const closedAt = clock.now();
     await poll(clock, () => totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);
     log.info("drained", { sessions: sessions.length });

@@ -1,5 +1,7 @@
-// The end of all sessions when the gateway drains: each client is told when to come back elsewhere, and its session ends
-// then. Sessions whose clients are away end first and at once: nobody can come back to a gateway that lets nobody in.
+// The end of all sessions when the gateway drains: each client is told when to come back elsewhere, and its connection ends
+// then. Where another node stays, a session that can be resumed is kept until its client has come to that one, which asks
+// for it. Where none does, sessions end, those whose clients are away first and at once: nobody can come back to a gateway
+// that lets nobody in.
 
 import type { Cluster } from "../cluster/cluster.ts";
 import type { GatewayConfig } from "../config/schema.ts";
@@ -8,7 +10,11 @@ import { sysDraining } from "../protocol/sys.ts";
 import { SPREAD_MS } from "../admission/retry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { Clock } from "./clock.ts";
-import { StaggeredClose } from "./staggered_close.ts";
+import { poll, StaggeredClose } from "./staggered_close.ts";
+
+/** How long a session is kept for a client that is late, and how much longer where clients are told to come later. */
+const KEPT_MS = 5000;
+const SPREAD_KEPT_MS = 3000;
 
 export interface DrainOptions {
   readonly sessions: readonly SessionHandle[];
@@ -16,6 +22,8 @@ export interface DrainOptions {
   readonly graceMs: number;
   /** Whether none is left, before the time or after. */
   readonly isEmpty: () => boolean;
+  /** Whether other nodes take sessions over. */
+  readonly handsOver: boolean;
   /** Handshakes a second that those have room for who take the sessions in; infinite where nobody knows. */
   readonly budgetPerSecond: number;
   readonly clock: Clock;
@@ -23,14 +31,15 @@ export interface DrainOptions {
 
 /** Resolves when all have ended. */
 export async function sendElsewhere(
-  { sessions, graceMs, isEmpty, budgetPerSecond, clock }: DrainOptions,
+  { sessions, graceMs, isEmpty, handsOver, budgetPerSecond, clock }: DrainOptions,
 ): Promise<void> {
   const present = sessions.filter(({ detachedMs }) => detachedMs === null);
-  for (const session of sessions) if (session.detachedMs !== null) session.end(CLOSE.draining, null);
+  const end = (session: SessionHandle): void => session.end(CLOSE.draining, null);
+  if (!handsOver) { for (const session of sessions) if (session.detachedMs !== null) end(session); }
   const closing = new StaggeredClose({
     sessions: present,
     overMs: graceMs,
-    end: (session) => session.end(CLOSE.draining, null),
+    end: (session) => handsOver ? session.letGo(CLOSE.draining) : end(session),
     isEmpty,
     clock,
   });
@@ -44,6 +53,19 @@ export async function sendElsewhere(
     session.deliver(sysDraining(session.traceId, retryAfterMs));
   });
   await closing.start();
+  if (!handsOver) return;
+  const since = clock.now(), keptMs = KEPT_MS + Math.min(spreadMs, SPREAD_KEPT_MS);
+  await poll(clock, () => isEmpty() || clock.now() - since >= keptMs);
+  for (const session of sessions) end(session);
+}
+
+/** Whether there is a node that stays. */
+export function hasHeirs(cluster: Cluster | null): boolean {
+  return cluster !== null && cluster.isUp && staying(cluster) > 0;
+}
+
+function staying({ nodes }: Cluster): number {
+  return [...nodes.others.values()].filter(({ facts }) => !facts.draining).length;
 }
 
 /** How many handshakes a second the nodes that stay let in, each as its configuration says, which is taken to be this one's. */
@@ -52,6 +74,5 @@ export function handshakeBudget(
   cluster: Cluster | null,
 ): number {
   if (!enabled || cluster === null) return Number.POSITIVE_INFINITY;
-  const staying = [...cluster.nodes.others.values()].filter(({ facts }) => !facts.draining).length;
-  return Math.max(1, staying) * global_rps;
+  return Math.max(1, staying(cluster)) * global_rps;
 }

@@ -182,11 +182,12 @@ export class Session extends Reachable implements ResumptionOwner, SessionHandle
     }
   }
 
+  letGo(code: CloseCode): void {
+    if (this.detachedMs === null && !this.#outlives(code)) this.end(code, null);
+  }
+
   timedOut(): void {
-    const { code, name } = CLOSE.idleTimeout;
-    if (this.#state === "open" && this.resumption !== null && this.home.settings.resume !== null) {
-      return this.detach({ code, reason: name }, this.connection!.release(CLOSE.idleTimeout));
-    }
+    if (this.#outlives(CLOSE.idleTimeout)) return;
     this.end(CLOSE.idleTimeout, sysError(this.traceId, "TIMEOUT", "idle"));
   }
 
@@ -284,6 +285,17 @@ export class Session extends Reachable implements ResumptionOwner, SessionHandle
     const early = this.#early;
     this.#early = null;
     early?.replay(this, this.home.gateway.now());
+  }
+
+  /** Ends its connection, where it goes on without one. @returns false where it does not */
+  #outlives(code: CloseCode): boolean {
+    const connection = this.connection;
+    if (this.#state !== "open" || this.resumption === null || this.home.settings.resume === null) {
+      return false;
+    }
+    if (connection === null) return false;
+    this.detach({ code: code.code, reason: code.name }, connection.release(code));
+    return true;
   }
 
   #keep(message: string | Uint8Array): void {

@@ -44,6 +44,8 @@ export interface SessionHandle extends Context {
    * a farewell, null for none, first of all.
    */
   end(code: CloseCode, farewell: Frame | null): void;
+  /** Ends its connection, for its client to come back to another node; where it cannot be resumed, it ends itself. */
+  letGo(code: CloseCode): void;
   /** Reads nothing more until this time, as far as the transport can: who sends on meets TCP's own flow control. */
   throttle(until: number): void;
   /** Its client has sent a new ticket. */

@@ -6,7 +6,7 @@ import { WITHOUT_NATS } from "../nats/find.ts";
 import { NatsServer } from "../nats/server.ts";
 import { Client } from "./client.ts";
 import { acquainted, membersKnown, startNode } from "./cluster_nodes.ts";
-import { until } from "./gateway_process.ts";
+import { type GatewayProcess, until } from "./gateway_process.ts";
 import { RecoveringClient } from "./recovering_client.ts";
 
 const SKIP = { skip: WITHOUT_NATS };
@@ -155,5 +155,118 @@ test(
     for (const speaker of speakers) await speaker.close();
     ann.close(1000);
     for (const node of nodes) await node.stop();
+  },
+);
+
+/** A client that goes to the next node whenever its connection ends. */
+class Resident {
+  readonly client: RecoveringClient;
+  moves = 0;
+  readonly #nodes: readonly { readonly node: GatewayProcess }[];
+  #at: number;
+  #isGone = false;
+
+  constructor(nodes: readonly { readonly node: GatewayProcess }[], user: string, at: number) {
+    this.#nodes = nodes;
+    this.#at = at;
+    this.client = new RecoveringClient(nodes[at]!.node, { user });
+  }
+
+  async open(): Promise<void> {
+    await this.client.connect();
+    void this.#stay();
+  }
+
+  leave(): void {
+    this.#isGone = true;
+    this.client.close(1000);
+  }
+
+  async #stay(): Promise<void> {
+    for (;;) {
+      while (this.client.isConnected) await new Promise((resolve) => setTimeout(resolve, 5));
+      if (this.#isGone) return;
+      for (let arrival = "lost"; arrival !== "resumed";) {
+        this.#at = (this.#at + 1) % this.#nodes.length;
+        this.client.turnTo(this.#nodes[this.#at]!.node);
+        const { type } = await this.client.connect({ ticket: false });
+        assert.notEqual(type, "authed");
+        arrival = type;
+        if (type !== "resumed") await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      this.moves++;
+    }
+  }
+}
+
+test(
+  "Three nodes are restarted one after the other, and nobody has lost a message, heard one twice or left a room",
+  SKIP,
+  async () => {
+    await using nats = await NatsServer.start();
+    const settings = {
+      ...config({ rooms: [{ match: "kept", history: { store: "nats", max_messages: 10_000 } }] }),
+      gateway: { drain_grace_ms: 500 },
+    };
+    const start = (name: string) => startNode(nats, settings, { name });
+    const names = ["one", "two", "three"];
+    const nodes = await Promise.all(names.map(async (name) => ({ node: await start(name) })));
+    try {
+      await acquainted(...nodes.map(({ node }) => node));
+      const residents = Array.from({ length: 24 }, (_, i) => new Resident(nodes, `u${i}`, i % 3));
+      const clients = residents.map(({ client }) => client);
+      for (const resident of residents) await resident.open();
+      const rooms = ["plain", "kept"];
+      for (const client of clients) {
+        for (const room of rooms) {
+          client.send({ svc: "room", type: "join", room, seq: 1, data: { presence: true } });
+        }
+      }
+      const isIn = ({ messages }: RecoveringClient) =>
+        messages.filter(({ type }) => type === "joined").length === 2;
+      for (const client of clients) await client.until(() => isIn(client), "to be in both rooms");
+      await acquainted(...nodes.map(({ node }) => node));
+      await Promise.all(nodes.map(({ node }) => membersKnown(node, 32)));
+      let count = 0, isSpeaking = true;
+      const speaking = (async () => {
+        while (isSpeaking) {
+          clients.forEach((client, i) => client.send(said(`${i} ${count}`, rooms[i % 2])));
+          count++;
+          await new Promise((resolve) => setTimeout(resolve, 40));
+        }
+      })();
+      for (const place of nodes) {
+        const { node } = place;
+        const before = count;
+        await until("some talk", () => count > before + 10 ? true : null);
+        await node.stop();
+        await until(
+          "everybody elsewhere",
+          () => clients.every(({ isConnected }) => isConnected) ? true : null,
+        );
+        place.node = await start(names[nodes.indexOf(place)]!);
+        await acquainted(...nodes.map(({ node }) => node));
+      }
+      isSpeaking = false;
+      await speaking;
+      for (const client of clients) {
+        await client.until(() => client.chat.length >= count * clients.length, "all that was said");
+        await caughtUp(client);
+        for (let i = 0; i < clients.length; i++) {
+          assert.deepEqual(
+            client.chat.filter((text) => text.startsWith(`${i} `)),
+            Array.from({ length: count }, (_, n) => `${i} ${n}`),
+          );
+        }
+        const left = client.messages.filter(({ type, data }) =>
+          type === "presence" && data.event === "leave"
+        );
+        assert.deepEqual(left, []);
+      }
+      assert.ok(residents.every(({ moves }) => moves > 0), "everybody has moved");
+      for (const resident of residents) resident.leave();
+    } finally {
+      for (const { node } of nodes) await node.stop();
+    }
   },
 );
