@@ -276,7 +276,8 @@ export class Gateway {
     log.info("draining", { sessions: sessions.length, grace_ms: graceMs });
     const { totals } = this.#context;
     const budgetPerSecond = handshakeBudget(this.#config.gateway, this.#cluster);
-    const isEmpty = () => totals.sessions === 0, handsOver = hasHeirs(this.#cluster);
+    const isEmpty = () => totals.sessions === 0 && [...this.#tenants].every((one) => one.departing === 0);
+    const handsOver = hasHeirs(this.#cluster);
     await sendElsewhere({ sessions, graceMs, budgetPerSecond, isEmpty, handsOver, clock });
     const closedAt = clock.now();
     await poll(clock, () => totals.links === 0 || clock.now() - closedAt >= LAST_CLOSE_MS);

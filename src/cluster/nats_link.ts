@@ -129,6 +129,8 @@ export class NatsLink {
 
   /** Resolves when all is closed. */
   async stop(): Promise<void> {
+    // What was said last is still to arrive.
+    if (this.#isUp) await this.#settle();
     this.#stopped = true;
     this.#isUp = false;
     await this.#connection?.close();

@@ -6,7 +6,7 @@ import type { Frame } from "../protocol/frame.ts";
 import { Session } from "../session/session.ts";
 import type { Tenant } from "../session/tenant.ts";
 import type { Clocks } from "./clocks.ts";
-import { ASK, pagesOf } from "./handover_wire.ts";
+import { ASK, pagesOf, wiredFrames } from "./handover_wire.ts";
 
 export interface HandoverOptions extends Clocks {
   readonly cluster: Cluster;
@@ -30,7 +30,7 @@ interface Departure {
   readonly asker: string;
   readonly until: number;
   /** Once it has left: what is still to be fetched. */
-  pages: readonly (readonly Frame[])[];
+  readonly pages: (readonly Frame[])[];
 }
 
 /** A session that has left. */
@@ -65,6 +65,11 @@ export class Departures {
     );
   }
 
+  /** Sessions that have been asked for, or of which something is still to be fetched. */
+  get size(): number {
+    return this.#departures.size;
+  }
+
   /** A session is here again. */
   returned(session: string): void {
     this.#gone.delete(session);
@@ -86,8 +91,11 @@ export class Departures {
       case ASK.part:
         return await this.#depart(tenant, asker, first);
       case ASK.page: {
-        const page = isCount(second) ? this.#departures.get(first)?.pages[second] : undefined;
-        return page === undefined ? ["bad"] : ["page", page.map(({ payload, lane }) => [payload, lane])];
+        const departure = this.#departures.get(first);
+        const page = isCount(second) ? departure?.pages[second] : undefined;
+        if (page === undefined) return ["bad"];
+        if (second === departure!.pages.length - 1) this.#departures.delete(first);
+        return ["page", wiredFrames(page)];
       }
       default:
         return ["bad"];
@@ -133,8 +141,12 @@ export class Departures {
     const parting = found.depart(asker, (frame) => this.forward(tenant, session, frame));
     this.#note([session, ...digests], { session, user, node: asker, until: this.#options.now() + GONE_MS });
     const { rooms, taken, sentCount, detachedMs, names, sent, waiting } = parting;
-    departure.pages = pagesOf([...sent, ...waiting]);
-    return ["parting", { rooms, taken, sentCount, detachedMs }, names, sent.length, departure.pages.length];
+    const { pages } = departure;
+    pages.push(...pagesOf([...sent, ...waiting]));
+    // Most have one.
+    if (pages.length <= 1) this.#departures.delete(session);
+    const head = { rooms, taken, sentCount, detachedMs };
+    return ["parting", head, names, sent.length, pages.length, wiredFrames(pages[0] ?? [])];
   }
 
   /** Brings something to a session that has gone. */

@@ -10,7 +10,7 @@ import type { ResumeFailure } from "../session/resume_tokens.ts";
 export const ASK = {
   /** `[digest, heard, cbor]` → `["here", mover]`, `["moved", node]`, `["busy"]`, `["gone", reason]` or `["bad"]` */
   request: 1,
-  /** `[session]` → `["parting", head, names, sent, pages]` or `["gone", reason]`; the session has left then. */
+  /** `[session]` → `["parting", head, names, sent, pages, frames]` or `["gone", reason]`; the session has left then. */
   part: 2,
   /** `[session, index]` → `["page", frames]` */
   page: 3,
@@ -18,6 +18,13 @@ export const ASK = {
 
 /** What one message between nodes has of a session, in bytes, but for its last frame. */
 const PAGE_BYTES = 262_144;
+
+/** Frames as another node reads them. */
+export function wiredFrames(
+  frames: readonly Frame[],
+): (readonly [payload: Frame["payload"], lane: number])[] {
+  return frames.map(({ payload, lane }) => [payload, lane]);
+}
 
 /** Frames that go in one answer each. */
 export function pagesOf(frames: readonly Frame[]): Frame[][] {
@@ -34,8 +41,20 @@ export function pagesOf(frames: readonly Frame[]): Frame[][] {
   return pages;
 }
 
+/** Null for what cannot be read. */
+export function framesIn(value: unknown): Frame[] | null {
+  if (!Array.isArray(value)) return null;
+  const frames: Frame[] = [];
+  for (const wired of value) {
+    const frame = extFrameOf(wired);
+    if (frame === null) return null;
+    frames.push(frame);
+  }
+  return frames;
+}
+
 /** An ext message, as JSON or as CBOR. */
-export function extFrameOf(wired: unknown): Frame | null {
+function extFrameOf(wired: unknown): Frame | null {
   if (!Array.isArray(wired)) return null;
   const [payload, lane] = wired as unknown[];
   if (!(payload instanceof Uint8Array)) return frameOf(wired, () => 0);

@@ -14,7 +14,7 @@ import { digestOf, nodeOf } from "../session/resume_tokens.ts";
 import { Session } from "../session/session.ts";
 import type { Comer, Fetched, SessionsElsewhere, Tenant } from "../session/tenant.ts";
 import { Departures, type HandoverOptions } from "./departures.ts";
-import { ASK, extFrameOf, failureOf, moverIn, roomsIn } from "./handover_wire.ts";
+import { ASK, failureOf, framesIn, moverIn, roomsIn } from "./handover_wire.ts";
 
 /** Times that a session is looked for at the next node, or asked for again where somebody else has asked first. */
 const HOPS_MAX = 20;
@@ -197,23 +197,21 @@ export class TenantHandover implements SessionsElsewhere {
     const { cluster } = this.#options;
     const answer = await cluster.askForSession(node, tenant.id, ASK.part, session);
     if (answer?.[0] !== "parting") return null;
-    const [, head, names, sent, pages] = answer;
+    const [, head, names, sent, pages, first] = answer;
     const rooms = roomsIn((head as { rooms?: unknown } | null)?.rooms);
     const { taken, sentCount, detachedMs } = (head ?? {}) as Record<string, unknown>;
     if (rooms === null || !isCount(taken) || !isCount(sentCount) || typeof detachedMs !== "number") {
       return null;
     }
     if (!Array.isArray(names) || !isCount(sent) || !isCount(pages)) return null;
-    const frames: Frame[] = [];
-    for (let i = 0; i < pages; i++) {
+    const frames = framesIn(first);
+    for (let i = 1; i < pages && frames !== null; i++) {
       const page = await cluster.askForSession(node, tenant.id, ASK.page, session, i);
-      if (page?.[0] !== "page" || !Array.isArray(page[1])) return null;
-      for (const wired of page[1]) {
-        const frame = extFrameOf(wired);
-        if (frame === null) return null;
-        frames.push(frame);
-      }
+      const more = page?.[0] === "page" ? framesIn(page[1]) : null;
+      if (more === null) return null;
+      frames.push(...more);
     }
+    if (frames === null) return null;
     const kept = { sent: frames.slice(0, sent), waiting: frames.slice(sent) };
     return { rooms, taken, sentCount, detachedMs, names: names.filter(isText), ...kept };
   }

@@ -57,6 +57,11 @@ export class TenantNode {
     return this.#orders;
   }
 
+  /** Sessions of which another node has yet to fetch something. */
+  get departing(): number {
+    return this.#handover.departures.size;
+  }
+
   openBus(receiver: BusReceiver): Bus {
     return this.#cluster.openBus(this.#id, receiver);
   }

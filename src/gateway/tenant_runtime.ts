@@ -151,6 +151,11 @@ export class TenantRuntime implements TenantView {
     return this.entry.waits?.size ?? 0;
   }
 
+  /** Sessions of which another node has yet to fetch something. */
+  get departing(): number {
+    return this.#node?.departing ?? 0;
+  }
+
   get httpServices(): HttpService[] {
     return this.#parts.services.http;
   }
