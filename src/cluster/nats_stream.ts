@@ -41,6 +41,8 @@ import {
 const REQUEST_MS = 5000;
 /** Bytes of one reading. */
 const READ_BYTES = 4_194_304;
+/** How often what was over is asked about again, until it is believed: somebody may have brought back an older stream. */
+const STALE_TRIES = 4;
 /** Between two attempts to have the stream, and two looks at a stream that seems to have lost its end. */
 const RETRY_MS = 500;
 
@@ -292,7 +294,7 @@ export class NatsStream implements HistoryStream {
     try {
       let info: StreamInfo;
       try {
-        info = await manager.streams.info(this.name);
+        info = await this.#info();
       } catch (error) {
         if (codeOf(error) !== STREAM_NOT_FOUND) throw error;
         try {
@@ -300,7 +302,7 @@ export class NatsStream implements HistoryStream {
         } catch (error) {
           // Another node was first.
           if (codeOf(error) !== NAME_IN_USE) throw error;
-          info = await manager.streams.info(this.name);
+          info = await this.#info();
         }
       }
       if (COMPARED.some((key) => info.config[key] !== wanted[key])) {
@@ -344,7 +346,7 @@ export class NatsStream implements HistoryStream {
   /** It gives sequences a second time: another epoch begins. All nodes that see it come to the same one. */
   async #renew(): Promise<void> {
     const manager = await this.#api.manager;
-    const { config } = await manager.streams.info(this.name);
+    const { config } = await this.#info();
     const metadata = ownMetadata(config);
     if (metadata[META.epoch] !== this.#meta[META.epoch]) return void await this.#ask();
     const next = renewedMetadata(metadata);
@@ -356,23 +358,35 @@ export class NatsStream implements HistoryStream {
   }
 
   async #ask(): Promise<StreamState> {
-    const info = await (await this.#api.manager).streams.info(this.name);
+    const info = await this.#info();
     this.#goBy(info);
     const { state: { first_seq, last_seq } } = info;
     return { first: first_seq, last: last_seq };
   }
 
+  /** What the server says of the stream: twice where that is how it was before, for answers come late, or from one that lags. */
+  async #info(): Promise<StreamInfo> {
+    const manager = await this.#api.manager;
+    for (let tries = 1;; tries++) {
+      const info = await manager.streams.info(this.name);
+      const epoch = epochOf(info.created, ownMetadata(info.config));
+      if (epoch === this.#epoch || !this.#witness.isOver(epoch) || tries === STALE_TRIES) return info;
+      await this.#options.wait(RETRY_MS);
+    }
+  }
+
   /** Goes by what the server says of the stream. */
   #goBy({ config, created, state }: StreamInfo): void {
     const metadata = ownMetadata(config), epoch = epochOf(created, metadata);
-    const isOther = this.#epoch !== "" && this.#epoch !== epoch;
+    const former = this.#epoch, isOther = former !== "" && former !== epoch;
     this.#meta = metadata;
     this.#epoch = epoch;
     this.#countsFrom = Number(metadata[META.countsFrom] ?? 0);
     if (!isOther) return void (this.#last = Math.max(this.#last, state.last_seq));
     this.#last = state.last_seq;
-    this.#witness.forget();
+    this.#witness.renewed(former, epoch);
     this.#options.counts.epochs++;
+    this.#options.log.info("a stream is another than before", { stream: this.name, epoch, former });
     for (const listener of [...this.listeners()]) listener.renew();
   }
 
