@@ -2,31 +2,55 @@
 
 import { errorTrace } from "../error_text.ts";
 import { Command, CommanderError, Help, type Option } from "commander";
-import { checkCommand } from "./check.ts";
-import { checkTokenCommand } from "./check_token.ts";
-import { completionCommand } from "./completion.ts";
-import { connectCommand } from "./connect.ts";
 import { writeNow } from "./descriptor.ts";
-import { doctorCommand } from "./doctor.ts";
 import { EXIT } from "./exit.ts";
-import { explainCommand } from "./explain.ts";
-import { typesCommand } from "./extension_types.ts";
-import { initCommand } from "./init.ts";
-import { runExtensionCommand } from "./run_extension.ts";
-import { schemaCommand } from "./schema.ts";
 import { ProcessSignals } from "./signals.ts";
-import { startCommand } from "./start.ts";
-import { tokenCommand } from "./token.ts";
-import { topCommand } from "./top.ts";
-import { type Build, versionCommand, versionLine } from "./version.ts";
-import { webhooksCommand } from "./webhooks.ts";
-import { webtransportCertCommand } from "./webtransport_cert.ts";
+import { type Build, versionLine } from "./version.ts";
 
 /** What is there before a verb is known. */
 export interface VerbContext {
   readonly build: Build;
   /** Null for verbs that leave them to the runtime. */
   readonly signals: ProcessSignals | null;
+}
+
+interface VerbParts extends VerbContext {
+  readonly program: Command;
+  /** Takes the exit code. */
+  readonly done: (code: number) => void;
+}
+
+/** In the order of the help. Each brings what it needs, so that one that needs little is there at once. */
+const VERBS: Readonly<Record<string, (parts: VerbParts) => Promise<Command>>> = {
+  "init": async ({ done }) => (await import("./init.ts")).initCommand(done),
+  "start": async ({ build, signals, done }) => {
+    const { startCommand } = await import("./start.ts");
+    return startCommand({ build, signals: () => signals ?? new ProcessSignals() }, done);
+  },
+  "check": async ({ done }) => (await import("./check.ts")).checkCommand(done),
+  "token": async ({ done }) => (await import("./token.ts")).tokenCommand(done),
+  "check-token": async ({ done }) => (await import("./check_token.ts")).checkTokenCommand(done),
+  "explain": async ({ done }) => (await import("./explain.ts")).explainCommand(done),
+  "connect": async ({ done }) => (await import("./connect.ts")).connectCommand(done),
+  "top": async ({ done }) => (await import("./top.ts")).topCommand(done),
+  "webhooks": async ({ done }) => (await import("./webhooks.ts")).webhooksCommand(done),
+  "webtransport-cert": async ({ done }) =>
+    (await import("./webtransport_cert.ts")).webtransportCertCommand(done),
+  "schema": async ({ done }) => (await import("./schema.ts")).schemaCommand(done),
+  "doctor": async ({ done }) => (await import("./doctor.ts")).doctorCommand(done),
+  "types": async ({ done }) => (await import("./extension_types.ts")).typesCommand(done),
+  "run-extension": async ({ done }) => (await import("./run_extension.ts")).runExtensionCommand(done),
+  "completion": async ({ program, done }) =>
+    (await import("./completion.ts")).completionCommand(() => program, done),
+  "version": async ({ build, done }) => (await import("./version.ts")).versionCommand(build, done),
+};
+/** It knows of all the others. */
+const COMPLETION = "completion";
+
+/** The verbs of which a command line may be: one, or all where it is of none, or asks for help. */
+function verbsOf(argv: readonly string[]): readonly string[] {
+  const names = Object.keys(VERBS), first = argv[0] ?? "";
+  return names.includes(first) && first !== COMPLETION ? [first] : names;
 }
 
 const OUTPUT = {
@@ -56,22 +80,10 @@ export async function runVerb(argv: readonly string[], { build, signals }: VerbC
     .helpOption("-h, --help", "show this, or a verb's own help")
     .configureOutput(OUTPUT)
     .exitOverride();
-  program.addCommand(initCommand(done));
-  program.addCommand(startCommand({ build, signals: () => signals ?? new ProcessSignals() }, done));
-  program.addCommand(checkCommand(done));
-  program.addCommand(tokenCommand(done));
-  program.addCommand(checkTokenCommand(done));
-  program.addCommand(explainCommand(done));
-  program.addCommand(connectCommand(done));
-  program.addCommand(topCommand(done));
-  program.addCommand(webhooksCommand(done));
-  program.addCommand(webtransportCertCommand(done));
-  program.addCommand(schemaCommand(done));
-  program.addCommand(doctorCommand(done));
-  program.addCommand(typesCommand(done));
-  program.addCommand(runExtensionCommand(done));
-  program.addCommand(completionCommand(() => program, done));
-  program.addCommand(versionCommand(build, done));
+  const parts = { build, signals, program, done };
+  for (const verb of await Promise.all(verbsOf(argv).map((name) => VERBS[name]!(parts)))) {
+    program.addCommand(verb);
+  }
   for (const command of program.commands.flatMap((verb) => [verb, ...verb.commands])) {
     const { parent } = command;
     const name = parent === program ? command.name() : `${parent!.name()} ${command.name()}`;
