@@ -58,6 +58,7 @@ export interface LabOptions {
 export interface Config {
   readonly gateway: Record<string, unknown>;
   admin?: unknown;
+  cluster?: unknown;
   tenants: Tenant[];
 }
 
@@ -77,6 +78,8 @@ export interface GatewayOptions {
   readonly admin?: boolean;
   /** Whether it may use all CPUs: for what its threads and processes do beside the loop. */
   readonly free?: boolean;
+  /** One that others may listen to as well; a free one otherwise. */
+  readonly port?: number;
   /** Whether it logs what is no error. */
   readonly logs?: boolean;
   /** Loaded into its process before anything else; a file of the bench. */
@@ -151,7 +154,7 @@ export class Lab {
   async gateway(options: GatewayOptions = {}): Promise<Gateway> {
     const folder = this.folder();
     for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(`${folder}/${name}`, text);
-    const [port, adminPort] = [await freePort(), await freePort()];
+    const [port, adminPort] = [options.port ?? await freePort(), await freePort()];
     const config: Config = parse(readFileSync(`${HERE}/bench/bench.yaml`, "utf8"));
     config.gateway["listen"] = `127.0.0.1:${port}`;
     if (options.admin) {
@@ -416,7 +419,7 @@ function denoFlags(root: string): string[] {
     .map((word) => word === "--allow-read=." ? `${word},${WORK}` : word);
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, "127.0.0.1");
   await once(probe, "listening");
   const { port } = probe.address() as AddressInfo;

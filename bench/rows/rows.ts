@@ -3,6 +3,7 @@
 import type { Row } from "../row.ts";
 import { backend } from "./backend.ts";
 import { client } from "./client.ts";
+import { cluster } from "./cluster.ts";
 import { datagrams } from "./datagrams.ts";
 import { extensions } from "./extensions.ts";
 import { handshakes } from "./handshakes.ts";
@@ -35,5 +36,6 @@ export const groups: readonly Group[] = [
   { name: "extensions", rows: extensions },
   { name: "operators", rows: operators },
   { name: "neighbours", rows: neighbours },
+  { name: "cluster", rows: cluster },
   { name: "client", rows: client },
 ];
