@@ -101,6 +101,7 @@ export class NatsStream implements HistoryStream {
         this.#isSuspect = true;
         return this.look();
       },
+      verify: () => (this.#looking ?? Promise.resolve()).catch(() => {}).then(() => this.look()),
       placed: (sequence, id) => this.#note(sequence, id),
       failed: (error) => {
         this.#complain("NATS did not store a message", error);

@@ -34,6 +34,8 @@ export interface StreamWriterOptions {
   readonly known: () => { readonly epoch: string; readonly last: number };
   /** Sequences are not what they were. Resolves when that has been looked into. */
   readonly suspect: () => Promise<void>;
+  /** Resolves when it has been asked anew which stream it is. */
+  readonly verify: () => Promise<void>;
   /** The server did not say that it has stored something. */
   readonly failed: (error: unknown) => void;
 }
@@ -100,7 +102,7 @@ export class StreamWriter {
 
   #publish(subject: string, draft: StreamDraft, pending: Pending): void {
     if (!this.#pending.has(pending)) return;
-    const { known, suspect, client } = this.#options;
+    const { known, suspect, verify, client } = this.#options;
     const options = { headers: headersOf(draft), timeout: STORE_MS };
     const { epoch, last } = known();
     // Not again if it fails: it would come behind what its sender has said since.
@@ -109,6 +111,8 @@ export class StreamWriter {
         // A stream that was another meanwhile has given a sequence of which nobody knows what it means.
         if (epoch !== known().epoch) return pending.settle(null);
         if (!duplicate && seq <= last) await suspect();
+        // Where it was stored before tells nothing of which stream that is.
+        if (duplicate) await verify();
         pending.settle({ epoch: known().epoch, sequence: seq, duplicate });
       },
     ).catch(
