@@ -265,8 +265,7 @@ export class NatsStream implements HistoryStream {
   }
 
   async #open(): Promise<void> {
-    const { epoch } = this, before = this.#last;
-    const { last_seq } = (await this.#make()).state;
+    const { epoch } = this, before = this.#last, { state: { last_seq } } = await this.#make();
     this.#has = true;
     this.#complaint = "";
     // It is another, or somebody else has seen to it.

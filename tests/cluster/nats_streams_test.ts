@@ -1,7 +1,10 @@
 import { strict as assert } from "node:assert";
 import { after, test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
+import { extFrame, LANE } from "../../src/protocol/frame.ts";
 import type { Stored } from "../../src/room/kept_room.ts";
+import { senderKey } from "../../src/room/sent_keys.ts";
+import { until } from "../flow/gateway_process.ts";
 import { WITHOUT_NATS } from "../nats/find.ts";
 import { NatsServer } from "../nats/server.ts";
 import { HistoryNode, type HistoryNodeOptions } from "./history_node.ts";
@@ -222,5 +225,32 @@ test(
     assert.equal((await b.room("chat:1")).epoch, next.epoch);
     const { found } = await b.join("chat:1", { since: { epoch, offset: hearer.heard[0]!.offset } });
     assert.deepEqual([found!.recovered, found!.reason], [false, "epoch"]);
+  },
+);
+
+test(
+  "What was stored before in a stream that was made anew is a duplicate in its new epoch",
+  SKIP,
+  async () => {
+    const node = cluster();
+    await using a = await node();
+    await using b = await node();
+    const first = stored(await a.say("chat:1", 1));
+    const manager = await jetstreamManager(b.link.connection!);
+    for await (const { config: { name } } of manager.streams.list()) {
+      if (name.startsWith(`t${prefixes}_`)) await manager.streams.delete(name);
+    }
+    const key = senderKey("user u", "k");
+    const say = async (from: HistoryNode) => {
+      const frame = extFrame({ v: 1, svc: "chat", type: "msg", room: "chat:2", data: 2 }, LANE.reliable);
+      return await from.rooms.publish("chat:2", frame, { except: null, key });
+    };
+    const second = await until("a stream", async () => {
+      const outcome = await say(b);
+      return typeof outcome === "object" ? outcome : null;
+    });
+    const again = stored(await say(a));
+    assert.deepEqual([again.duplicate, again.epoch, again.offset], [true, second.epoch, second.offset]);
+    assert.notEqual(again.epoch, first.epoch);
   },
 );
