@@ -4,7 +4,7 @@
 
 import { isCount, isText } from "../cluster/wire.ts";
 import { readNarrowing } from "../policy/narrowing.ts";
-import { refusal } from "../protocol/codes.ts";
+import { CLOSE, type CloseCode, refusal } from "../protocol/codes.ts";
 import type { Frame } from "../protocol/frame.ts";
 import type { Membership } from "../room/rooms.ts";
 import { catchUp } from "../service/room.ts";
@@ -12,7 +12,7 @@ import type { Mover, Parting } from "../session/handover.ts";
 import { GATEWAY_FULL } from "../session/registry.ts";
 import { digestOf, nodeOf } from "../session/resume_tokens.ts";
 import { Session } from "../session/session.ts";
-import type { Comer, Fetched, SessionsElsewhere, Tenant } from "../session/tenant.ts";
+import type { Comer, Fetched, Holder, SessionsElsewhere, Tenant } from "../session/tenant.ts";
 import { Departures, type HandoverOptions } from "./departures.ts";
 import { ASK, failureOf, framesIn, moverIn, roomsIn } from "./handover_wire.ts";
 
@@ -67,6 +67,12 @@ export class TenantHandover implements SessionsElsewhere {
       this.#fetching.set(digest, fetching);
     }
     return fetching;
+  }
+
+  drop(code: CloseCode, isMeant: (session: Holder) => boolean): void {
+    for (const [name, session] of this.#arriving) {
+      if (isMeant(session)) this.later(name, () => session.end(code, null));
+    }
   }
 
   /** Sessions on their way here, which hear what all sessions hear. */
@@ -141,10 +147,7 @@ export class TenantHandover implements SessionsElsewhere {
     try {
       await Promise.all([...entered.values()].map(({ room }) => room.live));
       const parting = await this.#part(tenant, node, mover.session);
-      if (parting === null || !this.#arrive(tenant, session, { parting, mover, entered, digest })) {
-        return "ended";
-      }
-      return session;
+      if (parting !== null) this.#arrive(tenant, session, { parting, mover, entered, digest });
     } finally {
       this.#arriving.delete(mover.session);
       session.lose();
@@ -153,6 +156,7 @@ export class TenantHandover implements SessionsElsewhere {
       this.#orders.delete(mover.session);
       for (const order of orders) order();
     }
+    return session.isOpen ? session : "ended";
   }
 
   /** It is here from now on. @param entered rooms that it hears; those that it is in are taken from there */
@@ -165,9 +169,8 @@ export class TenantHandover implements SessionsElsewhere {
       entered: Map<string, Membership>;
       digest: string;
     },
-  ): boolean {
+  ): void {
     const { rooms, registry } = tenant, { now, unixMs, wait } = this.#options;
-    if (registry.closed !== null) return false;
     const memberships: Membership[] = [], missed: (() => void)[] = [];
     let active: Membership | null = null;
     for (const room of parting.rooms) {
@@ -175,7 +178,7 @@ export class TenantHandover implements SessionsElsewhere {
       let membership = entered.get(room.name);
       if (membership === undefined) {
         // Joined since it was asked for, and what was said there since is not known here.
-        if (cursor === null) return false;
+        if (cursor === null) return;
         const late = membership = rooms.arrive(room.name, session, room);
         entered.set(room.name, late);
         missed.push(() => session.recover(catchUp(session, late, cursor)));
@@ -184,13 +187,15 @@ export class TenantHandover implements SessionsElsewhere {
       if (room.isActive) active = membership;
     }
     const openedAt = now() - unixMs() + mover.openedMs;
+    if (tenant.settings.resume === null) return;
     for (const { room } of memberships) entered.delete(room.name);
     // It may have been here before.
     this.departures.returned(mover.session);
-    if (!session.arrive({ parting, openedAt, digest, memberships, active })) return false;
+    session.arrive({ parting, openedAt, digest, memberships, active });
     for (const recover of missed) recover();
     void wait(SETTLED_MS).then(() => session.settled());
-    return true;
+    const { closed } = registry;
+    if (closed !== null) session.end(closed.close ?? CLOSE.policyViolation, null);
   }
 
   async #part(tenant: Tenant, node: string, session: string): Promise<Parting | null> {

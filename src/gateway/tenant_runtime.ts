@@ -15,6 +15,7 @@ import type { TenantView } from "../metrics/exporter.ts";
 import type { SchemaCodes } from "../config/data_schema.ts";
 import { TenantPolicy } from "../policy/policy.ts";
 import { PolicyState } from "../policy/state.ts";
+import { CLOSE } from "../protocol/codes.ts";
 import { LANE_NAMES } from "../protocol/frame.ts";
 import { RoomClasses } from "../room/room_class.ts";
 import type { RoomTap } from "../room/room_tap.ts";
@@ -24,7 +25,7 @@ import { outboxLimits } from "../session/outbox_limits.ts";
 import { Registry, REMOVED, SUSPENDED } from "../session/registry.ts";
 import type { SessionHandle } from "../session/session_handle.ts";
 import type { TenantSettings } from "../session/settings.ts";
-import { Tenant } from "../session/tenant.ts";
+import { type Holder, Tenant } from "../session/tenant.ts";
 import { shareQuotas } from "./quota_share.ts";
 import { endRefused, StaggeredClose } from "./staggered_close.ts";
 import { TenantNode } from "./tenant_node.ts";
@@ -273,6 +274,8 @@ export class TenantRuntime implements TenantView {
     const holders = "jti" in revoked ? registry.ofTicket(revoked.jti) : registry.ofUser(revoked.user);
     const ending = holders.filter((session) => this.#record.revocations.has(session, nowMs));
     for (const session of ending) endRefused(session, REVOKED);
+    const isRevoked = (session: Holder) => this.#record.revocations.has(session, nowMs);
+    this.tenant.elsewhere?.drop(REVOKED.close ?? CLOSE.policyViolation, isRevoked);
     return ending.length;
   }
 

@@ -129,13 +129,10 @@ export class Session extends Reachable implements ResumptionOwner, SessionHandle
     this.#on = new Arrivals(maxBytes);
   }
 
-  /**
-   * It goes on here as it was on another node, its client away.
-   * @returns whether all that waits for it is there
-   */
-  arrive({ parting, openedAt, digest, memberships, active }: Arrived): boolean {
+  /** It goes on here as it was on another node, its client away; where not all that waits for it has room, it ends. */
+  arrive({ parting, openedAt, digest, memberships, active }: Arrived): void {
     const arrivals = this.#on, { registry, rooms, settings } = this.home;
-    if (!(arrivals instanceof Arrivals) || settings.resume === null) return false;
+    if (!(arrivals instanceof Arrivals) || settings.resume === null) return;
     this.#on = null;
     this.openedAt = openedAt;
     this.resumption = new Resumption(this.home, this, settings.resume);
@@ -149,7 +146,6 @@ export class Session extends Reachable implements ResumptionOwner, SessionHandle
     const fits = this.backlogOf(null).goOn(parting, arrivals.frames);
     if (!fits || arrivals.hasOverflowed) this.overflow();
     else this.schedule();
-    return this.isOpen;
   }
 
   /** Nothing that comes from now on has come at its former node as well. */

@@ -3,7 +3,7 @@
 
 import type { TenantMetrics } from "../metrics/metrics.ts";
 import type { Ban, Bans } from "../policy/bans.ts";
-import { CLOSE, type Refusal } from "../protocol/codes.ts";
+import { CLOSE, type CloseCode, type Refusal } from "../protocol/codes.ts";
 import { sysKicked } from "../protocol/sys.ts";
 import type { Fanout } from "../room/fanout.ts";
 import type { Rooms } from "../room/rooms.ts";
@@ -40,7 +40,12 @@ export interface TenantOptions {
 export interface SessionsElsewhere {
   /** @returns null where no other node can have the session of this token; later what became of it, or why it cannot come */
   fetch(tenant: Tenant, comer: Comer): Promise<Fetched> | null;
+  /** Ends sessions that are on their way here as soon as they have come: they are not let in any more. */
+  drop(code: CloseCode, isMeant: (session: Holder) => boolean): void;
 }
+
+/** Whose session it is, and by which ticket. */
+export type Holder = Pick<SessionHandle, "user" | "ticketId" | "issuedAtMs">;
 
 /** A client that comes with a token of another node. */
 export interface Comer extends ReturnRequest {
@@ -122,6 +127,7 @@ export class Tenant {
     for (const session of [...this.registry.ofUser(user)]) {
       session.end(CLOSE.banned, sysKicked(session.traceId, "banned"));
     }
+    this.elsewhere?.drop(CLOSE.banned, (session) => session.user === user);
     return ban;
   }
 }

@@ -4,8 +4,9 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { WITHOUT_NATS } from "../nats/find.ts";
 import { NatsServer } from "../nats/server.ts";
+import { Admin, adminConfig } from "./admin_client.ts";
 import { Client } from "./client.ts";
-import { acquainted, membersKnown, startNode } from "./cluster_nodes.ts";
+import { acquainted, membersKnown, metricsOf, startNode } from "./cluster_nodes.ts";
 import { type GatewayProcess, until } from "./gateway_process.ts";
 import { RecoveringClient } from "./recovering_client.ts";
 
@@ -157,6 +158,37 @@ test(
     for (const node of nodes) await node.stop();
   },
 );
+
+test("Who is banned while its session moves is not let in by that", SKIP, async () => {
+  await using nats = await NatsServer.start();
+  const admin = adminConfig({ root: { tenants: ["*"], permissions: ["read", "disconnect"] } });
+  await using one = await startNode(nats, { ...config(), admin }, { name: "one" });
+  await using two = await startNode(nats, { ...config(), admin }, { name: "two" });
+  await acquainted(one, two);
+  for (let i = 0; i < 20; i++) {
+    const user = `ann-${i}`, ann = new RecoveringClient(one, { user });
+    await ann.connect();
+    ann.send({ svc: "room", type: "join", room: "r", seq: 1 });
+    await ann.until(() => ann.messages.some(({ type }) => type === "joined"), "to be in the room");
+    ann.turnTo(two);
+    const { ask } = await Admin.of(i % 2 === 0 ? one : two, "root").then((root) => ({
+      ask: root.ask.bind(root),
+    }));
+    const moving = ann.connect({ ticket: false });
+    await new Promise((resolve) => setTimeout(resolve, i / 2));
+    const banned = await ask("POST", `/v1/tenants/acme/users/${user}/ban`, { for_ms: 60_000 });
+    assert.equal(banned.status, 200, JSON.stringify(banned.body));
+    await moving;
+    await until("it to be out", () => ann.isConnected ? null : true);
+  }
+  await until("nobody to be left", async () => {
+    const left = await Promise.all(
+      [one, two].map(async (node) => (await metricsOf(node)).sum("wsprism_rooms_active")),
+    );
+    return left.every((count) => count === 0) ? true : null;
+  });
+  for (const node of [one, two]) await node.stop();
+});
 
 /** A client that goes to the next node whenever its connection ends. */
 class Resident {
