@@ -9,6 +9,7 @@ import { Client } from "./client.ts";
 import { acquainted, membersKnown, metricsOf, startNode } from "./cluster_nodes.ts";
 import { type GatewayProcess, until } from "./gateway_process.ts";
 import { RecoveringClient } from "./recovering_client.ts";
+import { ALL_DOORS, doorsOf } from "./wires.ts";
 
 const SKIP = { skip: WITHOUT_NATS };
 
@@ -158,6 +159,46 @@ test(
     for (const node of nodes) await node.stop();
   },
 );
+
+test("By whichever door a client comes to the other node, its session has gone there", SKIP, async () => {
+  await using nats = await NatsServer.start();
+  const settings = { ...config({ rooms: [] }), gateway: { drain_grace_ms: 0, ...ALL_DOORS.gateway } };
+  await using one = await startNode(nats, settings, { name: "one", ...ALL_DOORS.options });
+  await using two = await startNode(nats, settings, { name: "two", ...ALL_DOORS.options });
+  await acquainted(one, two);
+  const [here, there] = [await doorsOf(one), await doorsOf(two)], names = Object.keys(here);
+  for (const [i, name] of names.entries()) {
+    const room = `by-${name}`, bob = await Client.open(two, { user: "bob" });
+    await bob.join(room);
+    const ann = new RecoveringClient(one, { user: `ann-${name}` }, here[name]);
+    await ann.connect();
+    ann.send({ svc: "room", type: "join", room, seq: 1 });
+    await ann.until(() => ann.messages.some(({ type }) => type === "joined"), "to be in the room");
+    await until(
+      "bob to know",
+      async () => (await two.metrics()).sum("wsprism_cluster_members") === 1 ? true : null,
+    );
+    ann.cut();
+    bob.send(said("by any way", room));
+    // The same door, and then the next one.
+    for (const dial of [there[name]!, here[names[(i + 1) % names.length]!]!]) {
+      ann.cut();
+      ann.turnTo(Object.values(there).includes(dial) ? two : one, dial);
+      assert.equal((await ann.connect({ ticket: false })).type, "resumed", name);
+      ann.send(said("here", room));
+      await caughtUp(ann);
+    }
+    assert.deepEqual(ann.chat, ["by any way", "here", "here"], name);
+    ann.close(1000);
+    await bob.close();
+    await until(
+      "ann to be gone",
+      async () => (await two.metrics()).sum("wsprism_cluster_members") === 0 ? true : null,
+    );
+  }
+  await one.stop();
+  await two.stop();
+});
 
 test("Who is banned while its session moves is not let in by that", SKIP, async () => {
   await using nats = await NatsServer.start();

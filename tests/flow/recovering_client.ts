@@ -25,7 +25,7 @@ export class RecoveringClient {
   token: string | null = null;
   #door: Door;
   readonly #who: Identity;
-  readonly #dial: Dial;
+  #dial: Dial;
   #wire: Wire | null = null;
   #greeted = false;
   /** Messages of which it does not know that they were taken. */
@@ -39,9 +39,10 @@ export class RecoveringClient {
     this.#dial = dial;
   }
 
-  /** Where it knocks from now on. */
-  turnTo(door: Door): void {
+  /** Where it knocks from now on, and how. */
+  turnTo(door: Door, dial: Dial = this.#dial): void {
     this.#door = door;
+    this.#dial = dial;
   }
 
   get isConnected(): boolean {
