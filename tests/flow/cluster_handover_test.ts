@@ -53,7 +53,8 @@ test(
     const ann = new RecoveringClient(one, { user: "ann", sid: "tab" });
     const authed = await ann.connect();
     ann.send({ svc: "room", type: "join", room: "r", seq: 1 });
-    await ann.until(() => ann.messages.some(({ type }) => type === "joined"), "to be in the room");
+    const heard = (type: string) => ann.messages.some((message) => message.type === type);
+    await ann.until(() => heard("joined") && heard("presence"), "to be in the room");
     const { member } = ann.messages.find(({ type }) => type === "joined")!.data;
     assert.equal((await bob.next("sys.presence")).data.count, 2);
     ann.cut();

@@ -23,7 +23,10 @@ const files = Object.fromEntries(
   readdirSync(folder).filter((name) => name.endsWith(".ts"))
     .map((name) => [name, readFileSync(join(folder, name), "utf8")]),
 );
-const gateway = await GatewayProcess.startText(readFileSync(join(folder, "wsprism.yaml"), "utf8"), {
+const shipped = readFileSync(join(folder, "wsprism.yaml"), "utf8");
+// How soon they answer is the machine's business here.
+const patient = shipped.replaceAll(/^( +)worker: .*$/gm, "$&\n$1limits: { timeout_ms: 20000 }");
+const gateway = await GatewayProcess.startText(patient, {
   files,
   env: { WSPRISM_PORT: "0", WSPRISM_FEED_PLACE: `http://${place}`, WSPRISM_FEED_URL: `http://${place}/` },
 });
