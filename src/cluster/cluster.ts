@@ -328,7 +328,11 @@ export class Cluster {
         if (typeof tenant !== "string" || typeof asker !== "string") return false;
         const answerer = this.#handingOver.get(tenant);
         if (answerer === undefined) respond(encode(KIND.handedOver, "gone", "unknown"));
-        else void answerer(asker, rest).then((answer) => respond(encode(KIND.handedOver, ...answer)));
+        else {
+          // What NATS does not take, for it is too large, is as good as no answer.
+          answerer(asker, rest).then((answer) => respond(encode(KIND.handedOver, ...answer)))
+            .catch(() => this.counts.broken++);
+        }
         return true;
       }
       case KIND.decision: {

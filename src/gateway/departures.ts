@@ -19,8 +19,9 @@ const DEPARTURE_MS = 5000;
 /** How long it is known where a session has gone. */
 const GONE_MS = 120_000;
 const GONE_MAX = 100_000;
-const FRAME_BYTES_MAX = 700_000;
-const NAMES_MAX = 10_000;
+/** With a page and all names, one message is within what NATS takes (1 MiB). */
+const FRAME_BYTES_MAX = 400_000;
+const NAMES_MAX = 2000;
 /** Among several NATS servers, a new listener is known to all of them within this time. */
 const INTEREST_MS = 100;
 
